@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree: every message names the value, what was expected, and the cure.
+
+`exit_code` is what the command line returns: 1 failed, 2 wrong usage, 3 a check found a fault.
+"""
+
+
+class HermesError(Exception):
+    """The root of every error that Hermes raises on purpose.
+
+    Args:
+        message: one line that names the value and what was expected.
+        cure: one line that says what to do about it; may be empty where the message says it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, cure: str = "") -> None:
+        super().__init__(message, cure)
+        self.message = message
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.message} → {self.cure}" if self.cure else self.message
+
+
+class UsageError(HermesError):
+    """A value that can be refused before any work starts: a name, an option, a setting."""
+
+    exit_code = 2
+
+
+class NameRefused(UsageError):
+    """A symbol, interval, market … that has no place in the naming convention."""
+
+
+class SettingsError(UsageError):
+    """A setting that is unknown or has an impossible value; says where it was found."""
+
+
+class ArchiveError(HermesError):
+    """The exchange's archive cannot be reached, or lacks what was asked for."""
+
+
+class ChecksumMismatch(ArchiveError):
+    """A file's bytes differ from its published CHECKSUM, even after a second fetch."""
+
+
+class KlinesRefused(HermesError):
+    """A whole archive file that cannot be trusted: its zip, columns, time unit, symbol or period."""
+
+
+class QualityFault(HermesError):
+    """Too many rows of one file broke a rule."""
+
+
+class StoreError(HermesError):
+    """The lake cannot be read or written: unreachable, refused, read-only, full."""
+
+
+class MissingTable(HermesError):
+    """A table that the step needs is not in the lake yet."""
+
+
+class AlreadyPublished(StoreError):
+    """A create-only publish met an object of somebody else under the same name."""
+
+
+class SourceChanged(StoreError):
+    """Files were replaced while they were being read, again and again."""
+
+
+class TableRefused(HermesError):
+    """A feature table that is not honest: missing columns, disorder, duplicates, a foreign symbol."""
+
+
+class StrategyError(HermesError):
+    """A strategy that is unknown, misconfigured, or does not keep its contract."""
+
+
+class AuditFault(HermesError):
+    """An audit or quality check that found what it looks for."""
+
+    exit_code = 3

@@ -1,0 +1,273 @@
+"""The naming convention: the one place that knows a path or a table name. Pure: no storage here.
+
+Every name can be read back: `parse_*` is the inverse of the property that made it.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from typing import Self
+
+from hermes.errors import NameRefused
+
+#: Bar length in seconds; a calendar month has none of its own and counts 30 days where a length is needed.
+INTERVAL_SECONDS = {
+    "1s": 1,
+    "1m": 60,
+    "3m": 180,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "2h": 7200,
+    "4h": 14400,
+    "6h": 21600,
+    "8h": 28800,
+    "12h": 43200,
+    "1d": 86400,
+    "3d": 259200,
+    "1w": 604800,
+    "1mo": 2592000,
+}
+#: market → its folder in the exchange's archive.
+MARKETS = {"spot": "spot", "um": "futures/um", "cm": "futures/cm"}
+FREQUENCIES = ("monthly", "daily")
+CATEGORIES = ("klines",)
+LAYERS = ("bronze", "silver", "gold")
+
+SYMBOL_BYTES = 64  # keeps every path under the 255 bytes that file systems allow for one name
+_SEPARATED = re.compile(r"(\w+)[/-](\w+)")
+_PROVIDER = re.compile(r"[a-z][a-z0-9]{0,31}")
+_STRATEGY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_STAMP = "%Y%m%d_%H%M%S"
+# Device names that some file systems reserve: a folder of that name cannot be made there.
+_RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)}
+
+
+def normalize_symbol(text: str) -> str:
+    """The one spelling of a symbol: `btc/usdt`, `BTC-USDT` and `BTCUSDT` are all `BTCUSDT`.
+
+    Raises:
+        NameRefused: anything but letters, digits and `_` of any script, 1 to 64 bytes.
+    """
+    symbol = unicodedata.normalize("NFC", text)
+    if pair := _SEPARATED.fullmatch(symbol):
+        symbol = pair[1] + pair[2]
+    symbol = unicodedata.normalize("NFC", symbol.upper())
+    plain = re.fullmatch(r"\w+", symbol) and symbol == unicodedata.normalize("NFC", symbol.upper())
+    if not plain or len(symbol.encode()) > SYMBOL_BYTES or symbol in _RESERVED:
+        raise NameRefused(
+            f"symbol {_short(text)} is not a name of letters, digits and '_' (at most {SYMBOL_BYTES} bytes)",
+            "write it as the exchange does, like BTCUSDT or BTC/USDT",
+        )
+    return symbol
+
+
+def check_strategy_name(name: str) -> str:
+    """`name` itself, if it can stand in a table's name: lower case words joined by `_`."""
+    if not _STRATEGY.fullmatch(name) or len(name) > 64:
+        raise NameRefused(
+            f"strategy {_short(name)} is not lower-case words joined by '_'", "write it like smart_momentum"
+        )
+    return name
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = get_close_matches(value, allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else "use one of those"
+        raise NameRefused(f"{what} {_short(value)} is not one of {' '.join(allowed)}", hint)
+
+
+def _short(value: str) -> str:
+    """`value` quoted for a message: control characters escaped, long texts cut."""
+    return repr(value if len(value) <= 60 else value[:57] + "…")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One series of bars and every name it has in the lake. Refuses names before they can reach a path or a query.
+
+    Raises:
+        NameRefused: a value outside the convention.
+    """
+
+    provider: str = "binance"
+    market: str = "spot"
+    data_frequency: str = "monthly"
+    data_category: str = "klines"
+    symbol: str = "BTCUSDT"
+    interval: str = "4h"
+
+    def __post_init__(self) -> None:
+        if not _PROVIDER.fullmatch(self.provider):
+            raise NameRefused(
+                f"provider {_short(self.provider)} is not lower-case letters and digits", "write it like binance"
+            )
+        _one_of("market", self.market, tuple(MARKETS))
+        _one_of("data frequency", self.data_frequency, FREQUENCIES)
+        _one_of("data category", self.data_category, CATEGORIES)
+        _one_of("interval", self.interval, tuple(INTERVAL_SECONDS))
+        object.__setattr__(self, "symbol", normalize_symbol(self.symbol))
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval}"
+
+    @property
+    def interval_seconds(self) -> int:
+        """Length of one bar in seconds (a calendar month counts 30 days)."""
+        return INTERVAL_SECONDS[self.interval]
+
+    def with_frequency(self, frequency: str) -> Self:
+        """The same series, read from the monthly or the daily files of the archive."""
+        return replace(self, data_frequency=frequency)
+
+    # --- the exchange's archive -------------------------------------------------------------------------------------
+
+    @property
+    def archive_folder(self) -> str:
+        """Folder of this series under the archive's root: `data/spot/monthly/klines/BTCUSDT/4h`."""
+        return f"data/{MARKETS[self.market]}/{self.data_frequency}/{self.data_category}/{self.symbol}/{self.interval}"
+
+    def archive_stem(self, period: date) -> str:
+        """Name of one archive file without its ending; `period` is its first day."""
+        day = period.strftime("%Y-%m" if self.data_frequency == "monthly" else "%Y-%m-%d")
+        return f"{self.symbol}-{self.interval}-{day}"
+
+    def parse_stem(self, stem: str) -> date | None:
+        """First day of the period that `stem` names, or None when it is not a file of this series."""
+        pattern = r"(\d{4})-(\d{2})" if self.data_frequency == "monthly" else r"(\d{4})-(\d{2})-(\d{2})"
+        found = re.fullmatch(re.escape(f"{self.symbol}-{self.interval}-") + pattern, stem)
+        try:
+            return date(*map(int, [*found.groups(), 1][:3])) if found else None
+        except ValueError:
+            return None
+
+    # --- bronze and silver ------------------------------------------------------------------------------------------
+
+    @property
+    def bronze_folder(self) -> str:
+        """Folder of the bronze files of this series and frequency."""
+        series = f"{self.data_frequency}/{self.data_category}/{self.symbol}/{self.interval}"
+        return f"{self.provider}/data/{self.market}/{series}"
+
+    def bronze_key(self, period: date) -> str:
+        """Bronze file of the archive file whose first day is `period`."""
+        day = f"/day={period.day:02d}" if self.data_frequency == "daily" else ""
+        return (
+            f"{self.bronze_folder}/year={period.year}/month={period.month:02d}{day}/{self.archive_stem(period)}.parquet"
+        )
+
+    @property
+    def silver_folder(self) -> str:
+        """Folder of the one clean series that monthly and daily files make together."""
+        return f"{self.provider}/{self.market}/{self.data_category}/{self.symbol}/{self.interval}"
+
+    def silver_key(self, year: int) -> str:
+        """Silver file of one calendar year (UTC)."""
+        return f"{self.silver_folder}/year={year}/data_0.parquet"
+
+    def rejects_key(self, year: int) -> str:
+        """Rejected rows stand in a tree of their own, so that no glob over silver mixes the two schemas."""
+        return f"rejects/{self.silver_folder}/year={year}/data_0.parquet"
+
+    @property
+    def quality_key(self) -> str:
+        """Where the quality table of the series is kept."""
+        return f"quality/{self.silver_folder}/quality.json"
+
+    # --- gold -------------------------------------------------------------------------------------------------------
+
+    @property
+    def features_table(self) -> str:
+        """Name of the gold feature table."""
+        return f"gold_features_{self.market}_{self.data_frequency}_{self.data_category}_{self.symbol}_{self.interval}"
+
+    @property
+    def features_by_month(self) -> bool:
+        """Below one hour a year is too many rows for one file."""
+        return self.interval_seconds < 3600
+
+    def features_key(self, year: int, month: int | None = None) -> str:
+        """Feature file of one year or, where `features_by_month`, of one month."""
+        part = f"/month={month}" if month is not None else ""
+        return f"{self.features_table}/year={year}{part}/data_0.parquet"
+
+    def signals_table(self, strategy: str) -> str:
+        """Name of the gold table of signals that `strategy` made."""
+        return f"trading_signals_{check_strategy_name(strategy)}_{self.market}_{self.symbol}_{self.interval}"
+
+    def execution_folder(self, strategy: str, at: datetime) -> str:
+        """Folder of one execution; `at` is its UTC second."""
+        return f"{self.signals_table(strategy)}/execution_{at.astimezone(UTC).strftime(_STAMP)}"
+
+
+def parse_features_table(name: str) -> Dataset | None:
+    """The dataset whose feature table is called `name`, or None. The provider is not part of the name."""
+    found = re.fullmatch(
+        rf"gold_features_({'|'.join(MARKETS)})_({'|'.join(FREQUENCIES)})_({'|'.join(CATEGORIES)})_(\w+)_([^_]+)", name
+    )
+    if not found:
+        return None
+    market, frequency, category, symbol, interval = found.groups()
+    return _exactly(market=market, data_frequency=frequency, data_category=category, symbol=symbol, interval=interval)
+
+
+def parse_signals_table(name: str) -> tuple[str, Dataset] | None:
+    """Strategy and dataset of the signals table called `name`, or None.
+
+    Strategies are lower case and symbols are not, so only one way of cutting the name can succeed.
+    """
+    if not name.startswith("trading_signals_"):
+        return None
+    rest = name.removeprefix("trading_signals_")
+    for cut in re.finditer(rf"(?=_({'|'.join(MARKETS)})_(\w+)_([^_]+)$)", rest):
+        strategy, (market, symbol, interval) = rest[: cut.start()], cut.groups()
+        dataset = _exactly(market=market, symbol=symbol, interval=interval)
+        if dataset and _STRATEGY.fullmatch(strategy):
+            return strategy, dataset
+    return None
+
+
+def parse_execution(folder: str) -> datetime | None:
+    """The UTC second of an execution's folder name, or None."""
+    try:
+        return datetime.strptime(folder, f"execution_{_STAMP}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def parse_silver_folder(folder: str) -> Dataset | None:
+    """The dataset whose silver rows stand in `folder`, or None."""
+    parts = folder.split("/")
+    if len(parts) != 5:
+        return None
+    provider, market, category, symbol, interval = parts
+    return _exactly(provider=provider, market=market, data_category=category, symbol=symbol, interval=interval)
+
+
+def parse_bronze_folder(folder: str) -> Dataset | None:
+    """The dataset whose bronze rows stand in `folder`, or None."""
+    parts = folder.split("/")
+    if len(parts) != 7 or parts[1] != "data":
+        return None
+    provider, _, market, frequency, category, symbol, interval = parts
+    return _exactly(
+        provider=provider,
+        market=market,
+        data_frequency=frequency,
+        data_category=category,
+        symbol=symbol,
+        interval=interval,
+    )
+
+
+def _exactly(**names: str) -> Dataset | None:
+    """A dataset only if every name is already in its one spelling."""
+    try:
+        dataset = Dataset(**names)
+    except NameRefused:
+        return None
+    return dataset if dataset.symbol == names["symbol"] else None

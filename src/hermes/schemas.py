@@ -1,0 +1,83 @@
+"""The column contract of every layer: name → Polars type, in order.
+
+Times are naive UTC microseconds. A null means "not known"; NaN never stands in any table of Hermes.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+Schema = Mapping[str, pl.DataType]
+
+DATETIME = pl.Datetime("us")
+
+#: One row per line of an archive file, values unchanged (times stay in the file's own unit).
+BRONZE: Schema = {
+    "line": pl.UInt32(),  # 1-based line in the CSV, so that a rejected row can be found again
+    "open_time": pl.Int64(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "close_time": pl.Int64(),
+    "quote_volume": pl.Float64(),
+    "count": pl.Int64(),
+    "taker_buy_volume": pl.Float64(),
+    "taker_buy_quote_volume": pl.Float64(),
+    "ignore": pl.String(),
+}
+
+#: One clean, ordered, unique series; `datetime` is the bar's open time.
+SILVER: Schema = {
+    "datetime": DATETIME,
+    "symbol": pl.String(),
+    "timeframe": pl.String(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "quote_volume": pl.Float64(),
+    "count": pl.Int64(),
+    "taker_buy_volume": pl.Float64(),
+    "taker_buy_quote_volume": pl.Float64(),
+    "zero_volume": pl.Boolean(),
+    "source": pl.String(),  # stem of the archive file that the row came from
+}
+
+#: Rows that silver refused: where they stand in the archive, the first rule they broke, their values.
+REJECTS: Schema = {
+    "source": pl.String(),
+    "line": pl.UInt32(),
+    "rule": pl.String(),
+    **{name: dtype for name, dtype in BRONZE.items() if name not in ("line", "ignore")},
+}
+
+#: The 23 indicators of the gold feature table.
+INDICATORS: Schema = {
+    **{f"sma_{n}": pl.Float64() for n in (10, 20, 50, 100, 200)},
+    **{f"ema_{n}": pl.Float64() for n in (12, 20, 26, 50, 100)},
+    **{f"rsi_{n}": pl.Float64() for n in (14, 21)},
+    **{f"bb_{band}_20_2": pl.Float64() for band in ("upper", "middle", "lower")},
+    "macd_12_26_9": pl.Float64(),
+    "macd_signal_12_26_9": pl.Float64(),
+    "macd_hist_12_26_9": pl.Float64(),
+    "atr_14": pl.Float64(),
+    "stoch_k_14_3": pl.Float64(),
+    "stoch_d_14_3": pl.Float64(),
+    "supertrend_10_3.0": pl.Float64(),
+    "supertrend_dir_10_3.0": pl.Int8(),  # 1 bullish, -1 bearish
+}
+
+FEATURES: Schema = {
+    "datetime": DATETIME,
+    "symbol": pl.String(),
+    "timeframe": pl.String(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    **INDICATORS,
+}
