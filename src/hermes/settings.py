@@ -1,0 +1,253 @@
+"""Settings from defaults < AWS_*/MINIO_* < hermes.toml < HERMES_* < flags, and where each value came from.
+
+The same names stand everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the environment,
+`--chunk-rows` on the line, `settings.signals.chunk_rows` in Python.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime, time
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ValidationError as PydanticError
+
+from hermes.errors import SettingsError
+from hermes.lake.dataset import LAYERS, Dataset, check_strategy_name
+
+CONFIG_FILE = "hermes.toml"
+PUBLIC_ARCHIVE = "s3://data.binance.vision"
+
+
+def _instant(value: Any, end: bool) -> Any:
+    """A day or an instant as naive UTC; a bare day means its first instant, or its last where it ends a period."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(value).date()
+        except ValueError:
+            raise ValueError("expected a day like 2017-09-01 or an instant like 2017-09-01T04:00") from None
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time.max if end else time.min)
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
+def _lake_url(url: str) -> str:
+    if "@" in url and "://" in url:
+        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
+    if "{layer}" not in url:
+        raise ValueError("expected {layer} in the address, like ./lake/{layer} or s3://company/hermes/{layer}")
+    if "://" in url and not url.startswith("s3://"):
+        raise ValueError("expected a folder like ./lake/{layer} or an S3 address like s3://{layer}")
+    return url
+
+
+def _endpoint(url: str | None) -> str | None:
+    if not url:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host:port, or https://host:port for TLS")
+    if parts.username or parts.password:
+        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
+    return url.rstrip("/")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LakeSettings(_Section):
+    """Where the lake is: an address with `{layer}` in it."""
+
+    url: Annotated[str, AfterValidator(_lake_url)] = "./lake/{layer}"
+
+
+class S3Settings(_Section):
+    """How to reach the S3 store; TLS is on where `endpoint` says https, and on AWS itself (no endpoint)."""
+
+    endpoint: Annotated[str | None, AfterValidator(_endpoint)] = None
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    region: str = "us-east-1"
+    path_style: bool = True
+
+
+class ArchiveSettings(_Section):
+    """Where the exchange's archive is: a folder, an http(s) address or an S3 address."""
+
+    url: str = PUBLIC_ARCHIVE
+
+
+class SignalsSettings(_Section):
+    """How signals are made; `start` and `end` are inclusive, naive UTC."""
+
+    strategy: Annotated[str, AfterValidator(check_strategy_name)] = "smart_momentum"
+    chunk_rows: Annotated[int, Field(ge=1)] = 100_000
+    context_rows: Annotated[int, Field(ge=1)] = 50
+    start: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=False))] = None
+    end: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=True))] = None
+
+
+class BacktestSettings(_Section):
+    """The account that the strategy is measured on; `fees` is a fraction of the traded value on each side."""
+
+    initial_cash: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10_000.0
+    fees: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    slippage_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    fill: Literal["close", "next_open"] = "close"
+
+
+class Settings(_Section):
+    """Every setting, validated. Build it with `load`."""
+
+    lake: LakeSettings = LakeSettings()
+    s3: S3Settings = S3Settings()
+    dataset: Dataset = Dataset()
+    archive: ArchiveSettings = ArchiveSettings()
+    signals: SignalsSettings = SignalsSettings()
+    strategy: dict[str, dict[str, Any]] = {}
+    backtest: BacktestSettings = BacktestSettings()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        flags: Mapping[str, Any] | None = None,
+        *,
+        file: Path | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Self:
+        """Resolve the settings.
+
+        Args:
+            flags: dotted name → value, the strongest layer: `{"signals.chunk_rows": 1000}`.
+            file: a TOML file; without it `hermes.toml` of the working folder where there is one.
+            environ: the environment to read.
+
+        Raises:
+            SettingsError: an unknown name or an impossible value, with the place it came from.
+            NameRefused: a value outside the naming convention.
+        """
+        values: dict[str, tuple[Any, str]] = {}
+        for layer in (_ambient(environ), _from_file(file), _from_environment(environ), _from_flags(flags or {})):
+            values.update({name: (value, origin) for name, value, origin in layer})
+        nested: dict[str, Any] = {}
+        for name, (value, origin) in values.items():
+            _check_name(name, origin)
+            node = nested
+            *sections, key = name.split(".")
+            for section in sections:
+                node = node.setdefault(section, {})
+            node[key] = value
+        try:
+            settings = cls.model_validate(nested)
+        except PydanticError as error:
+            raise _explained(error, values) from None
+        settings._origins.update({name: origin for name, (_, origin) in values.items()})
+        return settings
+
+    def items(self) -> Iterator[tuple[str, str, str]]:
+        """Every setting as (dotted name, value as text, origin); secrets are masked."""
+        for name, value in _leaves(self):
+            text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
+            yield name, text, self._origins.get(name, "default")
+
+    def layer_url(self, layer: str) -> str:
+        """The address of one layer: `./lake/gold` or `s3://gold`."""
+        assert layer in LAYERS
+        return self.lake.url.replace("{layer}", layer)
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
+    for section in Settings.model_fields:
+        node = getattr(settings, section)
+        if isinstance(node, dict):
+            yield from ((f"{section}.{name}.{key}", v) for name, part in node.items() for key, v in part.items())
+        else:
+            names = [f.name for f in fields(node)] if is_dataclass(node) else list(type(node).model_fields)
+            yield from ((f"{section}.{name}", getattr(node, name)) for name in names)
+
+
+_NAMES = [name for name, _ in _leaves(Settings())]
+
+Layer = Iterator[tuple[str, Any, str]]
+
+
+def _check_name(name: str, origin: str) -> None:
+    if name in _NAMES or (name.startswith("strategy.") and name.count(".") == 2):
+        return
+    near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
+    raise SettingsError(
+        f"{name} ({origin}) is not a setting",
+        f"did you mean {near[0]}?" if near else "see `hermes config` for all names",
+    )
+
+
+def _ambient(environ: Mapping[str, str]) -> Layer:
+    """What other S3 tools read; keys are taken in pairs, never one from each."""
+    pairs = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"))
+    for user, password in pairs:
+        if environ.get(user) and environ.get(password):
+            yield "s3.access_key", environ[user], user
+            yield "s3.secret_key", environ[password], password
+            break
+    for name, variables in {
+        "s3.endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "s3.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    }.items():
+        for variable in variables:
+            if environ.get(variable):
+                yield name, environ[variable], variable
+                break
+
+
+def _from_file(file: Path | None) -> Layer:
+    path = file or Path(CONFIG_FILE)
+    if file is None and not path.is_file():
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "give --config a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}", "mend the file") from None
+    yield from _flattened(content, "", str(path))
+
+
+def _flattened(node: Mapping[str, Any], prefix: str, origin: str) -> Layer:
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{name}.", origin)
+        else:
+            yield name, value, origin
+
+
+def _from_environment(environ: Mapping[str, str]) -> Layer:
+    for variable, value in environ.items():
+        if variable.startswith("HERMES_"):
+            name = variable.removeprefix("HERMES_").lower().replace("__", ".")
+            yield name, value, variable
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Layer:
+    for name, value in flags.items():
+        yield name, value, "flag"
+
+
+def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> SettingsError:
+    """The first complaint as one line that names the setting, its value and where it came from."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    value, origin = values.get(name, (first["input"], "default"))
+    shown = "" if name.startswith("s3.") and name.endswith("_key") else f" = {value!r}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

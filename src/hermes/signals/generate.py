@@ -1,0 +1,104 @@
+"""A feature table of any length → signals, chunk by chunk, with nothing lost between two chunks.
+
+What crosses a boundary is explicit: the last `context_rows` rows, and the position held. So the rows are the same
+for any chunk size, any split into files and any number of threads.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from hermes.errors import UsageError
+from hermes.signals.plan import signals
+from hermes.strategies.base import Strategy
+
+ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
+
+
+def batches(rows: pl.LazyFrame, sizes: Callable[[], Iterator[int]]) -> Iterator[pl.DataFrame]:
+    """The rows of a plan in one streaming pass, in pieces of exactly the given sizes; the last may be shorter."""
+    wanted = sizes()
+    size = next(wanted)
+    held: list[pl.DataFrame] = []
+    height = 0
+    for batch in rows.collect_batches(chunk_size=max(size, ROW_GROUP_ROWS), maintain_order=True, engine="streaming"):
+        rest = batch
+        while height + rest.height >= size:
+            held.append(rest.head(size - height))
+            rest = rest.slice(size - height)
+            yield pl.concat(held)
+            held, height, size = [], 0, next(wanted)
+        if rest.height:
+            held.append(rest)
+            height += rest.height
+    if held:
+        yield pl.concat(held)
+
+
+def signal_chunks(
+    rows: pl.LazyFrame, strategy: Strategy, *, chunk_rows: int, context_rows: int, seen: int = 0
+) -> Iterator[pl.DataFrame]:
+    """Signals of a feature table, one frame per chunk of `chunk_rows` rows (the last may be shorter).
+
+    Args:
+        rows: the table in time order, columns of `plan.input_schema`.
+        strategy: whose rules to apply; the position starts flat.
+        chunk_rows: rows per chunk, at least 1.
+        context_rows: rows before a chunk that the rules can look back at.
+        seen: leading rows that are context only, because they lie before the first row asked for.
+
+    Raises:
+        UsageError: `context_rows` is less than the strategy looks back.
+    """
+    check_context(strategy, context_rows)
+
+    def sizes() -> Iterator[int]:
+        if seen:
+            yield seen
+        while True:
+            yield chunk_rows
+
+    pieces = batches(rows, sizes)
+    context = next(pieces, None) if seen else None
+    position = 0
+    for piece in pieces:
+        window = piece if context is None else pl.concat([context, piece])
+        judged = signals(window, strategy, window.height - piece.height, position)
+        position = judged["position"][-1]
+        context = window.tail(context_rows)
+        yield judged
+
+
+def check_context(strategy: Strategy, context_rows: int) -> None:
+    """Refuse a context shorter than the strategy's look-back."""
+    if context_rows < strategy.look_back:
+        raise UsageError(
+            f"context_rows = {context_rows} is less than the {strategy.look_back} bars that {strategy.name} looks back",
+            f"set signals.context_rows to {strategy.look_back} or more",
+        )
+
+
+def write_signals(
+    frames: Iterable[pl.DataFrame], schema: dict[str, pl.DataType], path: Path, metadata: dict[str, str]
+) -> None:
+    """Stream frames into one Parquet file (snappy), row groups of a fixed size, `metadata` in its footer.
+
+    An error raised while the frames are made is raised here as it was.
+    """
+    failures: list[BaseException] = []
+
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield from frames
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    try:
+        register_io_source(source, schema=schema).sink_parquet(
+            path, compression="snappy", row_group_size=ROW_GROUP_ROWS, metadata=metadata, engine="streaming"
+        )
+    except BaseException as error:
+        raise (failures[0] if failures else error) from None

@@ -1,0 +1,64 @@
+"""What a strategy is: typed parameters, the columns it needs, how far it looks back, and its rules as expressions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError as PydanticError
+
+from hermes.errors import StrategyError
+
+
+class Parameters(BaseModel):
+    """Base of every strategy's parameters: unknown names are refused, values cannot change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Strategy(ABC):
+    """Rules that turn the bars and indicators known at a bar's close into a buy or a sell on that bar.
+
+    Expressions may look at their own bar and at `look_back` bars before it (`shift(1)` needs a look-back of 1),
+    never ahead. A null anywhere in a condition means "not true": unknown indicators never make a signal.
+    """
+
+    #: Names the signals table: lower-case words joined by `_`.
+    name: ClassVar[str]
+    parameters_type: ClassVar[type[Parameters]] = Parameters
+    parameters: Any
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            self.parameters = self.parameters_type(**values)
+        except PydanticError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "parameters"
+            known = " ".join(self.parameters_type.model_fields)
+            raise StrategyError(
+                f"{self.name}: {where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}",
+                f"its parameters are: {known}",
+            ) from None
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Indicator columns that the rules read, beside the bars themselves."""
+
+    @property
+    @abstractmethod
+    def look_back(self) -> int:
+        """Bars before the current one that the rules look at."""
+
+    @abstractmethod
+    def conditions(self) -> Mapping[str, pl.Expr]:
+        """Named Boolean expressions over bars and indicators; they become the signal table's debug columns."""
+
+    @abstractmethod
+    def buy(self) -> pl.Expr:
+        """When to buy, as an expression over the conditions."""
+
+    @abstractmethod
+    def sell(self) -> pl.Expr:
+        """When to sell, as an expression over the conditions."""
