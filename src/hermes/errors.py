@@ -33,6 +33,10 @@ class NameRefused(UsageError):
     """A symbol, interval, market … that has no place in the naming convention."""
 
 
+class UnknownIndicator(UsageError):
+    """A column name that no indicator can be made from: an unknown family, or parameters out of range."""
+
+
 class SettingsError(UsageError):
     """A setting that is unknown or has an impossible value; says where it was found."""
 

@@ -160,6 +160,21 @@ class Settings(_Section):
             text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
             yield name, text, self._origins.get(name, "default")
 
+    def paths(self) -> dict[str, str]:
+        """Every address and table name that follows from the settings."""
+        dataset, strategy = self.dataset, self.signals.strategy
+        gold = self.layer_url("gold")
+        return {
+            "archive": f"{self.archive.url.rstrip('/')}/{dataset.archive_folder}/",
+            "bronze": f"{self.layer_url('bronze')}/{dataset.bronze_folder}/**/*.parquet",
+            "silver": f"{self.layer_url('silver')}/{dataset.silver_folder}/**/*.parquet",
+            "quality": f"{self.layer_url('silver')}/{dataset.quality_key}",
+            "features": f"{gold}/{dataset.features_table}/**/*.parquet",
+            "signals": f"{gold}/{dataset.signals_table(strategy)}/",
+            "features table": dataset.features_table,
+            "signals table": dataset.signals_table(strategy),
+        }
+
     def layer_url(self, layer: str) -> str:
         """The address of one layer: `./lake/gold` or `s3://gold`."""
         assert layer in LAYERS

@@ -74,6 +74,11 @@ def check_strategy_name(name: str) -> str:
     return name
 
 
+def is_simulated(symbol: str) -> bool:
+    """Whether a symbol is one that `hermes demo` and the tests simulate: SIMUSDT, SIM001USDT …"""
+    return re.fullmatch(r"SIM\d*USDT", symbol) is not None
+
+
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         near = get_close_matches(value, allowed, n=1)

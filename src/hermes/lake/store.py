@@ -77,6 +77,12 @@ class Layer:
         """Whether the files below `prefix` are still those of the snapshot, byte versions included."""
         return {(f.key, f.version) for f in self.files(prefix)} == {(f.key, f.version) for f in snapshot}
 
+    def same(self, snapshot: Sequence[LakeFile]) -> bool:
+        """Whether these very files are still there as they were."""
+        folders = {file.key.rpartition("/")[0] for file in snapshot}
+        now = {(file.key, file.version) for folder in folders for file in self.files(folder)}
+        return all((file.key, file.version) in now for file in snapshot)
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -104,9 +110,14 @@ class Layer:
     def write(self, key: str, frame: pl.DataFrame, about: Mapping[str, Any]) -> str:
         """Replace one Parquet file by `frame`, with `about` in its footer; returns its SHA-256."""
         with self.staged() as path:
+            self.stage(path, frame, about)
+            return self.replace(key, path)
+
+    def stage(self, path: Path, frame: pl.DataFrame, about: Mapping[str, Any]) -> None:
+        """Write `frame` to a staged path, with `about` in its footer, and read the footer back."""
+        with self.errors():
             frame.write_parquet(path, metadata={FOOTER: json.dumps(about)})
             check_written(path, frame.height)
-            return self.replace(key, path)
 
     def write_bytes(self, key: str, content: bytes) -> str:
         """Replace one small file; returns its SHA-256."""
@@ -158,6 +169,11 @@ def check_written(path: Path, rows: int) -> None:
     found = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
     if found != rows:
         raise StoreError(f"{path} holds {found:,} rows after writing {rows:,}", "check the disk, then run again")
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short name for what something was made from: equal parts, equal name."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _sha256(path: Path) -> str:

@@ -81,11 +81,15 @@ def check_context(strategy: Strategy, context_rows: int) -> None:
 
 
 def write_signals(
-    frames: Iterable[pl.DataFrame], schema: dict[str, pl.DataType], path: Path, metadata: dict[str, str]
+    frames: Iterable[pl.DataFrame],
+    schema: dict[str, pl.DataType],
+    path: Path,
+    metadata: Callable[[], dict[str, str]],
 ) -> None:
-    """Stream frames into one Parquet file (snappy), row groups of a fixed size, `metadata` in its footer.
+    """Stream frames into one Parquet file (snappy), row groups of a fixed size.
 
-    An error raised while the frames are made is raised here as it was.
+    `metadata` is asked for the footer's entries after the last row. An error raised while the frames are made is
+    raised here as it was.
     """
     failures: list[BaseException] = []
 
@@ -98,7 +102,7 @@ def write_signals(
 
     try:
         register_io_source(source, schema=schema).sink_parquet(
-            path, compression="snappy", row_group_size=ROW_GROUP_ROWS, metadata=metadata, engine="streaming"
+            path, compression="snappy", row_group_size=ROW_GROUP_ROWS, metadata=lambda _: metadata(), engine="streaming"
         )
     except BaseException as error:
         raise (failures[0] if failures else error) from None

@@ -1,0 +1,216 @@
+"""Every measure of a backtest, its formula and its source.
+
+Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.py`, `portfolio/trades.py`,
+`generic/nb.py` `get_drawdowns_nb`) wherever that gives a finite number; what it calls NaN or infinite is None here.
+
+    v_t   equity at the close of bar t = 1 … n; v_0 is the initial cash
+    r_t   (v_t - v_{t-1}) / v_{t-1}, the return of bar t
+    P     periods per year: how many bars a 365-day year holds
+    peak  highest equity at any close so far (v_0 is not one)
+
+The risk-free rate and the required return are 0. Winning means a profit above 0, losing one below.
+"""
+
+from dataclasses import asdict, dataclass
+from math import pow, sqrt
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hermes.backtest.portfolio import Account, Fill, Floats, Steps
+
+YEAR_SECONDS = 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """The measures of one backtest; None where a measure is undefined.
+
+    Percentages end in `_pct`, seconds in `_s`; amounts are in the quote currency. Measures of trades look at closed
+    ones only, except `trades` and `fees_paid`.
+    """
+
+    total_return_pct: float
+    benchmark_return_pct: float | None
+    cagr_pct: float | None
+    sharpe: float | None
+    sortino: float | None
+    calmar: float | None
+    omega: float | None
+    max_drawdown_pct: float | None
+    max_drawdown_duration_s: int | None
+    trades: int
+    win_rate_pct: float | None
+    profit_factor: float | None
+    expectancy: float | None
+    best_trade_pct: float | None
+    worst_trade_pct: float | None
+    avg_winning_trade_pct: float | None
+    avg_losing_trade_pct: float | None
+    avg_winning_trade_duration_s: float | None
+    avg_losing_trade_duration_s: float | None
+    open_trade: bool
+    fees_paid: float
+    exposure_pct: float | None
+    end_value: float
+    initial_cash: float
+    fees: float
+    slippage_bps: float
+    fill: Fill
+    periods_per_year: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The measures by name, ready for JSON."""
+        return asdict(self)
+
+
+class BarTally:
+    """What the measures need to know of all bars, in a dozen numbers, fed block by block."""
+
+    def __init__(self, account: Account) -> None:
+        self.bars = 0
+        self.equity = account.initial_cash
+        self.first_close = self.last_close = 0.0
+        self.mean = 0.0  # of r_t
+        self.squares = 0.0  # Σ (r_t - mean)²
+        self.gains = 0.0  # Σ r_t over r_t > 0
+        self.losses = 0.0  # -Σ r_t over r_t < 0
+        self.loss_squares = 0.0  # Σ r_t² over r_t < 0
+        self.drawdown = 0.0  # largest (peak - v_t) / peak
+        self.longest_drawdown = 0  # bars in a row below the peak, at most
+        self._peak = 0.0
+        self._below = 0  # bars in a row below the peak, until now
+
+    def add(self, close: Floats, steps: Steps) -> None:
+        """The next bars' closes and the account's equity through them."""
+        values = np.concatenate([[self.equity], steps.equity])
+        self._add_returns(np.diff(values) / values[:-1], steps.bars)
+        self._add_drawdown(steps)
+        self.equity = float(values[-1])
+        self.first_close = self.first_close or float(close[0])
+        self.last_close = float(close[-1])
+
+    def _add_returns(self, returns: Floats, count: int) -> None:
+        """`count` more returns, those not given being 0.
+
+        Mean and squares are joined as by Chan, Golub & LeVeque (1979), so that nothing cancels out.
+        """
+        mean = float(returns.sum()) / count
+        squares = float(np.square(returns - mean).sum()) + (count - len(returns)) * mean**2
+        bars, step = self.bars + count, mean - self.mean
+        self.squares += squares + step**2 * self.bars * count / bars
+        self.mean += step * count / bars
+        self.bars = bars
+        losses = np.minimum(returns, 0.0)
+        self.gains += float(np.maximum(returns, 0.0).sum())
+        self.losses -= float(losses.sum())
+        self.loss_squares += float(np.square(losses).sum())
+
+    def _add_drawdown(self, steps: Steps) -> None:
+        """Depth and length of the time below the peak; a return to the peak itself ends it."""
+        peaks = np.maximum(np.maximum.accumulate(steps.equity), self._peak)
+        self._peak = float(peaks[-1])
+        self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
+        at_peak = steps.equity == peaks
+        begins, ends = steps.rows[at_peak], np.append(steps.rows[1:], steps.bars)[at_peak]
+        below = np.append(begins, steps.bars) - np.insert(ends, 0, -self._below)
+        self._below = int(below[-1])
+        self.longest_drawdown = max(self.longest_drawdown, int(below.max()))
+
+
+def measure(tally: BarTally, trades: pl.DataFrame, account: Account, interval_seconds: int) -> Metrics:
+    """All measures of one backtest.
+
+    Args:
+        tally: has seen every bar.
+        trades: as `Portfolio.trades` returns them.
+        account: the terms of trade.
+        interval_seconds: length of one bar.
+    """
+    periods = YEAR_SECONDS / interval_seconds
+    total_return = (tally.equity - account.initial_cash) / account.initial_cash
+    benchmark = _ratio(tally.last_close - tally.first_close, tally.first_close)
+    cagr = _annualised(total_return, periods / tally.bars) if tally.bars else None
+    drawdown = tally.drawdown or None
+    several = tally.bars >= 2  # a single return has no deviation
+    mean = tally.mean if several else None
+    deviation = sqrt(tally.squares / (tally.bars - 1)) if several else None
+    downside = sqrt(tally.loss_squares / tally.bars) if several else None
+
+    closed = trades.filter(~pl.col("open"))
+    winning, losing = closed.filter(pl.col("profit") > 0), closed.filter(pl.col("profit") < 0)
+    return Metrics(
+        # v_n / v_0 - 1; what holding from the first close to the last returned, without fees
+        total_return_pct=100 * total_return,
+        benchmark_return_pct=_percent(benchmark),
+        # (v_n / v_0)^(P/n) - 1: annualized_return_1d_nb
+        cagr_pct=_percent(cagr),
+        # mean(r) / std(r, ddof 1) √P: Sharpe (1994); sharpe_ratio_1d_nb
+        sharpe=_scaled(_ratio(mean, deviation), sqrt(periods)),
+        # mean(r) / √(Σ min(r, 0)² / n) √P: Sortino & Price (1994); sortino_ratio_1d_nb
+        sortino=_scaled(_ratio(mean, downside), sqrt(periods)),
+        # cagr / max drawdown: Young (1991); calmar_ratio_1d_nb
+        calmar=_ratio(cagr, drawdown),
+        # Σ max(r, 0) / Σ max(-r, 0): Keating & Shadwick (2002), threshold 0; omega_ratio_1d_nb
+        omega=_ratio(tally.gains, tally.losses),
+        # max (peak - v_t) / peak, and the most bars in a row with v_t < peak: get_drawdowns_nb, range_duration_nb
+        max_drawdown_pct=_percent(drawdown),
+        max_drawdown_duration_s=tally.longest_drawdown * interval_seconds or None,
+        # the one still open included
+        trades=trades.height,
+        # winning / closed
+        win_rate_pct=_percent(_ratio(winning.height, closed.height)),
+        # Σ profits / Σ losses
+        profit_factor=_ratio(_number(winning["profit"].sum()), -_number(losing["profit"].sum())),
+        # mean profit of a trade: win rate × mean win - loss rate × mean loss
+        expectancy=_float(closed["profit"].mean()),
+        best_trade_pct=_float(closed["return_pct"].max()),
+        worst_trade_pct=_float(closed["return_pct"].min()),
+        avg_winning_trade_pct=_float(winning["return_pct"].mean()),
+        avg_losing_trade_pct=_float(losing["return_pct"].mean()),
+        # bars from entry to exit
+        avg_winning_trade_duration_s=_scaled(_float(winning["bars"].mean()), interval_seconds),
+        avg_losing_trade_duration_s=_scaled(_float(losing["bars"].mean()), interval_seconds),
+        open_trade=trades.height > closed.height,
+        # at every entry and exit that took place
+        fees_paid=_number(trades["fees"].sum()),
+        # bars at whose close the position was held / n: position_coverage
+        exposure_pct=_percent(_ratio(_number(trades["bars"].sum()), tally.bars)),
+        end_value=tally.equity,
+        initial_cash=account.initial_cash,
+        fees=account.fees,
+        slippage_bps=account.slippage_bps,
+        fill=account.fill,
+        periods_per_year=periods,
+    )
+
+
+def _number(value: Any) -> float:
+    """A reduction of a column of numbers, which Polars types as anything a column can hold."""
+    return float(value)
+
+
+def _float(value: Any) -> float | None:
+    """A mean or an extreme of nothing is None."""
+    return None if value is None else float(value)
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return None if numerator is None or not denominator else numerator / denominator
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _percent(fraction: float | None) -> float | None:
+    return _scaled(fraction, 100)
+
+
+def _annualised(total_return: float, exponent: float) -> float | None:
+    """A few short bars can compound to more than a float holds: no rate to speak of."""
+    try:
+        return pow(1 + total_return, exponent) - 1
+    except OverflowError:
+        return None

@@ -1,0 +1,180 @@
+"""What the lake holds, table by table, and DuckDB over all of it: SQL for people."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from hermes.errors import MissingTable, UsageError
+from hermes.lake.dataset import (
+    Dataset,
+    parse_bronze_folder,
+    parse_execution,
+    parse_features_table,
+    parse_signals_table,
+    parse_silver_folder,
+)
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake, Layer
+from hermes.schemas import DATETIME
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """One table of the lake; of signals, the latest execution of one strategy.
+
+    Attributes:
+        name: what SQL calls it, like `signals_BTCUSDT_4h`.
+        folder: where it is, inside its layer.
+        files: what it is read from.
+        size: bytes of all its files, all executions included.
+        executions: how many there are; 0 for other tables.
+    """
+
+    name: str
+    layer: str
+    folder: str
+    dataset: Dataset
+    files: Sequence[LakeFile]
+    size: int
+    executions: int = 0
+    strategy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows that a query returned, with their column names."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def tables(lake: Lake) -> list[LakeTable]:
+    """Every table in the lake, in the order of the road."""
+    return [*_plain(lake.bronze, "bronze"), *_plain(lake.silver, "silver"), *_gold(lake.gold)]
+
+
+def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
+    """The signal files of one strategy, oldest first."""
+    folder = dataset.signals_table(strategy)
+    return [
+        file
+        for file in lake.gold.files(folder, "/signals.parquet")
+        if file.key.count("/") == 2 and parse_execution(file.key.split("/")[1])
+    ]
+
+
+def query(lake: Lake, sql: str) -> Answer:
+    """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
+
+    Raises:
+        UsageError: DuckDB refuses the query.
+    """
+    wanted = set(re.findall(r"\w+", sql))
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    try:
+        known = tables(lake)
+        for table in known:
+            if table.name in wanted:
+                connection.register(table.name, scan(lake, table))
+        try:
+            found = connection.execute(sql)
+        except duckdb.CatalogException as error:
+            names = " ".join(table.name for table in known) or "none yet"
+            raise UsageError(str(error).splitlines()[0], f"the lake's tables are: {names}") from None
+        except duckdb.Error as error:
+            raise UsageError(str(error).splitlines()[0], "see duckdb.org/docs/sql for the dialect") from None
+        return Answer([column[0] for column in found.description or []], found.fetchall())
+    finally:
+        connection.close()
+
+
+def described(lake: Lake, table: LakeTable) -> dict[str, Any]:
+    """One table for people: name in SQL, where it is, rows, first and last open time, bytes, executions."""
+    layer: Layer = getattr(lake, table.layer)
+    with layer.errors():
+        plan = scan(lake, table)
+        if table.layer == "bronze":  # its times are still in the units of the files
+            time = pl.col("open_time")
+            plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
+        time = pl.col("datetime")
+        rows, first, last = plan.select(pl.len(), time.min(), last=time.max()).collect(engine="streaming").row(0)
+    return {
+        "table": table.name,
+        "layer": table.layer,
+        "rows": rows,
+        "first": first and first.isoformat(),
+        "last": last and last.isoformat(),
+        "files": len(table.files),
+        "bytes": table.size,
+        "executions": table.executions,
+        "path": layer.locate(table.folder),
+    }
+
+
+def lineage(lake: Lake, dataset: Dataset, strategy: str, execution: str | None = None) -> dict[str, Any]:
+    """What the footer of one execution says: what it was made from, how, and what it found.
+
+    Args:
+        execution: its folder's name; without it the latest.
+
+    Raises:
+        MissingTable: there is no such execution.
+    """
+    files = {file.key.split("/")[1]: file for file in executions(lake, dataset, strategy)}
+    table = dataset.signals_table(strategy)
+    if not files:
+        raise MissingTable(f"gold has no execution in {table} at {lake.gold.address}", "run `hermes signals` first")
+    name = execution or max(files)
+    if name not in files:
+        raise MissingTable(f"{table} has no {name}", f"the latest of its {len(files)} is {max(files)}")
+    return {"execution": name, "path": files[name].location, **lake.gold.footer(files[name])}
+
+
+def scan(lake: Lake, table: LakeTable) -> pl.LazyFrame:
+    """A lazy plan over one table."""
+    layer: Layer = getattr(lake, table.layer)
+    return layer.scan(table.files)
+
+
+def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
+    """Bronze and silver: one table per folder of year folders."""
+    parse = parse_bronze_folder if name == "bronze" else parse_silver_folder
+    groups: dict[str, list[LakeFile]] = defaultdict(list)
+    for file in layer.files(""):
+        folder, year, _ = file.key.partition("/year=")
+        if year:
+            groups[folder].append(file)
+    for folder, files in sorted(groups.items()):
+        if dataset := parse(folder):
+            suffix = "_daily" if name == "bronze" and dataset.data_frequency == "daily" else ""
+            size = sum(file.size for file in files)
+            yield LakeTable(f"{name}{_suffix(dataset)}{suffix}", name, folder, dataset, files, size)
+
+
+def _gold(layer: Layer) -> Iterator[LakeTable]:
+    groups: dict[str, list[LakeFile]] = defaultdict(list)
+    for file in layer.files(""):
+        groups[file.key.partition("/")[0]].append(file)
+    signals = []
+    for folder, files in sorted(groups.items()):
+        size = sum(file.size for file in files)
+        if dataset := parse_features_table(folder):
+            daily = "_daily" if dataset.data_frequency == "daily" else ""
+            yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
+        elif found := parse_signals_table(folder):
+            signals.append((*found, folder, [file for file in files if file.key.endswith("/signals.parquet")], size))
+    for strategy, dataset, folder, files, size in signals:
+        # One strategy needs no name of its own; several of one dataset do.
+        alone = sum(other == dataset for _, other, *_ in signals) == 1
+        name = f"signals{_suffix(dataset)}" if alone else f"signals_{strategy}{_suffix(dataset)}"
+        yield LakeTable(name, "gold", folder, dataset, files[-1:], size, len(files), strategy)
+
+
+def _suffix(dataset: Dataset) -> str:
+    market = "" if dataset.market == "spot" else f"_{dataset.market}"
+    return f"{market}_{dataset.symbol}_{dataset.interval}"

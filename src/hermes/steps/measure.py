@@ -1,0 +1,156 @@
+"""The rows asked for, judged by a strategy and measured, without writing anything."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from hermes.backtest.engine import Backtest, Result
+from hermes.backtest.portfolio import Account
+from hermes.errors import MissingTable, TableRefused
+from hermes.lake.store import Lake
+from hermes.lake.tables import Table, in_order, open_table
+from hermes.progress import SILENT, Advance, Progress
+from hermes.settings import BacktestSettings, Settings
+from hermes.signals.generate import check_context, signal_chunks
+from hermes.signals.plan import input_schema
+from hermes.strategies import make_strategy
+from hermes.strategies.base import Strategy
+
+MEASURE_ROWS = 500_000  # rows at once in the pass that only measures
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a stream of signal frames adds up to."""
+
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    days: int = 0
+    buys: int = 0
+    sells: int = 0
+    _day: date | None = field(default=None, repr=False)
+
+    def add(self, judged: pl.DataFrame) -> None:
+        """Count one more frame, later than those before it."""
+        times = judged["datetime"]
+        days = times.dt.date()
+        self.first = self.first or times[0]
+        self.last = times[-1]
+        self.rows += judged.height
+        self.days += days.n_unique() - (days[0] == self._day)
+        self._day = days[-1]
+        self.buys += int(judged["buy_signal"].sum())
+        self.sells += int(judged["sell_signal"].sum())
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's names for the counts; times as ISO 8601, UTC without offset."""
+        return {
+            "rows": self.rows,
+            "first": self.first and self.first.isoformat(),
+            "last": self.last and self.last.isoformat(),
+            "unique_days": self.days,
+            "buy_signals": self.buys,
+            "sell_signals": self.sells,
+            "total_signals": self.buys + self.sells,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of a feature table between start and end, and the strategy that judges it.
+
+    Attributes:
+        plan: the rows asked for, after `seen` rows that are there only to be looked back at.
+        before: rows of the table before the first row asked for.
+        rows: rows asked for.
+    """
+
+    settings: Settings
+    strategy: Strategy
+    table: Table
+    plan: pl.LazyFrame
+    before: int
+    seen: int
+    rows: int
+
+    def judged(self, chunk_rows: int) -> Iterator[pl.DataFrame]:
+        """The rows asked for with their signals, checked to be in order, `chunk_rows` at a time."""
+        context_rows = self.settings.signals.context_rows
+        chunks = signal_chunks(
+            self.plan, self.strategy, chunk_rows=chunk_rows, context_rows=context_rows, seen=self.seen
+        )
+        return in_order(chunks, self.table, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Counts, and what the backtest with each fill (`close`, `next_open`) found."""
+
+    tally: Tally
+    results: Mapping[str, Result]
+
+
+def select(settings: Settings, lake: Lake) -> Selection:
+    """Open the feature table of the dataset and cut out the rows from start to end.
+
+    The bars before the start are still seen: up to `context_rows` of them come along as context.
+
+    Raises:
+        MissingTable: there is no feature table.
+        TableRefused: the table is not honest, or no bar lies between start and end.
+        StrategyError, UsageError: the strategy is unknown, misconfigured, or looks back further than the context.
+    """
+    dataset, start, end = settings.dataset, settings.signals.start, settings.signals.end
+    strategy = make_strategy(settings.signals.strategy, settings.strategy.get(settings.signals.strategy, {}))
+    check_context(strategy, settings.signals.context_rows)
+    files = lake.gold.files(dataset.features_table)
+    if not files:
+        where = f"gold has no table {dataset.features_table} at {lake.gold.address}"
+        raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+    table = open_table(lake.gold, files, input_schema(strategy), dataset.symbol)
+
+    before, until = 0, table.rows
+    if start or end:
+        time = pl.col("datetime")
+        counts = table.plan.select(
+            before=(time < start).sum() if start else pl.lit(0), until=(time <= end).sum() if end else pl.len()
+        )
+        before, until = counts.collect(engine="streaming").row(0)
+    if until <= before:
+        raise TableRefused(
+            f"{dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
+            f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
+        )
+    seen = min(before, settings.signals.context_rows)
+    plan = table.plan.slice(before - seen, until - before + seen)
+    return Selection(settings, strategy, table, plan, before, seen, until - before)
+
+
+def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
+    """Check the order, count, and backtest with both fills, in one pass and flat memory."""
+    settings = selection.settings
+    interval = settings.dataset.interval_seconds
+    backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
+    tally = Tally()
+    with progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance:
+        for judged in selection.judged(MEASURE_ROWS):
+            tally.add(judged)
+            for backtest in backtests.values():
+                backtest.update(judged)
+            report(advance, judged, tally)
+    return Measured(tally, {fill: backtest.finish() for fill, backtest in backtests.items()})
+
+
+def report(advance: Advance, judged: pl.DataFrame, tally: Tally, where: str = "") -> None:
+    """Tell how far a pass is, with the running counts."""
+    advance(judged.height, f"{where}{tally.buys:,} buys, {tally.sells:,} sells")
+
+
+def _accounts(settings: BacktestSettings) -> dict[str, Account]:
+    """The configured account, once with each fill."""
+    terms = settings.model_dump(exclude={"fill"})
+    return {fill: Account(**terms, fill=fill) for fill in ("close", "next_open")}

@@ -1,0 +1,157 @@
+"""gold features → gold signals: one pass to measure, one to write, one immutable file per execution."""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from hermes.errors import AlreadyPublished, SourceChanged, StoreError
+from hermes.lake.store import FOOTER, Lake, check_written
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+from hermes.signals.generate import write_signals
+from hermes.signals.plan import output_schema, stamped
+from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
+
+ATTEMPTS = 3
+SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """One execution: what was written, where, and how the strategy did on exactly these rows."""
+
+    settings: Settings
+    tally: Tally
+    measured: Measured
+    path: str
+    seconds: float
+
+    @property
+    def chunks(self) -> int:
+        """Chunks that the rows were made in."""
+        return ceil(self.tally.rows / self.settings.signals.chunk_rows)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The measures with the configured fill."""
+        return self.measured.results[self.settings.backtest.fill].metrics.as_dict()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object for one dataset."""
+        return {
+            "symbol": self.settings.dataset.symbol,
+            "interval": self.settings.dataset.interval,
+            "strategy": self.settings.signals.strategy,
+            **self.tally.as_json(),
+            "chunks": self.chunks,
+            "signal_rate_pct": round(100 * (self.tally.buys + self.tally.sells) / self.tally.rows, 2),
+            "path": self.path,
+            "seconds": round(self.seconds, 6),
+            "rows_per_second": round(self.tally.rows / self.seconds),
+            "metrics": self.metrics,
+        }
+
+
+def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Signalled:
+    """Make and publish the signals of one dataset.
+
+    Raises:
+        MissingTable, TableRefused, StrategyError, UsageError: see `select`.
+        SourceChanged: the features were replaced again and again while they were read.
+    """
+    started = perf_counter()
+    for _ in range(ATTEMPTS):
+        selection = select(settings, lake)
+        measured = measure(selection, progress)
+        with lake.gold.staged() as path:
+            lineage = _write(selection, measured, path, progress, started)
+            snapshot = [part.file for part in selection.table.parts]
+            if lake.gold.unchanged(settings.dataset.features_table, snapshot):
+                published = _publish(selection, lake, path, lineage)
+                return Signalled(settings, measured.tally, measured, published, perf_counter() - started)
+    raise SourceChanged(
+        f"features of {settings.dataset} changed {ATTEMPTS} times while they were read", "run one at a time"
+    )
+
+
+def _write(selection: Selection, measured: Measured, path: Path, progress: Progress, started: float) -> dict[str, Any]:
+    """The second pass: write the rows with what the first one measured; returns the lineage in the footer."""
+    generated_at = datetime.now(UTC)
+    metrics = measured.results[selection.settings.backtest.fill].metrics.as_dict()
+    lineage = _lineage(selection, generated_at) | {"metrics": metrics}
+    written = Tally()
+
+    def footer() -> dict[str, str]:
+        lineage.update(written.as_json(), seconds=round(perf_counter() - started, 6))
+        return {FOOTER: json.dumps(lineage)}
+
+    frames = _stamped_frames(selection, written, generated_at, metrics, progress)
+    write_signals(frames, output_schema(selection.strategy), path, footer)
+    check_written(path, measured.tally.rows)
+    if written.as_json() != measured.tally.as_json():
+        raise StoreError(f"the second pass found {written}, the first {measured.tally}", "run again")
+    return lineage
+
+
+def _stamped_frames(
+    selection: Selection, written: Tally, generated_at: datetime, metrics: Mapping[str, Any], progress: Progress
+) -> Iterator[pl.DataFrame]:
+    """The rows as they are written; `written` counts them."""
+    chunk_rows = selection.settings.signals.chunk_rows
+    chunks = ceil(selection.rows / chunk_rows)
+    with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
+        for number, judged in enumerate(selection.judged(chunk_rows), 1):
+            written.add(judged)
+            yield stamped(judged, selection.strategy, generated_at.isoformat(), metrics)
+            report(advance, judged, written, f"chunk {number:,} of {chunks:,}, ")
+
+
+def _publish(selection: Selection, lake: Lake, path: Path, lineage: Mapping[str, Any]) -> str:
+    """Publish under the second of `generated_at` or the next one that is free; returns the address."""
+    at = datetime.fromisoformat(lineage["generated_at"])
+    for later in range(SECONDS_AHEAD):
+        second = at + timedelta(seconds=later)
+        folder = selection.settings.dataset.execution_folder(selection.strategy.name, second)
+        key = f"{folder}/signals.parquet"
+        try:
+            sha256 = lake.gold.create(key, path)
+        except AlreadyPublished:
+            continue
+        copy = {**lineage, "path": lake.gold.locate(key), "sha256": sha256}
+        lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
+        return lake.gold.locate(key)
+    raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
+
+
+def _lineage(selection: Selection, generated_at: datetime) -> dict[str, Any]:
+    """What an execution was made from."""
+    settings, strategy = selection.settings, selection.strategy
+    start, end = settings.signals.start, settings.signals.end
+    return {
+        "hermes": version("hermes-signals"),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in ("polars", "polars-talib", "obstore")},
+        "layer": "gold",
+        "dataset": asdict(settings.dataset),
+        "strategy": strategy.name,
+        "parameters": strategy.parameters.model_dump(mode="json"),
+        "generated_at": generated_at.isoformat(),
+        "start": start and start.isoformat(),
+        "end": end and end.isoformat(),
+        "chunk_rows": settings.signals.chunk_rows,
+        "context_rows": settings.signals.context_rows,
+        "backtest": settings.backtest.model_dump(mode="json"),
+        "sources": [
+            {"path": part.file.location, "size": part.file.size, "fingerprint": part.file.version, "rows": part.rows}
+            for part in selection.table.parts
+        ],
+    }

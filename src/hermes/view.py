@@ -1,0 +1,261 @@
+"""What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from hermes.errors import HermesError
+from hermes.lake.dataset import is_simulated
+from hermes.progress import Advance, Progress
+
+if TYPE_CHECKING:
+    from hermes.pipeline import Run
+    from hermes.settings import Settings
+    from hermes.silver.quality import Quality
+    from hermes.steps.ingest import Ingested
+    from hermes.steps.signals import Signalled
+
+FEW_TRADES = 30
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Bars(Progress):
+    """Progress bars on stderr, with rate and time left."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """See `Progress`."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn(f"{unit} {{task.fields[note]}}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        with RichProgress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+            task = bars.add_task(name, total=total, note="")
+            yield lambda done, note: bars.update(task, advance=done, note=note)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_error(error: HermesError, what: str = "") -> None:
+    """One line: what is wrong, then the cure."""
+    cure = f" → {error.cure}" if error.cure else ""
+    err.print(f"[bold red]error:[/] {escape(what)}{escape(error.message)}{escape(cure)}", soft_wrap=True)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """A plain table; numbers to the right."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, header_style="bold")
+    for position, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(value)) for value in row))
+    out.print(table)
+
+
+def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
+    """A titled list of names and values."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+    table.add_column(style="dim", min_width=20)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, escape(_text(value)))
+    out.print(table)
+
+
+def print_steps(run: "Run") -> None:
+    """What each step of the road read and wrote."""
+    made, ref, feat = run.ingested, run.refined, run.featured
+    rows = [
+        ("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"),
+        ("refine", f"{len(ref.written) + len(ref.unchanged)} years", _written(len(ref.written), "file"),
+         f"{ref.quality.rows:,} rows in silver"),
+        ("features", f"{len(feat.written) + len(feat.unchanged)} files", _written(len(feat.written), "file"),
+         f"{feat.rows:,} rows in gold"),
+        ("signals", f"{run.signalled.chunks:,} chunks", "1 new execution", f"{run.signalled.tally.rows:,} rows in gold"),
+    ]  # fmt: skip
+    print_rows(("step", "looked at", "wrote", "now"), rows)
+
+
+def facts(result: Any, *without: str) -> dict[str, Any]:
+    """A step's result as JSON."""
+    return {name: value for name, value in asdict(result).items() if name not in without}
+
+
+def print_ingested(settings: "Settings", made: "Ingested") -> None:
+    """What one ingest read and wrote."""
+    print_facts(
+        f"Bronze of {settings.dataset}",
+        [
+            ("archive", settings.archive.url),
+            ("files", f"{made.files:,} listed; wrote {_written(made.written, 'file')}"),
+            ("rows", made.rows),
+            ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
+            ("seconds", f"{made.seconds:.2f}"),
+        ],
+    )
+
+
+def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
+    """Which files a step wrote."""
+    print_facts(title, [*(("wrote", key) for key in written), ("up to date", f"{len(unchanged)} files")])
+
+
+def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
+    """The tables of the lake, with where they are below."""
+    if not found:
+        out.print("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
+        return
+    rows = [
+        (
+            table["table"],
+            table["rows"],
+            f"{table['first']} → {table['last']}".replace("T", " "),
+            table["files"],
+            f"{table['bytes'] / 1e6:,.2f} MB",
+            table["executions"] or None,
+        )
+        for table in found
+    ]
+    print_rows(("table", "rows", "span (UTC)", "files", "size", "executions"), rows)
+    print_facts("Where", [(table["table"], table["path"]) for table in found])
+
+
+def print_lineage(found: Mapping[str, Any]) -> None:
+    """One execution: its measures, then everything it was made from."""
+    if is_simulated(found["dataset"]["symbol"]):
+        print_simulated()
+    print_measures({f"{found['backtest']['fill']} fill": found["metrics"]})
+    plain = [(name, _inline(value)) for name, value in found.items() if name not in ("metrics", "sources")]
+    print_facts(found["execution"], plain)
+    columns = ("path", "size", "rows", "fingerprint")
+    print_rows(columns, [[source[name] for name in columns] for source in found["sources"]], "Made from")
+
+
+def print_simulated() -> None:
+    """The label that stands wherever simulated data is shown."""
+    out.print("[bold yellow]SIMULATED MARKET[/]: these prices never were; nothing here says how a strategy trades.")
+
+
+def print_quality(quality: "Quality") -> None:
+    """The quality table: what is there, what is missing, what was rejected."""
+    tally = quality.tally
+    rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally.rejected.items()) or "none"
+    facts: list[tuple[str, Any]] = [
+        ("rows", quality.rows),
+        ("period", f"{quality.first} → {quality.last} UTC"),
+        (
+            "coverage",
+            f"{quality.coverage_pct:.3f} % ({quality.missing_bars:,} of {quality.expected_bars:,} bars missing)",
+        ),
+        ("gaps", f"{quality.gap_count:,}, longest {quality.max_gap_hours or 0:g} h between two bars"),
+        ("zero-volume bars", quality.zero_volume_bars),
+        ("off-grid / short bars", f"{quality.off_grid_bars:,} / {tally.short_bars:,}"),
+        ("rejected rows", rejected),
+        ("identical duplicates", tally.identical_duplicates),
+        ("monthly ≠ daily", f"{tally.conflicts:,} bars (daily kept)"),
+        ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
+    ]
+    print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)
+
+
+def print_signals(made: "Signalled") -> None:
+    """The summary of one execution: rows, signals, what they earned, where they are, how they were made."""
+    settings, tally, dataset = made.settings, made.tally, made.settings.dataset
+    shown = made.as_json()
+    if is_simulated(dataset.symbol):
+        print_simulated()
+    print_facts(
+        f"Signals of {dataset}",
+        [
+            ("period", f"{tally.first} → {tally.last} UTC, {tally.days:,} days"),
+            ("rows", f"{tally.rows:,} in {made.chunks:,} chunks"),
+            ("buy / sell signals", f"{tally.buys:,} / {tally.sells:,}"),
+            ("total", f"{tally.buys + tally.sells:,} ({shown['signal_rate_pct']:.2f} % of the rows)"),
+            ("speed", f"{shown['rows_per_second']:,} rows/s, {made.seconds:.2f} s"),
+            ("saved to", made.path),
+        ],
+    )
+    print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
+    print_configuration(settings)
+
+
+def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Measures side by side, one column for each set, beside holding over the same rows."""
+    rows = [
+        ("return", "total_return_pct", " %"),
+        ("holding instead", "benchmark_return_pct", " %"),
+        ("return per year (CAGR)", "cagr_pct", " %"),
+        ("Sharpe", "sharpe", ""),
+        ("Sortino", "sortino", ""),
+        ("Calmar", "calmar", ""),
+        ("Omega", "omega", ""),
+        ("max drawdown", "max_drawdown_pct", " %"),
+        ("trades", "trades", ""),
+        ("win rate", "win_rate_pct", " %"),
+        ("profit factor", "profit_factor", ""),
+        ("time in market", "exposure_pct", " %"),
+        ("fees paid", "fees_paid", ""),
+        ("end value", "end_value", ""),
+    ]
+    table = [(label, *(_measure(values.get(key), unit) for values in columns.values())) for label, key, unit in rows]
+    print_rows(("Measured on these rows", *columns), table)
+    trades = min(values["trades"] for values in columns.values())
+    if trades < FEW_TRADES:
+        out.print(
+            f"[yellow]{trades} trades: too few to conclude[/] (fewer than {FEW_TRADES} say little about a Sharpe)."
+        )
+
+
+def print_configuration(settings: "Settings") -> None:
+    """The settings that made an execution."""
+    signals, account = settings.signals, settings.backtest
+    own = settings.strategy.get(signals.strategy, {})
+    print_facts(
+        "Configuration",
+        [
+            ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
+            ("strategy", f"{signals.strategy} {' '.join(f'{k}={v}' for k, v in own.items()) or '(its defaults)'}"),
+            ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
+            ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
+            ("account", f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"),
+            ("lake", settings.lake.url),
+        ],
+    )  # fmt: skip
+
+
+def _inline(value: Any) -> Any:
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+
+
+def _written(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' if count != 1 else ''}" if count else "nothing, up to date"
+
+
+def _measure(value: Any, unit: str) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:,.2f}{unit}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
