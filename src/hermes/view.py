@@ -94,9 +94,23 @@ def print_steps(run: "Run") -> None:
     print_rows(("step", "looked at", "wrote", "now"), rows)
 
 
-def facts(result: Any, *without: str) -> dict[str, Any]:
+def facts(settings: "Settings", made: Any) -> dict[str, Any]:
     """A step's result as JSON."""
-    return {name: value for name, value in asdict(result).items() if name not in without}
+    return {"symbol": settings.dataset.symbol, "interval": settings.dataset.interval, **asdict(made)}
+
+
+def print_run(made: "Run") -> None:
+    """What every step did, the quality of the bars, and the summary of the signals."""
+    print_steps(made)
+    print_quality(made.refined.quality)
+    print_signals(made.signalled)
+
+
+def print_simulated_archive(settings: "Settings", rows: int) -> None:
+    """Where the demo's market was written."""
+    out.print(
+        f"Simulated {rows:,} bars of {settings.dataset}, in the archive's own format, under {settings.archive.url}"
+    )
 
 
 def print_ingested(settings: "Settings", made: "Ingested") -> None:

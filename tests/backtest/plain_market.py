@@ -1,6 +1,6 @@
 """Random bars for the tests of the backtest, and a backtest in a plain loop to compare with."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,17 +11,21 @@ from hermes.backtest.portfolio import Account
 HOURS_4 = 14_400
 
 
-def bars(open_, close, buy, sell, start=datetime(2023, 1, 30), every="4h") -> pl.DataFrame:
+def bars(open_, close, buy, sell, start=datetime(2023, 1, 30), every=timedelta(hours=4)) -> pl.DataFrame:
     """Bars of the given columns; a month ends soon after the start."""
-    times = pl.select(pl.lit(start).dt.offset_by(pl.format("{}" + every, pl.int_range(len(close))))).to_series()
+    times = pl.select(pl.lit(start) + pl.lit(every) * pl.int_range(len(close))).to_series()
     columns = {"datetime": times, "open": open_, "close": close, "buy_signal": buy, "sell_signal": sell}
     return pl.DataFrame(columns, schema_overrides={"buy_signal": pl.Boolean, "sell_signal": pl.Boolean})
 
 
+def markets() -> st.SearchStrategy[pl.DataFrame]:
+    """Random markets of 1 to 60 bars."""
+    return st.integers(1, 60).flatmap(markets_of)
+
+
 @st.composite
-def markets(draw) -> pl.DataFrame:
-    """A random market: smooth or in coarse ticks (so that equity ties), signals from none to nearly always."""
-    n = draw(st.integers(1, 60))
+def markets_of(draw, n: int) -> pl.DataFrame:
+    """A random market of `n` bars: smooth or in coarse ticks (so that equity ties), signals from none to always."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, n)))
     open_ = close * np.exp(rng.normal(0, 0.005, n))

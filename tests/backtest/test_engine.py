@@ -1,6 +1,6 @@
 """The stream: cuts do not matter, order does."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -62,7 +62,7 @@ def test_blocks_of_the_real_size_give_the_same_bits():
     rng = np.random.default_rng(1)
     rows = 2 * engine.BLOCK_ROWS + 12_345
     close = 100 * np.exp(np.cumsum(rng.normal(0, 1e-3, rows)))
-    frame = bars(close, close, rng.random(rows) < 0.01, rng.random(rows) < 0.01, every="1m")
+    frame = bars(close, close, rng.random(rows) < 0.01, rng.random(rows) < 0.01, every=timedelta(minutes=1))
     # One piece lies in two chunks of memory, another is a single row.
     frame = pl.concat([frame[:1000], frame[1000:]])
     cuts = [500, 2000, 2001, engine.BLOCK_ROWS, 2 * engine.BLOCK_ROWS - 1, rows - 1]
@@ -93,7 +93,9 @@ def test_other_columns_and_their_order_do_not_matter():
 
 def test_monthly_and_yearly_returns_compound_to_the_total():
     # One bar a day from 30 January: 2 in January, 28 in February, then none until 2024.
-    days = bars([1.0] * 30, [100.0 + day for day in range(30)], [True] + [False] * 29, [False] * 30, every="1d")
+    days = bars(
+        [1.0] * 30, [100.0 + day for day in range(30)], [True] + [False] * 29, [False] * 30, every=timedelta(days=1)
+    )
     late = bars([1.0], [200.0], [False], [False], start=datetime(2024, 5, 7))
     found = backtest(pl.concat([days, late]), 86_400, Account(fees=0))
     assert [str(month) for month in found.monthly["month"]] == ["2023-01-01", "2023-02-01", "2024-05-01"]

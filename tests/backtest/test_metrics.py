@@ -1,6 +1,7 @@
 """What is undefined is None; the rest by hand and against a plain loop."""
 
 import json
+from datetime import timedelta
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 
@@ -75,7 +76,7 @@ def test_only_losses_leave_the_winners_undefined():
 
 
 def test_growth_beyond_any_float_is_undefined():
-    frame = bars([1.0, 1.0], [1.0, 2.0], [True, False], [False, False], every="1s")
+    frame = bars([1.0, 1.0], [1.0, 2.0], [True, False], [False, False], every=timedelta(seconds=1))
     found = backtest(frame, 1, Account(fees=0)).metrics
     assert found.cagr_pct is None and found.calmar is None
 
