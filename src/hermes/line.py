@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -31,7 +31,8 @@ class Flag:
 
     def parameter(self) -> Parameter:
         """How Typer is told of it."""
-        kind = Annotated[self.kind | None, typer.Option(self.option, help=self.help)]
+        option = typer.Option(self.option, help=self.help)
+        kind = Annotated[Optional[self.kind], option]  # type: ignore[name-defined]  # noqa: UP045
         return Parameter(self.name, Parameter.KEYWORD_ONLY, annotation=kind, default=None)
 
     @property
@@ -101,7 +102,8 @@ class Line:
 
         done: list[dict[str, Any]] = []
         failed: list[HermesError] = []
-        for symbol in self.symbols or [None]:
+        wanted: list[str | None] = [*self.symbols] or [None]
+        for symbol in wanted:
             try:
                 settings = self.settings(symbol, flags)
                 done.append(work(settings, Lake.open(settings)))

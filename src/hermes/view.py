@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEW_TRADES = 30
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True, highlight=False)
 
 
@@ -89,7 +89,8 @@ def print_steps(run: "Run") -> None:
          f"{ref.quality.rows:,} rows in silver"),
         ("features", f"{len(feat.written) + len(feat.unchanged)} files", _written(len(feat.written), "file"),
          f"{feat.rows:,} rows in gold"),
-        ("signals", f"{run.signalled.chunks:,} chunks", "1 new execution", f"{run.signalled.tally.rows:,} rows in gold"),
+        ("signals", f"{run.signalled.chunks:,} chunks", "1 new execution",
+         f"{run.signalled.tally.rows:,} rows in gold"),
     ]  # fmt: skip
     print_rows(("step", "looked at", "wrote", "now"), rows)
 
@@ -208,7 +209,7 @@ def print_signals(made: "Signalled") -> None:
         ],
     )
     print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
-    print_configuration(settings)
+    print_configuration(settings, made.parameters)
 
 
 def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
@@ -238,19 +239,20 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def print_configuration(settings: "Settings") -> None:
+def print_configuration(settings: "Settings", parameters: Mapping[str, Any]) -> None:
     """The settings that made an execution."""
     signals, account = settings.signals, settings.backtest
-    own = settings.strategy.get(signals.strategy, {})
+    terms = f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"
     print_facts(
         "Configuration",
         [
             ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
-            ("strategy", f"{signals.strategy} {' '.join(f'{k}={v}' for k, v in own.items()) or '(its defaults)'}"),
+            ("strategy", f"{signals.strategy} {_inline(dict(parameters))}"),
             ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
             ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
-            ("account", f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"),
-            ("lake", settings.lake.url),
+            ("account", f"{terms}, filled at {account.fill}"),
+            ("features", settings.paths()["features"]),
+            ("signals", settings.paths()["signals"]),
         ],
     )  # fmt: skip
 

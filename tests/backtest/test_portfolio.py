@@ -82,7 +82,7 @@ def test_an_open_trade_has_no_exit_and_is_valued_at_the_last_close_without_an_ex
 
 def test_a_ruined_account_buys_no_more():
     rows = 60
-    frame = bars([1.0] * rows, [1.0] * rows, [i % 2 == 0 for i in range(rows)], [i % 2 == 1 for i in range(rows)])
+    frame = bars([1.0] * rows, [1.0] * rows, [True, False] * 30, [False, True] * 30)
     (curve,) = equity_curve([frame], Account(fees=0.9))
     trades = trades_of(frame, Account(fees=0.9))
     assert 0 < trades.height < 12 and not trades["open"].any()

@@ -1,4 +1,4 @@
-"""The feature table: TA-Lib's values on the real bars, the published figures, and a past that the future cannot change."""
+"""The feature table: TA-Lib's values on real bars, the published figures, a past that the future cannot change."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,12 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ta_lib_oracle import oracle
 
 from hermes.gold.features import features
 from hermes.gold.indicators import indicator, look_back
 from hermes.schemas import DATETIME, FEATURES, INDICATORS
-
-from test_indicators import oracle
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,12 @@ class Layer:
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(self.footer, files))
 
+    def fingerprints(self, files: Sequence[LakeFile]) -> list[str]:
+        """What each file's bytes are known by: the SHA-256 on record, else the version that the store gives them."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            records = pool.map(lambda file: self._backend.recorded_hashes(file.key), files)
+        return [hashes.pop() if len(hashes) == 1 else file.version for file, hashes in zip(files, records, strict=True)]
+
     def unchanged(self, prefix: str, snapshot: Sequence[LakeFile]) -> bool:
         """Whether the files below `prefix` are still those of the snapshot, byte versions included."""
         return {(f.key, f.version) for f in self.files(prefix)} == {(f.key, f.version) for f in snapshot}

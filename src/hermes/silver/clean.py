@@ -94,9 +94,9 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
     broken = stacked.filter(~sound).with_columns(rule=rule)
     bars = _as_bars(stacked.filter(sound))
     bars, conflicting, identical = _unique(bars)
-    rejects = pl.concat(
-        [frame.select(pl.col(name).cast(dtype) for name, dtype in REJECTS.items()) for frame in (broken, conflicting)]
-    ).sort("source", "line", maintain_order=True)
+    rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())]).sort(
+        "source", "line", maintain_order=True
+    )
     _check_share(rejects, {source.stem: frame.height for source, frame in files})
 
     bars, conflicts = _union(bars)
@@ -107,11 +107,9 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
         conflict_examples=tuple(Conflict(**row) for row in conflicts.head(CONFLICTS_LISTED).iter_rows(named=True)),
         short_bars=bars.select(_is_short(dataset).sum()).item(),
     )
-    labels = {"symbol": pl.lit(dataset.symbol), "timeframe": pl.lit(dataset.interval)}
-    rows = bars.select(
-        labels.get(name, pl.col("volume") == 0 if name == "zero_volume" else pl.col(name)).cast(dtype).alias(name)
-        for name, dtype in SILVER.items()
-    )
+    rows = bars.with_columns(
+        symbol=pl.lit(dataset.symbol), timeframe=pl.lit(dataset.interval), zero_volume=pl.col("volume") == 0
+    ).select(SILVER.keys())
     return Cleaned(rows, rejects, conflicts, tally)
 
 

@@ -127,10 +127,8 @@ def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksum
         zero_volume=pl.col("zero_volume").sum(),
         off_grid=pl.col("off_grid").sum(),
     )
-    gaps = (
-        numbered.select(after=time.shift(), before=time, missing_bars=slot.diff() - 1)
-        .filter(pl.col("missing_bars") > 0)
-        .with_columns(hours=(pl.col("before") - pl.col("after")) / timedelta(hours=1))
+    gaps = numbered.select(after=time.shift(), before=time, missing_bars=slot.diff() - 1).filter(
+        pl.col("missing_bars") > 0
     )
     measured, gap_rows = pl.collect_all([summary, gaps])
     found = measured.row(0, named=True)
@@ -148,13 +146,17 @@ def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksum
         missing_bars=missing,
         coverage_pct=100 * (found["expected"] - missing) / found["expected"],
         gap_count=gap_rows.height,
-        gaps=tuple(Gap(**gap) for gap in longest.iter_rows(named=True)),
-        max_gap_hours=None if found["max_gap"] is None else found["max_gap"] / timedelta(hours=1),
+        gaps=tuple(Gap(**gap, hours=_hours(gap["before"] - gap["after"])) for gap in longest.iter_rows(named=True)),
+        max_gap_hours=None if found["max_gap"] is None else _hours(found["max_gap"]),
         zero_volume_bars=found["zero_volume"],
         off_grid_bars=found["off_grid"],
         tally=tally,
         missing_checksums=tuple(sorted(missing_checksums)),
     )
+
+
+def _hours(time: timedelta) -> float:
+    return time / timedelta(hours=1)
 
 
 def _slot(dataset: Dataset) -> pl.Expr:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -30,6 +30,7 @@ class Signalled:
     """One execution: what was written, where, and how the strategy did on exactly these rows."""
 
     settings: Settings
+    parameters: Mapping[str, Any]
     tally: Tally
     measured: Measured
     path: str
@@ -73,25 +74,35 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
         selection = select(settings, lake)
         measured = measure(selection, progress)
         with lake.gold.staged() as path:
-            lineage = _write(selection, measured, path, progress, started)
             snapshot = [part.file for part in selection.table.parts]
+            lineage = _lineage(selection, lake.gold.fingerprints(snapshot))
+            _write(selection, measured, path, lineage, progress, started)
             if lake.gold.unchanged(settings.dataset.features_table, snapshot):
                 published = _publish(selection, lake, path, lineage)
-                return Signalled(settings, measured.tally, measured, published, perf_counter() - started)
+                return Signalled(
+                    settings=settings,
+                    parameters=lineage["parameters"],
+                    tally=measured.tally,
+                    measured=measured,
+                    path=published,
+                    seconds=perf_counter() - started,
+                )
     raise SourceChanged(
         f"features of {settings.dataset} changed {ATTEMPTS} times while they were read", "run one at a time"
     )
 
 
-def _write(selection: Selection, measured: Measured, path: Path, progress: Progress, started: float) -> dict[str, Any]:
-    """The second pass: write the rows with what the first one measured; returns the lineage in the footer."""
-    generated_at = datetime.now(UTC)
+def _write(
+    selection: Selection, measured: Measured, path: Path, lineage: dict[str, Any], progress: Progress, started: float
+) -> None:
+    """The second pass: write the rows with what the first one measured; `lineage` gets its last entries."""
+    generated_at = datetime.now(UTC).isoformat()
     metrics = measured.results[selection.settings.backtest.fill].metrics.as_dict()
-    lineage = _lineage(selection, generated_at) | {"metrics": metrics}
     written = Tally()
 
     def footer() -> dict[str, str]:
-        lineage.update(written.as_json(), seconds=round(perf_counter() - started, 6))
+        seconds = round(perf_counter() - started, 6)
+        lineage.update(written.as_json(), generated_at=generated_at, metrics=metrics, seconds=seconds)
         return {FOOTER: json.dumps(lineage)}
 
     frames = _stamped_frames(selection, written, generated_at, metrics, progress)
@@ -99,11 +110,10 @@ def _write(selection: Selection, measured: Measured, path: Path, progress: Progr
     check_written(path, measured.tally.rows)
     if written.as_json() != measured.tally.as_json():
         raise StoreError(f"the second pass found {written}, the first {measured.tally}", "run again")
-    return lineage
 
 
 def _stamped_frames(
-    selection: Selection, written: Tally, generated_at: datetime, metrics: Mapping[str, Any], progress: Progress
+    selection: Selection, written: Tally, generated_at: str, metrics: Mapping[str, Any], progress: Progress
 ) -> Iterator[pl.DataFrame]:
     """The rows as they are written; `written` counts them."""
     chunk_rows = selection.settings.signals.chunk_rows
@@ -111,7 +121,7 @@ def _stamped_frames(
     with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
         for number, judged in enumerate(selection.judged(chunk_rows), 1):
             written.add(judged)
-            yield stamped(judged, selection.strategy, generated_at.isoformat(), metrics)
+            yield stamped(judged, selection.strategy, generated_at, metrics)
             report(advance, judged, written, f"chunk {number:,} of {chunks:,}, ")
 
 
@@ -132,8 +142,8 @@ def _publish(selection: Selection, lake: Lake, path: Path, lineage: Mapping[str,
     raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
 
 
-def _lineage(selection: Selection, generated_at: datetime) -> dict[str, Any]:
-    """What an execution was made from."""
+def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any]:
+    """What an execution is made from: versions, dataset, strategy, span, account and source files."""
     settings, strategy = selection.settings, selection.strategy
     start, end = settings.signals.start, settings.signals.end
     return {
@@ -144,14 +154,13 @@ def _lineage(selection: Selection, generated_at: datetime) -> dict[str, Any]:
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,
         "parameters": strategy.parameters.model_dump(mode="json"),
-        "generated_at": generated_at.isoformat(),
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
         "chunk_rows": settings.signals.chunk_rows,
         "context_rows": settings.signals.context_rows,
         "backtest": settings.backtest.model_dump(mode="json"),
         "sources": [
-            {"path": part.file.location, "size": part.file.size, "fingerprint": part.file.version, "rows": part.rows}
-            for part in selection.table.parts
+            {"path": part.file.location, "size": part.file.size, "fingerprint": fingerprint, "rows": part.rows}
+            for part, fingerprint in zip(selection.table.parts, fingerprints, strict=True)
         ],
     }
