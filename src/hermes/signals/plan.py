@@ -1,6 +1,6 @@
 """Bars and indicators + a strategy → signals and the position held, for one window of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -11,7 +11,6 @@ from hermes.strategies.base import Strategy
 
 BARS: Schema = {
     "datetime": DATETIME,
-    "symbol": pl.String(),
     "open": pl.Float64(),
     "high": pl.Float64(),
     "low": pl.Float64(),
@@ -28,11 +27,21 @@ def input_schema(strategy: Strategy) -> dict[str, pl.DataType]:
     return {**BARS, **indicators}
 
 
+def rule_columns(strategy: Strategy) -> list[str]:
+    """The columns of `input_schema` that the rules really read."""
+    rules = (*strategy.conditions().values(), strategy.buy(), strategy.sell())
+    read = {name for rule in rules for name in rule.meta.root_names()}
+    return [name for name in input_schema(strategy) if name in read]
+
+
 def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
     """The signal table's contract: every column in order."""
     given = input_schema(strategy)
+    prices = {name: dtype for name, dtype in BARS.items() if name != "datetime"}
     return {
-        **BARS,
+        "datetime": DATETIME,
+        "symbol": pl.String(),
+        **prices,
         "buy_signal": pl.Boolean(),
         "sell_signal": pl.Boolean(),
         **dict.fromkeys(strategy.conditions(), pl.Boolean()),
@@ -75,23 +84,38 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
     return judged.with_columns(position=change.forward_fill().fill_null(pl.lit(position, pl.Int8)))
 
 
-def stamped(judged: pl.DataFrame, strategy: Strategy, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
-    """`judged` with the constant columns of the contract, all columns in the contract's order.
+def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
+    """One row with the columns that are the same on every row of an execution.
 
     The figures are those measured on exactly the rows of this execution; null where they are undefined.
     """
-    schema = output_schema(strategy)
-    constants = {
+    values = {
+        "symbol": symbol,
         "strategy": strategy.name,
         "generated_at": generated_at,
         "layer": LAYER,
         "data_type": DATA_TYPE,
-        "validated_return_pct": metrics.get("total_return_pct"),
-        "validated_sharpe_ratio": metrics.get("sharpe"),
-        "validated_max_drawdown_pct": metrics.get("max_drawdown_pct"),
+        "validated_return_pct": metrics["total_return_pct"],
+        "validated_sharpe_ratio": metrics["sharpe"],
+        "validated_max_drawdown_pct": metrics["max_drawdown_pct"],
     }
-    return judged.with_columns(
-        year=pl.col("datetime").dt.year(),
-        month=pl.col("datetime").dt.month(),
-        **{name: pl.lit(value, schema[name]) for name, value in constants.items()},
-    ).select(list(schema))
+    schema = output_schema(strategy)
+    return pl.DataFrame({name: [value] for name, value in values.items()}, schema={n: schema[n] for n in values})
+
+
+def stamped(judged: pl.DataFrame, same: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """`judged` with the calendar columns and `same`, the constant ones, as many rows of it: `columns` in order."""
+    return pl.concat([judged, _calendar(judged["datetime"]), same], how="horizontal").select(columns)
+
+
+def _calendar(times: pl.Series) -> pl.DataFrame:
+    """Year and month of ascending times. Looked up per month, not per row: that is half the cost of a chunk's rules."""
+    months = pl.datetime_range(
+        times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0), times[-1], "1mo", eager=True
+    )
+    begins = times.search_sorted(months).extend(pl.Series([times.len()], dtype=pl.UInt32))
+    rows = begins.diff().tail(months.len())
+    return pl.DataFrame({"month": months, "rows": rows}).select(
+        year=pl.col("month").dt.year().repeat_by("rows").explode(),
+        month=pl.col("month").dt.month().repeat_by("rows").explode(),
+    )

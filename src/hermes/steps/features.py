@@ -54,6 +54,9 @@ def _make(
 ) -> tuple[int, list[str], list[str]] | None:
     """Write what is out of date; None if silver changed meanwhile."""
     abouts = lake.silver.footers(silver)
+    for file, about in zip(silver, abouts, strict=True):
+        if not about:
+            raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
     years = [int(about["year"]) for about in abouts]
     # A value depends on every bar before it: so does a file's fingerprint.
     prints = {

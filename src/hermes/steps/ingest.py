@@ -13,7 +13,7 @@ import polars as pl
 
 from hermes.bronze.archive import Archive, ArchiveFile, open_archive
 from hermes.bronze.klines import read_zip
-from hermes.errors import ArchiveError, ChecksumMismatch
+from hermes.errors import ArchiveError, ChecksumMismatch, StoreError
 from hermes.lake import s3
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
@@ -72,7 +72,10 @@ def ingest(
         present = lake.bronze.files(dataset.bronze_folder)
         wanted = {_key(file) for file in listed}
         present = [file for file in present if file.key in wanted]
-        known |= {file.key: about for file, about in zip(present, lake.bronze.footers(present), strict=True)}
+        for file, about in zip(present, lake.bronze.footers(present), strict=True):
+            if not about:
+                raise StoreError(f"{file.location} was not made by `hermes ingest`", "move it out of bronze")
+            known[file.key] = about
 
     with ExitStack() as stack:
         staged: list[_Staged] = []

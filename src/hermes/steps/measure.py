@@ -1,8 +1,8 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -10,16 +10,18 @@ import polars as pl
 from hermes.backtest.engine import Backtest, Result
 from hermes.backtest.portfolio import Account
 from hermes.errors import MissingTable, TableRefused
-from hermes.lake.store import Lake
+from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, in_order, open_table
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import BacktestSettings, Settings
 from hermes.signals.generate import check_context, signal_chunks
-from hermes.signals.plan import input_schema
+from hermes.signals.plan import input_schema, rule_columns
 from hermes.strategies import make_strategy
 from hermes.strategies.base import Strategy
 
 MEASURE_ROWS = 500_000  # rows at once in the pass that only measures
+_DAY_US = 86_400_000_000
+_BACKTESTED = ("datetime", "open", "close")
 
 
 @dataclass(slots=True)
@@ -32,16 +34,16 @@ class Tally:
     days: int = 0
     buys: int = 0
     sells: int = 0
-    _day: date | None = field(default=None, repr=False)
+    _day: int | None = field(default=None, repr=False)
 
     def add(self, judged: pl.DataFrame) -> None:
         """Count one more frame, later than those before it."""
         times = judged["datetime"]
-        days = times.dt.date()
+        days = times.to_physical() // _DAY_US
         self.first = self.first or times[0]
         self.last = times[-1]
         self.rows += judged.height
-        self.days += days.n_unique() - (days[0] == self._day)
+        self.days += int((days.diff() != 0).sum()) + (days[0] != self._day)
         self._day = days[-1]
         self.buys += int(judged["buy_signal"].sum())
         self.sells += int(judged["sell_signal"].sum())
@@ -71,19 +73,21 @@ class Selection:
 
     settings: Settings
     strategy: Strategy
+    gold: Layer
     table: Table
     plan: pl.LazyFrame
     before: int
     seen: int
     rows: int
 
-    def judged(self, chunk_rows: int) -> Iterator[pl.DataFrame]:
-        """The rows asked for with their signals, checked to be in order, `chunk_rows` at a time."""
+    def judged(self, chunk_rows: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns of the rows asked for, with their signals, `chunk_rows` at a time."""
         context_rows = self.settings.signals.context_rows
-        chunks = signal_chunks(
-            self.plan, self.strategy, chunk_rows=chunk_rows, context_rows=context_rows, seen=self.seen
-        )
-        return in_order(chunks, self.table, self.before)
+        rows = self.plan.select(columns)
+        with self.gold.errors():
+            yield from signal_chunks(
+                rows, self.strategy, chunk_rows=chunk_rows, context_rows=context_rows, seen=self.seen
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +119,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
 
     before, until = 0, table.rows
     if start or end:
-        time = pl.col("datetime")
-        counts = table.plan.select(
-            before=(time < start).sum() if start else pl.lit(0), until=(time <= end).sum() if end else pl.len()
-        )
-        before, until = counts.collect(engine="streaming").row(0)
+        before, until = _cut(lake.gold, table, start, end)
     if until <= before:
         raise TableRefused(
             f"{dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
@@ -127,7 +127,19 @@ def select(settings: Settings, lake: Lake) -> Selection:
         )
     seen = min(before, settings.signals.context_rows)
     plan = table.plan.slice(before - seen, until - before + seen)
-    return Selection(settings, strategy, table, plan, before, seen, until - before)
+    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before)
+
+
+def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """Rows before the start, and rows up to the end, in a table that is proven to be in order."""
+    before = until = 0
+    with gold.errors():
+        frames = table.plan.select("datetime").collect_batches(maintain_order=True, engine="streaming")
+        for frame in in_order(frames, table):
+            times = frame["datetime"]
+            before += int((times < start).sum()) if start else 0
+            until += int((times <= end).sum()) if end else frame.height
+    return before, until
 
 
 def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
@@ -137,7 +149,8 @@ def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
     backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
     tally = Tally()
     with progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance:
-        for judged in selection.judged(MEASURE_ROWS):
+        columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
+        for judged in in_order(selection.judged(MEASURE_ROWS, list(columns)), selection.table, selection.before):
             tally.add(judged)
             for backtest in backtests.values():
                 backtest.update(judged)

@@ -93,16 +93,16 @@ def _make(
         years[source.holds.period.year].append(source)
     present = lake.silver.files(dataset.silver_folder)
     abouts = {file.key: about for file, about in zip(present, lake.silver.footers(present), strict=True)}
+    if foreign := [key for key, about in abouts.items() if not about]:
+        raise StoreError(
+            f"{lake.silver.locate(foreign[0])} was made by another tool and is not replaced", "move it away"
+        )
     written, unchanged, tally = [], [], Tally()
     with progress.task(f"refine {dataset}", len(years), "years") as advance:
         for year, group in sorted(years.items()):
             key = dataset.silver_key(year)
             made_from = fingerprint(DEFINITION, sorted((s.holds.stem, s.about["sha256"]) for s in group))
             about = abouts.get(key)
-            if about == {}:
-                raise StoreError(
-                    f"{lake.silver.locate(key)} was made by another tool and is not replaced", "move it away"
-                )
             if about and about["fingerprint"] == made_from:
                 unchanged.append(key)
             else:

@@ -18,7 +18,7 @@ from hermes.lake.store import FOOTER, Lake, check_written
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.signals.generate import write_signals
-from hermes.signals.plan import output_schema, stamped
+from hermes.signals.plan import constants, input_schema, output_schema, stamped
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
 
 ATTEMPTS = 3
@@ -74,10 +74,9 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
         selection = select(settings, lake)
         measured = measure(selection, progress)
         with lake.gold.staged() as path:
-            snapshot = [part.file for part in selection.table.parts]
-            lineage = _lineage(selection, lake.gold.fingerprints(snapshot))
+            lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
             _write(selection, measured, path, lineage, progress, started)
-            if lake.gold.unchanged(settings.dataset.features_table, snapshot):
+            if lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
                 published = _publish(selection, lake, path, lineage)
                 return Signalled(
                     settings=settings,
@@ -105,7 +104,8 @@ def _write(
         lineage.update(written.as_json(), generated_at=generated_at, metrics=metrics, seconds=seconds)
         return {FOOTER: json.dumps(lineage)}
 
-    frames = _stamped_frames(selection, written, generated_at, metrics, progress)
+    same = constants(selection.strategy, selection.settings.dataset.symbol, generated_at, metrics)
+    frames = _stamped_frames(selection, written, same, progress)
     write_signals(frames, output_schema(selection.strategy), path, footer)
     check_written(path, measured.tally.rows)
     if written.as_json() != measured.tally.as_json():
@@ -113,15 +113,17 @@ def _write(
 
 
 def _stamped_frames(
-    selection: Selection, written: Tally, generated_at: str, metrics: Mapping[str, Any], progress: Progress
+    selection: Selection, written: Tally, same: pl.DataFrame, progress: Progress
 ) -> Iterator[pl.DataFrame]:
-    """The rows as they are written; `written` counts them."""
-    chunk_rows = selection.settings.signals.chunk_rows
+    """The rows as they are written; `written` counts them, `same` is the one row of constant columns."""
+    chunk_rows = min(selection.settings.signals.chunk_rows, selection.rows)
     chunks = ceil(selection.rows / chunk_rows)
+    given, columns = list(input_schema(selection.strategy)), list(output_schema(selection.strategy))
+    repeated = same.select(pl.all().repeat_by(chunk_rows).explode())
     with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
-        for number, judged in enumerate(selection.judged(chunk_rows), 1):
+        for number, judged in enumerate(selection.judged(chunk_rows, given), 1):
             written.add(judged)
-            yield stamped(judged, selection.strategy, generated_at, metrics)
+            yield stamped(judged, repeated.head(judged.height), columns)
             report(advance, judged, written, f"chunk {number:,} of {chunks:,}, ")
 
 
