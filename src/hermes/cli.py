@@ -123,6 +123,29 @@ def signals(line: Line) -> None:
 
 @command(
     app,
+    "backtest BTCUSDT --start 2023-01-01",
+    "backtest BTCUSDT ETHUSDT --fees 0.002 --slippage-bps 5 --fill next_open --cash 50000",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
+def backtest(line: Line) -> None:
+    """Measure the strategy on the gold features without writing signals, beside holding."""
+    from hermes import pipeline, view
+
+    made: list[pipeline.Backtested] = []
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made.append(pipeline.backtest(settings, lake, view.Bars()))
+        return made[-1].as_json()
+
+    try:
+        line.each(work)
+    finally:
+        if made and not line.json:
+            view.print_backtests(made)
+
+
+@command(
+    app,
     "run BTCUSDT --interval 4h --archive ./binance --start 2017-09-01",
     "run BTCUSDT ETHUSDT --lake 's3://{layer}' --json",
     flags=(*ARCHIVE, *SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),

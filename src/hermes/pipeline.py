@@ -19,13 +19,15 @@ from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.steps.backtest import Backtested, backtest
 from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
 
 __all__ = [
-    "Run", "features", "ingest", "read_features", "read_quality", "read_signals", "refine", "run", "signals",
+    "Backtested", "Run", "backtest", "features", "ingest", "read_features", "read_quality", "read_signals",
+    "refine", "run", "signals",
 ]  # fmt: skip
 
 

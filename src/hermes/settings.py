@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,6 +22,7 @@ from hermes.lake.dataset import LAYERS, Dataset, check_strategy_name
 
 CONFIG_FILE = "hermes.toml"
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
+_INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
 
 
 def _instant(value: Any, end: bool) -> Any:
@@ -32,30 +33,41 @@ def _instant(value: Any, end: bool) -> Any:
         try:
             value = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(value).date()
         except ValueError:
-            raise ValueError("expected a day like 2017-09-01 or an instant like 2017-09-01T04:00") from None
-    if not isinstance(value, datetime):
+            raise ValueError(_INSTANT) from None
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if isinstance(value, date):
         return datetime.combine(value, time.max if end else time.min)
-    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    raise ValueError(_INSTANT)
+
+
+def _open_address(url: str) -> str:
+    """An address is printed and logged: it must not carry secrets."""
+    if _carries_secrets(url):
+        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
+    return url
+
+
+def _carries_secrets(text: str) -> bool:
+    return "://" in text and "@" in text
 
 
 def _lake_url(url: str) -> str:
-    if "@" in url and "://" in url:
-        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
+    _open_address(url)
     if "{layer}" not in url:
         raise ValueError("expected {layer} in the address, like ./lake/{layer} or s3://company/hermes/{layer}")
     if "://" in url and not url.startswith("s3://"):
         raise ValueError("expected a folder like ./lake/{layer} or an S3 address like s3://{layer}")
-    return url
+    return url.rstrip("/")
 
 
 def _endpoint(url: str | None) -> str | None:
     if not url:
         return None
+    _open_address(url)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("expected http://host:port, or https://host:port for TLS")
-    if parts.username or parts.password:
-        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
     return url.rstrip("/")
 
 
@@ -82,7 +94,7 @@ class S3Settings(_Section):
 class ArchiveSettings(_Section):
     """Where the exchange's archive is: a folder, an http(s) address or an S3 address."""
 
-    url: str = PUBLIC_ARCHIVE
+    url: Annotated[str, AfterValidator(_open_address)] = PUBLIC_ARCHIVE
 
 
 class SignalsSettings(_Section):
@@ -263,6 +275,7 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     value, origin = values.get(name, (first["input"], "default"))
-    shown = "" if name.startswith("s3.") and name.endswith("_key") else f" = {value!r}"
+    secret = name in ("s3.access_key", "s3.secret_key") or _carries_secrets(str(value))
+    shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
     return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

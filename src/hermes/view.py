@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hermes.pipeline import Run
     from hermes.settings import Settings
     from hermes.silver.quality import Quality
+    from hermes.steps.backtest import Backtested
     from hermes.steps.ingest import Ingested
     from hermes.steps.signals import Signalled
 
@@ -212,6 +214,29 @@ def print_signals(made: "Signalled") -> None:
     print_configuration(settings, made.parameters)
 
 
+def print_backtests(made: "Sequence[Backtested]") -> None:
+    """Measures of one dataset with both fills, or of several datasets side by side with the configured fill."""
+    for each in made:
+        tally, dataset = each.measured.tally, each.settings.dataset
+        if is_simulated(dataset.symbol):
+            print_simulated()
+        out.print(
+            f"[bold]{dataset}[/] {tally.first} → {tally.last} UTC, {tally.rows:,} rows, "
+            f"{tally.buys:,} buys, {tally.sells:,} sells"
+        )
+    if len(made) == 1:
+        print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made[0].measured.results.items()})
+    else:
+        print_measures(
+            {
+                f"{each.settings.dataset}, {(fill := each.settings.backtest.fill)} fill": each.measured.results[
+                    fill
+                ].metrics.as_dict()
+                for each in made
+            }
+        )
+
+
 def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
     """Measures side by side, one column for each set, beside holding over the same rows."""
     rows = [
@@ -223,9 +248,17 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
         ("Calmar", "calmar", ""),
         ("Omega", "omega", ""),
         ("max drawdown", "max_drawdown_pct", " %"),
+        ("longest drawdown", "max_drawdown_duration_s", " s"),
         ("trades", "trades", ""),
         ("win rate", "win_rate_pct", " %"),
+        ("best trade", "best_trade_pct", " %"),
+        ("worst trade", "worst_trade_pct", " %"),
+        ("average win", "avg_winning_trade_pct", " %"),
+        ("average loss", "avg_losing_trade_pct", " %"),
+        ("average win lasts", "avg_winning_trade_duration_s", " s"),
+        ("average loss lasts", "avg_losing_trade_duration_s", " s"),
         ("profit factor", "profit_factor", ""),
+        ("expectancy per trade", "expectancy", ""),
         ("time in market", "exposure_pct", " %"),
         ("fees paid", "fees_paid", ""),
         ("end value", "end_value", ""),
@@ -268,6 +301,8 @@ def _written(count: int, unit: str) -> str:
 def _measure(value: Any, unit: str) -> str:
     if value is None:
         return "–"
+    if unit == " s":
+        return str(timedelta(seconds=round(value)))
     return f"{value:,}{unit}" if isinstance(value, int) else f"{value:,.2f}{unit}"
 
 

@@ -89,6 +89,11 @@ def test_drawdown_lasts_from_the_bar_below_the_peak_until_the_last_one_below_it(
     assert found["max_drawdown_pct"] == pytest.approx(25)
 
 
+def test_a_hair_below_the_peak_is_below_it():
+    found = measures([100.0, 120.0, 119.9999999, 120.0], buys=[0], fees=0)
+    assert found["max_drawdown_duration_s"] == HOURS_4
+
+
 @settings(max_examples=200, deadline=None)
 @given(markets(), accounts())
 def test_measures_are_those_of_a_plain_loop(frame, account):

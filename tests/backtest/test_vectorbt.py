@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from plain_market import HOURS_4, accounts, bars, markets_of
 
 from hermes.backtest.engine import backtest
-from hermes.backtest.portfolio import Account
+from hermes.backtest.portfolio import Account, equity_curve
 
-CASES, EXAMPLES = 20, 25
+CASES, EXAMPLES = 20, 20
 
 #: Measure here → its title in vectorbt's `stats`.
 SHARED = {
@@ -109,7 +109,7 @@ def test_measures_and_trades_are_those_of_vectorbt(book):
     portfolio = portfolio_of(book)
     stats = portfolio.stats(agg_func=None)
     cagr, coverage = portfolio.annualized_return(), portfolio.position_coverage()
-    trades = portfolio.trades.records
+    trades, equity = portfolio.trades.records, portfolio.value()
     for column, (frame, account) in enumerate(book):
         found = backtest(frame, HOURS_4, account)
         theirs = {name: number(stats[title].iloc[column]) for name, title in SHARED.items()}
@@ -118,6 +118,8 @@ def test_measures_and_trades_are_those_of_vectorbt(book):
         for name, value in theirs.items():
             assert getattr(found.metrics, name) == close_to(value), name
         assert found.metrics.open_trade == (stats["Total Open Trades"].iloc[column] == 1)
+        (curve,) = equity_curve([frame], account)
+        assert curve["equity"].to_list() == equity[column].to_list()  # to the last bit
         check_trades(found.trades, trades[trades["col"] == column], frame["datetime"].to_list())
 
 

@@ -83,7 +83,7 @@ NEAR = st.sampled_from([0.5, 0.999, 1.0, 1.0, 1.001, 2.0])
 
 
 @given(start=PRICES, steps=st.lists(NEAR, max_size=260), far=st.lists(PRICES, max_size=60), cut=st.integers(0, 320))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_prices_make_nan_or_change_the_past(start: float, steps: list[float], far: list[float], cut: int) -> None:
     closes = [start]
     for step in steps:

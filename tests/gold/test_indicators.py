@@ -9,7 +9,8 @@ import pytest
 from ta_lib_oracle import oracle
 
 from hermes.errors import UnknownIndicator, UsageError
-from hermes.gold.indicators import MOST, indicator, look_back
+from hermes.gold.indicators import MOST, indicator, look_back, parse
+from hermes.schemas import INDICATORS
 
 PERIODS = (2, 3, 7, 14, 50)
 
@@ -126,3 +127,10 @@ def test_multipliers_may_be_written_either_way(walk: pl.DataFrame) -> None:
     both = walk.select(indicator("supertrend_10_3"), indicator("supertrend_10_3.0"))
     assert both.columns == ["supertrend_10_3", "supertrend_10_3.0"]
     assert both["supertrend_10_3"].equals(both["supertrend_10_3.0"])
+
+
+def test_columns_of_one_call_share_it() -> None:
+    keys = {name: parse(name).key for name in INDICATORS}
+    assert len(set(keys.values())) == 17
+    assert keys["bb_upper_20_2"] == keys["bb_lower_20_2"] == parse("bb_middle_20_2.0").key
+    assert parse("supertrend_dir_10_3").key == keys["supertrend_10_3.0"] != parse("supertrend_10_2.0").key

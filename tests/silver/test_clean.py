@@ -320,7 +320,7 @@ def sabotage(draw: Callable[..., Any]) -> list[tuple[SourceFile, pl.DataFrame]]:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_laws(data: st.DataObject) -> None:
     files = sabotage(data.draw)
     whole = clean(files, HOURLY)

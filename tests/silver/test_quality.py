@@ -50,7 +50,7 @@ def test_the_real_series(archive: Path, published: dict) -> None:
     present=st.sets(st.integers(0, 60), min_size=1),
     start=st.integers(0, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_on_every_grid_missing_bars_are_those_left_out(interval: str, present: set[int], start: int) -> None:
     def at(number: int) -> datetime:
         if interval == "1mo":

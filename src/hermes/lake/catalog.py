@@ -60,12 +60,12 @@ def tables(lake: Lake) -> list[LakeTable]:
 
 def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
     """The signal files of one strategy, oldest first."""
-    folder = dataset.signals_table(strategy)
-    return [
-        file
-        for file in lake.gold.files(folder, "/signals.parquet")
-        if file.key.count("/") == 2 and parse_execution(file.key.split("/")[1])
-    ]
+    return [file for file in lake.gold.files(dataset.signals_table(strategy)) if _is_execution(file)]
+
+
+def _is_execution(file: LakeFile) -> bool:
+    _, folder, *name = file.key.split("/")
+    return name == ["signals.parquet"] and parse_execution(folder) is not None
 
 
 def query(lake: Lake, sql: str) -> Answer:
@@ -74,21 +74,21 @@ def query(lake: Lake, sql: str) -> Answer:
     Raises:
         UsageError: DuckDB refuses the query.
     """
-    wanted = set(re.findall(r"\w+", sql))
+    wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     try:
         known = tables(lake)
         for table in known:
-            if table.name in wanted:
+            if table.name.lower() in wanted:
                 connection.register(table.name, scan(lake, table))
         try:
             found = connection.execute(sql)
+            return Answer([column[0] for column in found.description or []], found.fetchall())
         except duckdb.CatalogException as error:
             names = " ".join(table.name for table in known) or "none yet"
             raise UsageError(str(error).splitlines()[0], f"the lake's tables are: {names}") from None
         except duckdb.Error as error:
             raise UsageError(str(error).splitlines()[0], "see duckdb.org/docs/sql for the dialect") from None
-        return Answer([column[0] for column in found.description or []], found.fetchall())
     finally:
         connection.close()
 
@@ -166,8 +166,8 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
         if dataset := parse_features_table(folder):
             daily = "_daily" if dataset.data_frequency == "daily" else ""
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
-        elif found := parse_signals_table(folder):
-            signals.append((*found, folder, [file for file in files if file.key.endswith("/signals.parquet")], size))
+        elif (found := parse_signals_table(folder)) and (made := [file for file in files if _is_execution(file)]):
+            signals.append((*found, folder, made, size))
     for strategy, dataset, folder, files, size in signals:
         # One strategy needs no name of its own; several of one dataset do.
         alone = sum(other == dataset for _, other, *_ in signals) == 1

@@ -239,9 +239,10 @@ def parse_signals_table(name: str) -> tuple[str, Dataset] | None:
 def parse_execution(folder: str) -> datetime | None:
     """The UTC second of an execution's folder name, or None."""
     try:
-        return datetime.strptime(folder, f"execution_{_STAMP}").replace(tzinfo=UTC)
+        at = datetime.strptime(folder, f"execution_{_STAMP}").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return at if folder == f"execution_{at.strftime(_STAMP)}" else None  # strptime takes `2025911_1000` too
 
 
 def parse_silver_folder(folder: str) -> Dataset | None:

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile
@@ -31,13 +33,20 @@ def explain(error: OSError, path: str) -> StoreError:
     return StoreError(f"{error.filename or path}: {error.strerror or error}", cure)
 
 
+def disk_error(error: Exception, path: str) -> StoreError | None:
+    """An error of the disk below Polars, which says "(os error 28)" where Python would raise an OSError; else None."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(found[1]) if found else 0
+    return explain(OSError(number, os.strerror(number)), path) if number in _CURES else None
+
+
 class Folder:
     """Keys are paths below the folder `address`."""
 
     def __init__(self, address: str) -> None:
         self.root = Path(address).expanduser().absolute()
         self.address = str(self.root)
-        self.scan_options: dict[str, str] | None = None
+        self.scan_options: dict[str, Any] | None = None
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Every file below the folder `prefix`, in the order of the keys."""
@@ -111,8 +120,12 @@ class Folder:
                     with suppress(OSError):
                         folder.rmdir()
                 raise
-            self._record(key, {sha256})
-            _sync(final.parent)
+            try:
+                self._record(key, {sha256})
+                _sync(final.parent)
+            except OSError:  # a file without its hash on record is not published
+                final.unlink()
+                raise
         except OSError as error:
             raise explain(error, str(final)) from error
 

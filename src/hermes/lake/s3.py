@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -64,16 +64,16 @@ def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: 
     return S3Store(bucket, config=config, client_options=options, retry_config=retries)
 
 
-def scan_options(s3: S3Settings) -> dict[str, str]:
+def scan_options(s3: S3Settings) -> dict[str, str | int]:
     """The same connection in the words of Polars' `storage_options`."""
-    options = {
+    options: dict[str, str | int] = {
         "aws_region": s3.region,
         "aws_virtual_hosted_style_request": str(not s3.path_style).lower(),
         "aws_allow_http": "true",
         "connect_timeout": f"{CONNECT_S}s",
         "timeout": f"{REQUEST_S}s",
-        "max_retries": str(RETRIES),
-        "retry_timeout_ms": str(REQUEST_S * 1000),
+        "max_retries": RETRIES,
+        "retry_timeout_ms": REQUEST_S * 1000,
     }
     if s3.endpoint:
         options["aws_endpoint_url"] = s3.endpoint
@@ -91,7 +91,8 @@ def explain(error: Exception, address: str) -> StoreError:
     for pattern, cause, cure in _CAUSES:
         if re.search(pattern, text):
             return StoreError(f"{address}: {cause}", cure)
-    return StoreError(f"{address}: {type(error).__name__}: {text.splitlines()[0][:200]}", "run again with -v for more")
+    first = text.partition("\n")[0][:200]
+    return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
 
 
 class Bucket:
@@ -102,7 +103,7 @@ class Bucket:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
             raise StoreError(f"{address}: {bucket!r} is not a bucket name", "write lake.url like s3://{layer}")
         self.address = address.rstrip("/")
-        self.scan_options: dict[str, str] | None = scan_options(s3)
+        self.scan_options: dict[str, Any] | None = scan_options(s3)
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3 = s3

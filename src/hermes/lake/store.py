@@ -139,7 +139,7 @@ class Layer:
         except HermesError:
             raise
         except PolarsError as error:
-            raise s3.explain(error, self.address) from error
+            raise (folder.disk_error(error, self.address) or s3.explain(error, self.address)) from error
         except OSError as error:
             if error.errno is None:
                 raise s3.explain(error, self.address) from error

@@ -30,8 +30,14 @@ class TablePart:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A feature table in time order: its files, and the plan that reads the wanted columns of all of them."""
+    """A feature table in time order: its files, and the plan that reads the wanted columns of all of them.
 
+    Attributes:
+        files: the snapshot it was opened over.
+        parts: those of the files that have rows, in time order.
+    """
+
+    files: Sequence[LakeFile]
     parts: list[TablePart]
     plan: pl.LazyFrame
 
@@ -73,7 +79,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
         plans = [
             _normalized(layer, group, schemas[group[0].key], columns) for group in _alike(ordered, schemas, columns)
         ]
-        return Table(parts, pl.concat(plans) if len(plans) > 1 else plans[0])
+        return Table(files, parts, pl.concat(plans) if len(plans) > 1 else plans[0])
 
 
 def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> Iterator[pl.DataFrame]:
@@ -86,6 +92,8 @@ def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> 
     """
     before: datetime | None = None
     for frame in frames:
+        if frame.is_empty():
+            continue
         times = frame["datetime"]
         wrong = times.diff().dt.total_microseconds() <= 0
         at = wrong.arg_true()

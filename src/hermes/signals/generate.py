@@ -5,6 +5,7 @@ for any chunk size, any split into files and any number of threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 import polars as pl
@@ -17,19 +18,18 @@ from hermes.strategies.base import Strategy
 ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
 
 
-def batches(rows: pl.LazyFrame, sizes: Callable[[], Iterator[int]]) -> Iterator[pl.DataFrame]:
-    """The rows of a plan in one streaming pass, in pieces of exactly the given sizes; the last may be shorter."""
-    wanted = sizes()
-    size = next(wanted)
+def pieces(frames: Iterable[pl.DataFrame], sizes: Iterator[int]) -> Iterator[pl.DataFrame]:
+    """The same rows cut anew, into pieces of exactly the given sizes; the last may be shorter."""
+    size = next(sizes)
     held: list[pl.DataFrame] = []
     height = 0
-    for batch in rows.collect_batches(chunk_size=max(size, ROW_GROUP_ROWS), maintain_order=True, engine="streaming"):
-        rest = batch
+    for frame in frames:
+        rest = frame
         while height + rest.height >= size:
             held.append(rest.head(size - height))
             rest = rest.slice(size - height)
             yield pl.concat(held)
-            held, height, size = [], 0, next(wanted)
+            held, height, size = [], 0, next(sizes)
         if rest.height:
             held.append(rest)
             height += rest.height
@@ -54,16 +54,11 @@ def signal_chunks(
     """
     check_context(strategy, context_rows)
 
-    def sizes() -> Iterator[int]:
-        if seen:
-            yield seen
-        while True:
-            yield chunk_rows
-
-    pieces = batches(rows, sizes)
-    context = next(pieces, None) if seen else None
+    read = rows.collect_batches(chunk_size=ROW_GROUP_ROWS, maintain_order=True, engine="streaming")
+    cut = pieces(read, chain([seen] if seen else [], repeat(chunk_rows)))
+    context = next(cut, None) if seen else None
     position = 0
-    for piece in pieces:
+    for piece in cut:
         window = piece if context is None else pl.concat([context, piece])
         judged = signals(window, strategy, window.height - piece.height, position)
         position = judged["position"][-1]

@@ -27,7 +27,7 @@ _AMOUNTS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_qu
 _VALUES = (*_PRICES, *_AMOUNTS)
 _CONFLICTING = "conflicting duplicate"
 
-# In the order they are checked: a null or NaN would pass for a sound number in the comparisons below it.
+# In the order they are checked. The first names every null, so none below can leave a row undecided.
 _RULES: Mapping[str, pl.Expr] = {
     "missing value": pl.all_horizontal(pl.col("open_time", "close_time", *_VALUES).is_not_null()),
     "not finite": pl.all_horizontal(pl.col(_VALUES).abs() < LARGEST),
@@ -89,8 +89,8 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
         QualityFault: in one file more than 0.1 % of the bars (and more than one) are quarantined.
     """
     stacked = _stack(files)
-    sound = pl.all_horizontal(_RULES.values()).fill_null(False)
-    rule = pl.coalesce(pl.when(~holds.fill_null(False)).then(pl.lit(name)) for name, holds in _RULES.items())
+    sound = pl.all_horizontal(_RULES.values())
+    rule = pl.coalesce(pl.when(~holds).then(pl.lit(name)) for name, holds in _RULES.items())
     broken = stacked.filter(~sound).with_columns(rule=rule)
     bars = _as_bars(stacked.filter(sound))
     bars, conflicting, identical = _unique(bars)
@@ -132,7 +132,7 @@ def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
         "end": pl.Int64(),
         "height": pl.UInt32(),
     }
-    table = pl.DataFrame(about, schema=columns, orient="row").filter(pl.col("height") > 0)
+    table = pl.DataFrame(about, schema=columns, orient="row")
     beside = table.select(pl.exclude("height").repeat_by("height").explode())
     rows = pl.concat([pl.DataFrame(schema=BRONZE), *(frame for _, frame in files)])
     return pl.concat([rows, beside], how="horizontal")

@@ -72,10 +72,10 @@ def ingest(
         present = lake.bronze.files(dataset.bronze_folder)
         wanted = {_key(file) for file in listed}
         present = [file for file in present if file.key in wanted]
-        for file, about in zip(present, lake.bronze.footers(present), strict=True):
+        for stored, about in zip(present, lake.bronze.footers(present), strict=True):
             if not about:
-                raise StoreError(f"{file.location} was not made by `hermes ingest`", "move it out of bronze")
-            known[file.key] = about
+                raise StoreError(f"{stored.location} was not made by `hermes ingest`", "move it out of bronze")
+            known[stored.key] = about
 
     with ExitStack() as stack:
         staged: list[_Staged] = []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from itertools import repeat
 from math import ceil
 from pathlib import Path
 from time import perf_counter
@@ -15,9 +16,9 @@ import polars as pl
 
 from hermes.errors import AlreadyPublished, SourceChanged, StoreError
 from hermes.lake.store import FOOTER, Lake, check_written
-from hermes.progress import SILENT, Progress
+from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
-from hermes.signals.generate import write_signals
+from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
 
@@ -116,15 +117,21 @@ def _stamped_frames(
     selection: Selection, written: Tally, same: pl.DataFrame, progress: Progress
 ) -> Iterator[pl.DataFrame]:
     """The rows as they are written; `written` counts them, `same` is the one row of constant columns."""
-    chunk_rows = min(selection.settings.signals.chunk_rows, selection.rows)
+    chunk_rows = selection.settings.signals.chunk_rows
     chunks = ceil(selection.rows / chunk_rows)
     given, columns = list(input_schema(selection.strategy)), list(output_schema(selection.strategy))
-    repeated = same.select(pl.all().repeat_by(chunk_rows).explode())
-    with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
+    repeated = same.select(pl.all().repeat_by(min(selection.rows, ROW_GROUP_ROWS)).explode())
+
+    def counted(advance: Advance) -> Iterator[pl.DataFrame]:
         for number, judged in enumerate(selection.judged(chunk_rows, given), 1):
             written.add(judged)
-            yield stamped(judged, repeated.head(judged.height), columns)
             report(advance, judged, written, f"chunk {number:,} of {chunks:,}, ")
+            yield judged
+
+    with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
+        # Cut anew into row groups: what is stamped on every row costs the same however small the chunks are.
+        for judged in pieces(counted(advance), repeat(ROW_GROUP_ROWS)):
+            yield stamped(judged, repeated.head(judged.height), columns)
 
 
 def _publish(selection: Selection, lake: Lake, path: Path, lineage: Mapping[str, Any]) -> str:

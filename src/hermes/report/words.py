@@ -1,0 +1,86 @@
+"""Figures as people read them: separators, signs, units, and plain words for what has no figure."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+#: Below this many trades a Sharpe says little, and the page says so.
+FEW_TRADES = 30
+
+_QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+_THIN = "\u202f"  # narrow space that does not break: stands before a unit
+_MINUS = "\u2212"
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """`-1234.5` → `−1,234.50`."""
+    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def percent(value: float, decimals: int = 2) -> str:
+    """A share of something: `6.51 %`."""
+    return f"{number(value, decimals)}{_THIN}%"
+
+
+def change(value: float, decimals: int = 2) -> str:
+    """A gain or a loss, always with its sign: `+80.02 %`."""
+    return f"{'+' if value > 0 else ''}{percent(value, decimals)}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Money: `18,001.55 USDT`."""
+    return f"{number(value)}{_THIN}{unit}".rstrip(_THIN)
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: `728 d 20 h`, `3 h 15 min`."""
+    left = timedelta(seconds=seconds)
+    days, hours = left.days, left.seconds // 3600
+    if days:
+        return f"{days:,}{_THIN}d {hours}{_THIN}h" if hours else f"{days:,}{_THIN}d"
+    minutes, rest = left.seconds % 3600 // 60, left.seconds % 60
+    if hours:
+        return f"{hours}{_THIN}h {minutes}{_THIN}min" if minutes else f"{hours}{_THIN}h"
+    return f"{minutes}{_THIN}min {rest}{_THIN}s" if rest else f"{minutes}{_THIN}min"
+
+
+def moment(time: datetime) -> str:
+    """Date and time to the minute, or to the second where it has seconds."""
+    return time.strftime("%Y-%m-%d %H:%M:%S" if time.second else "%Y-%m-%d %H:%M")
+
+
+def day(time: datetime) -> str:
+    """`1 September 2017`."""
+    return f"{time.day} {time:%B %Y}"
+
+
+def price_decimals(highest: float) -> int:
+    """Decimals that show a price to about six digits, never fewer than two."""
+    return next((decimals for decimals in range(2, 9) if highest * 10**decimals >= 10_000), 9)
+
+
+def quote_currency(symbol: str) -> str:
+    """The currency that a pair is priced in, where its name ends with a known one; else empty."""
+    return next((quote for quote in _QUOTES if symbol.endswith(quote) and symbol != quote), "")
+
+
+def title(strategy: str) -> str:
+    """`smart_momentum` → `Smart Momentum`."""
+    return strategy.replace("_", " ").title()
+
+
+def few_trades(trades: int) -> str:
+    """What to say beside a Sharpe; empty where there are trades enough."""
+    if trades >= FEW_TRADES:
+        return ""
+    return f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude"
+
+
+def plain(value: Any) -> str:
+    """Any value of a lineage as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {plain(each)}" for name, each in value.items()) or "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

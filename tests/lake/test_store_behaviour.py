@@ -1,0 +1,367 @@
+"""One behaviour suite over both backends of the lake: a local folder and a real S3 server."""
+
+import errno
+import hashlib
+import os
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import obstore
+import polars as pl
+import pytest
+from obstore.exceptions import GenericError
+
+from hermes.errors import AlreadyPublished, StoreError
+from hermes.lake import folder, s3
+from hermes.lake.store import Lake, Layer, fingerprint
+from hermes.settings import Settings
+
+FRAME = pl.DataFrame({"a": [1, 2, 3]})
+ODD_KEYS = [
+    "t/year=2025/data 0 (1).parquet",
+    "t/[x]/*.parquet",
+    "t/1000/币安人生USDT/é.parquet",
+    "t/p%20q/a+b&c~'.parquet",
+]
+
+
+@pytest.fixture(params=["folder", "s3", "s3 prefix"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """An empty lake; its buckets are not there yet."""
+    if request.param == "folder":
+        return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    return s3_lake(request.getfixturevalue("s3_server"), "/a company/x" if request.param == "s3 prefix" else "")
+
+
+@pytest.fixture
+def gold(lake: Lake) -> Layer:
+    return lake.gold
+
+
+def s3_lake(server, prefix: str = "", bucket: str = "", **changed: str) -> Lake:
+    url = f"s3://{bucket or f't{uuid.uuid4().hex}'}-{{layer}}{prefix}"
+    return Lake.open(Settings.load({"lake.url": url, **server.flags(**changed)}, environ={}))
+
+
+def staged_files(layer: Layer) -> list[Path]:
+    """What stands in the staging folder of a local layer."""
+    return [path for path in (Path(layer.address).parent / folder.STAGING).rglob("*") if path.is_file()]
+
+
+def test_an_empty_lake_has_nothing(gold: Layer):
+    assert gold.files("") == []
+    assert gold.files("t") == []
+    assert gold.read("t/none.json") is None
+
+
+def test_what_is_written_is_listed_scanned_and_read_back(gold: Layer):
+    sha256 = gold.write("t/x.parquet", FRAME, {"layer": "gold", "名": "é"})
+    (file,) = gold.files("t")
+    content = gold.read("t/x.parquet")
+    assert (file.key, file.size) == ("t/x.parquet", len(content))
+    assert hashlib.sha256(content).hexdigest() == sha256
+    assert gold._backend.recorded_hashes("t/x.parquet") == {sha256}
+    assert gold.fingerprints([file]) == [sha256]
+    assert gold.scan([file]).collect().equals(FRAME)
+    assert gold.footer(file) == {"layer": "gold", "名": "é"}
+    assert file.location == gold.locate("t/x.parquet")
+
+
+def test_a_file_of_another_tool_has_no_footer_and_no_hash(gold: Layer):
+    with gold.staged() as path:
+        FRAME.write_parquet(path)
+        gold._backend.replace("t/x.parquet", path, "")
+    (file,) = gold.files("t")
+    assert gold.footer(file) == {}
+    assert gold.footers([file, file]) == [{}, {}]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_odd_names(gold: Layer, key: str):
+    gold.write(key, FRAME, {"key": key})
+    (file,) = gold.files("t")
+    assert file.key == key
+    scanned = gold.scan([file], include_file_paths="path").collect()
+    assert scanned["path"].unique().to_list() == [file.location]
+    assert gold.footer(file) == {"key": key}
+    assert len(gold._backend.recorded_hashes(key)) == 1
+
+
+def test_a_listing_is_of_one_folder_in_the_order_of_keys(gold: Layer):
+    for key in ("t/month=2/a.parquet", "t/month=10/a.parquet", "tt/a.parquet", "t.parquet"):
+        gold.write(key, FRAME, {})
+    gold.write_bytes("t/run.json", b"{}")
+    assert [file.key for file in gold.files("t")] == ["t/month=10/a.parquet", "t/month=2/a.parquet"]
+    assert [file.key for file in gold.files("t", ".json")] == ["t/run.json"]
+    assert len(gold.files("")) == 4
+
+
+def test_create_is_once(gold: Layer):
+    with gold.staged() as path:
+        path.write_bytes(b"mine")
+        sha256 = gold.create("t/x.bin", path)
+    with gold.staged() as path:
+        path.write_bytes(b"another's")
+        with pytest.raises(AlreadyPublished):
+            gold.create("t/x.bin", path)
+    assert gold.read("t/x.bin") == b"mine"
+    assert gold._backend.recorded_hashes("t/x.bin") == {sha256}
+
+
+def test_two_creators_have_one_winner(gold: Layer):
+    gold.write_bytes("t/first", b"")  # so that the race is for the key, not for the bucket
+    start = threading.Barrier(6)
+
+    def create(number: int) -> str | None:
+        with gold.staged() as path:
+            path.write_bytes(b"%d" % number)
+            start.wait()
+            try:
+                return gold.create("t/x.bin", path)
+            except AlreadyPublished:
+                return None
+
+    with ThreadPoolExecutor(6) as pool:
+        winners = [sha256 for sha256 in pool.map(create, range(6)) if sha256]
+    assert len(winners) == 1
+    assert gold._backend.recorded_hashes("t/x.bin") == set(winners)
+    assert hashlib.sha256(gold.read("t/x.bin")).hexdigest() == winners[0]
+
+
+def test_a_replacement_is_whole_and_seen(gold: Layer):
+    gold.write("t/x.parquet", FRAME, {})
+    gold.write("t/y.parquet", FRAME, {})
+    snapshot = gold.files("t")
+    assert gold.unchanged("t", snapshot)
+    assert gold.same(snapshot)
+    assert gold.same(snapshot[:1])
+    assert not gold.unchanged("t", snapshot[:1])
+    sha256 = gold.write("t/x.parquet", pl.DataFrame({"a": [4, 5, 6]}), {})
+    assert not gold.unchanged("t", snapshot)
+    assert not gold.same(snapshot)
+    assert gold.same(snapshot[1:])
+    assert gold.scan(gold.files("t")[:1]).collect()["a"].to_list() == [4, 5, 6]
+    assert gold._backend.recorded_hashes("t/x.parquet") == {sha256}
+
+
+def test_a_new_file_changes_the_snapshot_of_a_folder_but_not_of_the_files(gold: Layer):
+    gold.write("t/x.parquet", FRAME, {})
+    snapshot = gold.files("t")
+    gold.write("t/y.parquet", FRAME, {})
+    assert not gold.unchanged("t", snapshot)
+    assert gold.same(snapshot)
+
+
+def test_nothing_can_be_read_while_it_is_staged(gold: Layer, lake: Lake):
+    with gold.staged() as path:
+        gold.stage(path, FRAME, {})
+        assert gold.files("") == []
+        assert not path.is_relative_to(gold.address)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), KeyboardInterrupt()])
+def test_a_staged_file_is_gone_after_an_error(gold: Layer, error: BaseException):
+    with pytest.raises(type(error)), gold.staged() as path:
+        path.write_bytes(b"x")
+        raise error
+    assert not path.exists()
+    assert staged_files(gold) == []
+
+
+def test_rows_that_were_lost_while_writing_are_noticed(gold: Layer, monkeypatch: pytest.MonkeyPatch):
+    write = pl.DataFrame.write_parquet
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", lambda self, path, **kw: write(self.head(1), path, **kw))
+    with pytest.raises(StoreError, match="holds 1 rows after writing 3"):
+        gold.write("t/x.parquet", FRAME, {})
+    assert gold.files("") == []
+
+
+def test_a_corrupt_file_is_one_line(gold: Layer):
+    gold.write_bytes("t/x.parquet", b"PAR1 not really PAR1")
+    (file,) = gold.files("t")
+    for read in (lambda: gold.footer(file), lambda: gold.scan([file]).collect()):
+        with pytest.raises(StoreError) as refused, gold.errors():
+            read()
+        assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_full_disk_while_staging(gold: Layer, monkeypatch: pytest.MonkeyPatch):
+    def full(self, path, **kw):
+        raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(StoreError, match="No space left on device → free some space"):
+        gold.write("t/x.parquet", FRAME, {})
+    assert gold.files("") == []
+
+
+def test_a_fingerprint_tells_parts_apart():
+    assert fingerprint("a", ["b"]) == fingerprint("a", ["b"])
+    assert len({fingerprint("ab"), fingerprint("a", "b"), fingerprint(["a", "b"]), fingerprint()}) == 4
+
+
+# --- a local folder --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Layer:
+    return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "--lake"), (errno.EACCES, "--lake"), (errno.EIO, "check")],
+)
+@pytest.mark.parametrize("call", ["link", "fsync"])
+def test_an_error_of_the_disk_publishes_nothing(
+    local: Layer, monkeypatch: pytest.MonkeyPatch, number: int, cure: str, call: str
+):
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with local.staged() as path:
+        path.write_bytes(b"x")
+        monkeypatch.setattr(os, call, fails)
+        with pytest.raises(StoreError) as refused:
+            local.create("t/x.parquet", path)
+    assert cure in str(refused.value)
+    assert os.strerror(number) in str(refused.value)
+    assert local.files("") == []
+    assert not (Path(local.address) / "t").exists()
+    assert staged_files(local) == []
+
+
+@pytest.mark.parametrize("method", ["create", "replace"])
+def test_a_file_whose_hash_cannot_be_recorded_is_not_published(
+    local: Layer, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(folder.Folder, "_record", fails)
+    with local.staged() as path:
+        path.write_bytes(b"x")
+        with pytest.raises(StoreError, match="free some space"):
+            getattr(local, method)("t/x.parquet", path)
+    assert local.files("") == []
+
+
+def test_a_replacement_that_is_cut_off_leaves_the_old_bytes_with_their_hash(
+    local: Layer, monkeypatch: pytest.MonkeyPatch
+):
+    old = local.write_bytes("t/x.bin", b"old")
+
+    def fails(self: Path, target: Path) -> None:
+        if target.name == "x.bin":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(StoreError):
+        local.write_bytes("t/x.bin", b"new")
+    assert local.read("t/x.bin") == b"old"
+    assert old in local._backend.recorded_hashes("t/x.bin")
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path):
+    (tmp_path / "lake").write_text("")
+    layer = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
+    for act in (lambda: layer.files(""), lambda: layer.write("x.parquet", FRAME, {}), lambda: layer.read("x")):
+        with pytest.raises(StoreError, match=f"{tmp_path}/lake.*→") as refused:
+            act()
+        assert len(str(refused.value).splitlines()) == 1
+
+
+def test_staging_is_beside_the_layers_and_hashes_too(local: Layer, tmp_path: Path):
+    local.write("t/x.parquet", FRAME, {})
+    assert sorted(path.name for path in (tmp_path / "lake").iterdir()) == ["_hashes", "_staging", "gold"]
+    assert staged_files(local) == []
+    assert [path.name for path in Path(local.address).rglob("*") if path.is_file()] == ["x.parquet"]
+
+
+# --- S3 --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_to_a_create_is_found_to_be_our_own(s3_server, monkeypatch: pytest.MonkeyPatch):
+    gold = s3_lake(s3_server).gold
+    put = obstore.put
+
+    def lost(*args, **kw):
+        put(*args, **kw)
+        raise GenericError("Generic S3 error: error sending request: connection closed before message completed")
+
+    monkeypatch.setattr(obstore, "put", lost)
+    with gold.staged() as path:
+        path.write_bytes(b"mine")
+        # The bucket is made by a repetition, whose answer is lost too.
+        sha256 = gold.create("t/x.bin", path)
+        assert gold.create("t/x.bin", path) == sha256
+    with gold.staged() as path:
+        path.write_bytes(b"another's")
+        with pytest.raises(StoreError):
+            gold.create("t/x.bin", path)
+    monkeypatch.undo()
+    assert gold.read("t/x.bin") == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"secret_key": "wrong-secret-key"}, "refuses these keys"),
+        ({"access_key": "wrong-access-key"}, "refuses these keys"),
+        ({"endpoint": "http://127.0.0.1:1"}, "cannot be reached"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_line_without_keys(
+    s3_server, monkeypatch: pytest.MonkeyPatch, changed: dict, said: str
+):
+    bucket = f"t{uuid.uuid4().hex}"
+    s3_lake(s3_server, bucket=bucket).gold.write("t/x.parquet", FRAME, {})
+    (file,) = s3_lake(s3_server, bucket=bucket).gold.files("t")
+    monkeypatch.setattr(s3, "RETRIES", 0)
+    gold = s3_lake(s3_server, bucket=bucket, **changed).gold
+    acts = (
+        lambda: gold.files(""),
+        lambda: gold.footer(file),
+        lambda: gold.scan([file]).collect(),
+        lambda: gold.read("t/x.parquet"),
+        lambda: gold.write("t/y.parquet", FRAME, {}),
+        lambda: gold.fingerprints([file]),
+    )
+    for act in acts:
+        with pytest.raises(StoreError, match=said) as refused, gold.errors():
+            act()
+        text = str(refused.value)
+        assert len(text.splitlines()) == 1
+        assert bucket in text
+        assert "→" in text
+        for key in (s3_server.access_key, s3_server.secret_key, *changed.values()):
+            assert key not in text
+
+
+def test_a_bucket_is_not_made_with_wrong_keys_or_without_any(s3_server):
+    for flags in (s3_server.flags(secret_key="wrong"), {"s3.endpoint": s3_server.endpoint}):
+        bucket = f"t{uuid.uuid4().hex}"
+        gold = Lake.open(Settings.load({"lake.url": f"s3://{bucket}-{{layer}}", **flags}, environ={})).gold
+        with pytest.raises(StoreError) as refused:
+            gold.write("t/x.parquet", FRAME, {})
+        assert len(str(refused.value).splitlines()) == 1
+        assert s3_lake(s3_server, bucket=bucket).gold.files("") == []
+
+
+def test_deadlines_are_set_for_both_clients(s3_server):
+    backend = s3_lake(s3_server).gold._backend
+    assert backend.scan_options["timeout"] == "60s"
+    assert backend.scan_options["max_retries"] == s3.RETRIES
+    assert backend._store.client_options["timeout"] in (timedelta(seconds=s3.REQUEST_S), "60s", "60000ms")
+    assert backend._store.retry_config["max_retries"] == s3.RETRIES
+
+
+@pytest.mark.parametrize("bucket", ["UPPER", "a", "x_y", "-x", "x" * 64])
+def test_a_name_that_is_no_bucket_is_refused(bucket: str):
+    with pytest.raises(StoreError, match="is not a bucket name"):
+        s3.Bucket(f"s3://{bucket}", Settings.load(environ={}).s3)

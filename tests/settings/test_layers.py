@@ -1,0 +1,208 @@
+"""Settings: which layer wins, where each value came from, what is refused, and that secrets stay secret."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from hermes.errors import HermesError, NameRefused, SettingsError
+from hermes.settings import Settings
+
+SECRET = "wJalrXUtnFEMI"
+
+
+def load(flags=None, toml: str | None = None, environ=None, tmp_path: Path | None = None) -> Settings:
+    file = None
+    if toml is not None:
+        file = tmp_path / "hermes.toml"
+        file.write_text(toml, encoding="utf-8")
+    return Settings.load(flags, file=file, environ=environ or {})
+
+
+def origin(settings: Settings, name: str) -> tuple[str, str]:
+    return next((value, where) for key, value, where in settings.items() if key == name)
+
+
+@pytest.fixture(autouse=True)
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_layer_beats_the_ones_below_it(tmp_path: Path):
+    environ = {"AWS_REGION": "eu-west-1"}
+    assert origin(load(), "s3.region") == ("us-east-1", "default")
+    assert origin(load(environ=environ), "s3.region") == ("eu-west-1", "AWS_REGION")
+    toml = '[s3]\nregion = "from-file"\n'
+    in_file = load(toml=toml, environ=environ, tmp_path=tmp_path)
+    assert origin(in_file, "s3.region") == ("from-file", str(tmp_path / "hermes.toml"))
+    environ["HERMES_S3__REGION"] = "from-env"
+    in_env = load(toml=toml, environ=environ, tmp_path=tmp_path)
+    assert origin(in_env, "s3.region") == ("from-env", "HERMES_S3__REGION")
+    flagged = load({"s3.region": "from-flag"}, toml=toml, environ=environ, tmp_path=tmp_path)
+    assert origin(flagged, "s3.region") == ("from-flag", "flag")
+
+
+def test_the_file_of_the_working_folder_is_read(tmp_path: Path):
+    (tmp_path / "hermes.toml").write_text("[signals]\nchunk_rows = 7\n")
+    assert origin(Settings.load(environ={}), "signals.chunk_rows") == ("7", "hermes.toml")
+
+
+def test_every_section_can_be_set_in_the_file_and_in_the_environment(tmp_path: Path):
+    toml = """
+[lake]
+url = "s3://company/hermes/{layer}/"
+[dataset]
+symbol = "eth/usdt"
+[signals]
+chunk_rows = 5
+start = 2017-09-01
+end = 2018-01-01T04:00:00+02:00
+[strategy.smart_momentum]
+ema_fast = 10
+[backtest]
+fill = "next_open"
+"""
+    environ = {"HERMES_BACKTEST__FEES": "0.002", "HERMES_STRATEGY__SMART_MOMENTUM__EMA_SLOW": "50"}
+    settings = load(toml=toml, environ=environ, tmp_path=tmp_path)
+    assert settings.layer_url("gold") == "s3://company/hermes/gold"
+    assert settings.dataset.symbol == "ETHUSDT"
+    assert settings.signals.start == datetime(2017, 9, 1)
+    assert settings.signals.end == datetime(2018, 1, 1, 2)
+    assert settings.strategy == {"smart_momentum": {"ema_fast": 10, "ema_slow": "50"}}
+    assert (settings.backtest.fees, settings.backtest.fill) == (0.002, "next_open")
+    assert all("//" not in path.partition("://")[2] for path in settings.paths().values())
+
+
+@pytest.mark.parametrize(
+    ("environ", "found"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        ({"MINIO_ROOT_USER": "a", "MINIO_ROOT_PASSWORD": "b"}, ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")),
+        ({"AWS_ACCESS_KEY_ID": "x", "MINIO_ROOT_USER": "a", "MINIO_ROOT_PASSWORD": "b"},
+         ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")),
+        ({"AWS_ACCESS_KEY_ID": "a", "MINIO_ROOT_PASSWORD": "b"}, ("default", "default")),
+    ],
+)  # fmt: skip
+def test_keys_of_other_tools_are_taken_in_pairs(environ: dict, found: tuple):
+    settings = load(environ=environ)
+    assert (origin(settings, "s3.access_key")[1], origin(settings, "s3.secret_key")[1]) == found
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        ({"signals.chunk_row": 1}, "did you mean signals.chunk_rows?"),
+        ({"lake.urls": "x"}, "did you mean lake.url?"),
+        ({"strategy.ema_fast": 1}, ""),
+        ({"dataset": "BTCUSDT"}, ""),
+        ({"zzzzzzzz": 1}, "hermes config"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_a_hint(flags: dict, hint: str):
+    with pytest.raises(SettingsError, match="is not a setting") as refused:
+        load(flags)
+    assert hint in str(refused.value)
+    assert next(iter(flags)) in str(refused.value)
+
+
+def test_an_unknown_variable_is_named():
+    with pytest.raises(SettingsError, match="HERMES_SIGNALS__CHUNKROWS"):
+        load(environ={"HERMES_SIGNALS__CHUNKROWS": "5"})
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[signals]\nchunk_rows = 0\n", "signals.chunk_rows = 0"),
+        ("[signals]\nchunk_rows = 'many'\n", "signals.chunk_rows = 'many'"),
+        ("[signals]\nstart = 20170901\n", "signals.start = 20170901"),
+        ("[signals]\nstart = 07:32:00\n", "signals.start = "),
+        ("[signals]\nend = '2017-99-99'\n", "signals.end = '2017-99-99'"),
+        ("[backtest]\nfill = 'open'\n", "backtest.fill = 'open'"),
+        ("[backtest]\nfees = nan\n", "backtest.fees"),
+        ("[backtest]\ninitial_cash = inf\n", "backtest.initial_cash"),
+        ("[dataset]\nsymbol = 5\n", "dataset.symbol = 5"),
+        ("[lake]\nurl = './lake'\n", "lake.url = './lake'"),
+        ("[lake]\nurl = 'ftp://x/{layer}'\n", "lake.url"),
+        ("[s3]\nendpoint = 'localhost:9000'\n", "s3.endpoint = 'localhost:9000'"),
+        ("[s3]\naccess_key = 5\n", "s3.access_key"),
+        ("[[signals]]\n", "signals"),
+        ("chunk_rows = 5\n", "chunk_rows"),
+        ("signals = \n", "is not TOML"),
+    ],
+)
+def test_a_bad_value_names_itself_and_its_place(toml: str, said: str, tmp_path: Path):
+    with pytest.raises(SettingsError) as refused:
+        load(toml=toml, tmp_path=tmp_path)
+    text = str(refused.value)
+    assert said in text
+    assert "hermes.toml" in text
+    assert len(text.splitlines()) == 1
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("path", ["none.toml", "."])
+def test_a_settings_file_that_cannot_be_read_is_one_line(path: str):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        Settings.load(file=Path(path), environ={})
+
+
+def test_names_outside_the_convention_are_refused():
+    with pytest.raises(NameRefused):
+        load({"dataset.symbol": "../x"})
+    with pytest.raises(NameRefused):
+        load({"signals.strategy": "../x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("2017-09-01", datetime(2017, 9, 1), datetime(2017, 9, 1, 23, 59, 59, 999999)),
+        ("20170901", datetime(2017, 9, 1), datetime(2017, 9, 1, 23, 59, 59, 999999)),
+        ("2017-09-01T04:00", *[datetime(2017, 9, 1, 4)] * 2),
+        ("2017-09-01 04:00:00", *[datetime(2017, 9, 1, 4)] * 2),
+        ("2017-09-01T00:00:00Z", *[datetime(2017, 9, 1)] * 2),
+        ("2017-09-01T02:00:00+02:00", *[datetime(2017, 9, 1)] * 2),
+        ("", None, None),
+    ],
+)
+def test_days_and_instants(text: str, start: datetime | None, end: datetime | None):
+    settings = load({"signals.start": text, "signals.end": text})
+    assert (settings.signals.start, settings.signals.end) == (start, end)
+
+
+def test_secrets_are_never_shown():
+    settings = load({"s3.access_key": f"id-{SECRET}", "s3.secret_key": SECRET})
+    assert settings.s3.secret_key.get_secret_value() == SECRET
+    shown = [
+        repr(settings),
+        str(settings),
+        str(list(settings.items())),
+        settings.model_dump_json(),
+        str(settings.paths()),
+    ]
+    assert SECRET not in "".join(shown)
+    assert origin(settings, "s3.secret_key") == ("********", "flag")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"s3.endpoint": f"http://user:{SECRET}@host:9000"},
+        {"lake.url": f"s3://key:{SECRET}@bucket/{{layer}}"},
+        {"archive.url": f"https://user:{SECRET}@host/data"},
+        {"s3.secret_key": [SECRET]},
+        {"s3.secret": SECRET},
+    ],
+)
+def test_a_refused_secret_is_not_in_the_error(flags: dict):
+    with pytest.raises(HermesError) as refused:
+        load(flags)
+    assert SECRET not in str(refused.value)
+    assert SECRET not in repr(refused.value)
+    assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(Exception, match="frozen"):
+        load().lake.url = "x"  # type: ignore[misc]
