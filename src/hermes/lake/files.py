@@ -1,6 +1,8 @@
 """What the lake's backends speak of: one file as it was when it was listed."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +20,9 @@ class LakeFile:
     size: int
     version: str
     location: str
+
+
+def sha256(path: Path) -> str:
+    """Lower hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.files import LakeFile
+from hermes.lake.files import LakeFile, sha256
 from hermes.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -157,7 +157,11 @@ class Bucket:
         with tempfile.TemporaryDirectory(prefix="hermes-") as folder:
             yield Path(folder) / f"staged{suffix}"
 
-    def create(self, key: str, staged: Path, sha256: str) -> None:
+    def seal(self, staged: Path) -> str:
+        """The SHA-256 of a staged file."""
+        return sha256(staged)
+
+    def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet, with one create-only PUT.
 
         Where the answer to the PUT was lost, a repetition meets our own object: its hash tells that it was us.
@@ -166,19 +170,19 @@ class Bucket:
             AlreadyPublished: the name is somebody else's.
         """
         try:
-            self._put(key, staged, sha256, create=True)
+            self._put(key, staged, digest, create=True)
         except AlreadyPublished:
-            if sha256 not in self.recorded_hashes(key):
+            if digest not in self.recorded_hashes(key):
                 raise
         except StoreError:
-            if sha256 not in self.recorded_hashes(key):
+            if digest not in self.recorded_hashes(key):
                 raise
 
-    def replace(self, key: str, staged: Path, sha256: str) -> None:
+    def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""
-        self._put(key, staged, sha256, create=False)
+        self._put(key, staged, digest, create=False)
 
-    def _put(self, key: str, staged: Path, sha256: str, *, create: bool) -> None:
+    def _put(self, key: str, staged: Path, digest: str, *, create: bool) -> None:
         size = staged.stat().st_size
         store = connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
 
@@ -187,7 +191,7 @@ class Bucket:
                 store,
                 self._prefix + key,
                 staged,
-                attributes={HASH_ATTRIBUTE: sha256},
+                attributes={HASH_ATTRIBUTE: digest},
                 mode="create" if create else "overwrite",
                 use_multipart=size > MULTIPART_BYTES,
             )

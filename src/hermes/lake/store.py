@@ -103,13 +103,13 @@ class Layer:
         Raises:
             AlreadyPublished: the name is taken by somebody else.
         """
-        digest = _sha256(staged)
+        digest = self._backend.seal(staged)
         self._backend.create(key, staged, digest)
         return digest
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""
-        digest = _sha256(staged)
+        digest = self._backend.seal(staged)
         self._backend.replace(key, staged, digest)
         return digest
 
@@ -180,8 +180,3 @@ def check_written(path: Path, rows: int) -> None:
 def fingerprint(*parts: Any) -> str:
     """A short name for what something was made from: equal parts, equal name."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

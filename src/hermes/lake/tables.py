@@ -15,7 +15,6 @@ from hermes.lake.store import Layer
 from hermes.schemas import DATETIME
 
 _READERS = 8  # schemas read at once
-_FILE = "__file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,10 @@ def _alike(
 
 
 def _normalized(
-    layer: Layer, files: Sequence[LakeFile], schema: pl.Schema, columns: Mapping[str, pl.DataType], **options: str
+    layer: Layer, files: Sequence[LakeFile], schema: pl.Schema, columns: Mapping[str, pl.DataType]
 ) -> pl.LazyFrame:
     """The wanted columns in the contract's types; NaN, which compares greater than every number, becomes null."""
-    casts = [pl.col(name) for name in options.values()]
+    casts = []
     for name, wanted in columns.items():
         column = pl.col(name)
         if isinstance(wanted, pl.Datetime):
@@ -161,29 +160,29 @@ def _normalized(
             column = column.fill_nan(None)
         casts.append(column.cast(wanted) if schema[name] != wanted else column)
     given = {name: schema[name] for name in columns}
-    return layer.scan(files, schema=given, extra_columns="ignore", **options).select(casts)
+    return layer.scan(files, schema=given, extra_columns="ignore").select(casts)
 
 
 def _parts(
     layer: Layer, files: Sequence[LakeFile], schemas: Mapping[str, pl.Schema], symbol: str
 ) -> Iterator[TablePart]:
     """Span and rows of every file that has any, measured on its times and symbols."""
-    by_location = {file.location: file for file in files}
     needed = {"datetime": DATETIME, "symbol": pl.String()}
-    for group in _alike(files, schemas, needed):
-        times = _normalized(layer, group, schemas[group[0].key], needed, include_file_paths=_FILE)
-        spans = times.group_by(_FILE).agg(
-            rows=pl.len(),
-            first=pl.col("datetime").min(),
-            last=pl.col("datetime").max(),
-            unknown=pl.col("datetime").null_count(),
-            own=(pl.col("symbol") == symbol).sum(),
-        )
-        for location, rows, first, last, unknown, own in spans.collect(engine="streaming").iter_rows():
-            file = by_location[location]
-            if unknown or own < rows:
-                raise _bad_row(file, _normalized(layer, [file], schemas[file.key], needed), symbol)
-            yield TablePart(file, rows, first, last)
+    time, own = pl.col("datetime"), pl.col("symbol") == symbol
+    rows = [_normalized(layer, [file], schemas[file.key], needed) for file in files]
+    spans = pl.collect_all(
+        [
+            each.select(rows=pl.len(), first=time.min(), last=time.max(), known=time.count(), own=own.sum())
+            for each in rows
+        ],
+        engine="streaming",
+    )
+    for file, each, span in zip(files, rows, spans, strict=True):
+        count, first, last, known, own_rows = span.row(0)
+        if min(known, own_rows) < count:
+            raise _bad_row(file, each, symbol)
+        if count:
+            yield TablePart(file, count, first, last)
 
 
 def _bad_row(file: LakeFile, rows: pl.LazyFrame, symbol: str) -> TableRefused:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from bokeh.document import Document
 from bokeh.embed.util import standalone_docs_json_and_render_items
 from bokeh.models import (
     BoxAnnotation,
@@ -27,8 +28,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from hermes.report import words
 from hermes.report.frames import Layout
-from hermes.report.words import price_decimals
 
 # A palette that stays apart for colour-blind eyes, on white and on black: blue and orange, never green and red.
 UP, DOWN = "#2f81c7", "#dd6b20"
@@ -89,7 +90,10 @@ def charts(
     if layout.other:
         panels.append(_lines(board, "other", layout.other))
     panels += [_equity(board, held), _drawdown(board)]
-    documents, items = standalone_docs_json_and_render_items([plot for plot, _ in panels])
+    document = Document()
+    for plot, _ in panels:
+        document.add_root(plot)
+    documents, items = standalone_docs_json_and_render_items(document)
     item: dict[str, Any] = items[0].to_json()
     elements = item["roots"]
     return Charts(
@@ -106,7 +110,7 @@ class _Board:
         self.bars = bars
         self.times = milliseconds(bars["datetime"])
         self.width = interval.total_seconds() * 1000
-        self.decimals = price_decimals(_number(bars["high"].max()))
+        self.decimals = words.price_decimals(_number(bars["high"].max()))
         start, end = self.times[0] - self.width, self.times[-1] + self.width
         pad = (end - start) * 0.01
         bounds = (start - pad, end + pad)
@@ -118,13 +122,20 @@ class _Board:
         columns = {name: small(self.bars[name], decimals) for name in names}
         return ColumnDataSource({"time": self.times, **columns})
 
-    def figure(self, name: str, values: str, *, log: bool = False) -> figure:
-        """An empty panel; `values` is how its axis writes numbers."""
+    def figure(self, name: str, source: ColumnDataSource, values: str, *, log: bool = False) -> figure:
+        """An empty panel over one source, with all its columns in view; `values` is how its axis writes numbers.
+
+        The page's script keeps the y axis to what is in view of the columns that the range is tagged with. (Bokeh's own
+        `window_axis` does not work on log axes.)
+        """
+        source.name = f"{name} bars"
+        columns = [column for column in source.data if column != "time"]
         zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
         pan = PanTool(dimensions="width")
         plot = figure(
             name=name,
             x_range=self.x_range,
+            y_range=_around(source, columns, log=log),
             y_axis_type="log" if log else "linear",
             y_axis_location="right",
             tools=[pan, zoom, CrosshairTool(overlay=self.cursor)],
@@ -133,7 +144,6 @@ class _Board:
             toolbar_location=None,
             sizing_mode="stretch_both",
             output_backend="webgl",
-            window_axis="x",
             min_border_left=8,
             min_border_right=_EDGE,
             min_border_top=6,
@@ -152,7 +162,7 @@ class _Board:
         plot.axis.major_label_text_font_size = "11px"
         plot.axis.major_label_text_font = "system-ui, sans-serif"
         plot.xgrid.grid_line_color = None
-        plot.y_range.range_padding = 0.06
+        plot.xaxis.ticker.desired_num_ticks = 8
         return plot
 
     def hover(self, plot: figure, renderer: Any, rows: Sequence[tuple[str, str]]) -> None:
@@ -178,31 +188,41 @@ def _price(board: _Board, marks: pl.DataFrame, held: pl.DataFrame, layout: Layou
     """Candles, the lines that have the unit of the price, the trend coloured by its direction, and the signals."""
     trend = layout.trend if layout.trend in board.bars.columns else None
     source = board.source(["open", "high", "low", "close", *layout.price, *([trend] if trend else [])], board.decimals)
-    source.data["rising"] = (board.bars["close"] >= board.bars["open"]).cast(pl.UInt8).to_numpy()
-    plot = board.figure("price", "0,0.[00000000]", log=True)
+    plot = board.figure("price", source, "0,0.[00000000]", log=True)
     keys = _shade(plot, held)
-
-    # Wicks are thin bars too, because bars are what WebGL draws.
-    color = {"field": "rising", "transform": LinearColorMapper(palette=[DOWN, UP], low=0, high=1)}
-    paint: dict[str, Any] = {"source": source, "fill_color": color, "line_color": color}
-    plot.vbar("time", board.width * 0.05, "high", "low", **paint)
-    candles = plot.vbar("time", board.width * 0.7, "open", "close", name="candles", **paint)
+    candles = _candles(board, plot, source)
     keys |= {"candle up": UP, "candle down": DOWN}
     for name, line_color in zip(layout.price, cycle(LINES), strict=False):
         plot.line("time", name, source=source, line_color=line_color, line_width=1.4, name=name)
-        keys[name] = line_color
+        keys[words.indicator(name)] = line_color
     if trend and layout.direction:
         for name, way, line_color in (("up", 1, UP), ("down", -1, DOWN)):
             column = f"{trend} {name}"
             source.data[column] = np.where(board.bars[layout.direction] == way, source.data[trend], np.nan)
             plot.line("time", column, source=source, line_color=line_color, line_width=2, line_alpha=0.85, name=column)
-            keys[column] = line_color
+            keys[f"{words.indicator(trend)} {name}"] = line_color
     keys |= _marks(plot, marks, board.decimals)
 
     digits = "{0,0." + "0" * board.decimals + "}"
     shown = ["open", "high", "low", "close", *layout.price, *([trend] if trend else [])]
-    board.hover(plot, candles, [(name, f"@{{{name}}}{digits}") for name in shown])
+    board.hover(plot, candles, [(words.indicator(name), f"@{{{name}}}{digits}") for name in shown])
     return plot, keys
+
+
+def _candles(board: _Board, plot: figure, source: ColumnDataSource) -> Any:
+    """Wicks, bodies, and a dash where open and close are one price, which leaves no body."""
+    bars = board.bars
+    source.data["rising"] = (bars["close"] >= bars["open"]).cast(pl.UInt8).to_numpy()
+    color = {"field": "rising", "transform": LinearColorMapper(palette=[DOWN, UP], low=0, high=1)}
+    plot.segment("time", "low", "time", "high", source=source, line_color=color)
+    still = (bars["open"] == bars["close"]).to_numpy()
+    left, right = (board.times[still] + side * board.width for side in (-0.35, 0.35))
+    level = source.data["close"][still]
+    plot.segment("left", "level", "right", "level", line_color=UP,
+                 source=ColumnDataSource({"left": left, "right": right, "level": level}))  # fmt: skip
+    return plot.vbar(
+        "time", board.width * 0.7, "open", "close", source=source, fill_color=color, line_color=None, name="candles"
+    )
 
 
 def _marks(plot: figure, marks: pl.DataFrame, decimals: int) -> dict[str, str]:
@@ -252,17 +272,17 @@ def _bounded(board: _Board, names: Sequence[str], band: tuple[float, float] | No
 def _lines(board: _Board, name: str, names: Sequence[str]) -> tuple[figure, dict[str, str]]:
     """A panel of plain lines."""
     source = board.source(names, 4)
-    plot = board.figure(name, "0,0.[0000]")
-    keys = dict(zip(names, cycle(LINES), strict=False))
-    drawn = [plot.line("time", each, source=source, line_color=keys[each], line_width=1.2) for each in names]
-    board.hover(plot, drawn[0], [(each, f"@{{{each}}}{{0,0.00}}") for each in names])
-    return plot, keys
+    plot = board.figure(name, source, "0,0.[0000]")
+    colors = dict(zip(names, cycle(LINES), strict=False))
+    drawn = [plot.line("time", each, source=source, line_color=colors[each], line_width=1.2) for each in names]
+    board.hover(plot, drawn[0], [(words.indicator(each), f"@{{{each}}}{{0,0.00}}") for each in names])
+    return plot, {words.indicator(each): color for each, color in colors.items()}
 
 
 def _equity(board: _Board, held: pl.DataFrame) -> tuple[figure, dict[str, str]]:
     """The account beside holding, on a log axis: equal steps are equal percentages."""
     source = board.source(["equity", "benchmark"], 2)
-    plot = board.figure("equity", "0,0.[00]", log=True)
+    plot = board.figure("equity", source, "0,0.[00]", log=True)
     keys = _shade(plot, held)
     plot.line("time", "benchmark", source=source, line_color=HOLDING, line_width=1.4, name="benchmark")
     equity = plot.line("time", "equity", source=source, line_color=UP, line_width=2.2, name="equity")
@@ -272,10 +292,9 @@ def _equity(board: _Board, held: pl.DataFrame) -> tuple[figure, dict[str, str]]:
 
 def _drawdown(board: _Board) -> tuple[figure, dict[str, str]]:
     """How far the account and holding stand below their highest value so far."""
-    below = pl.col("drawdown_pct", "benchmark_drawdown_pct")
-    board.bars = board.bars.with_columns(-below)
-    source = board.source(["drawdown_pct", "benchmark_drawdown_pct"], 3)
-    plot = board.figure("drawdown", "0,0.[00]")
+    below = {name: -small(board.bars[name], 2) for name in ("drawdown_pct", "benchmark_drawdown_pct")}
+    source = ColumnDataSource({"time": board.times, **below})
+    plot = board.figure("drawdown", source, "0,0.[00]")
     plot.line("time", "benchmark_drawdown_pct", source=source, line_color=HOLDING, line_width=1.2)
     plot.varea("time", "drawdown_pct", y2=0, source=source, fill_color=DOWN, fill_alpha=2 * SHADE)
     line = plot.line("time", "drawdown_pct", source=source, line_color=DOWN, line_width=1.6, name="drawdown")
@@ -291,6 +310,16 @@ def _shade(plot: figure, held: pl.DataFrame) -> dict[str, str]:
     source = ColumnDataSource({"start": milliseconds(held["start"]), "end": milliseconds(held["end"])})
     plot.vstrip("start", "end", source=source, fill_color=UP, fill_alpha=SHADE, line_color=None, name="held")
     return {"held": UP}
+
+
+def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range1d:
+    """A range with all values of the columns in it and some room, tagged with the columns."""
+    low = min((float(np.nanmin(source.data[each], initial=np.inf)) for each in columns), default=0.0)
+    high = max(float(np.nanmax(source.data[each], initial=-np.inf)) for each in columns)
+    if log:
+        room = (high / low) ** 0.06
+        return Range1d(low / room, high * room, tags=columns)
+    return Range1d(low - 0.06 * (high - low), high + 0.06 * (high - low), tags=columns)
 
 
 def milliseconds(times: pl.Series) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -73,7 +73,7 @@ def together(bars: pl.DataFrame, each: int, indicators: Sequence[str]) -> pl.Dat
     """
     time = pl.col("datetime")
     return bars.group_by(pl.int_range(pl.len()).alias("candle") // each, maintain_order=True).agg(
-        time.first() + (time.last() - time.first()) // 2,
+        time.first() + (time.last() - time.first()) / 2,
         pl.col("open").first(),
         pl.col("high").max(),
         pl.col("low").min(),

@@ -7,8 +7,9 @@ from typing import Any
 FEW_TRADES = 30
 
 _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
-_THIN = "\u202f"  # narrow space that does not break: stands before a unit
+THIN = "\u202f"  # narrow space that does not break: stands before a unit
 _MINUS = "\u2212"
+_FAMILIES = {"supertrend": "SuperTrend", "stoch": "Stochastic", "bb": "Bollinger", "donchian": "Donchian"}
 
 
 def number(value: float, decimals: int = 2) -> str:
@@ -18,7 +19,7 @@ def number(value: float, decimals: int = 2) -> str:
 
 def percent(value: float, decimals: int = 2) -> str:
     """A share of something: `6.51 %`."""
-    return f"{number(value, decimals)}{_THIN}%"
+    return f"{number(value, decimals)}{THIN}%"
 
 
 def change(value: float, decimals: int = 2) -> str:
@@ -28,7 +29,7 @@ def change(value: float, decimals: int = 2) -> str:
 
 def amount(value: float, unit: str) -> str:
     """Money: `18,001.55 USDT`."""
-    return f"{number(value)}{_THIN}{unit}".rstrip(_THIN)
+    return f"{number(value)}{THIN}{unit}".rstrip(THIN)
 
 
 def duration(seconds: float) -> str:
@@ -36,11 +37,11 @@ def duration(seconds: float) -> str:
     left = timedelta(seconds=seconds)
     days, hours = left.days, left.seconds // 3600
     if days:
-        return f"{days:,}{_THIN}d {hours}{_THIN}h" if hours else f"{days:,}{_THIN}d"
+        return f"{days:,}{THIN}d {hours}{THIN}h" if hours else f"{days:,}{THIN}d"
     minutes, rest = left.seconds % 3600 // 60, left.seconds % 60
     if hours:
-        return f"{hours}{_THIN}h {minutes}{_THIN}min" if minutes else f"{hours}{_THIN}h"
-    return f"{minutes}{_THIN}min {rest}{_THIN}s" if rest else f"{minutes}{_THIN}min"
+        return f"{hours}{THIN}h {minutes}{THIN}min" if minutes else f"{hours}{THIN}h"
+    return f"{minutes}{THIN}min {rest}{THIN}s" if rest else f"{minutes}{THIN}min"
 
 
 def moment(time: datetime) -> str:
@@ -68,6 +69,12 @@ def title(strategy: str) -> str:
     return strategy.replace("_", " ").title()
 
 
+def indicator(column: str) -> str:
+    """`ema_12` → `EMA 12`, `supertrend_10_3.0` → `SuperTrend 10 3.0`; what is no indicator stays as it is."""
+    family, *rest = column.split("_")
+    return " ".join([_FAMILIES.get(family, family.upper()), *rest]) if rest else column
+
+
 def few_trades(trades: int) -> str:
     """What to say beside a Sharpe; empty where there are trades enough."""
     if trades >= FEW_TRADES:
@@ -81,6 +88,6 @@ def plain(value: Any) -> str:
         return "–"
     if isinstance(value, dict):
         return ", ".join(f"{name} = {plain(each)}" for name, each in value.items()) or "–"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.10g}"
     return str(value)

@@ -4,7 +4,8 @@ What crosses a boundary is explicit: the last `context_rows` rows, and the posit
 for any chunk size, any split into files and any number of threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hermes.errors import UsageError
 from hermes.signals.plan import signals
 from hermes.strategies.base import Strategy
 
+_ARROW_SCHEMA = "ARROW:schema"
 ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
 
 
@@ -83,21 +85,37 @@ def write_signals(
 ) -> None:
     """Stream frames into one Parquet file (snappy), row groups of a fixed size.
 
-    `metadata` is asked for the footer's entries after the last row. An error raised while the frames are made is
-    raised here as it was.
+    Args:
+        frames: rows of `schema`; a text column may come as an enum, and is read back as text.
+        metadata: asked for the footer's entries after the last row.
+
+    An error raised while the frames are made is raised here as it was.
     """
+    iterator = iter(frames)
+    first = next(iterator)
     failures: list[BaseException] = []
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
         try:
-            yield from frames
+            yield from chain([first], iterator)
         except BaseException as error:
             failures.append(error)
             raise
 
     try:
-        register_io_source(source, schema=schema).sink_parquet(
-            path, compression="snappy", row_group_size=ROW_GROUP_ROWS, metadata=lambda _: metadata(), engine="streaming"
+        register_io_source(source, schema=first.schema).sink_parquet(
+            path,
+            compression="snappy",
+            row_group_size=ROW_GROUP_ROWS,
+            metadata=lambda _: {_ARROW_SCHEMA: _arrow_schema(schema), **metadata()},
+            engine="streaming",
         )
     except BaseException as error:
         raise (failures[0] if failures else error) from None
+
+
+def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:
+    """What Polars would write into the footer of a file with these columns, for readers that ask for Arrow types."""
+    empty = BytesIO()
+    pl.DataFrame(schema=schema).write_parquet(empty)
+    return pl.read_parquet_metadata(empty.getvalue())[_ARROW_SCHEMA]

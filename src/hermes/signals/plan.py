@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from hermes.errors import StrategyError
@@ -87,35 +88,38 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
 def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
     """One row with the columns that are the same on every row of an execution.
 
-    The figures are those measured on exactly the rows of this execution; null where they are undefined.
+    The figures are those measured on exactly the rows of this execution; null where they are undefined. Texts are
+    enums of one value: Parquet holds the same bytes for them as for strings, at a sixth of the time.
     """
-    values = {
+    texts = {
         "symbol": symbol,
         "strategy": strategy.name,
         "generated_at": generated_at,
         "layer": LAYER,
         "data_type": DATA_TYPE,
+    }
+    figures = {
         "validated_return_pct": metrics["total_return_pct"],
         "validated_sharpe_ratio": metrics["sharpe"],
         "validated_max_drawdown_pct": metrics["max_drawdown_pct"],
     }
-    schema = output_schema(strategy)
-    return pl.DataFrame({name: [value] for name, value in values.items()}, schema={n: schema[n] for n in values})
+    return pl.DataFrame(
+        [
+            *(pl.Series(name, [text], pl.Enum([text])) for name, text in texts.items()),
+            *(pl.Series(name, [figure], pl.Float64) for name, figure in figures.items()),
+        ]
+    )
 
 
 def stamped(judged: pl.DataFrame, same: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """`judged` with the calendar columns and `same`, the constant ones, as many rows of it: `columns` in order."""
-    return pl.concat([judged, _calendar(judged["datetime"]), same], how="horizontal").select(columns)
+    return judged.hstack([*_calendar(judged["datetime"]), *same]).select(columns)
 
 
-def _calendar(times: pl.Series) -> pl.DataFrame:
-    """Year and month of ascending times. Looked up per month, not per row: that is half the cost of a chunk's rules."""
-    months = pl.datetime_range(
-        times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0), times[-1], "1mo", eager=True
-    )
-    begins = times.search_sorted(months).extend(pl.Series([times.len()], dtype=pl.UInt32))
-    rows = begins.diff().tail(months.len())
-    return pl.DataFrame({"month": months, "rows": rows}).select(
-        year=pl.col("month").dt.year().repeat_by("rows").explode(),
-        month=pl.col("month").dt.month().repeat_by("rows").explode(),
-    )
+def _calendar(times: pl.Series) -> list[pl.Series]:
+    """Year and month of ascending times, looked up per month: row by row they would cost more than all the rules."""
+    first = times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    months = pl.datetime_range(first, times[-1], "1mo", eager=True)
+    rows = np.diff(times.search_sorted(months).to_numpy(), append=times.len())
+    year, month = months.dt.year().to_numpy(), months.dt.month().to_numpy()
+    return [pl.Series("year", np.repeat(year, rows)), pl.Series("month", np.repeat(month, rows))]

@@ -1,8 +1,10 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import polars as pl
@@ -148,12 +150,14 @@ def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
     interval = settings.dataset.interval_seconds
     backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
     tally = Tally()
-    with progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance:
+    with (
+        progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,
+        ThreadPoolExecutor(len(backtests)) as pool,
+    ):
         columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
         for judged in in_order(selection.judged(MEASURE_ROWS, list(columns)), selection.table, selection.before):
             tally.add(judged)
-            for backtest in backtests.values():
-                backtest.update(judged)
+            list(pool.map(lambda backtest, frame: backtest.update(frame), backtests.values(), repeat(judged)))
             report(advance, judged, tally)
     return Measured(tally, {fill: backtest.finish() for fill, backtest in backtests.items()})
 

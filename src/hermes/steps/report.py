@@ -1,0 +1,215 @@
+"""One execution → its page, its trades and a thumbnail, published beside the signals."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from itertools import repeat, tee
+from math import isclose
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from hermes.backtest.engine import Backtest, Result
+from hermes.backtest.portfolio import BARS, Account, equity_curve
+from hermes.errors import MissingTable, StoreError, TableRefused
+from hermes.lake import catalog
+from hermes.lake.dataset import Dataset, is_simulated
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake
+from hermes.lake.tables import open_table
+from hermes.progress import SILENT, Progress
+from hermes.report.frames import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
+from hermes.report.page import Execution, page
+from hermes.schemas import DATETIME
+from hermes.settings import Settings
+from hermes.signals.generate import pieces
+from hermes.steps.refine import read_quality
+
+PIECE_ROWS = 250_000  # rows at once, about
+FILLS = ("close", "next_open")
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What was published about one execution.
+
+    Attributes:
+        execution: its folder's name.
+        path: address of the page; trades_path: of the trades as CSV.
+        bytes: size of the page.
+        rows: bars that were measured; drawn: candles that the page draws.
+        trades: with the configured fill.
+    """
+
+    execution: str
+    path: str
+    trades_path: str
+    bytes: int
+    rows: int
+    drawn: int
+    trades: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name."""
+        return asdict(self)
+
+
+def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> Reported:
+    """Make the page of one execution, from its signal file alone.
+
+    Every figure is measured anew on the rows of that file; a file whose stamped figures differ gets no page.
+
+    Args:
+        settings: name the dataset and the strategy.
+        lake: where the execution is.
+        execution: its folder's name; without it the latest.
+        progress: told how far the work is.
+
+    Raises:
+        MissingTable: there is no such execution.
+        StoreError: the file was made by another tool, or its figures are not those of its rows.
+    """
+    started = perf_counter()
+    dataset = settings.dataset
+    lineage = catalog.lineage(lake, dataset, settings.signals.strategy, execution)
+    if "metrics" not in lineage:
+        raise StoreError(f"{lineage['path']} has no lineage of Hermes", "report on an execution that Hermes made")
+    files = catalog.executions(lake, dataset, settings.signals.strategy)
+    file = next(file for file in files if file.location == lineage["path"])
+    measured = _measure(lake, file, lineage, dataset, progress)
+    folder = file.key.rpartition("/")[0]
+    content = page(measured).encode()
+    trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
+    lake.gold.write_bytes(f"{folder}/trades.csv", trades)
+    lake.gold.write_bytes(f"{folder}/report.html", content)
+    return Reported(
+        lineage["execution"],
+        lake.gold.locate(f"{folder}/report.html"),
+        lake.gold.locate(f"{folder}/trades.csv"),
+        len(content),
+        lineage["rows"],
+        measured.bars.height,
+        measured.trades.height,
+        perf_counter() - started,
+    )
+
+
+def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Dataset, progress: Progress) -> Execution:
+    """One pass over the signal file: both fills, holding, and what the charts draw."""
+    with lake.gold.errors():
+        scan = lake.gold.scan([file])
+        columns = layout(scan.collect_schema())
+        wanted = [*BARS, "high", "low", "position", *columns.columns]
+        each = bars_each(lineage["rows"])
+        size = PIECE_ROWS // each * each  # so that no candle is cut in two
+        read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
+        run = _Run(lineage["backtest"], dataset, columns, each)
+        with progress.task(f"report {dataset}", lineage["rows"], "rows") as advance:
+            for rows in run.through(pieces(read, repeat(size))):
+                advance(rows, "")
+    results = {fill: backtest.finish() for fill, backtest in run.backtests.items()}
+    stamped = results[lineage["backtest"]["fill"]]
+    _check(lineage, stamped)
+    bars, note = _with_trend(lake, dataset, pl.concat(run.bars), columns)
+    shown, left_out = _shown(pl.concat(run.marks))
+    quality = read_quality(dataset, lake)
+    return Execution(
+        lineage=lineage,
+        simulated=is_simulated(dataset.symbol),
+        results={fill: results[fill].metrics.as_dict() for fill in FILLS},
+        holding=results["holding"].metrics.as_dict(),
+        trades=stamped.trades,
+        monthly=stamped.monthly,
+        yearly=stamped.yearly,
+        bars=bars,
+        bars_each=each,
+        marks=shown,
+        layout=columns,
+        interval=timedelta(seconds=dataset.interval_seconds),
+        quality=quality.model_dump() if quality else None,
+        notes=[*note, *left_out],
+    )
+
+
+class _Run:
+    """The bars on their way through the backtests and into candles."""
+
+    def __init__(self, account: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
+        terms = {name: value for name, value in account.items() if name != "fill"}
+        self._account = Account(**account)
+        accounts = {fill: Account(**terms, fill=fill) for fill in FILLS}
+        # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
+        accounts["holding"] = Account(initial_cash=account["initial_cash"], fees=0)
+        self.backtests = {name: Backtest(dataset.interval_seconds, terms) for name, terms in accounts.items()}
+        self.bars: list[pl.DataFrame] = []
+        self.marks: list[pl.DataFrame] = []
+        self._columns, self._each = columns, each
+        self._position, self._peak = 0, 0.0
+
+    def through(self, pieces: Iterator[pl.DataFrame]) -> Iterator[int]:
+        """Take every piece in; yields its rows."""
+        ours, theirs = tee(pieces)
+        for piece, curve in zip(ours, equity_curve(theirs, self._account), strict=True):
+            for fill in FILLS:
+                self.backtests[fill].update(piece)
+            first = pl.int_range(pl.len()) == (0 if not self.bars else -1)
+            self.backtests["holding"].update(piece.with_columns(buy_signal=first, sell_signal=pl.lit(value=False)))
+            self.marks.append(marks(piece, self._position))
+            self._position = piece["position"][-1]
+            self.bars.append(self._candles(piece, curve))
+            yield piece.height
+
+    def _candles(self, piece: pl.DataFrame, curve: pl.DataFrame) -> pl.DataFrame:
+        peak = pl.col("benchmark").cum_max().clip(lower_bound=self._peak)
+        curve = curve.select("equity", "benchmark", "drawdown_pct", peak=peak)
+        self._peak = curve["peak"][-1]
+        fall = 100 * (pl.col("peak") - pl.col("benchmark")) / pl.col("peak")
+        both = pl.concat([piece, curve.with_columns(benchmark_drawdown_pct=fall)], how="horizontal")
+        return together(both, self._each, self._columns.columns)
+
+
+def _check(lineage: Mapping[str, Any], measured: Result) -> None:
+    """Refuse a file whose stamped figures are not those of its rows."""
+    found = measured.metrics.as_dict()
+    for name, stamped in lineage["metrics"].items():
+        value = found.get(name)
+        same = value == stamped or (
+            isinstance(value, float) and isinstance(stamped, int | float) and isclose(value, stamped, rel_tol=1e-9)
+        )
+        if not same:
+            raise StoreError(
+                f"{lineage['path']} is stamped {name} {stamped}, but its rows make it {value}",
+                "do not trust this file: make the signals again with `hermes signals`",
+            )
+
+
+def _with_trend(lake: Lake, dataset: Dataset, bars: pl.DataFrame, columns: Layout) -> tuple[pl.DataFrame, list[str]]:
+    """Add the trend's line from the feature table, if that still holds the bars that the signals were made from."""
+    if columns.trend is None or columns.direction is None:
+        return bars, []
+    wanted = {"datetime": DATETIME, "close": pl.Float64(), columns.trend: pl.Float64(), columns.direction: pl.Int8()}
+    try:
+        files = lake.gold.files(dataset.features_table)
+        table = open_table(lake.gold, files, {"symbol": pl.String(), **wanted}, dataset.symbol)
+    except (MissingTable, TableRefused) as error:
+        return bars, [f"The line {columns.trend} is not drawn: {error.message}."]
+    now = table.plan.select(*wanted).join(bars.lazy().select(datetime="last_time"), on="datetime", how="semi")
+    with lake.gold.errors():
+        line = now.collect(engine="streaming")
+    joined = bars.join(line, left_on="last_time", right_on="datetime", how="left", suffix=" now", maintain_order="left")
+    then = joined.select("close", columns.direction)
+    again = joined.select(pl.col("close now"), pl.col(f"{columns.direction} now"))
+    if not all(a.equals(b, check_dtypes=False, check_names=False) for a, b in zip(then, again, strict=True)):
+        return bars, [f"The line {columns.trend} is not drawn: the feature table is no longer that of the signals."]
+    return joined.drop("close now", f"{columns.direction} now"), []
+
+
+def _shown(found: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Without the signals that changed nothing, where they are too many to draw."""
+    idle = pl.col("kind").str.starts_with("idle")
+    count = found.select(idle.sum()).item()
+    if count <= MOST_IDLE_SIGNALS:
+        return found, []
+    return found.filter(~idle), [f"{count:,} signals that changed nothing are left out of the chart."]
