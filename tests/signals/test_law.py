@@ -1,8 +1,8 @@
 """The law: however a table is cut into files, row groups, frames and chunks, its signals are the plain ones."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from law import cases, check_files, check_frames, cuts
+from law import cases, check_files, check_frames, cuts, eventful
 from plain_signals import ECHO_COLUMNS, MOMENTUM_COLUMNS, Echo, echo, momentum, tables
 
 from hermes.strategies.smart_momentum import SmartMomentum
@@ -23,6 +23,7 @@ def test_rules_that_look_back_further_and_buy_and_sell_on_one_bar(data, bars):
 
 
 @settings(max_examples=60, deadline=None)
+@example(eventful())
 @given(cases())
 def test_from_files_to_files(case):
     check_files(case)

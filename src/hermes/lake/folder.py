@@ -5,13 +5,12 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.files import LakeFile, sha256
+from hermes.lake.files import LakeFile
 
 STAGING = "_staging"  # beside the layer, on the same file system, where no glob over the layer reaches it
 HASHES = "_hashes"
@@ -102,14 +101,6 @@ class Folder:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def seal(self, staged: Path) -> str:
-        """Force a staged file to disk before it is published; meanwhile, its SHA-256."""
-        with ThreadPoolExecutor(1) as disk:
-            synced = disk.submit(_sync, staged)
-            digest = sha256(staged)
-            synced.result()
-        return digest
-
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet.
 
@@ -118,6 +109,7 @@ class Folder:
         """
         final = self.root / key
         try:
+            _sync(staged)
             made = _make_folders(final.parent)
             try:
                 os.link(staged, final)
@@ -141,6 +133,7 @@ class Folder:
         """Publish `staged` under `key`, whole, whatever stood there."""
         final = self.root / key
         try:
+            _sync(staged)
             _make_folders(final.parent)
             # On record before it is there: a crash in between leaves the old bytes, whose hash stays on record too.
             self._record(key, {digest} | (self.recorded_hashes(key) if final.exists() else set()))

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.files import LakeFile, sha256
+from hermes.lake.files import LakeFile
 from hermes.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -156,10 +156,6 @@ class Bucket:
         """A local file to write to; gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="hermes-") as folder:
             yield Path(folder) / f"staged{suffix}"
-
-    def seal(self, staged: Path) -> str:
-        """The SHA-256 of a staged file."""
-        return sha256(staged)
 
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet, with one create-only PUT.

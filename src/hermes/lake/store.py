@@ -18,7 +18,7 @@ from polars.exceptions import PolarsError
 from hermes.errors import HermesError, StoreError
 from hermes.lake import folder, s3
 from hermes.lake.dataset import LAYERS
-from hermes.lake.files import LakeFile
+from hermes.lake.files import LakeFile, sha256
 from hermes.settings import Settings
 
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
@@ -97,19 +97,17 @@ class Layer:
         with self.errors(), self._backend.staged(suffix) as path:
             yield path
 
-    def create(self, key: str, staged: Path) -> str:
-        """Publish a staged file under a new name; returns its SHA-256.
+    def create(self, key: str, staged: Path, digest: str) -> None:
+        """Publish a staged file, whose SHA-256 is `digest`, under a new name.
 
         Raises:
             AlreadyPublished: the name is taken by somebody else.
         """
-        digest = self._backend.seal(staged)
         self._backend.create(key, staged, digest)
-        return digest
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""
-        digest = self._backend.seal(staged)
+        digest = sha256(staged)
         self._backend.replace(key, staged, digest)
         return digest
 

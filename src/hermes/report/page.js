@@ -51,22 +51,24 @@
     return low;
   };
 
-  // Keeps a y axis to the values in view.
+  // Keeps a y axis to the values in view, and hands Bokeh only the bars in view: it draws those that are not, too.
   const follow = plot => {
     const {x_range: time, y_range: range} = plot, ticker = plot.right[0].ticker;
-    if (!range.tags.length) return;
     const source = Bokeh.documents[0].get_model_by_name(`${plot.name} bars`);
-    const times = source.get_column("time"), columns = range.tags.map(name => source.get_column(name));
+    const all = Object.fromEntries(source.columns().map(name => [name, Float64Array.from(source.get_column(name))]));
+    const times = all.time, columns = range.tags.map(name => all[name]);
     const log = ticker.tags.includes("log");
     const fit = () => {
       const [from, to] = [position(times, time.start), position(times, time.end)];
+      const cut = ([name, column]) => [name, column.subarray(Math.max(0, from - 1), to + 1)];
+      source.data = Object.fromEntries(Object.entries(all).map(cut));
       let [low, high] = [Infinity, -Infinity];
       for (const column of columns) for (let row = from; row < to; row++) {
         const value = column[row];
         if (value < low && (value > 0 || !log)) low = value;
         if (value > high) high = value;
       }
-      if (!(high >= low)) return;
+      if (!(high >= low)) return; // no values, or an axis with fixed ends
       const still = high === low ? Math.abs(high) * 0.01 || 1 : 0;
       const [start, end] = log
         ? [low / ((high + still) / low) ** 0.06, (high + still) * ((high + still) / low) ** 0.06]

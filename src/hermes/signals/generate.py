@@ -7,7 +7,7 @@ for any chunk size, any split into files and any number of threads.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO
 from itertools import chain, repeat
-from pathlib import Path
+from typing import IO
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -80,13 +80,14 @@ def check_context(strategy: Strategy, context_rows: int) -> None:
 def write_signals(
     frames: Iterable[pl.DataFrame],
     schema: dict[str, pl.DataType],
-    path: Path,
+    file: IO[bytes],
     metadata: Callable[[], dict[str, str]],
 ) -> None:
     """Stream frames into one Parquet file (snappy), row groups of a fixed size.
 
     Args:
         frames: rows of `schema`; a text column may come as an enum, and is read back as text.
+        file: written from its start to its end.
         metadata: asked for the footer's entries after the last row.
 
     An error raised while the frames are made is raised here as it was.
@@ -104,7 +105,7 @@ def write_signals(
 
     try:
         register_io_source(source, schema=first.schema).sink_parquet(
-            path,
+            file,
             compression="snappy",
             row_group_size=ROW_GROUP_ROWS,
             metadata=lambda _: {_ARROW_SCHEMA: _arrow_schema(schema), **metadata()},

@@ -1,10 +1,9 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
 from typing import Any
 
 import polars as pl
@@ -150,15 +149,21 @@ def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
     interval = settings.dataset.interval_seconds
     backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
     tally = Tally()
+    columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
+    frames = in_order(selection.judged(MEASURE_ROWS, list(columns)), selection.table, selection.before)
     with (
         progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,
         ThreadPoolExecutor(len(backtests)) as pool,
     ):
-        columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
-        for judged in in_order(selection.judged(MEASURE_ROWS, list(columns)), selection.table, selection.before):
+        updates: list[Future[None]] = []
+        for judged in frames:  # while the next rows are judged, the account trades these
             tally.add(judged)
-            list(pool.map(lambda backtest, frame: backtest.update(frame), backtests.values(), repeat(judged)))
+            for update in updates:
+                update.result()
+            updates = [pool.submit(backtest.update, judged) for backtest in backtests.values()]
             report(advance, judged, tally)
+        for update in updates:
+            update.result()
     return Measured(tally, {fill: backtest.finish() for fill, backtest in backtests.items()})
 
 

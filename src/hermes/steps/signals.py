@@ -10,11 +10,12 @@ from itertools import repeat
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import IO, Any, cast
 
 import polars as pl
 
 from hermes.errors import AlreadyPublished, SourceChanged, StoreError
+from hermes.lake.files import HashedFile
 from hermes.lake.store import FOOTER, Lake, check_written
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
@@ -76,9 +77,9 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
         measured = measure(selection, progress)
         with lake.gold.staged() as path:
             lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
-            _write(selection, measured, path, lineage, progress, started)
+            digest = _write(selection, measured, path, lineage, progress, started)
             if lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
-                published = _publish(selection, lake, path, lineage)
+                published = _publish(selection, lake, path, digest, lineage)
                 return Signalled(
                     settings=settings,
                     parameters=lineage["parameters"],
@@ -94,8 +95,11 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
 
 def _write(
     selection: Selection, measured: Measured, path: Path, lineage: dict[str, Any], progress: Progress, started: float
-) -> None:
-    """The second pass: write the rows with what the first one measured; `lineage` gets its last entries."""
+) -> str:
+    """The second pass: write the rows with what the first one measured; `lineage` gets its last entries.
+
+    Returns the file's SHA-256.
+    """
     generated_at = datetime.now(UTC).isoformat()
     metrics = measured.results[selection.settings.backtest.fill].metrics.as_dict()
     written = Tally()
@@ -107,10 +111,12 @@ def _write(
 
     same = constants(selection.strategy, selection.settings.dataset.symbol, generated_at, metrics)
     frames = _stamped_frames(selection, written, same, progress)
-    write_signals(frames, output_schema(selection.strategy), path, footer)
+    with HashedFile(path) as file:
+        write_signals(frames, output_schema(selection.strategy), cast("IO[bytes]", file), footer)
     check_written(path, measured.tally.rows)
     if written.as_json() != measured.tally.as_json():
         raise StoreError(f"the second pass found {written}, the first {measured.tally}", "run again")
+    return file.sha256
 
 
 def _stamped_frames(
@@ -134,7 +140,7 @@ def _stamped_frames(
             yield stamped(judged, repeated.head(judged.height), columns)
 
 
-def _publish(selection: Selection, lake: Lake, path: Path, lineage: Mapping[str, Any]) -> str:
+def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:
     """Publish under the second of `generated_at` or the next one that is free; returns the address."""
     at = datetime.fromisoformat(lineage["generated_at"])
     for later in range(SECONDS_AHEAD):
@@ -142,10 +148,10 @@ def _publish(selection: Selection, lake: Lake, path: Path, lineage: Mapping[str,
         folder = selection.settings.dataset.execution_folder(selection.strategy.name, second)
         key = f"{folder}/signals.parquet"
         try:
-            sha256 = lake.gold.create(key, path)
+            lake.gold.create(key, path, digest)
         except AlreadyPublished:
             continue
-        copy = {**lineage, "path": lake.gold.locate(key), "sha256": sha256}
+        copy = {**lineage, "path": lake.gold.locate(key), "sha256": digest}
         lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
         return lake.gold.locate(key)
     raise StoreError(f"every second from {at} on is taken by another execution", "run again later")

@@ -1,0 +1,33 @@
+"""Where the measured tables are. Light: every peer's process may import it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hermes.lake.dataset import Dataset
+
+if TYPE_CHECKING:
+    from hermes.settings import Settings
+
+DATASET = Dataset(symbol="SIMUSDT", interval="1m")
+
+
+def settings_of(lake: str, dataset: Dataset = DATASET, **flags: Any) -> "Settings":
+    """Settings of a lake in a folder, free of this shell's environment."""
+    from hermes.settings import Settings  # noqa: PLC0415
+
+    names = {"dataset.symbol": dataset.symbol, "dataset.interval": dataset.interval}
+    return Settings.load({"lake.url": f"{lake}/{{layer}}", **names, **flags}, environ={})
+
+
+def gold(lake: str) -> Path:
+    """Folder of the gold feature table."""
+    return Path(lake) / "gold" / DATASET.features_table
+
+
+def feature_files(lake: str) -> list[str]:
+    """The table's files in the order of time, for the peers that need to be told."""
+
+    def period(path: Path) -> list[int]:
+        return [int(part.split("=")[1]) for part in path.parts[-3:-1]]
+
+    return [str(path) for path in sorted(gold(lake).rglob("*.parquet"), key=period)]

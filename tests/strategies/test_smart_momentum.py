@@ -1,0 +1,110 @@
+"""Smart Momentum's parameters, and the edges of its rules."""
+
+import polars as pl
+import pytest
+
+from hermes.errors import StrategyError
+from hermes.gold.indicators import indicator
+from hermes.lake.dataset import check_strategy_name
+from hermes.strategies import STRATEGIES, make_strategy
+from hermes.strategies.smart_momentum import SmartMomentum
+
+
+def judged(strategy: SmartMomentum, **columns: list) -> pl.DataFrame:
+    """The conditions over these indicator columns, then buy and sell."""
+    frame = pl.DataFrame(columns, strict=False).with_columns(**strategy.conditions())
+    return frame.with_columns(buy=strategy.buy(), sell=strategy.sell())
+
+
+def indicators(fast: list, slow: list, rsi: list, direction: list) -> dict[str, list]:
+    return {"ema_12": fast, "ema_26": slow, "rsi_14": rsi, "supertrend_dir_10_3.0": direction}
+
+
+def test_the_published_parameters_are_the_defaults():
+    found = make_strategy("smart_momentum", {})
+    assert isinstance(found, SmartMomentum)
+    assert found.parameters.model_dump() == {"ema_fast": 12, "ema_slow": 26, "rsi_low": 45, "rsi_high": 55}
+    assert found.columns == ("ema_12", "ema_26", "rsi_14", "supertrend_dir_10_3.0")
+    assert found.look_back == 1
+
+
+def test_parameters_name_the_columns():
+    """Texts are numbers as well: that is how the environment and `--set` give them."""
+    found = make_strategy("smart_momentum", {"ema_fast": "9", "ema_slow": 21, "rsi_low": "40.5"})
+    assert found.columns[:2] == ("ema_9", "ema_21")
+    assert found.parameters.rsi_low == 40.5
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ema_fast": 26}, r"ema_fast \(26\) below ema_slow \(26\)"),
+        ({"ema_fast": 30, "ema_slow": 10}, r"ema_fast \(30\) below ema_slow \(10\)"),
+        ({"rsi_low": 60}, r"rsi_low \(60\.0\) not above rsi_high \(55"),
+        ({"ema_fast": 1}, r"ema_fast = 1: .*greater than or equal to 2"),
+        ({"ema_slow": 10_001}, r"ema_slow = 10001: .*less than or equal to 10000"),
+        ({"ema_fast": 12.5}, r"ema_fast = 12\.5: .*integer"),
+        ({"ema_fast": "twelve"}, r"ema_fast = 'twelve': .*integer"),
+        ({"ema_fast": None}, r"ema_fast = None: .*integer"),
+        ({"rsi_low": -1}, r"rsi_low = -1: .*greater than or equal to 0"),
+        ({"rsi_high": 100.1}, r"rsi_high = 100\.1: .*less than or equal to 100"),
+        ({"rsi_low": float("nan")}, r"rsi_low = nan: .*"),
+        ({"rsi_high": "inf"}, r"rsi_high = 'inf': .*"),
+        ({"ema_quick": 5}, r"ema_quick = 5: extra inputs are not permitted"),
+    ],
+)
+def test_impossible_parameters_are_refused(values, said):
+    with pytest.raises(StrategyError, match=rf"smart_momentum: .*{said}") as error:
+        make_strategy("smart_momentum", values)
+    assert error.value.cure == "its parameters are: ema_fast ema_slow rsi_low rsi_high"
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("smart_momentun", "did you mean smart_momentum?"), ("macd", "there is smart_momentum"), ("", "there is")],
+)
+def test_an_unknown_strategy_is_refused(name, cure):
+    with pytest.raises(StrategyError, match="is not known") as error:
+        make_strategy(name, {})
+    assert repr(name) in error.value.message
+    assert error.value.cure.startswith(cure)
+
+
+def test_parameters_cannot_change():
+    with pytest.raises(ValueError, match="frozen"):
+        SmartMomentum().parameters.ema_fast = 5
+
+
+def test_every_strategy_keeps_the_contract():
+    for name, kind in STRATEGIES.items():
+        strategy = kind()
+        assert check_strategy_name(name) == name == strategy.name
+        assert strategy.look_back >= 0
+        for column in strategy.columns:
+            indicator(column)  # raises where the feature table could not have it
+        known = {*strategy.columns, *strategy.conditions()}
+        for rule in (*strategy.conditions().values(), strategy.buy(), strategy.sell()):
+            assert set(rule.meta.root_names()) <= known
+
+
+def test_equal_averages_cross_when_they_part_upwards():
+    found = judged(
+        SmartMomentum(), **indicators([2.0, 2.0, 3.0, 3.0, 1.0], [2.0, 2.0, 2.0, 2.0, 2.0], [50.0] * 5, [1] * 5)
+    )
+    assert found["ema_cross"].to_list()[1:] == [False, True, False, False]
+    assert found["buy"].to_list()[1:] == [False, True, False, False]
+
+
+def test_both_ends_of_the_neutral_band_are_neutral():
+    rsi = [44.999999, 45.0, 50.0, 55.0, 55.000001]
+    found = judged(SmartMomentum(), **indicators([1.0] * 5, [2.0] * 5, rsi, [1] * 5))
+    assert found["rsi_neutral"].to_list() == [False, True, True, True, False]
+
+
+def test_only_a_turn_from_bullish_to_bearish_sells():
+    direction = [-1, 1, -1, -1, None, -1, 1, None, -1, 1, 0, -1]
+    n = len(direction)
+    found = judged(SmartMomentum(), **indicators([1.0] * n, [2.0] * n, [50.0] * n, direction))
+    assert found["sell"].fill_null(value=False).arg_true().to_list() == [2]
+    assert found["st_bullish"].fill_null(value=False).arg_true().to_list() == [1, 6, 9]
