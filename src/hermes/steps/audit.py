@@ -1,0 +1,187 @@
+"""Three proofs on the user's own data: continuity, absence of look-ahead, and warm-up; the verdict is kept."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from hermes.audit.continuity import continuity
+from hermes.audit.difference import Difference, first_difference
+from hermes.audit.lookahead import look_ahead
+from hermes.audit.warm_up import warm_up
+from hermes.gold.features import features
+from hermes.gold.indicators import indicator
+from hermes.lake.store import Lake, fingerprint
+from hermes.lake.tables import open_table
+from hermes.progress import SILENT, Progress
+from hermes.schemas import FEATURES, INDICATORS
+from hermes.settings import Settings
+from hermes.signals.generate import signal_chunks
+from hermes.signals.plan import signals
+from hermes.steps.measure import Selection, select
+from hermes.strategies.base import Strategy
+
+FULL_CUTS = 200
+QUICK_CUTS = 20
+STARTS = 5
+SEED = 20170901  # the same cuts on every run, so that a fault is found again
+#: The bars that are audited, the latest ones: every cut computes everything again.
+AUDITED_ROWS = 50_000
+_BARS = tuple(name for name in FEATURES if name not in INDICATORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the proofs found on one dataset with one strategy; None where a proof holds.
+
+    Attributes:
+        bars: audited bars; of: bars of the table.
+        stored: whether the gold features are what the bars give.
+        warm_up: bars that each column needs, see `audit.warm_up`; empty in a quick audit.
+    """
+
+    settings: Settings
+    bars: int
+    of: int
+    cuts: int
+    continuity: Difference | None
+    look_ahead: Difference | None
+    stored: Difference | None
+    warm_up: pl.DataFrame
+    seconds: float
+
+    @property
+    def faults(self) -> list[str]:
+        """One line for each proof that failed."""
+        proofs = {
+            "continuity": self.continuity,
+            "look-ahead": self.look_ahead,
+            "gold features": self.stored,
+        }
+        return [f"{name}: {difference}" for name, difference in proofs.items() if difference]
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict, its faults, and how much was looked at."""
+        return {
+            "symbol": self.settings.dataset.symbol,
+            "interval": self.settings.dataset.interval,
+            "strategy": self.settings.signals.strategy,
+            "verdict": "fault" if self.faults else "passed",
+            "faults": self.faults,
+            "bars": self.bars,
+            "of_bars": self.of,
+            "cuts": self.cuts,
+            "warm_up": dict(self.warm_up.iter_rows()),
+            "seconds": round(self.seconds, 6),
+        }
+
+
+def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Progress = SILENT) -> Audited:
+    """Prove the signals of one dataset, and keep the verdict for the lineage of the next execution.
+
+    Args:
+        cuts: how many random bars the data is cut at; `QUICK_CUTS` leaves out the warm-up table.
+
+    Raises:
+        MissingTable, TableRefused, StrategyError, UsageError: see `select`.
+    """
+    started = perf_counter()
+    selection = select(settings, lake)
+    table = selection.table
+    bars, stored = _latest(selection, lake)
+    random = Random(SEED)
+    compute = _computed(selection.strategy)
+    everything = compute(bars)
+    quick = cuts <= QUICK_CUTS
+
+    with progress.task(f"audit {settings.dataset}", 3, "proofs") as advance:
+        broken = continuity(
+            everything,
+            everything,
+            _in_chunks(settings, selection.strategy),
+            sizes := [1_009] if quick else [7, 1_000, random.randrange(2, bars.height + 2)],
+            [[random.randrange(bars.height) for _ in range(9)] for _ in sizes],
+        )
+        advance(1, "continuity")
+        peeks = look_ahead(bars, compute, [random.randrange(1, bars.height + 1) for _ in range(cuts)])
+        advance(1, "look-ahead")
+        needed = pl.DataFrame(schema={"column": pl.String, "bars": pl.Int64})
+        if not quick:
+            needed = warm_up(bars, compute, [random.randrange(bars.height // 2 + 1) for _ in range(STARTS)])
+        advance(1, "warm-up")
+
+    own = stored is not None and table.rows == bars.height
+    made = Audited(
+        settings=settings,
+        bars=bars.height,
+        of=table.rows,
+        cuts=cuts,
+        continuity=broken,
+        look_ahead=peeks,
+        stored=first_difference(everything.select(stored.columns), stored) if own and stored is not None else None,
+        warm_up=needed,
+        seconds=perf_counter() - started,
+    )
+    _keep(made, selection, lake)
+    return made
+
+
+def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
+    """The verdict of the last audit, if it was made on these very features with this very strategy."""
+    content = lake.gold.read(_key(selection))
+    verdict = json.loads(content) if content else None
+    return verdict if verdict and verdict.pop("made_from") == _made_from(selection, lake) else None
+
+
+def _computed(strategy: Strategy) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Bars → features, the strategy's own columns, conditions, signals and position: all that Hermes says of them."""
+
+    def compute(bars: pl.DataFrame) -> pl.DataFrame:
+        table = features(bars.lazy()).collect()
+        missing = [name for name in strategy.columns if name not in table.columns]
+        table = table.with_columns(indicator(name).alias(name) for name in missing)
+        return signals(table, strategy, context=0, position=0)
+
+    return compute
+
+
+def _in_chunks(settings: Settings, strategy: Strategy) -> Callable[[pl.LazyFrame, int], Iterator[pl.DataFrame]]:
+    """The rules chunk by chunk, as an execution runs them."""
+
+    def judge(rows: pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
+        made = [*strategy.conditions(), "buy_signal", "sell_signal", "position"]
+        context_rows = settings.signals.context_rows
+        return signal_chunks(rows.drop(made), strategy, chunk_rows=chunk_rows, context_rows=context_rows)
+
+    return judge
+
+
+def _latest(selection: Selection, lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The latest bars of the feature table and, where Hermes made all of it, the indicators stored with them."""
+    files = selection.table.files
+    own = all(lake.gold.footers(files))
+    wanted = FEATURES if own else {name: FEATURES[name] for name in _BARS if name != "timeframe"}
+    symbol = selection.settings.dataset.symbol
+    rows = open_table(lake.gold, files, wanted, symbol).plan.tail(AUDITED_ROWS).collect()
+    if not own:
+        rows = rows.with_columns(timeframe=pl.lit(selection.settings.dataset.interval))
+    return rows.select(_BARS), rows if own else None
+
+
+def _key(selection: Selection) -> str:
+    return f"audits/{selection.settings.dataset.signals_table(selection.strategy.name)}.json"
+
+
+def _made_from(selection: Selection, lake: Lake) -> str:
+    parameters = selection.strategy.parameters.model_dump(mode="json")
+    return fingerprint(selection.strategy.name, parameters, lake.gold.fingerprints(selection.table.files))
+
+
+def _keep(made: Audited, selection: Selection, lake: Lake) -> None:
+    verdict = made.as_json() | {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection, lake)}
+    lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())
