@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.errors import HermesError, UsageError
+from hermes.errors import AuditFault, HermesError, UsageError
 from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Line, command, verbose
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
 Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
 Execution = Annotated[str | None, typer.Option(help="Folder of one execution; default the latest.")]
+Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
 Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
 
 INTERRUPTED = 130
@@ -142,6 +143,25 @@ def backtest(line: Line) -> None:
     finally:
         if made and not line.json:
             view.print_backtests(made)
+
+
+@command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", flags=(*STRATEGY, *CHUNKS))
+def audit(line: Line, cuts: Cuts = 200) -> None:
+    """Prove continuity, absence of look-ahead, and warm-up on this data; exit code 3 where a proof fails."""
+    from hermes import pipeline, view
+
+    faults: list[str] = []
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.audit(settings, lake, cuts=cuts, progress=view.Bars())
+        faults.extend(made.faults)
+        if not line.json:
+            view.print_audited(made)
+        return made.as_json()
+
+    line.each(work)
+    if faults:
+        raise typer.Exit(AuditFault.exit_code)
 
 
 @command(
@@ -259,7 +279,9 @@ def _exit_code() -> int:
             typer.echo("interrupted: nothing is half done; run the same command again to go on", err=True)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        return _reported(UsageError(error.format_message(), "see `hermes --help` or `hermes COMMAND --help`"))
+        if said := error.format_message():  # nothing is said where the help was shown instead
+            return _reported(UsageError(said, "see `hermes --help` or `hermes COMMAND --help`"))
+        return error.exit_code
     except Exception as error:
         return _reported(error)
 

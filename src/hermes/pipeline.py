@@ -14,11 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from hermes.errors import MissingTable
+from hermes.errors import AuditFault, MissingTable
 from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.steps.audit import QUICK_CUTS, Audited, audit
 from hermes.steps.backtest import Backtested, backtest
 from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
@@ -26,8 +27,8 @@ from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
 
 __all__ = [
-    "Backtested", "Run", "backtest", "features", "ingest", "read_features", "read_quality", "read_signals",
-    "refine", "run", "signals",
+    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",
+    "read_signals", "refine", "run", "signals",
 ]  # fmt: skip
 
 
@@ -38,6 +39,7 @@ class Run:
     ingested: Ingested
     refined: Refined
     featured: Featured
+    audited: Audited
     signalled: Signalled
 
     def as_json(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Run:
                 "features": len(self.featured.written),
                 "executions": 1,
             },
+            "audit": self.audited.as_json()["verdict"],
             "quality": self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
         }
 
@@ -82,9 +85,13 @@ def run(
     refined = refine(settings.dataset, lake, progress)
     # 3. silver → gold features: indicators over the whole history.
     featured = features(settings.dataset, lake, progress)
-    # 4. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
+    # 4. a quick audit: rules that look ahead, or differ from chunk to chunk, never become signals.
+    audited = audit(settings, lake, cuts=QUICK_CUTS, progress=progress)
+    if audited.faults:
+        raise AuditFault(f"{settings.dataset}: {audited.faults[0]}", "mend the strategy; `hermes audit` looks closer")
+    # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
     signalled = signals(settings, lake, progress)
-    return Run(ingested, refined, featured, signalled)
+    return Run(ingested, refined, featured, audited, signalled)
 
 
 def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
@@ -97,7 +104,7 @@ def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
     files = gold.files(settings.dataset.features_table)
     if not files:
         raise MissingTable(f"gold has no table {settings.dataset.features_table}", "run `hermes features` first")
-    return gold.scan(files).sort("datetime")
+    return catalog.scan_any(gold, files).sort("datetime")
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from hermes.errors import HermesError
+from hermes.errors import AuditFault, HermesError
 from hermes.lake.dataset import is_simulated
 from hermes.progress import Advance, Progress
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hermes.pipeline import Run
     from hermes.settings import Settings
     from hermes.silver.quality import Quality
+    from hermes.steps.audit import Audited
     from hermes.steps.backtest import Backtested
     from hermes.steps.ingest import Ingested
     from hermes.steps.signals import Signalled
@@ -212,6 +213,24 @@ def print_signals(made: "Signalled") -> None:
     )
     print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
     print_configuration(settings, made.parameters)
+
+
+def print_audited(made: "Audited") -> None:
+    """The proofs of one audit, and how many bars each column needs before it is what it is."""
+    span = "" if made.bars == made.of else f", the latest of {made.of:,}"
+    print_facts(
+        f"Audit of {made.settings.dataset} with {made.settings.signals.strategy}",
+        [
+            ("audited", f"{made.bars:,} bars{span}; {made.cuts} cuts in {made.seconds:.2f} s"),
+            ("continuity", made.continuity or "proven: every chunk size and file split gives the same rows"),
+            ("look-ahead", made.look_ahead or "none: later bars change nothing before them, in any row and column"),
+            ("gold features", made.stored or "what the bars give"),
+        ],
+    )
+    if made.warm_up.height:
+        print_rows(("column", "bars it needs before the start"), list(made.warm_up.iter_rows()), "Warm-up")
+    for fault in made.faults:
+        print_error(AuditFault(fault, "signals made from this cannot be trusted"))
 
 
 def print_backtests(made: "Sequence[Backtested]") -> None:

@@ -83,6 +83,8 @@ def query(lake: Lake, sql: str) -> Answer:
                 connection.register(table.name, scan(lake, table))
         try:
             found = connection.execute(sql)
+            if found is None:
+                raise UsageError(f"{sql!r} holds no SQL statement", "write one like 'select count(*) from …'")
             return Answer([column[0] for column in found.description or []], found.fetchall())
         except duckdb.CatalogException as error:
             names = " ".join(table.name for table in known) or "none yet"
@@ -138,7 +140,13 @@ def lineage(lake: Lake, dataset: Dataset, strategy: str, execution: str | None =
 def scan(lake: Lake, table: LakeTable) -> pl.LazyFrame:
     """A lazy plan over one table."""
     layer: Layer = getattr(lake, table.layer)
-    return layer.scan(table.files)
+    other_tools_write_here = table.layer == "gold" and not table.strategy
+    return scan_any(layer, table.files) if other_tools_write_here else layer.scan(table.files)
+
+
+def scan_any(layer: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
+    """A lazy plan over files whose columns and types may differ: all columns, in common types."""
+    return pl.concat([layer.scan([file]) for file in files], how="diagonal_relaxed")
 
 
 def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:

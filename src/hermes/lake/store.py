@@ -97,13 +97,15 @@ class Layer:
         with self.errors(), self._backend.staged(suffix) as path:
             yield path
 
-    def create(self, key: str, staged: Path, digest: str) -> None:
-        """Publish a staged file, whose SHA-256 is `digest`, under a new name.
+    def create(self, key: str, staged: Path, digest: str | None = None) -> str:
+        """Publish a staged file under a new name; returns its SHA-256, which is `digest` where it is known already.
 
         Raises:
             AlreadyPublished: the name is taken by somebody else.
         """
+        digest = digest or sha256(staged)
         self._backend.create(key, staged, digest)
+        return digest
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""

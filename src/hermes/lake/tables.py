@@ -15,6 +15,7 @@ from hermes.lake.store import Layer
 from hermes.schemas import DATETIME
 
 _READERS = 8  # schemas read at once
+_KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
             found = list(pool.map(lambda file: layer.scan([file]).collect_schema(), files))
         schemas = {file.key: schema for file, schema in zip(files, found, strict=True)}
         for file in files:
-            _check_schema(file, schemas[file.key], columns)
+            _check_schema(file, schemas[file.key], {**_KEY, **columns})
         parts = sorted(_parts(layer, files, schemas, symbol), key=lambda part: (part.first, part.file.key))
         for before, after in pairwise(parts):
             if after.first <= before.last:
@@ -167,9 +168,8 @@ def _parts(
     layer: Layer, files: Sequence[LakeFile], schemas: Mapping[str, pl.Schema], symbol: str
 ) -> Iterator[TablePart]:
     """Span and rows of every file that has any, measured on its times and symbols."""
-    needed = {"datetime": DATETIME, "symbol": pl.String()}
     time, own = pl.col("datetime"), pl.col("symbol") == symbol
-    rows = [_normalized(layer, [file], schemas[file.key], needed) for file in files]
+    rows = [_normalized(layer, [file], schemas[file.key], _KEY) for file in files]
     spans = pl.collect_all(
         [
             each.select(rows=pl.len(), first=time.min(), last=time.max(), known=time.count(), own=own.sum())

@@ -12,21 +12,20 @@ import polars as pl
 from bokeh.document import Document
 from bokeh.embed.util import standalone_docs_json_and_render_items
 from bokeh.models import (
-    BoxAnnotation,
     ColumnDataSource,
     CrosshairTool,
     DatetimeTickFormatter,
     FixedTicker,
     HoverTool,
-    LinearColorMapper,
     NumeralTickFormatter,
     PanTool,
     Range1d,
-    Span,
     WheelZoomTool,
 )
+from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.plotting import figure
 from bokeh.resources import Resources
+from bokeh.transform import linear_cmap
 
 from hermes.report import words
 from hermes.report.frames import Layout
@@ -36,11 +35,10 @@ UP, DOWN = "#2f81c7", "#dd6b20"
 LINES = ("#b07cc6", "#b8982f", "#4aa3a2", "#c76b8f", "#7d8bb5", "#8a9a5b")
 HOLDING = "#8b93a1"
 SHADE = 0.13
+_SOFT, _GRID = "rgb(93, 101, 115)", "rgb(236, 238, 242)"  # page.css, light; the page's script changes them for dark
 _EDGE = 66  # pixels kept for the y axis, the same on every panel, so that times stand below each other
 
-_DATES = DatetimeTickFormatter(
-    minutes="%H:%M", hourmin="%H:%M", hours="%H:%M", days="%d %b", months="%b %Y", years="%Y",
-)  # fmt: skip
+_DATES = {"minutes": "%H:%M", "hourmin": "%H:%M", "hours": "%H:%M", "days": "%d %b", "months": "%b %Y", "years": "%Y"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def charts(
     item: dict[str, Any] = items[0].to_json()
     elements = item["roots"]
     return Charts(
-        {plot.name: Panel(plot.name, elements[plot.id], keys) for plot, keys in panels},
+        {name: Panel(name, elements[plot.id], keys) for plot, keys in panels if (name := plot.name)},
         # A "<" could end the script element that the JSON stands in.
         json.dumps({"documents": documents, "items": [item]}, separators=(",", ":")).replace("<", "\\u003c"),
     )
@@ -114,15 +112,15 @@ class _Board:
         start, end = self.times[0] - self.width, self.times[-1] + self.width
         pad = (end - start) * 0.01
         bounds = (start - pad, end + pad)
-        self.x_range = Range1d(*bounds, bounds=bounds, min_interval=8 * self.width, name="time")
-        self.cursor = Span(dimension="height", line_width=1, line_dash="dotted", name="cursor")
+        self.x_range = Range1d(start=bounds[0], end=bounds[1], bounds=bounds, min_interval=8 * self.width, name="time")
+        self.cursor = Span(dimension="height", line_width=1, line_color=_SOFT, line_dash="dotted", name="cursor")
 
     def source(self, names: Iterable[str], decimals: int) -> ColumnDataSource:
         """The named columns over time, rounded to what is shown of them."""
         columns = {name: small(self.bars[name], decimals) for name in names}
         return ColumnDataSource({"time": self.times, **columns})
 
-    def figure(self, name: str, source: ColumnDataSource, values: str, *, log: bool = False) -> figure:
+    def empty(self, name: str, source: ColumnDataSource, values: str, *, log: bool = False) -> figure:
         """An empty panel over one source, with all its columns in view; `values` is how its axis writes numbers.
 
         The page's script keeps the y axis to what is in view of the columns that the range is tagged with. (Bokeh's own
@@ -135,6 +133,7 @@ class _Board:
         plot = figure(
             name=name,
             x_range=self.x_range,
+            x_axis_type="datetime",
             y_range=_around(source, columns, log=log),
             y_axis_type="log" if log else "linear",
             y_axis_location="right",
@@ -152,7 +151,7 @@ class _Board:
             border_fill_color=None,
             outline_line_color=None,
         )
-        plot.xaxis.formatter = _DATES
+        plot.xaxis.formatter = DatetimeTickFormatter(**_DATES)
         plot.yaxis.formatter = NumeralTickFormatter(format=values)
         if log:
             plot.yaxis.ticker = FixedTicker(ticks=[], tags=["log"])  # the page's script finds round ones
@@ -161,8 +160,9 @@ class _Board:
         plot.axis.minor_tick_line_color = None
         plot.axis.major_label_text_font_size = "11px"
         plot.axis.major_label_text_font = "system-ui, sans-serif"
+        plot.axis.major_label_text_color = _SOFT
+        plot.ygrid.grid_line_color = _GRID
         plot.xgrid.grid_line_color = None
-        plot.xaxis.ticker.desired_num_ticks = 8
         return plot
 
     def hover(self, plot: figure, renderer: Any, rows: Sequence[tuple[str, str]]) -> None:
@@ -188,10 +188,10 @@ def _price(board: _Board, marks: pl.DataFrame, held: pl.DataFrame, layout: Layou
     """Candles, the lines that have the unit of the price, the trend coloured by its direction, and the signals."""
     trend = layout.trend if layout.trend in board.bars.columns else None
     source = board.source(["open", "high", "low", "close", *layout.price, *([trend] if trend else [])], board.decimals)
-    plot = board.figure("price", source, "0,0.[00000000]", log=True)
-    keys = _shade(plot, held)
+    plot = board.empty("price", source, "0,0.[00000000]", log=True)
+    shaded = _shade(plot, held)
     candles = _candles(board, plot, source)
-    keys |= {"candle up": UP, "candle down": DOWN}
+    keys = {"candle up": UP, "candle down": DOWN}
     for name, line_color in zip(layout.price, cycle(LINES), strict=False):
         plot.line("time", name, source=source, line_color=line_color, line_width=1.4, name=name)
         keys[words.indicator(name)] = line_color
@@ -201,7 +201,7 @@ def _price(board: _Board, marks: pl.DataFrame, held: pl.DataFrame, layout: Layou
             source.data[column] = np.where(board.bars[layout.direction] == way, source.data[trend], np.nan)
             plot.line("time", column, source=source, line_color=line_color, line_width=2, line_alpha=0.85, name=column)
             keys[f"{words.indicator(trend)} {name}"] = line_color
-    keys |= _marks(plot, marks, board.decimals)
+    keys = _marks(plot, marks, board.decimals) | keys | shaded
 
     digits = "{0,0." + "0" * board.decimals + "}"
     shown = ["open", "high", "low", "close", *layout.price, *([trend] if trend else [])]
@@ -213,11 +213,11 @@ def _candles(board: _Board, plot: figure, source: ColumnDataSource) -> Any:
     """Wicks, bodies, and a dash where open and close are one price, which leaves no body."""
     bars = board.bars
     source.data["rising"] = (bars["close"] >= bars["open"]).cast(pl.UInt8).to_numpy()
-    color = {"field": "rising", "transform": LinearColorMapper(palette=[DOWN, UP], low=0, high=1)}
+    color = linear_cmap("rising", [DOWN, UP], 0, 1)
     plot.segment("time", "low", "time", "high", source=source, line_color=color)
     still = (bars["open"] == bars["close"]).to_numpy()
     left, right = (board.times[still] + side * board.width for side in (-0.35, 0.35))
-    level = source.data["close"][still]
+    level = bars["close"].to_numpy()[still]
     plot.segment("left", "level", "right", "level", line_color=UP,
                  source=ColumnDataSource({"left": left, "right": right, "level": level}))  # fmt: skip
     return plot.vbar(
@@ -231,8 +231,8 @@ def _marks(plot: figure, marks: pl.DataFrame, decimals: int) -> dict[str, str]:
     styles = (
         ("idle_buy", "triangle", UP, 6),
         ("idle_sell", "inverted_triangle", DOWN, 6),
-        ("buy", "triangle", UP, 13),
         ("sell", "inverted_triangle", DOWN, 13),
+        ("buy", "triangle", UP, 13),
     )
     for kind, marker, color, size in styles:
         of_kind = marks.filter(kind=kind)
@@ -253,13 +253,13 @@ def _marks(plot: figure, marks: pl.DataFrame, decimals: int) -> dict[str, str]:
             name=kind,
         )
         keys[kind] = color
-    return keys
+    return dict(reversed(keys.items()))
 
 
 def _bounded(board: _Board, names: Sequence[str], band: tuple[float, float] | None) -> tuple[figure, dict[str, str]]:
     """Indicators from 0 to 100, and the band in which they are neutral."""
     plot, keys = _lines(board, "bounded", names)
-    plot.y_range = Range1d(0, 100)
+    plot.y_range = Range1d(start=0, end=100)
     plot.yaxis.ticker = FixedTicker(ticks=[0, 20, 40, 60, 80, 100])
     if band:
         plot.add_layout(
@@ -272,7 +272,7 @@ def _bounded(board: _Board, names: Sequence[str], band: tuple[float, float] | No
 def _lines(board: _Board, name: str, names: Sequence[str]) -> tuple[figure, dict[str, str]]:
     """A panel of plain lines."""
     source = board.source(names, 4)
-    plot = board.figure(name, source, "0,0.[0000]")
+    plot = board.empty(name, source, "0,0.[0000]")
     colors = dict(zip(names, cycle(LINES), strict=False))
     drawn = [plot.line("time", each, source=source, line_color=colors[each], line_width=1.2) for each in names]
     board.hover(plot, drawn[0], [(words.indicator(each), f"@{{{each}}}{{0,0.00}}") for each in names])
@@ -282,7 +282,7 @@ def _lines(board: _Board, name: str, names: Sequence[str]) -> tuple[figure, dict
 def _equity(board: _Board, held: pl.DataFrame) -> tuple[figure, dict[str, str]]:
     """The account beside holding, on a log axis: equal steps are equal percentages."""
     source = board.source(["equity", "benchmark"], 2)
-    plot = board.figure("equity", source, "0,0.[00]", log=True)
+    plot = board.empty("equity", source, "0,0.[00]", log=True)
     keys = _shade(plot, held)
     plot.line("time", "benchmark", source=source, line_color=HOLDING, line_width=1.4, name="benchmark")
     equity = plot.line("time", "equity", source=source, line_color=UP, line_width=2.2, name="equity")
@@ -294,7 +294,7 @@ def _drawdown(board: _Board) -> tuple[figure, dict[str, str]]:
     """How far the account and holding stand below their highest value so far."""
     below = {name: -small(board.bars[name], 2) for name in ("drawdown_pct", "benchmark_drawdown_pct")}
     source = ColumnDataSource({"time": board.times, **below})
-    plot = board.figure("drawdown", source, "0,0.[00]")
+    plot = board.empty("drawdown", source, "0,0.[00]")
     plot.line("time", "benchmark_drawdown_pct", source=source, line_color=HOLDING, line_width=1.2)
     plot.varea("time", "drawdown_pct", y2=0, source=source, fill_color=DOWN, fill_alpha=2 * SHADE)
     line = plot.line("time", "drawdown_pct", source=source, line_color=DOWN, line_width=1.6, name="drawdown")
@@ -318,8 +318,9 @@ def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range
     high = max(float(np.nanmax(source.data[each], initial=-np.inf)) for each in columns)
     if log:
         room = (high / low) ** 0.06
-        return Range1d(low / room, high * room, tags=columns)
-    return Range1d(low - 0.06 * (high - low), high + 0.06 * (high - low), tags=columns)
+        return Range1d(start=low / room, end=high * room, tags=columns)
+    room = 0.06 * (high - low)
+    return Range1d(start=low - room, end=high + room, tags=columns)
 
 
 def milliseconds(times: pl.Series) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -43,7 +43,7 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
         Measure("end_value", "End value", "Cash and what is held at the last close.", words.number),
         Measure("cagr_pct", "Return per year (CAGR)", "The steady yearly return that would have led to the same end.",
                 words.change, "too large to write"),
-        Measure("exposure_pct", "Time in market", "Share of the bars at whose close the asset was held.", words.percent),
+        Measure("exposure_pct", "Time in market", "Share of the bars whose close saw the asset held.", words.percent),
         Measure("fees_paid", "Fees paid", "At every entry and exit together.", words.number),
     ),
     "Risk": (

@@ -60,14 +60,17 @@
     const log = ticker.tags.includes("log");
     const fit = () => {
       const [from, to] = [position(times, time.start), position(times, time.end)];
-      const cut = ([name, column]) => [name, column.subarray(Math.max(0, from - 1), to + 1)];
-      source.data = Object.fromEntries(Object.entries(all).map(cut));
+      if (to - from < times.length || source.get_column("time").length < times.length) {
+        const cut = ([name, column]) => [name, column.subarray(Math.max(0, from - 1), to + 1)];
+        source.data = Object.fromEntries(Object.entries(all).map(cut));
+      }
       let [low, high] = [Infinity, -Infinity];
       for (const column of columns) for (let row = from; row < to; row++) {
         const value = column[row];
         if (value < low && (value > 0 || !log)) low = value;
         if (value > high) high = value;
       }
+      if (high < 0) high = 0; // drawdowns hang from 0
       if (!(high >= low)) return; // no values, or an axis with fixed ends
       const still = high === low ? Math.abs(high) * 0.01 || 1 : 0;
       const [start, end] = log

@@ -82,6 +82,11 @@ class Execution:
         return str(self.lineage["dataset"]["symbol"])
 
     @property
+    def title(self) -> str:
+        """Strategy, symbol and interval."""
+        return f"{words.title(self.lineage['strategy'])} on {self.symbol} {self.lineage['dataset']['interval']}"
+
+    @property
     def unit(self) -> str:
         """The quote currency, where its name is known."""
         return words.quote_currency(self.symbol)
@@ -97,8 +102,6 @@ def page(execution: Execution) -> str:
         execution.interval * execution.bars_each,
         _band(execution.lineage["parameters"]),
     )
-    dataset = execution.lineage["dataset"]
-    name = f"{words.title(execution.lineage['strategy'])} on {dataset['symbol']} {dataset['interval']}"
     here = files("hermes.report")
     return f"""<!doctype html>
 <html lang="en">
@@ -109,7 +112,7 @@ def page(execution: Execution) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
 style-src 'unsafe-inline'; img-src data: blob:">
 <meta name="generator" content="hermes {escape(execution.lineage["hermes"])}">
-<title>{escape(name)}</title>
+<title>{escape(execution.title)}</title>
 <style>{here.joinpath("page.css").read_text("utf-8")}</style>
 </head>
 <body>
@@ -146,7 +149,7 @@ def _headline(execution: Execution) -> str:
     lineage, measured = execution.lineage, execution.measured
     dataset, account = lineage["dataset"], lineage["backtest"]
     parameters = words.plain(lineage["parameters"])
-    few = words.few_trades(measured["trades"])
+    few = words.few_trades(measured["trades"]) if measured["trades"] else "it never traded"
     sharpe = "–" if measured["sharpe"] is None else words.number(measured["sharpe"])
     benchmark = measured["benchmark_return_pct"]
     tiles = [
@@ -216,7 +219,7 @@ def _panels(execution: Execution, drawn: charts.Charts) -> str:
     """The charts with their legends; the buttons set the time in view of all of them."""
     spans = "".join(
         f'<button data-days="{days}"{" class=on" if not days else ""}>{label}</button>'
-        for label, days in (("All", 0), ("3 years", 1095), ("1 year", 365), ("3 months", 91), ("1 month", 30))
+        for label, days in (("All", 0), ("3Y", 1095), ("1Y", 365), ("3M", 91), ("1M", 30))
     )
     bar = (
         '<nav class="spans" aria-label="Time in view"><button data-step="-1" aria-label="Earlier">‹</button>'
@@ -224,8 +227,8 @@ def _panels(execution: Execution, drawn: charts.Charts) -> str:
         '<span class="soft hint">Drag to move, pinch or Ctrl + wheel to zoom: all charts move together.</span></nav>'
     )
     figures = "".join(
-        f'<figure class="chart {name}"><figcaption><h2>{_title(execution, name)}{_unit(execution, name)}</h2>{_legend(panel)}'
-        f'</figcaption><div class="plot" id="{panel.element}"></div></figure>'
+        f'<figure class="chart {name}"><figcaption><h2>{_title(execution, name)}{_unit(execution, name)}</h2>'
+        f'{_legend(panel)}</figcaption><div class="plot" id="{panel.element}"></div></figure>'
         for name, panel in drawn.panels.items()
     )
     return f'<section id="charts">{bar}{_together(execution)}{figures}</section>'
@@ -257,8 +260,8 @@ def _together(execution: Execution) -> str:
         return ""
     return (
         f'<p class="together">The {execution.lineage["rows"]:,} bars are drawn as {execution.bars.height:,} candles of '
-        f"{execution.bars_each} bars each: first open, highest high, lowest low, last close; lines show the last value, "
-        "the drawdown its deepest. Signals stand at their exact times, and every measure is of all bars.</p>"
+        f"{execution.bars_each} bars each: first open, highest high, lowest low, last close; lines show the last "
+        "value, the drawdown its deepest. Signals stand at their exact times, and every measure is of all bars.</p>"
     )
 
 

@@ -81,26 +81,29 @@ def trades(rows: pl.DataFrame, symbol: str) -> str:
 
 def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> str:
     way = "up" if row["profit"] > 0 else "down"
-    span = f'data-from="{begin:.0f}"' + ("" if row["open"] else f' data-to="{end:.0f}"')
-    number = row["number"]
-    if row["open"]:
-        exit_cells = '<td data-v="Infinity"><em>still open</em></td><td data-v="Infinity"></td>'
-    else:
-        exit_cells = f'<td data-v="{end:.0f}">{words.moment(row["exit_time"])}</td>' + _value(
-            row["exit_price"], words.number(row["exit_price"], decimals)
-        )
-    return (
-        f'<tr><td data-v="{number}"><button class="go" {span} title="Show trade {number} in the charts">{number}'
-        f'</button></td><td data-v="{begin:.0f}">{words.moment(row["entry_time"])}</td>'
-        f"{_value(row['entry_price'], words.number(row['entry_price'], decimals))}{exit_cells}"
-        f"{_value(row['bars'], words.number(row['bars'], 0))}{_value(row['return_pct'], words.change(row['return_pct']), way)}"
-        f"{_value(row['profit'], words.number(row['profit']), way)}{_value(row['fees'], words.number(row['fees']))}</tr>"
+    number, open_ = row["number"], row["open"]
+    span = f'data-from="{begin:.0f}"' + ("" if open_ else f' data-to="{end:.0f}"')
+    button = f'<button class="go" {span} title="Show trade {number} in the charts">{number}</button>'
+    never = float("inf")  # an exit that is still to come sorts last
+    cells = (
+        _value(number, button),
+        _value(begin, words.moment(row["entry_time"])),
+        _value(row["entry_price"], words.number(row["entry_price"], decimals)),
+        _value(never, "<em>still open</em>") if open_ else _value(end, words.moment(row["exit_time"])),
+        _value(never, "") if open_ else _value(row["exit_price"], words.number(row["exit_price"], decimals)),
+        _value(row["bars"], words.number(row["bars"], 0)),
+        _value(row["return_pct"], words.change(row["return_pct"]), way),
+        _value(row["profit"], words.number(row["profit"]), way),
+        _value(row["fees"], words.number(row["fees"])),
     )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _value(value: float, shown: str, way: str = "") -> str:
+    """One cell, and what it is sorted by."""
     kind = f' class="{way}"' if way else ""
-    return f'<td data-v="{value!r}"{kind}>{shown}</td>'
+    key = "Infinity" if value == float("inf") else f"{value:.17g}"
+    return f'<td data-v="{key}"{kind}>{shown}</td>'
 
 
 def quality(found: Mapping[str, Any]) -> str:

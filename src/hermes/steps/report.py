@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from hermes.backtest.engine import Backtest, Result
-from hermes.backtest.portfolio import BARS, Account, equity_curve
+from hermes.backtest.portfolio import BARS, Account, Fill, equity_curve
 from hermes.errors import MissingTable, StoreError, TableRefused
 from hermes.lake import catalog
 from hermes.lake.dataset import Dataset, is_simulated
@@ -19,15 +19,17 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
 from hermes.lake.tables import open_table
 from hermes.progress import SILENT, Progress
+from hermes.report import words
 from hermes.report.frames import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
 from hermes.report.page import Execution, page
+from hermes.report.thumbnail import thumbnail
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.signals.generate import pieces
 from hermes.steps.refine import read_quality
 
 PIECE_ROWS = 250_000  # rows at once, about
-FILLS = ("close", "next_open")
+FILLS: tuple[Fill, ...] = ("close", "next_open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Reported:
 
     Attributes:
         execution: its folder's name.
-        path: address of the page; trades_path: of the trades as CSV.
+        path: address of the page; trades_path: of the trades as CSV; thumbnail_path: of the small chart as SVG.
         bytes: size of the page.
         rows: bars that were measured; drawn: candles that the page draws.
         trades: with the configured fill.
@@ -45,6 +47,7 @@ class Reported:
     execution: str
     path: str
     trades_path: str
+    thumbnail_path: str
     bytes: int
     rows: int
     drawn: int
@@ -80,20 +83,30 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     file = next(file for file in files if file.location == lineage["path"])
     measured = _measure(lake, file, lineage, dataset, progress)
     folder = file.key.rpartition("/")[0]
-    content = page(measured).encode()
     trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
-    lake.gold.write_bytes(f"{folder}/trades.csv", trades)
-    lake.gold.write_bytes(f"{folder}/report.html", content)
+    content = {
+        "trades.csv": trades,
+        "report.svg": _thumbnail(measured).encode(),
+        "report.html": page(measured).encode(),
+    }
+    for name, data in content.items():
+        lake.gold.write_bytes(f"{folder}/{name}", data)
     return Reported(
         lineage["execution"],
         lake.gold.locate(f"{folder}/report.html"),
         lake.gold.locate(f"{folder}/trades.csv"),
-        len(content),
+        lake.gold.locate(f"{folder}/report.svg"),
+        len(content["report.html"]),
         lineage["rows"],
         measured.bars.height,
         measured.trades.height,
         perf_counter() - started,
     )
+
+
+def _thumbnail(measured: Execution) -> str:
+    strategy, holding = (words.change(each["total_return_pct"]) for each in (measured.measured, measured.holding))
+    return thumbnail(measured.bars, measured.title, strategy, holding, simulated=measured.simulated)
 
 
 def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Dataset, progress: Progress) -> Execution:
@@ -139,7 +152,7 @@ class _Run:
     def __init__(self, account: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
         terms = {name: value for name, value in account.items() if name != "fill"}
         self._account = Account(**account)
-        accounts = {fill: Account(**terms, fill=fill) for fill in FILLS}
+        accounts: dict[str, Account] = {fill: Account(**terms, fill=fill) for fill in FILLS}
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
         accounts["holding"] = Account(initial_cash=account["initial_cash"], fees=0)
         self.backtests = {name: Backtest(dataset.interval_seconds, terms) for name, terms in accounts.items()}

@@ -21,6 +21,7 @@ from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
 from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
+from hermes.steps.audit import kept_verdict
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
 
 ATTEMPTS = 3
@@ -77,6 +78,7 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
         measured = measure(selection, progress)
         with lake.gold.staged() as path:
             lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
+            lineage["audit"] = kept_verdict(selection, lake)
             digest = _write(selection, measured, path, lineage, progress, started)
             if lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
                 published = _publish(selection, lake, path, digest, lineage)
