@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from bench.places import DATASET, feature_files
 from hermes.gold.features import features
 
 BLOCK = 2_000_000  # rows whose indicators are computed at once

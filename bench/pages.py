@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ class Figure:
     found: float
     bound: float
     at_least: bool  # whether the bound is a floor or a ceiling
-    unit: str = "x"
+    unit: str
 
     @property
     def reached(self) -> bool:
@@ -31,6 +31,16 @@ class Figure:
         return self.what, f"{sign} {self.bound:g} {self.unit}", f"{self.found:.2f} {self.unit}", verdict
 
 
+def at_most(what: str, found: float, bound: float, unit: str = "x") -> Figure:
+    """A figure to stay below."""
+    return Figure(what, found, bound, at_least=False, unit=unit)
+
+
+def at_least(what: str, found: float, bound: float) -> Figure:
+    """A figure to come above."""
+    return Figure(what, found, bound, at_least=True, unit="x")
+
+
 @dataclass(frozen=True)
 class Section:
     """One table: what was compared, each peer's row, and the figures to reach."""
@@ -40,13 +50,13 @@ class Section:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     figures: Sequence[Figure] = ()
-    notes: Sequence[str] = field(default_factory=tuple)
+    note: str = ""
 
     def markdown(self) -> str:
         parts = [f"## {self.title}", self.text, table(self.header, self.rows)]
         if self.figures:
             parts.append(table(("figure", "to reach", "found", ""), [figure.row() for figure in self.figures]))
-        return "\n\n".join([*parts, *self.notes])
+        return "\n\n".join([*parts, self.note] if self.note else parts)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -118,12 +118,12 @@ def notebook(lake: str, target: str, chunk_rows: int, only: int | None = None) -
 
     def work() -> Mapping[str, int]:
         connection = duckdb.connect()
-        (rows,) = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM {source}").fetchall()
         made, context = [], None
         offsets = range(0, rows, chunk_rows)
         for offset in offsets[:: -(-len(offsets) // only)] if only else offsets:
             query = f"SELECT * FROM {source} ORDER BY datetime LIMIT {chunk_rows} OFFSET {offset}"
-            chunk = pl.from_arrow(connection.execute(query).to_arrow_table())
+            chunk = pl.from_arrow(connection.sql(query).to_arrow_table())
             window = chunk if context is None else pl.concat([context, chunk])
             made.append(rules(window).slice(window.height - chunk.height).select(WRITTEN))
             context = chunk.tail(context_rows)

@@ -19,9 +19,9 @@ def settings_of(lake: str, dataset: Dataset = DATASET, **flags: Any) -> "Setting
     return Settings.load({"lake.url": f"{lake}/{{layer}}", **names, **flags}, environ={})
 
 
-def gold(lake: str) -> Path:
+def gold(lake: str, dataset: Dataset = DATASET) -> Path:
     """Folder of the gold feature table."""
-    return Path(lake) / "gold" / DATASET.features_table
+    return Path(lake) / "gold" / dataset.features_table
 
 
 def feature_files(lake: str) -> list[str]:

@@ -3,11 +3,13 @@
 import sys
 import traceback
 from datetime import date, datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hermes import strategy_commands
 from hermes.errors import AuditFault, HermesError, UsageError
 from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Line, command, verbose
 
@@ -200,9 +202,10 @@ def show(line: Line, execution: Execution = None) -> None:
     """Show one execution: what it was made from, how, and what it found."""
     from hermes import view
     from hermes.lake import catalog
+    from hermes.strategies import strategy_name
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        found = catalog.lineage(lake, settings.dataset, settings.signals.strategy, execution)
+        found = catalog.lineage(lake, settings.dataset, strategy_name(settings.signals.strategy), execution)
         if not line.json:
             view.print_lineage(found)
         return found
@@ -224,7 +227,10 @@ def sql(line: Line, query: Query) -> None:
 
     answer = catalog.query(Lake.open(line.settings()), query)
     if line.json:
-        view.print_json({"columns": answer.columns, "rows": answer.rows})
+        rows = [
+            [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows
+        ]  # NaN is not JSON
+        view.print_json({"columns": answer.columns, "rows": rows})
     else:
         view.print_rows(answer.columns, answer.rows)
 
@@ -233,14 +239,19 @@ def sql(line: Line, query: Query) -> None:
 def config(line: Line) -> None:
     """Show every setting with its origin, and every path that follows from them."""
     from hermes import view
+    from hermes.strategies import strategy_name
 
     settings = line.settings(line.symbols[0] if line.symbols else None)
+    paths = settings.paths(strategy_name(settings.signals.strategy))
     if line.json:
         rows = {name: {"value": value, "origin": origin} for name, value, origin in settings.items()}
-        view.print_json({"settings": rows, "paths": settings.paths()})
+        view.print_json({"settings": rows, "paths": paths})
     else:
         view.print_rows(("setting", "value", "from"), list(settings.items()))
-        view.print_facts("Paths", list(settings.paths().items()))
+        view.print_facts("Paths", list(paths.items()))
+
+
+strategy_commands.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ DATASET = (
 )
 LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
 ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."),)
-STRATEGY = (Flag("--strategy", "signals.strategy", str, "Which strategy to apply."),)
+STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
 SPAN = (
     Flag("--start", "signals.start", str, "First bar, like 2017-09-01; the bars before are still seen."),
     Flag("--end", "signals.end", str, "Last bar; a day counts to its end."),
@@ -92,7 +92,9 @@ class Line:
         settings = Settings.load(given, file=self.config)
         if not self.own:
             return settings
-        section = f"strategy.{settings.signals.strategy}"
+        from hermes.strategies import strategy_name
+
+        section = f"strategy.{strategy_name(settings.signals.strategy)}"
         return Settings.load(given | {f"{section}.{name}": value for name, value in self.own.items()}, file=self.config)
 
     def each(self, work: Work, flags: Mapping[str, Any] | None = None) -> None:
@@ -163,7 +165,7 @@ def command(
         wrapper.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         epilog = "\n\n".join(("[bold]Examples[/]", *(f"  hermes {example}" for example in examples)))
-        app.command(function.__name__, epilog=epilog)(wrapper)
+        app.command(function.__name__.replace("_", "-"), epilog=epilog)(wrapper)
         return wrapper
 
     return register

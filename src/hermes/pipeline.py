@@ -25,6 +25,7 @@ from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
+from hermes.strategies import strategy_name
 
 __all__ = [
     "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",
@@ -114,8 +115,9 @@ def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
         MissingTable: there is none.
     """
     lake = lake or Lake.open(settings)
-    files = catalog.executions(lake, settings.dataset, settings.signals.strategy)
+    strategy = strategy_name(settings.signals.strategy)
+    files = catalog.executions(lake, settings.dataset, strategy)
     if not files:
-        table = settings.dataset.signals_table(settings.signals.strategy)
+        table = settings.dataset.signals_table(strategy)
         raise MissingTable(f"gold has no execution in {table}", "run `hermes signals` first")
     return lake.gold.scan(files[-1:])

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic import ValidationError as PydanticError
 
 from hermes.errors import SettingsError
-from hermes.lake.dataset import LAYERS, Dataset, check_strategy_name
+from hermes.lake.dataset import LAYERS, Dataset, check_strategy_name, strategy_file
 
 CONFIG_FILE = "hermes.toml"
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
@@ -71,6 +71,11 @@ def _endpoint(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def _strategy(spec: str) -> str:
+    """The name of a strategy, or a file that defines one."""
+    return spec if strategy_file(spec) else check_strategy_name(spec)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -98,9 +103,12 @@ class ArchiveSettings(_Section):
 
 
 class SignalsSettings(_Section):
-    """How signals are made; `start` and `end` are inclusive, naive UTC."""
+    """How signals are made; `start` and `end` are inclusive, naive UTC.
 
-    strategy: Annotated[str, AfterValidator(check_strategy_name)] = "smart_momentum"
+    `strategy` is a name, or a file like `./mine.py:Breakout`; `strategies.registry.strategy_name` tells the name in it.
+    """
+
+    strategy: Annotated[str, AfterValidator(_strategy)] = "smart_momentum"
     chunk_rows: Annotated[int, Field(ge=1)] = 100_000
     context_rows: Annotated[int, Field(ge=1)] = 50
     start: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=False))] = None
@@ -172,9 +180,13 @@ class Settings(_Section):
             text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
             yield name, text, self._origins.get(name, "default")
 
-    def paths(self) -> dict[str, str]:
-        """Every address and table name that follows from the settings."""
-        dataset, strategy = self.dataset, self.signals.strategy
+    def paths(self, strategy: str | None = None) -> dict[str, str]:
+        """Every address and table name that follows from the settings.
+
+        Args:
+            strategy: its name, needed only where the settings give a file for it.
+        """
+        dataset, strategy = self.dataset, strategy or self.signals.strategy
         gold = self.layer_url("gold")
         return {
             "archive": f"{self.archive.url.rstrip('/')}/{dataset.archive_folder}/",

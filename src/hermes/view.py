@@ -212,14 +212,14 @@ def print_signals(made: "Signalled") -> None:
         ],
     )
     print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
-    print_configuration(settings, made.parameters)
+    print_configuration(settings, made.strategy, made.parameters)
 
 
 def print_audited(made: "Audited") -> None:
     """The proofs of one audit, and how many bars each column needs before it is what it is."""
     span = "" if made.bars == made.of else f", the latest of {made.of:,}"
     print_facts(
-        f"Audit of {made.settings.dataset} with {made.settings.signals.strategy}",
+        f"Audit of {made.settings.dataset} with {made.strategy}",
         [
             ("audited", f"{made.bars:,} bars{span}; {made.cuts} cuts in {made.seconds:.2f} s"),
             ("continuity", made.continuity or "proven: every chunk size and file split gives the same rows"),
@@ -291,7 +291,7 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def print_configuration(settings: "Settings", parameters: Mapping[str, Any]) -> None:
+def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
     """The settings that made an execution."""
     signals, account = settings.signals, settings.backtest
     terms = f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"
@@ -299,12 +299,12 @@ def print_configuration(settings: "Settings", parameters: Mapping[str, Any]) -> 
         "Configuration",
         [
             ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
-            ("strategy", f"{signals.strategy} {_inline(dict(parameters))}"),
+            ("strategy", f"{strategy} {_inline(dict(parameters))}"),
             ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
             ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
             ("account", f"{terms}, filled at {account.fill}"),
-            ("features", settings.paths()["features"]),
-            ("signals", settings.paths()["signals"]),
+            ("features", settings.paths(strategy)["features"]),
+            ("signals", settings.paths(strategy)["signals"]),
         ],
     )  # fmt: skip
 

@@ -110,6 +110,10 @@ def test_spellings_of_btcusdt(spelling: str):
     assert Dataset(symbol=spelling).symbol == "BTCUSDT"
 
 
+def test_a_pair_in_decomposed_letters_is_the_same_symbol():
+    assert names.normalize_symbol(unicodedata.normalize("NFD", "é/usdt")) == "ÉUSDT"
+
+
 @pytest.mark.parametrize("symbol", ["币安人生USDT", "BTCUSDT_210326", "1000SATSUSDT", "É"])
 def test_symbols_of_any_script_are_taken(symbol: str):
     assert Dataset(symbol=symbol).symbol == symbol

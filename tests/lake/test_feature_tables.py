@@ -169,6 +169,13 @@ def test_all_missing_columns_are_named_with_the_nearest(gold: Layer):
     refused(gold, "t/x.parquet", "rsi_14 supertrend_dir_10_3.0", "rsi14", "supertrend_dir")
 
 
+@pytest.mark.parametrize("column", ["symbol", "datetime"])
+def test_time_and_symbol_are_checked_also_where_nobody_asked_for_them(gold: Layer, column: str):
+    put(gold, x=bars(0, 5).drop(column))
+    with pytest.raises(TableRefused, match=f"t/x.parquet lacks the columns {column}"):
+        opened(gold, {"close": pl.Float64()})
+
+
 @pytest.mark.parametrize(
     ("column", "values"),
     [

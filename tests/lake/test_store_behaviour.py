@@ -11,10 +11,11 @@ from pathlib import Path
 import obstore
 import polars as pl
 import pytest
-from obstore.exceptions import GenericError
+from obstore.exceptions import BaseError, GenericError
 
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake import folder, s3
+from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.settings import Settings
 
@@ -45,6 +46,13 @@ def s3_lake(server, prefix: str = "", bucket: str = "", **changed: str) -> Lake:
     return Lake.open(Settings.load({"lake.url": url, **server.flags(**changed)}, environ={}))
 
 
+def create(layer: Layer, path: Path, key: str = "t/x.bin") -> str:
+    """Publish a staged file under a new name; returns its SHA-256."""
+    digest = sha256(path)
+    layer.create(key, path, digest)
+    return digest
+
+
 def staged_files(layer: Layer) -> list[Path]:
     """What stands in the staging folder of a local layer."""
     return [path for path in (Path(layer.address).parent / folder.STAGING).rglob("*") if path.is_file()]
@@ -57,13 +65,13 @@ def test_an_empty_lake_has_nothing(gold: Layer):
 
 
 def test_what_is_written_is_listed_scanned_and_read_back(gold: Layer):
-    sha256 = gold.write("t/x.parquet", FRAME, {"layer": "gold", "名": "é"})
+    digest = gold.write("t/x.parquet", FRAME, {"layer": "gold", "名": "é"})
     (file,) = gold.files("t")
     content = gold.read("t/x.parquet")
     assert (file.key, file.size) == ("t/x.parquet", len(content))
-    assert hashlib.sha256(content).hexdigest() == sha256
-    assert gold._backend.recorded_hashes("t/x.parquet") == {sha256}
-    assert gold.fingerprints([file]) == [sha256]
+    assert hashlib.sha256(content).hexdigest() == digest
+    assert gold._backend.recorded_hashes("t/x.parquet") == {digest}
+    assert gold.fingerprints([file]) == [digest]
     assert gold.scan([file]).collect().equals(FRAME)
     assert gold.footer(file) == {"layer": "gold", "名": "é"}
     assert file.location == gold.locate("t/x.parquet")
@@ -101,30 +109,30 @@ def test_a_listing_is_of_one_folder_in_the_order_of_keys(gold: Layer):
 def test_create_is_once(gold: Layer):
     with gold.staged() as path:
         path.write_bytes(b"mine")
-        sha256 = gold.create("t/x.bin", path)
+        mine = create(gold, path)
     with gold.staged() as path:
         path.write_bytes(b"another's")
         with pytest.raises(AlreadyPublished):
-            gold.create("t/x.bin", path)
+            create(gold, path)
     assert gold.read("t/x.bin") == b"mine"
-    assert gold._backend.recorded_hashes("t/x.bin") == {sha256}
+    assert gold._backend.recorded_hashes("t/x.bin") == {mine}
 
 
 def test_two_creators_have_one_winner(gold: Layer):
     gold.write_bytes("t/first", b"")  # so that the race is for the key, not for the bucket
     start = threading.Barrier(6)
 
-    def create(number: int) -> str | None:
+    def race(number: int) -> str | None:
         with gold.staged() as path:
             path.write_bytes(b"%d" % number)
             start.wait()
             try:
-                return gold.create("t/x.bin", path)
+                return create(gold, path)
             except AlreadyPublished:
                 return None
 
     with ThreadPoolExecutor(6) as pool:
-        winners = [sha256 for sha256 in pool.map(create, range(6)) if sha256]
+        winners = [digest for digest in pool.map(race, range(6)) if digest]
     assert len(winners) == 1
     assert gold._backend.recorded_hashes("t/x.bin") == set(winners)
     assert hashlib.sha256(gold.read("t/x.bin")).hexdigest() == winners[0]
@@ -138,12 +146,12 @@ def test_a_replacement_is_whole_and_seen(gold: Layer):
     assert gold.same(snapshot)
     assert gold.same(snapshot[:1])
     assert not gold.unchanged("t", snapshot[:1])
-    sha256 = gold.write("t/x.parquet", pl.DataFrame({"a": [4, 5, 6]}), {})
+    digest = gold.write("t/x.parquet", pl.DataFrame({"a": [4, 5, 6]}), {})
     assert not gold.unchanged("t", snapshot)
     assert not gold.same(snapshot)
     assert gold.same(snapshot[1:])
     assert gold.scan(gold.files("t")[:1]).collect()["a"].to_list() == [4, 5, 6]
-    assert gold._backend.recorded_hashes("t/x.parquet") == {sha256}
+    assert gold._backend.recorded_hashes("t/x.parquet") == {digest}
 
 
 def test_a_new_file_changes_the_snapshot_of_a_folder_but_not_of_the_files(gold: Layer):
@@ -226,7 +234,7 @@ def test_an_error_of_the_disk_publishes_nothing(
         path.write_bytes(b"x")
         monkeypatch.setattr(os, call, fails)
         with pytest.raises(StoreError) as refused:
-            local.create("t/x.parquet", path)
+            create(local, path, "t/x.parquet")
     assert cure in str(refused.value)
     assert os.strerror(number) in str(refused.value)
     assert local.files("") == []
@@ -245,7 +253,7 @@ def test_a_file_whose_hash_cannot_be_recorded_is_not_published(
     with local.staged() as path:
         path.write_bytes(b"x")
         with pytest.raises(StoreError, match="free some space"):
-            getattr(local, method)("t/x.parquet", path)
+            create(local, path, "t/x.parquet") if method == "create" else local.replace("t/x.parquet", path)
     assert local.files("") == []
 
 
@@ -299,12 +307,11 @@ def test_a_lost_answer_to_a_create_is_found_to_be_our_own(s3_server, monkeypatch
     with gold.staged() as path:
         path.write_bytes(b"mine")
         # The bucket is made by a repetition, whose answer is lost too.
-        sha256 = gold.create("t/x.bin", path)
-        assert gold.create("t/x.bin", path) == sha256
+        assert create(gold, path) == create(gold, path)
     with gold.staged() as path:
         path.write_bytes(b"another's")
         with pytest.raises(StoreError):
-            gold.create("t/x.bin", path)
+            create(gold, path)
     monkeypatch.undo()
     assert gold.read("t/x.bin") == b"mine"
 
@@ -342,6 +349,25 @@ def test_a_store_that_cannot_be_used_is_one_line_without_keys(
         assert "→" in text
         for key in (s3_server.access_key, s3_server.secret_key, *changed.values()):
             assert key not in text
+
+
+def test_a_missing_bucket_is_made(s3_server, monkeypatch: pytest.MonkeyPatch):
+    # This server makes buckets by itself on a PUT; others answer NoSuchBucket.
+    gold = s3_lake(s3_server).gold
+    backend, put, answers = gold._backend, obstore.put, iter(["<Code>NoSuchBucket</Code>"])
+
+    def strict(*args, **kw):
+        if answer := next(answers, None):
+            raise GenericError(answer)
+        assert list(obstore.list(backend._store)) == []  # an error would say that the bucket is not there
+        put(*args, **kw)
+
+    with pytest.raises(BaseError, match="NoSuchBucket"):
+        list(obstore.list(backend._store))
+    monkeypatch.setattr(obstore, "put", strict)
+    gold.write("t/x.parquet", FRAME, {})
+    assert [file.key for file in gold.files("")] == ["t/x.parquet"]
+    backend._create_bucket()  # somebody was faster: no error
 
 
 def test_a_bucket_is_not_made_with_wrong_keys_or_without_any(s3_server):

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven over its DevTools protocol: opens a page, runs scripts in it, remembers what it complained of."""
+"""Debian's Chromium, driven over its DevTools protocol: opens a page, runs scripts, remembers its complaints."""
 
 import asyncio
 import base64
@@ -13,9 +13,9 @@ from tornado.websocket import websocket_connect
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--remote-debugging-port=0", "--hide-scrollbars",
-    "--enable-unsafe-swiftshader",
+    "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--remote-debugging-port=0",
 )  # fmt: skip
 
 
@@ -34,7 +34,14 @@ class Browser:
         self._loop = asyncio.new_event_loop()
         self._profile = tempfile.TemporaryDirectory(prefix="hermes-browser", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [str(CHROMIUM), *FLAGS, f"--user-data-dir={self._profile.name}", f"--window-size={width},{height}", *flags, "about:blank"],
+            [
+                str(CHROMIUM),
+                *FLAGS,
+                f"--user-data-dir={self._profile.name}",
+                f"--window-size={width},{height}",
+                *flags,
+                "about:blank",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -79,11 +86,9 @@ class Browser:
 
     def wait(self, condition: str) -> None:
         """Until a JavaScript expression is true; 20 seconds at most."""
-        script = (
-            "new Promise((done, fail) => { const until = Date.now() + 20000; const look = () => "
-            f"({condition}) ? done() : Date.now() > until ? fail(new Error('still waiting')) : setTimeout(look, 20); look() }})"
-        )
-        self.run(script)
+        late = "Date.now() > until ? fail(new Error('still waiting'))"
+        look = f"const look = () => ({condition}) ? done() : {late} : setTimeout(look, 20)"
+        self.run(f"new Promise((done, fail) => {{ const until = Date.now() + 20000; {look}; look() }})")
 
     def frame(self) -> None:
         """Until the page has been painted again."""

@@ -23,7 +23,14 @@ def indicators(fast: list, slow: list, rsi: list, direction: list) -> dict[str, 
 def test_the_published_parameters_are_the_defaults():
     found = make_strategy("smart_momentum", {})
     assert isinstance(found, SmartMomentum)
-    assert found.parameters.model_dump() == {"ema_fast": 12, "ema_slow": 26, "rsi_low": 45, "rsi_high": 55}
+    assert found.parameters.model_dump() == {
+        "ema_fast": 12,
+        "ema_slow": 26,
+        "rsi_low": 45,
+        "rsi_high": 55,
+        "st_period": 10,
+        "st_multiplier": 3.0,
+    }
     assert found.columns == ("ema_12", "ema_26", "rsi_14", "supertrend_dir_10_3.0")
     assert found.look_back == 1
 
@@ -56,7 +63,7 @@ def test_parameters_name_the_columns():
 def test_impossible_parameters_are_refused(values, said):
     with pytest.raises(StrategyError, match=rf"smart_momentum: .*{said}") as error:
         make_strategy("smart_momentum", values)
-    assert error.value.cure == "its parameters are: ema_fast ema_slow rsi_low rsi_high"
+    assert error.value.cure == "its parameters are: ema_fast ema_slow rsi_low rsi_high st_period st_multiplier"
     assert "\n" not in str(error.value)
 
 

@@ -68,9 +68,8 @@ class Backtest:
         """The result of all bars; nothing may be fed after it."""
         if self._block.height:
             self._run()
-        trades = self._portfolio.trades()
-        metrics = measure(self._tally, trades, self._account, self._interval_seconds)
-        return Result(metrics, trades, self._periods.monthly(), self._periods.yearly())
+        metrics = measure(self._tally, self._portfolio.outcomes(), self._account, self._interval_seconds)
+        return Result(metrics, self._portfolio.trades(), self._periods.monthly(), self._periods.yearly())
 
     def _run(self) -> None:
         times = self._block["datetime"].to_numpy()

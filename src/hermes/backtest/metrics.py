@@ -16,9 +16,8 @@ from math import pow, sqrt
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from hermes.backtest.portfolio import Account, Fill, Floats, Steps
+from hermes.backtest.portfolio import Account, Fill, Floats, Outcomes, Rows, Steps
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -84,10 +83,9 @@ class BarTally:
 
     def add(self, close: Floats, steps: Steps) -> None:
         """The next bars' closes and the account's equity through them."""
-        values = np.concatenate([[self.equity], steps.equity])
-        self._add_returns(np.diff(values) / values[:-1], steps.bars)
+        self._add_returns(steps.returns(self.equity), steps.bars)
         self._add_drawdown(steps)
-        self.equity = float(values[-1])
+        self.equity = float(steps.equity[-1])
         self.first_close = self.first_close or float(close[0])
         self.last_close = float(close[-1])
 
@@ -113,18 +111,18 @@ class BarTally:
         self._peak = float(peaks[-1])
         self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
         at_peak = steps.equity == peaks
-        begins, ends = steps.rows[at_peak], np.append(steps.rows[1:], steps.bars)[at_peak]
-        below = np.append(begins, steps.bars) - np.insert(ends, 0, -self._below)
+        begins, ends = steps.rows[at_peak], np.concatenate([steps.rows[1:], [steps.bars]])[at_peak]
+        below = np.concatenate([begins, [steps.bars]]) - np.concatenate([[-self._below], ends])
         self._below = int(below[-1])
         self.longest_drawdown = max(self.longest_drawdown, int(below.max()))
 
 
-def measure(tally: BarTally, trades: pl.DataFrame, account: Account, interval_seconds: int) -> Metrics:
+def measure(tally: BarTally, trades: Outcomes, account: Account, interval_seconds: int) -> Metrics:
     """All measures of one backtest.
 
     Args:
         tally: has seen every bar.
-        trades: as `Portfolio.trades` returns them.
+        trades: as `Portfolio.outcomes` returns them.
         account: the terms of trade.
         interval_seconds: length of one bar.
     """
@@ -138,8 +136,8 @@ def measure(tally: BarTally, trades: pl.DataFrame, account: Account, interval_se
     deviation = sqrt(tally.squares / (tally.bars - 1)) if several else None
     downside = sqrt(tally.loss_squares / tally.bars) if several else None
 
-    closed = trades.filter(~pl.col("open"))
-    winning, losing = closed.filter(pl.col("profit") > 0), closed.filter(pl.col("profit") < 0)
+    profit, return_pct, bars = (each[: trades.closed] for each in (trades.profit, trades.return_pct, trades.bars))
+    winning, losing = profit > 0, profit < 0
     return Metrics(
         # v_n / v_0 - 1; what holding from the first close to the last returned, without fees
         total_return_pct=100 * total_return,
@@ -158,25 +156,25 @@ def measure(tally: BarTally, trades: pl.DataFrame, account: Account, interval_se
         max_drawdown_pct=_percent(drawdown),
         max_drawdown_duration_s=tally.longest_drawdown * interval_seconds or None,
         # the one still open included
-        trades=trades.height,
+        trades=len(trades.bars),
         # winning / closed
-        win_rate_pct=_percent(_ratio(winning.height, closed.height)),
+        win_rate_pct=_percent(_ratio(int(winning.sum()), trades.closed)),
         # Σ profits / Σ losses
-        profit_factor=_ratio(_number(winning["profit"].sum()), -_number(losing["profit"].sum())),
+        profit_factor=_ratio(float(profit[winning].sum()), -float(profit[losing].sum())),
         # mean profit of a trade: win rate × mean win - loss rate × mean loss
-        expectancy=_float(closed["profit"].mean()),
-        best_trade_pct=_float(closed["return_pct"].max()),
-        worst_trade_pct=_float(closed["return_pct"].min()),
-        avg_winning_trade_pct=_float(winning["return_pct"].mean()),
-        avg_losing_trade_pct=_float(losing["return_pct"].mean()),
+        expectancy=_mean(profit),
+        best_trade_pct=float(return_pct.max()) if trades.closed else None,
+        worst_trade_pct=float(return_pct.min()) if trades.closed else None,
+        avg_winning_trade_pct=_mean(return_pct[winning]),
+        avg_losing_trade_pct=_mean(return_pct[losing]),
         # bars from entry to exit
-        avg_winning_trade_duration_s=_scaled(_float(winning["bars"].mean()), interval_seconds),
-        avg_losing_trade_duration_s=_scaled(_float(losing["bars"].mean()), interval_seconds),
-        open_trade=trades.height > closed.height,
+        avg_winning_trade_duration_s=_scaled(_mean(bars[winning]), interval_seconds),
+        avg_losing_trade_duration_s=_scaled(_mean(bars[losing]), interval_seconds),
+        open_trade=len(trades.bars) > trades.closed,
         # at every entry and exit that took place
-        fees_paid=_number(trades["fees"].sum()),
+        fees_paid=float(trades.fees.sum()),
         # bars at whose close the position was held / n: position_coverage
-        exposure_pct=_percent(_ratio(_number(trades["bars"].sum()), tally.bars)),
+        exposure_pct=_percent(_ratio(float(trades.bars.sum()), tally.bars)),
         end_value=tally.equity,
         initial_cash=account.initial_cash,
         fees=account.fees,
@@ -186,14 +184,9 @@ def measure(tally: BarTally, trades: pl.DataFrame, account: Account, interval_se
     )
 
 
-def _number(value: Any) -> float:
-    """A reduction of a column of numbers, which Polars types as anything a column can hold."""
-    return float(value)
-
-
-def _float(value: Any) -> float | None:
-    """A mean or an extreme of nothing is None."""
-    return None if value is None else float(value)
+def _mean(values: Floats | Rows) -> float | None:
+    """The mean of nothing is None."""
+    return float(values.mean()) if len(values) else None
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:

@@ -68,6 +68,37 @@ class Account:
             raise SettingsError(f"fill {self.fill!r} is not one of {' '.join(get_args(Fill))}", "use one of those")
 
 
+class Asked(NamedTuple):
+    """What the signals of some bars ask for: the rows, ascending, with exactly one signal, and whether it is a buy.
+
+    A bar with both signals asks for nothing (vectorbt's default).
+    """
+
+    rows: Rows
+    buys: Booleans
+
+    def between(self, begin: int, end: int) -> "Asked":
+        """What the bars from `begin` up to, not including, `end` ask for, counted from `begin`."""
+        first, last = np.searchsorted(self.rows, (begin, end))
+        return Asked(self.rows[first:last] - begin, self.buys[first:last])
+
+
+def asked(buy: Booleans, sell: Booleans) -> Asked:
+    """Signals, one of each per bar → what they ask for."""
+    rows = np.flatnonzero(buy != sell)
+    return Asked(rows, buy[rows])
+
+
+class Outcomes(NamedTuple):
+    """What became of every trade, one value each; as in `Portfolio.trades`. Only the last may still be open."""
+
+    bars: Rows
+    return_pct: Floats
+    profit: Floats
+    fees: Floats
+    closed: int
+
+
 class Steps(NamedTuple):
     """Equity at the closes of some bars, as a step function: a bar that leaves it as it was is not in here.
 
@@ -83,6 +114,11 @@ class Steps(NamedTuple):
     equity: Floats
     size: Floats
 
+    def returns(self, before: float) -> Floats:
+        """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""
+        values = np.concatenate([[before], self.equity])
+        return np.diff(values) / values[:-1]
+
 
 class Portfolio:
     """One account on its way through the bars. However they are cut into pieces, each bar's figures are the same."""
@@ -91,7 +127,8 @@ class Portfolio:
         self._account = account
         self._cash, self._size = account.initial_cash, 0.0
         self._long = False  # what the signals so far ask for
-        self._unfilled = False, False  # the last bar's signals, where the next bar's open fills them
+        # What the last bar asked for, where the next bar's open fills it.
+        self._unfilled = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
         self._bars = 0
         self._last_close = 0.0
         self._orders: list[Floats] = []  # one row per order, columns as _ORDER
@@ -99,14 +136,23 @@ class Portfolio:
 
     def advance(self, piece: pl.DataFrame) -> Steps:
         """The next bars (`BARS`, at least one) → the account's equity through them."""
-        close = piece["close"].to_numpy()
-        quotes = close if self._account.fill == "close" else piece["open"].to_numpy()
+        times, opens, close = (piece[name].to_numpy() for name in ("datetime", "open", "close"))
+        wanted = asked(piece["buy_signal"].to_numpy(), piece["sell_signal"].to_numpy())
+        return self.trade(times, opens, close, wanted)
+
+    def trade(self, times: Times, opens: Floats, close: Floats, wanted: Asked) -> Steps:
+        """As `advance`, from the columns of the next bars and what their signals ask for."""
+        quotes = opens
+        if self._account.fill == "close":
+            quotes = close
+        else:
+            wanted = self._at_next_open(wanted, len(close))
         before = [0, 0.0, 0.0, 0.0, self._cash, self._size]
-        rows, buys = self._turns(piece["buy_signal"].to_numpy(), piece["sell_signal"].to_numpy())
+        rows, buys = self._turns(wanted)
         orders = np.array([before, *self._fill(rows.tolist(), buys.tolist(), quotes[rows].tolist())])
         steps = _steps(orders, close)
 
-        self._order_times.append(piece["datetime"].to_numpy()[orders[1:, 0].astype(np.intp)])
+        self._order_times.append(times[orders[1:, 0].astype(np.intp)])
         orders[1:, 0] += self._bars
         self._orders.append(orders[1:])
         self._bars += len(close)
@@ -132,19 +178,18 @@ class Portfolio:
                 continue  # the buy before it was refused
             yield row, price, size, paid, self._cash, self._size
 
-    def _turns(self, buy: Booleans, sell: Booleans) -> tuple[Rows, Booleans]:
-        """Rows at whose price the position turns, and whether it turns long there.
+    def _at_next_open(self, wanted: Asked, bars: int) -> Asked:
+        """Everything one bar later; what the last of these bars asks for waits for the next ones."""
+        rows = np.concatenate([self._unfilled.rows, wanted.rows + 1])
+        later = Asked(rows, np.concatenate([self._unfilled.buys, wanted.buys]))
+        self._unfilled = later.between(bars, bars + 1)
+        return later.between(0, bars)
 
-        A buy while long and a sell while flat turn nothing; both on one bar cancel out (vectorbt's default).
-        """
-        if self._account.fill == "next_open":
-            (first_buy, first_sell), self._unfilled = self._unfilled, (buy[-1], sell[-1])
-            buy, sell = _shifted(buy, first_buy), _shifted(sell, first_sell)
-        rows = np.flatnonzero(buy != sell)
-        asked = buy[rows]
-        turns = asked != _shifted(asked, self._long)
-        self._long = asked[-1] if len(asked) else self._long
-        return rows[turns], asked[turns]
+    def _turns(self, wanted: Asked) -> Asked:
+        """Where the position turns, long or flat: a buy while long and a sell while flat turn nothing."""
+        turns = wanted.buys != _shifted(wanted.buys, self._long)
+        self._long = wanted.buys[-1] if len(wanted.buys) else self._long
+        return Asked(wanted.rows[turns], wanted.buys[turns])
 
     def trades(self) -> pl.DataFrame:
         """One row per trade so far, in order.
@@ -155,28 +200,40 @@ class Portfolio:
             held. `return_pct` is the profit, net of both fees, in percent of the value bought. A trade still open has
             no exit; its profit is that at the last close, without an exit fee.
         """
-        orders = pl.DataFrame(np.concatenate([np.empty((0, len(_ORDER))), *self._orders]), schema=_ORDER, orient="row")
-        times = pl.concat([pl.Series(dtype=DATETIME), *map(pl.Series, self._order_times)])
-        orders = orders.with_columns(pl.col("bar").cast(pl.Int64), time=times)
-        entry, exit_ = orders.gather_every(2), orders.gather_every(2, offset=1)
-        pairs = pl.concat(
-            [entry.rename(lambda name: f"entry_{name}"), exit_.rename(lambda name: f"exit_{name}")],
-            how="horizontal_extend",  # the exit of a trade still open becomes null
+        entry, exit_ = self._sides()
+        found = self.outcomes()
+        times = np.concatenate([np.empty(0, "datetime64[us]"), *self._order_times])
+        missing = [None] * (len(entry) - found.closed)  # the exit of a trade still open
+        return pl.DataFrame(
+            {
+                "entry_time": times[::2],
+                "entry_price": entry[:, 1],
+                "exit_time": pl.Series(times[1::2]).extend(pl.Series(missing, dtype=DATETIME)),
+                "exit_price": pl.Series(exit_[:, 1]).extend(pl.Series(missing, dtype=pl.Float64)),
+                "bars": found.bars,
+                "return_pct": found.return_pct,
+                "profit": found.profit,
+                "fees": found.fees,
+                "open": np.arange(len(entry)) >= found.closed,
+            },
+            schema_overrides={"bars": pl.Int64},
         )
-        marked = pl.col("exit_price").fill_null(self._last_close)
-        gain = pl.col("entry_size") * (marked - pl.col("entry_price"))
-        fees = pl.col("entry_fees") + pl.col("exit_fees").fill_null(0.0)
-        return pairs.select(
-            "entry_time",
-            "entry_price",
-            "exit_time",
-            "exit_price",
-            bars=pl.col("exit_bar").fill_null(self._bars) - pl.col("entry_bar"),
-            return_pct=100 * (gain - fees) / (pl.col("entry_size") * pl.col("entry_price")),
-            profit=gain - fees,
-            fees=fees,
-            open=pl.col("exit_bar").is_null(),
-        )
+
+    def outcomes(self) -> Outcomes:
+        """What became of the trades so far."""
+        entry, exit_ = self._sides()
+        closed = len(exit_)
+        still_open = np.array([[self._bars, self._last_close, 0.0, 0.0, 0.0, 0.0]])[: len(entry) - closed]
+        exit_ = np.concatenate([exit_, still_open])
+        bought = entry[:, 2] * entry[:, 1]
+        fees = entry[:, 3] + exit_[:, 3]
+        profit = entry[:, 2] * (exit_[:, 1] - entry[:, 1]) - fees
+        return Outcomes((exit_[:, 0] - entry[:, 0]).astype(np.intp), 100 * profit / bought, profit, fees, closed)
+
+    def _sides(self) -> tuple[Floats, Floats]:
+        """Orders that opened a trade, and orders that closed one (`_ORDER`)."""
+        orders = np.concatenate([np.empty((0, len(_ORDER))), *self._orders])
+        return orders[::2], orders[1::2]
 
 
 def equity_curve(pieces: Iterable[pl.DataFrame], account: Account) -> Iterator[pl.DataFrame]:

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Self
 
 from hermes.errors import NameRefused
@@ -41,6 +42,7 @@ SYMBOL_BYTES = 64  # keeps every path under the 255 bytes that file systems allo
 _SEPARATED = re.compile(r"(\w+)[/-](\w+)")
 _PROVIDER = re.compile(r"[a-z][a-z0-9]{0,31}")
 _STRATEGY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_STRATEGY_FILE = re.compile(r"(.+\.py)(?::([^:/\\]+))?")
 _STAMP = "%Y%m%d_%H%M%S"
 # Device names that some file systems reserve: a folder of that name cannot be made there.
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)}
@@ -72,6 +74,12 @@ def check_strategy_name(name: str) -> str:
             f"strategy {_short(name)} is not lower-case words joined by '_'", "write it like smart_momentum"
         )
     return name
+
+
+def strategy_file(spec: str) -> tuple[Path, str | None] | None:
+    """File and class of a strategy given as `./mine.py:Breakout` or `./mine.py`; None if `spec` is a name."""
+    found = _STRATEGY_FILE.fullmatch(spec)
+    return (Path(found[1]).expanduser(), found[2]) if found else None
 
 
 def is_simulated(symbol: str) -> bool:

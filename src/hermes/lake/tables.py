@@ -82,6 +82,12 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
         return Table(files, parts, pl.concat(plans) if len(plans) > 1 else plans[0])
 
 
+def column_names(layer: Layer, files: Sequence[LakeFile]) -> set[str]:
+    """The columns that any of the files has."""
+    with layer.errors(), ThreadPoolExecutor(_READERS) as pool:
+        return {name for schema in pool.map(lambda f: layer.scan([f]).collect_schema(), files) for name in schema}
+
+
 def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> Iterator[pl.DataFrame]:
     """Pass frames through, refusing the first row that is not later than the one before it.
 

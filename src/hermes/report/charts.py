@@ -38,8 +38,6 @@ SHADE = 0.13
 _SOFT, _GRID = "rgb(93, 101, 115)", "rgb(236, 238, 242)"  # page.css, light; the page's script changes them for dark
 _EDGE = 66  # pixels kept for the y axis, the same on every panel, so that times stand below each other
 
-_DATES = {"minutes": "%H:%M", "hourmin": "%H:%M", "hours": "%H:%M", "days": "%d %b", "months": "%b %Y", "years": "%Y"}
-
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -113,7 +111,9 @@ class _Board:
         pad = (end - start) * 0.01
         bounds = (start - pad, end + pad)
         self.x_range = Range1d(start=bounds[0], end=bounds[1], bounds=bounds, min_interval=8 * self.width, name="time")
-        self.cursor = Span(dimension="height", line_width=1, line_color=_SOFT, line_dash="dotted", name="cursor")
+        self.cursor = Span(
+            location=np.nan, dimension="height", line_width=1, line_color=_SOFT, line_dash="dotted", name="cursor"
+        )
 
     def source(self, names: Iterable[str], decimals: int) -> ColumnDataSource:
         """The named columns over time, rounded to what is shown of them."""
@@ -151,7 +151,9 @@ class _Board:
             border_fill_color=None,
             outline_line_color=None,
         )
-        plot.xaxis.formatter = DatetimeTickFormatter(**_DATES)
+        plot.xaxis.formatter = DatetimeTickFormatter(
+            minutes="%H:%M", hourmin="%H:%M", hours="%H:%M", days="%d %b", months="%b %Y", years="%Y"
+        )
         plot.yaxis.formatter = NumeralTickFormatter(format=values)
         if log:
             plot.yaxis.ticker = FixedTicker(ticks=[], tags=["log"])  # the page's script finds round ones
@@ -284,8 +286,8 @@ def _equity(board: _Board, held: pl.DataFrame) -> tuple[figure, dict[str, str]]:
     source = board.source(["equity", "benchmark"], 2)
     plot = board.empty("equity", source, "0,0.[00]", log=True)
     keys = _shade(plot, held)
-    plot.line("time", "benchmark", source=source, line_color=HOLDING, line_width=1.4, name="benchmark")
-    equity = plot.line("time", "equity", source=source, line_color=UP, line_width=2.2, name="equity")
+    plot.line("time", "benchmark", source=source, line_color=HOLDING, line_width=1.4)
+    equity = plot.line("time", "equity", source=source, line_color=UP, line_width=2.2)
     board.hover(plot, equity, [("strategy", "@equity{0,0.00}"), ("holding", "@benchmark{0,0.00}")])
     return plot, {"equity": UP, "benchmark": HOLDING, **keys}
 
@@ -297,7 +299,7 @@ def _drawdown(board: _Board) -> tuple[figure, dict[str, str]]:
     plot = board.empty("drawdown", source, "0,0.[00]")
     plot.line("time", "benchmark_drawdown_pct", source=source, line_color=HOLDING, line_width=1.2)
     plot.varea("time", "drawdown_pct", y2=0, source=source, fill_color=DOWN, fill_alpha=2 * SHADE)
-    line = plot.line("time", "drawdown_pct", source=source, line_color=DOWN, line_width=1.6, name="drawdown")
+    line = plot.line("time", "drawdown_pct", source=source, line_color=DOWN, line_width=1.6)
     rows = [("strategy", "@drawdown_pct{0.00} %"), ("holding", "@benchmark_drawdown_pct{0.00} %")]
     board.hover(plot, line, rows)
     return plot, {"drawdown": DOWN, "benchmark drawdown": HOLDING}

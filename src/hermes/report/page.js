@@ -93,7 +93,8 @@
 
   const navigate = () => {
     const time = plots()[0].x_range;
-    const [first, last] = time.bounds;
+    const [first, last] = time.bounds; // with a margin around the bars
+    const lastBar = Bokeh.documents[0].get_model_by_name("price bars").get_column("time").at(-1);
     const show = (from, to) => {
       const width = Math.min(to - from, last - first);
       const start = Math.max(first, Math.min(from, last - width));
@@ -102,8 +103,9 @@
     const spans = every(".spans [data-days]");
     const mark = chosen => spans.forEach(each => each.classList.toggle("on", each === chosen));
     for (const button of spans) button.addEventListener("click", () => {
-      const width = Number(button.dataset.days) * 864e5 || last - first;
-      show(time.end - width, time.end);
+      const days = Number(button.dataset.days), width = days * 864e5;
+      const end = Math.min(time.end, lastBar + width * 0.02);
+      days ? show(end - width, end) : show(first, last);
       mark(button);
     });
     for (const button of every(".spans [data-step]")) button.addEventListener("click", () => {
@@ -111,7 +113,7 @@
       show(time.start + by, time.end + by);
     });
     for (const button of every(".go")) button.addEventListener("click", () => {
-      const from = Number(button.dataset.from), to = Number(button.dataset.to ?? last);
+      const from = Number(button.dataset.from), to = Number(button.dataset.to ?? lastBar);
       const pad = Math.max(to - from, 40 * time.min_interval / 8) * 0.75;
       show(from - pad, to + pad);
       mark(null);

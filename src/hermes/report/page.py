@@ -235,9 +235,10 @@ def _panels(execution: Execution, drawn: charts.Charts) -> str:
 
 
 def _title(execution: Execution, name: str) -> str:
-    """A panel of nothing but RSIs says so."""
-    only_rsi = all(column.startswith("rsi_") for column in execution.layout.bounded)
-    return "RSI" if name == "bounded" and only_rsi else _TITLES[name]
+    """A panel of nothing but RSIs is called RSI, one of MACDs MACD."""
+    columns = {"bounded": execution.layout.bounded, "other": execution.layout.other}.get(name, ())
+    families = {words.family(column) for column in columns}
+    return families.pop() if len(families) == 1 else _TITLES[name]
 
 
 def _unit(execution: Execution, name: str) -> str:

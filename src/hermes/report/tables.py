@@ -164,6 +164,7 @@ def lineage(found: Mapping[str, Any]) -> str:
             "Signals found",
             f"{found['buy_signals']:,} to buy, {found['sell_signals']:,} to sell, on {found['rows']:,} bars",
         ),
+        ("Audit", _audit(found.get("audit"))),
         ("Versions", words.plain(versions)),
     ]
     sources = "".join(
@@ -176,6 +177,14 @@ def lineage(found: Mapping[str, Any]) -> str:
         f'<details><summary>{len(found["sources"])} source files</summary><div class="scroll tall">'
         f'<table class="sources"><thead><tr>{head}</tr></thead><tbody>{sources}</tbody></table></div></details>'
     )
+
+
+def _audit(found: Mapping[str, Any] | None) -> str:
+    """What the audit that went before found, where one did."""
+    if not found:
+        return "none was made before these signals"
+    faults = "".join(f"; {fault}" for fault in found["faults"])
+    return f"{found['verdict']} on {found['bars']:,} bars at {found['cuts']:,} cuts{faults}"
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> str:

@@ -71,8 +71,14 @@ def title(strategy: str) -> str:
 
 def indicator(column: str) -> str:
     """`ema_12` → `EMA 12`, `supertrend_10_3.0` → `SuperTrend 10 3.0`; what is no indicator stays as it is."""
-    family, *rest = column.split("_")
-    return " ".join([_FAMILIES.get(family, family.upper()), *rest]) if rest else column
+    _, *rest = column.split("_")
+    return " ".join([family(column), *rest]) if rest else column
+
+
+def family(column: str) -> str:
+    """`macd_signal_12_26_9` → `MACD`."""
+    name = column.split("_", maxsplit=1)[0]
+    return _FAMILIES.get(name, name.upper())
 
 
 def few_trades(trades: int) -> str:

@@ -18,6 +18,21 @@ BARS: Schema = {
     "close": pl.Float64(),
     "volume": pl.Float64(),
 }
+_SIGNALS: Schema = {"buy_signal": pl.Boolean(), "sell_signal": pl.Boolean()}
+_STAMPS: Schema = {
+    "strategy": pl.String(),
+    "generated_at": pl.String(),
+    "year": pl.Int32(),
+    "month": pl.Int8(),
+    "layer": pl.String(),
+    "data_type": pl.String(),
+    "validated_return_pct": pl.Float64(),
+    "validated_sharpe_ratio": pl.Float64(),
+    "validated_max_drawdown_pct": pl.Float64(),
+    "position": pl.Int8(),
+}
+#: Columns that every signals table has; a strategy's own columns and conditions have other names.
+RESERVED = frozenset({"symbol", *BARS, *_SIGNALS, *_STAMPS})
 LAYER = "gold"
 DATA_TYPE = "trading_signals"
 
@@ -43,20 +58,10 @@ def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
         "datetime": DATETIME,
         "symbol": pl.String(),
         **prices,
-        "buy_signal": pl.Boolean(),
-        "sell_signal": pl.Boolean(),
+        **_SIGNALS,
         **dict.fromkeys(strategy.conditions(), pl.Boolean()),
         **{name: given[name] for name in strategy.columns},
-        "strategy": pl.String(),
-        "generated_at": pl.String(),
-        "year": pl.Int32(),
-        "month": pl.Int8(),
-        "layer": pl.String(),
-        "data_type": pl.String(),
-        "validated_return_pct": pl.Float64(),
-        "validated_sharpe_ratio": pl.Float64(),
-        "validated_max_drawdown_pct": pl.Float64(),
-        "position": pl.Int8(),
+        **_STAMPS,
     }
 
 
@@ -74,15 +79,37 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
         A row with both signals changes nothing: the position stays as it was.
     """
     conditions = {name: rule.fill_null(value=False) for name, rule in strategy.conditions().items()}
-    judged = window.with_columns(**conditions).slice(context)
-    judged = judged.with_columns(
-        buy_signal=strategy.buy().fill_null(value=False), sell_signal=strategy.sell().fill_null(value=False)
-    )
-    if judged.height != window.height - context:
-        raise StrategyError(f"{strategy.name} changed the number of rows", "its rules must give one value per row")
+    rules = {
+        "buy_signal": strategy.buy().fill_null(value=False),
+        "sell_signal": strategy.sell().fill_null(value=False),
+    }
+    # Over the context, too: buy and sell may look back at the conditions.
+    judged = _with_rules(_with_rules(window, conditions, strategy), rules, strategy).slice(context)
     buy, sell = pl.col("buy_signal"), pl.col("sell_signal")
     change = pl.when(buy & ~sell).then(pl.lit(1, pl.Int8)).when(sell & ~buy).then(pl.lit(0, pl.Int8))
     return judged.with_columns(position=change.forward_fill().fill_null(pl.lit(position, pl.Int8)))
+
+
+def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: Strategy) -> pl.DataFrame:
+    """`window` with the rules computed; a rule that fails on these rows is named, with the rows."""
+    try:
+        made = window.with_columns(**rules)
+    except Exception as error:
+        name = next((name for name, rule in rules.items() if _fails(window, rule)), " or ".join(rules))
+        rows = f"the bars {window['datetime'][0]} to {window['datetime'][-1]}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "mend the rule") from error
+    if wrong := [name for name in rules if made.schema[name] != pl.Boolean]:
+        raise StrategyError(f"{strategy.name}: {wrong[0]} gives {made.schema[wrong[0]]}", "expected a Boolean")
+    return made
+
+
+def _fails(window: pl.DataFrame, rule: pl.Expr) -> bool:
+    try:
+        window.with_columns(rule=rule)
+    except Exception:
+        return True
+    return False
 
 
 def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:

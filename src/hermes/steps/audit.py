@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -24,6 +25,7 @@ from hermes.settings import Settings
 from hermes.signals.generate import signal_chunks
 from hermes.signals.plan import signals
 from hermes.steps.measure import Selection, select
+from hermes.strategies import strategy_name
 from hermes.strategies.base import Strategy
 
 FULL_CUTS = 200
@@ -56,6 +58,11 @@ class Audited:
     seconds: float
 
     @property
+    def strategy(self) -> str:
+        """The strategy's own name."""
+        return strategy_name(self.settings.signals.strategy)
+
+    @property
     def faults(self) -> list[str]:
         """One line for each proof that failed."""
         proofs = {
@@ -70,7 +77,7 @@ class Audited:
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
-            "strategy": self.settings.signals.strategy,
+            "strategy": self.strategy,
             "verdict": "fault" if self.faults else "passed",
             "faults": self.faults,
             "bars": self.bars,
@@ -135,7 +142,7 @@ def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
     """The verdict of the last audit, if it was made on these very features with this very strategy."""
     content = lake.gold.read(_key(selection))
     verdict = json.loads(content) if content else None
-    return verdict if verdict and verdict.pop("made_from") == _made_from(selection, lake) else None
+    return verdict if verdict and verdict.pop("made_from") == _made_from(selection) else None
 
 
 def _computed(strategy: Strategy) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -177,11 +184,21 @@ def _key(selection: Selection) -> str:
     return f"audits/{selection.settings.dataset.signals_table(selection.strategy.name)}.json"
 
 
-def _made_from(selection: Selection, lake: Lake) -> str:
-    parameters = selection.strategy.parameters.model_dump(mode="json")
-    return fingerprint(selection.strategy.name, parameters, lake.gold.fingerprints(selection.table.files))
+def _made_from(selection: Selection) -> str:
+    """Names the features and the rules that a verdict speaks of."""
+    strategy = selection.strategy
+    rules = {**strategy.conditions(), "buy": strategy.buy(), "sell": strategy.sell()}
+    files = [(file.key, file.version) for file in selection.table.files]
+    return fingerprint(
+        version("hermes-signals"), strategy.name, {name: str(rule) for name, rule in rules.items()}, files
+    )
 
 
 def _keep(made: Audited, selection: Selection, lake: Lake) -> None:
-    verdict = made.as_json() | {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection, lake)}
+    """Store the verdict, unless the one that is there says the same of the same and was found with as many cuts."""
+    verdict = made.as_json()
+    kept = kept_verdict(selection, lake)
+    if kept and kept["faults"] == verdict["faults"] and kept["cuts"] >= verdict["cuts"]:
+        return
+    verdict |= {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection)}
     lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())

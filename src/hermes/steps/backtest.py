@@ -15,6 +15,7 @@ class Backtested:
     """What was measured, with which settings."""
 
     settings: Settings
+    strategy: str
     measured: Measured
     seconds: float
 
@@ -24,7 +25,7 @@ class Backtested:
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
-            "strategy": self.settings.signals.strategy,
+            "strategy": self.strategy,
             **self.measured.tally.as_json(),
             "seconds": round(self.seconds, 6),
             "metrics": fills[self.settings.backtest.fill],
@@ -39,5 +40,6 @@ def backtest(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Bac
         MissingTable, TableRefused, StrategyError, UsageError: see `select`.
     """
     started = perf_counter()
-    measured = measure(select(settings, lake), progress)
-    return Backtested(settings, measured, perf_counter() - started)
+    selection = select(settings, lake)
+    measured = measure(selection, progress)
+    return Backtested(settings, selection.strategy.name, measured, perf_counter() - started)

@@ -10,14 +10,18 @@ import polars as pl
 
 from hermes.backtest.engine import Backtest, Result
 from hermes.backtest.portfolio import Account
-from hermes.errors import MissingTable, TableRefused
+from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
+from hermes.gold.indicators import indicator
+from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, in_order, open_table
+from hermes.lake.tables import Table, column_names, in_order, open_table
 from hermes.progress import SILENT, Advance, Progress
+from hermes.schemas import INDICATORS
 from hermes.settings import BacktestSettings, Settings
+from hermes.signals.contract import check_strategy
 from hermes.signals.generate import check_context, signal_chunks
 from hermes.signals.plan import input_schema, rule_columns
-from hermes.strategies import make_strategy
+from hermes.strategies import make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 
 MEASURE_ROWS = 500_000  # rows at once in the pass that only measures
@@ -70,6 +74,7 @@ class Selection:
         plan: the rows asked for, after `seen` rows that are there only to be looked back at.
         before: rows of the table before the first row asked for.
         rows: rows asked for.
+        derived: columns that the table lacks, computed from its bars.
     """
 
     settings: Settings
@@ -80,6 +85,7 @@ class Selection:
     before: int
     seen: int
     rows: int
+    derived: Sequence[str] = ()
 
     def judged(self, chunk_rows: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """These columns of the rows asked for, with their signals, `chunk_rows` at a time."""
@@ -102,21 +108,26 @@ class Measured:
 def select(settings: Settings, lake: Lake) -> Selection:
     """Open the feature table of the dataset and cut out the rows from start to end.
 
-    The bars before the start are still seen: up to `context_rows` of them come along as context.
+    The bars before the start are still seen: up to `context_rows` of them come along as context. Indicators outside the
+    feature table's contract that it lacks are derived from all of its bars, so they are the same for every start and
+    chunk size; they are held in memory.
 
     Raises:
         MissingTable: there is no feature table.
         TableRefused: the table is not honest, or no bar lies between start and end.
-        StrategyError, UsageError: the strategy is unknown, misconfigured, or looks back further than the context.
+        StrategyError, UsageError: the strategy is unknown, misconfigured, does not keep its contract, reads a column
+            that is neither in the table nor an indicator, or looks back further than the context.
     """
     dataset, start, end = settings.dataset, settings.signals.start, settings.signals.end
-    strategy = make_strategy(settings.signals.strategy, settings.strategy.get(settings.signals.strategy, {}))
+    strategy = strategy_of(settings)
     check_context(strategy, settings.signals.context_rows)
     files = lake.gold.files(dataset.features_table)
     if not files:
         where = f"gold has no table {dataset.features_table} at {lake.gold.address}"
         raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
-    table = open_table(lake.gold, files, input_schema(strategy), dataset.symbol)
+    derived = _lacking(lake.gold, files, strategy)
+    wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in derived}
+    table = open_table(lake.gold, files, wanted, dataset.symbol)
 
     before, until = 0, table.rows
     if start or end:
@@ -127,8 +138,41 @@ def select(settings: Settings, lake: Lake) -> Selection:
             f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
         )
     seen = min(before, settings.signals.context_rows)
-    plan = table.plan.slice(before - seen, until - before + seen)
-    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before)
+    plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
+    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before, tuple(derived))
+
+
+def strategy_of(settings: Settings) -> Strategy:
+    """The settings' strategy with the parameters of its own section; it keeps its contract.
+
+    Raises:
+        StrategyError: see `find_strategy`, `make_strategy` and `check_strategy`.
+    """
+    spec = settings.signals.strategy
+    strategy = make_strategy(spec, settings.strategy.get(strategy_name(spec), {}))
+    check_strategy(strategy)
+    return strategy
+
+
+def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> dict[str, pl.Expr]:
+    """Columns of the strategy that no file has, as expressions over the bars; contract columns are never derived."""
+    own = [name for name in strategy.columns if name not in INDICATORS]
+    if not own:
+        return {}
+    there = column_names(gold, files)
+    try:
+        return {name: indicator(name) for name in own if name not in there}
+    except HermesError as error:
+        raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None
+
+
+def _with_derived(gold: Layer, table: Table, derived: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+    """The table's rows with the derived columns beside them, computed over all of its bars."""
+    if not derived:
+        return table.plan
+    with gold.errors():
+        made = table.plan.select(**derived).collect()
+    return pl.concat([table.plan, made.lazy()], how="horizontal")
 
 
 def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.signals.generate import pieces
 from hermes.steps.refine import read_quality
+from hermes.strategies import strategy_name
 
 PIECE_ROWS = 250_000  # rows at once, about
 FILLS: tuple[Fill, ...] = ("close", "next_open")
@@ -76,10 +77,11 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     """
     started = perf_counter()
     dataset = settings.dataset
-    lineage = catalog.lineage(lake, dataset, settings.signals.strategy, execution)
+    strategy = strategy_name(settings.signals.strategy)
+    lineage = catalog.lineage(lake, dataset, strategy, execution)
     if "metrics" not in lineage:
         raise StoreError(f"{lineage['path']} has no lineage of Hermes", "report on an execution that Hermes made")
-    files = catalog.executions(lake, dataset, settings.signals.strategy)
+    files = catalog.executions(lake, dataset, strategy)
     file = next(file for file in files if file.location == lineage["path"])
     measured = _measure(lake, file, lineage, dataset, progress)
     folder = file.key.rpartition("/")[0]

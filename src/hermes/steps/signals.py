@@ -23,6 +23,7 @@ from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
 from hermes.steps.audit import kept_verdict
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
+from hermes.strategies import find_strategy
 
 ATTEMPTS = 3
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
@@ -33,6 +34,7 @@ class Signalled:
     """One execution: what was written, where, and how the strategy did on exactly these rows."""
 
     settings: Settings
+    strategy: str
     parameters: Mapping[str, Any]
     tally: Tally
     measured: Measured
@@ -54,7 +56,7 @@ class Signalled:
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
-            "strategy": self.settings.signals.strategy,
+            "strategy": self.strategy,
             **self.tally.as_json(),
             "chunks": self.chunks,
             "signal_rate_pct": round(100 * (self.tally.buys + self.tally.sells) / self.tally.rows, 2),
@@ -84,6 +86,7 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
                 published = _publish(selection, lake, path, digest, lineage)
                 return Signalled(
                     settings=settings,
+                    strategy=selection.strategy.name,
                     parameters=lineage["parameters"],
                     tally=measured.tally,
                     measured=measured,
@@ -170,6 +173,8 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "layer": "gold",
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,
+        "strategy_source": find_strategy(settings.signals.strategy).source,
+        "derived_columns": list(selection.derived),
         "parameters": strategy.parameters.model_dump(mode="json"),
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
@@ -177,7 +182,13 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "context_rows": settings.signals.context_rows,
         "backtest": settings.backtest.model_dump(mode="json"),
         "sources": [
-            {"path": part.file.location, "size": part.file.size, "fingerprint": fingerprint, "rows": part.rows}
+            {
+                "path": part.file.location,
+                "size": part.file.size,
+                "fingerprint": fingerprint,
+                "version": part.file.version,
+                "rows": part.rows,
+            }
             for part, fingerprint in zip(selection.table.parts, fingerprints, strict=True)
         ],
     }

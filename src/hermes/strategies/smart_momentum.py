@@ -8,17 +8,18 @@ from pydantic import Field, model_validator
 
 from hermes.strategies import base
 
-SUPERTREND = "supertrend_dir_10_3.0"
 RSI = "rsi_14"
 
 
 class Parameters(base.Parameters):
-    """EMA periods in bars; the neutral band of the RSI, both ends included."""
+    """EMA periods in bars; the neutral band of the RSI, both ends included; SuperTrend's period and its multiple of ATR."""
 
     ema_fast: int = Field(default=12, ge=2, le=10_000)
     ema_slow: int = Field(default=26, ge=2, le=10_000)
     rsi_low: float = Field(default=45, ge=0, le=100)
     rsi_high: float = Field(default=55, ge=0, le=100)
+    st_period: int = Field(default=10, ge=2, le=10_000)
+    st_multiplier: float = Field(default=3.0, ge=0.01, le=1000, multiple_of=0.01)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -42,7 +43,9 @@ class SmartMomentum(base.Strategy):
     @property
     def columns(self) -> tuple[str, ...]:
         """Both EMAs, the RSI and the SuperTrend's direction."""
-        return (f"ema_{self.parameters.ema_fast}", f"ema_{self.parameters.ema_slow}", RSI, SUPERTREND)
+        chosen = self.parameters
+        supertrend = f"supertrend_dir_{chosen.st_period}_{chosen.st_multiplier}"
+        return (f"ema_{chosen.ema_fast}", f"ema_{chosen.ema_slow}", RSI, supertrend)
 
     @property
     def look_back(self) -> int:

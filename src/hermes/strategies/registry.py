@@ -1,0 +1,212 @@
+"""Where strategies come from: this package, the entry points of installed packages, or a file."""
+
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from inspect import isabstract
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hermes.errors import HermesError, StrategyError
+from hermes.lake.dataset import check_strategy_name, strategy_file
+from hermes.strategies.base import Parameters, Strategy
+from hermes.strategies.bollinger_reversion import BollingerReversion
+from hermes.strategies.donchian_breakout import DonchianBreakout
+from hermes.strategies.ma_cross import MovingAverageCross
+from hermes.strategies.macd_trend import MacdTrend
+from hermes.strategies.smart_momentum import SmartMomentum
+
+GROUP = "hermes.strategies"
+_SHIPPED: tuple[type[Strategy], ...] = (
+    SmartMomentum,
+    MovingAverageCross,
+    MacdTrend,
+    DonchianBreakout,
+    BollingerReversion,
+)
+STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in _SHIPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A strategy and where it comes from.
+
+    Attributes:
+        source: `hermes`, an installed package, or a file with the first digits of its SHA-256.
+    """
+
+    kind: type[Strategy]
+    source: str
+
+
+def make_strategy(spec: str, values: Mapping[str, Any]) -> Strategy:
+    """The strategy that `spec` names, with these parameters.
+
+    Raises:
+        StrategyError: see `find_strategy`; or a parameter that it does not have or cannot take.
+    """
+    kind = find_strategy(spec).kind
+    try:
+        return kind(**values)
+    except HermesError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"{kind.name} cannot be made: {_told(error)}", "mend its __init__") from error
+
+
+def strategy_name(spec: str) -> str:
+    """What tables and settings call the strategy: a name is itself, a file is asked. Raises as `find_strategy`."""
+    return find_strategy(spec).kind.name if strategy_file(spec) else spec
+
+
+def find_strategy(spec: str) -> Found:
+    """The strategy that `spec` names.
+
+    Args:
+        spec: the name of a shipped or installed strategy, or a file: `./mine.py:Breakout`, or `./mine.py`
+            where it holds just one.
+
+    Raises:
+        StrategyError: there is none, it cannot be loaded, it is not a strategy, or its name is not its own.
+    """
+    if named := strategy_file(spec):
+        return _from_file(*named)
+    if spec in STRATEGIES:
+        return Found(STRATEGIES[spec], "hermes")
+    points = installed()
+    if spec in points:
+        return _from_point(points[spec])
+    names = [*STRATEGIES, *points]
+    near = get_close_matches(spec, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there is {' '.join(names)}, or a file like ./mine.py"
+    raise StrategyError(f"strategy {spec!r} is not known", hint)
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Strategies of installed packages by name, the shipped ones not among them.
+
+    Raises:
+        StrategyError: two packages bring strategies of one name, or one takes the name of a shipped one.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        rival = "hermes" if point.name in STRATEGIES else _package(found[point.name]) if point.name in found else None
+        if rival and point != found.get(point.name):
+            raise StrategyError(
+                f"{rival} and {_package(point)} both bring a strategy {point.name!r}", "uninstall one of them"
+            )
+        found[point.name] = point
+    return found
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
+def _from_point(point: EntryPoint) -> Found:
+    origin = f"strategy {point.name!r} of {_package(point)} ({point.value})"
+    try:
+        kind = point.load()
+    except Exception as error:
+        raise StrategyError(f"{origin} cannot be loaded: {_told(error)}", "mend or update the package") from error
+    kind = _checked(kind, origin)
+    if kind.name != point.name:
+        raise StrategyError(f"{origin} calls itself {kind.name!r}", "its entry point must have the same name")
+    return Found(kind, _package(point))
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+_modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
+
+
+def _from_file(path: Path, name: str | None) -> Found:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise StrategyError(f"strategy file {path} cannot be read: {reason}", "check the path") from None
+    digest = sha256(content).hexdigest()
+    module = _run(path, content, digest)
+    own = {key: value for key, value in vars(module).items() if _defined_here(value, module)}
+    choice = f"write {path}:{' or :'.join(own)}" if own else "define a class of hermes.strategies.base.Strategy in it"
+    if name is None:
+        if len(own) != 1:
+            raise StrategyError(f"{path} holds {len(own) or 'no'} strategies", choice)
+        name = next(iter(own))
+    if not hasattr(module, name):
+        raise StrategyError(f"{path} has no class {name!r}", choice)
+    kind = _checked(getattr(module, name), f"{path}:{name}")
+    if kind.name in STRATEGIES or kind.name in installed():
+        raise StrategyError(f"{path}:{name} takes the name of another strategy, {kind.name!r}", "give it its own name")
+    return Found(kind, f"{path} (sha256 {digest[:16]})")
+
+
+def _run(path: Path, content: bytes, digest: str) -> ModuleType:
+    """The file as a module. It is registered under a name of its own, which typed classes look up."""
+    key = f"hermes_strategy_{path.stem}_{sha256(str(path.resolve()).encode() + digest.encode()).hexdigest()[:16]}"
+    if key in _modules:
+        return _modules[key]
+    spec = spec_from_file_location(key, path)
+    assert spec
+    module = module_from_spec(spec)
+    sys.modules[key] = module
+    try:
+        exec(compile(content, str(path), "exec"), vars(module))
+    except (Exception, SystemExit) as error:
+        del sys.modules[key]
+        line = next(_lines(error, str(path)), None)
+        where = f"{path} line {line}" if line else str(path)
+        raise StrategyError(f"{where}: {_told(error)}", "mend the file") from error
+    _modules[key] = module
+    return module
+
+
+def _lines(error: BaseException, file: str) -> Iterator[int]:
+    """Where in `file` an error arose, the innermost line first."""
+    if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
+        yield error.lineno
+    yield from (
+        frame.lineno
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if frame.filename == file and frame.lineno
+    )
+
+
+def _told(error: BaseException) -> str:
+    """An error in one line."""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = (message.splitlines() or [""])[0][:300]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _defined_here(value: object, module: ModuleType) -> bool:
+    return isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == module.__name__
+
+
+def _checked(kind: Any, origin: str) -> type[Strategy]:
+    """`kind`, if it is a complete strategy with a name that a table can have."""
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise StrategyError(f"{origin} is not a strategy", "make it a class of hermes.strategies.base.Strategy")
+    if isabstract(kind):
+        raise StrategyError(f"{origin} lacks {' '.join(sorted(kind.__abstractmethods__))}", "define what it lacks")
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str):
+        raise StrategyError(f"{origin} has no name", 'give the class one, like name = "my_breakout"')
+    try:
+        check_strategy_name(name)
+    except HermesError as error:
+        raise StrategyError(f"{origin}: {error.message}", error.cure) from None
+    model = kind.parameters_type
+    if not (isinstance(model, type) and issubclass(model, Parameters)):
+        raise StrategyError(
+            f"{origin}: parameters_type is not a class of parameters",
+            "derive it from hermes.strategies.base.Parameters",
+        )
+    return kind

@@ -1,0 +1,49 @@
+"""For the tests of a strategy: simulated bars, and what a strategy makes of them."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from hermes.gold.indicators import indicator
+from hermes.signals.contract import check_strategy
+from hermes.signals.generate import signal_chunks
+from hermes.signals.plan import BARS
+from hermes.strategies.base import Strategy
+
+_MOVE, _WICK = 0.01, 0.003  # standard deviations per bar, as fractions of the price
+
+
+def simulated_bars(rows: int = 2_000, seed: int = 1) -> pl.DataFrame:
+    """A random walk as 4-hour bars: `datetime open high low close volume`, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(random.normal(0, _MOVE, rows)))
+    open_ = np.concatenate([[100.0], close[:-1]])
+    above, below = 1 + np.abs(random.normal(0, _WICK, rows)), 1 - np.abs(random.normal(0, _WICK, rows))
+    return pl.DataFrame(
+        {
+            "datetime": [datetime(2020, 1, 1) + number * timedelta(hours=4) for number in range(rows)],
+            "open": open_,
+            "high": np.maximum(open_, close) * above,
+            "low": np.minimum(open_, close) * below,
+            "close": close,
+            "volume": random.lognormal(6, 0.5, rows),
+        },
+        dict(BARS),
+    )
+
+
+def judged(strategy: Strategy, bars: pl.DataFrame, chunk_rows: int | None = None) -> pl.DataFrame:
+    """The bars with the strategy's columns, conditions, `buy_signal`, `sell_signal` and `position`.
+
+    Args:
+        bars: in time order, as `simulated_bars` makes them; indicators are computed from the first of them on.
+        chunk_rows: rows that the rules see at once, beside `look_back` rows before them; without it all.
+
+    Raises:
+        StrategyError, UnknownIndicator: the strategy does not keep its contract.
+    """
+    check_strategy(strategy)
+    table = bars.with_columns(indicator(name) for name in strategy.columns).lazy()
+    rows = chunk_rows or bars.height
+    return pl.concat(signal_chunks(table, strategy, chunk_rows=rows, context_rows=max(1, strategy.look_back)))

@@ -1,0 +1,55 @@
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hermes.report import words
+
+THIN = words.THIN
+
+
+def test_figures_have_separators_signs_and_units():
+    assert words.number(-1234567.891) == "−1,234,567.89"
+    assert words.change(80.0154) == f"+80.02{THIN}%"
+    assert words.change(-3.5, 1) == f"−3.5{THIN}%"
+    assert words.change(0.0) == f"0.00{THIN}%"
+    assert words.amount(18001.5451, "USDT") == f"18,001.55{THIN}USDT"
+    assert words.amount(5, "") == "5.00"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(62971200, "728 d 20 h"), (86400, "1 d"), (11700, "3 h 15 min"), (3600, "1 h"), (90, "1 min 30 s"), (60, "1 min")],
+)
+def test_durations_are_told_in_their_two_largest_units(seconds, said):
+    assert words.duration(seconds) == said.replace(" d", f"{THIN}d").replace(" h", f"{THIN}h").replace(
+        " min", f"{THIN}min"
+    ).replace(" s", f"{THIN}s")
+
+
+def test_fewer_than_thirty_trades_are_too_few():
+    assert words.few_trades(1) == "1 trade: too few to conclude"
+    assert words.few_trades(29) == "29 trades: too few to conclude"
+    assert words.few_trades(30) == ""
+
+
+def test_names_for_people():
+    assert words.indicator("ema_12") == "EMA 12"
+    assert words.indicator("supertrend_10_3.0") == "SuperTrend 10 3.0"
+    assert words.indicator("close") == "close"
+    assert words.family("macd_signal_12_26_9") == "MACD"
+    assert words.title("smart_momentum") == "Smart Momentum"
+    assert words.quote_currency("BTCUSDT") == "USDT"
+    assert words.quote_currency("币安人生USDT") == "USDT"
+    assert words.quote_currency("BTCUSDT_210326") == ""
+    assert words.day(datetime(2017, 9, 1)) == "1 September 2017"
+
+
+@settings(deadline=None)
+@given(st.floats(1e-7, 1e7))
+def test_a_price_keeps_four_digits_and_two_decimals(price):
+    decimals = words.price_decimals(price)
+    shown = float(words.number(price, decimals).replace(",", ""))
+    assert abs(shown - price) <= max(0.005, price * 1e-3)
+    assert 2 <= decimals <= 9
