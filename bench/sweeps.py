@@ -77,7 +77,9 @@ def vectorbt(lake: str, symbol: str) -> Callable[[], Mapping[str, Any]]:
         closed.win_rate(), closed.profit_factor(), closed.expectancy()
         closed.returns.max(), closed.returns.min(), drawdowns.max_duration()
         portfolio.orders.fees.sum()
-        return _facts(trades.count().sum(), 100 * found["total_return"].sum(), found["sharpe_ratio"].replace(np.inf, np.nan).sum())
+        return _facts(
+            trades.count().sum(), 100 * found["total_return"].sum(), found["sharpe_ratio"].replace(np.inf, np.nan).sum()
+        )
 
     columns = ["datetime", "high", "low", "close"]
     first = pd.read_parquet(files[0], columns=columns, partitioning=None).set_index("datetime")

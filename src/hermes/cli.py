@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes import strategy_commands
+from hermes import search_commands, strategy_commands
 from hermes.errors import AuditFault, HermesError, UsageError
 from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Line, command, verbose
 
@@ -173,11 +173,25 @@ def audit(line: Line, cuts: Cuts = 200) -> None:
     flags=(*ARCHIVE, *SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
 )
 def run(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
-    """Walk the whole road, from the archive to signals."""
+    """Walk the whole road, from the archive to signals and their page."""
     from hermes import pipeline, view
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
         return _shown(line, pipeline.run(settings, lake, **_taken(frequency, since, until), progress=view.Bars()))
+
+    line.each(work)
+
+
+@command(app, "report BTCUSDT", "report BTCUSDT --execution execution_20251005_214748", flags=STRATEGY)
+def report(line: Line, execution: Execution = None) -> None:
+    """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
+    from hermes import pipeline, view
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.report(settings, lake, execution, view.Bars())
+        if not line.json:
+            view.print_reported(made)
+        return view.facts(settings, made)
 
     line.each(work)
 
@@ -251,6 +265,7 @@ def config(line: Line) -> None:
         view.print_facts("Paths", list(paths.items()))
 
 
+search_commands.register(app)
 strategy_commands.register(app)
 
 

@@ -1,6 +1,6 @@
 """START HERE: the road from the exchange's archive to signals, step by step, in order.
 
-    archive ──ingest──▶ bronze ──refine──▶ silver ──features──▶ gold features ──signals──▶ gold signals
+    archive ──ingest──▶ bronze ──refine──▶ silver ──features──▶ gold features ──signals──▶ gold signals ──report──▶ page
 
 Each step takes settings and the lake, brings its layer up to date with the one before, and can be run alone and again:
 what is up to date is not written. The steps stand in `hermes.steps`, the only place where the pure stages (`bronze`,
@@ -10,7 +10,7 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -25,11 +25,14 @@ from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
+
+if TYPE_CHECKING:
+    from hermes.steps.report import Reported
 from hermes.strategies import strategy_name
 
 __all__ = [
     "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",
-    "read_signals", "refine", "run", "signals",
+    "read_signals", "refine", "report", "run", "signals",
 ]  # fmt: skip
 
 
@@ -42,6 +45,7 @@ class Run:
     featured: Featured
     audited: Audited
     signalled: Signalled
+    reported: "Reported"
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, and what the steps before wrote."""
@@ -53,6 +57,7 @@ class Run:
                 "features": len(self.featured.written),
                 "executions": 1,
             },
+            "report": self.reported.path,
             "audit": self.audited.as_json()["verdict"],
             "quality": self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
         }
@@ -92,7 +97,16 @@ def run(
         raise AuditFault(f"{settings.dataset}: {audited.faults[0]}", "mend the strategy; `hermes audit` looks closer")
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
     signalled = signals(settings, lake, progress)
-    return Run(ingested, refined, featured, audited, signalled)
+    # 6. gold signals → page: the same figures, measured once more on the file that was published.
+    reported = report(settings, lake, signalled.execution, progress)
+    return Run(ingested, refined, featured, audited, signalled, reported)
+
+
+def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> "Reported":
+    """Make the page of one execution (the latest without a name); see `steps.report`, which loads Bokeh."""
+    from hermes.steps.report import report as make_page  # noqa: PLC0415 - other steps need not wait for Bokeh
+
+    return make_page(settings, lake, execution, progress)
 
 
 def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:

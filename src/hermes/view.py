@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hermes.steps.audit import Audited
     from hermes.steps.backtest import Backtested
     from hermes.steps.ingest import Ingested
+    from hermes.steps.report import Reported
     from hermes.steps.signals import Signalled
 
 FEW_TRADES = 30
@@ -108,6 +109,14 @@ def print_run(made: "Run") -> None:
     print_steps(made)
     print_quality(made.refined.quality)
     print_signals(made.signalled)
+    print_reported(made.reported)
+
+
+def print_reported(made: "Reported") -> None:
+    """Where the page of an execution is."""
+    print_facts(
+        "Page", [("open it in a browser", made.path), ("trades", made.trades_path), ("seconds", f"{made.seconds:.2f}")]
+    )
 
 
 def print_simulated_archive(settings: "Settings", rows: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hermes.errors import StrategyError
 from hermes.gold.indicators import indicator
 from hermes.lake.dataset import check_strategy_name
+from hermes.signals.contract import check_strategy
 from hermes.strategies import STRATEGIES, make_strategy
 from hermes.strategies.smart_momentum import SmartMomentum
 
@@ -87,12 +88,9 @@ def test_every_strategy_keeps_the_contract():
     for name, kind in STRATEGIES.items():
         strategy = kind()
         assert check_strategy_name(name) == name == strategy.name
-        assert strategy.look_back >= 0
+        check_strategy(strategy)
         for column in strategy.columns:
             indicator(column)  # raises where the feature table could not have it
-        known = {*strategy.columns, *strategy.conditions()}
-        for rule in (*strategy.conditions().values(), strategy.buy(), strategy.sell()):
-            assert set(rule.meta.root_names()) <= known
 
 
 def test_equal_averages_cross_when_they_part_upwards():

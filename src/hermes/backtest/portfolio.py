@@ -117,7 +117,8 @@ class Steps(NamedTuple):
     def returns(self, before: float) -> Floats:
         """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""
         values = np.concatenate([[before], self.equity])
-        return np.diff(values) / values[:-1]
+        returns: Floats = np.diff(values) / values[:-1]
+        return returns
 
 
 class Portfolio:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from hermes.errors import MissingTable, UsageError
@@ -74,6 +73,8 @@ def query(lake: Lake, sql: str) -> Answer:
     Raises:
         UsageError: DuckDB refuses the query.
     """
+    import duckdb  # noqa: PLC0415 - only SQL needs it
+
     wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     try:

@@ -143,7 +143,7 @@ class _Board:
             toolbar_location=None,
             sizing_mode="stretch_both",
             output_backend="webgl",
-            min_border_left=8,
+            min_border_left=24,  # half a date
             min_border_right=_EDGE,
             min_border_top=6,
             min_border_bottom=24,
@@ -152,7 +152,13 @@ class _Board:
             outline_line_color=None,
         )
         plot.xaxis.formatter = DatetimeTickFormatter(
-            minutes="%H:%M", hourmin="%H:%M", hours="%H:%M", days="%d %b", months="%b %Y", years="%Y"
+            minutes="%H:%M",
+            hourmin="%H:%M",
+            hours="%H:%M",
+            days="%d %b",
+            months="%b %Y",
+            years="%Y",
+            strip_leading_zeros=["days"],
         )
         plot.yaxis.formatter = NumeralTickFormatter(format=values)
         if log:
@@ -233,8 +239,8 @@ def _marks(plot: figure, marks: pl.DataFrame, decimals: int) -> dict[str, str]:
     styles = (
         ("idle_buy", "triangle", UP, 6),
         ("idle_sell", "inverted_triangle", DOWN, 6),
-        ("sell", "inverted_triangle", DOWN, 13),
-        ("buy", "triangle", UP, 13),
+        ("sell", "inverted_triangle", DOWN, 11),
+        ("buy", "triangle", UP, 11),
     )
     for kind, marker, color, size in styles:
         of_kind = marks.filter(kind=kind)

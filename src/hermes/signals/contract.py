@@ -79,7 +79,7 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
         raise StrategyError(
             f"{strategy.name}: {part} calls a Python function for every row", "write it as a Polars expression"
         )
-    if not (rule.meta.is_length_preserving() or rule.meta.is_scalar()):
+    if _changes_rows(rule):
         raise StrategyError(
             f"{strategy.name}: {part} changes the number of rows",
             "a rule gives one value for each row: no filter, no head",
@@ -90,6 +90,14 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
         raise StrategyError(f"{strategy.name}: {part} cannot be computed: {_first(error)}", "mend it") from error
     if dtype not in (pl.Boolean, pl.Null):
         raise StrategyError(f"{strategy.name}: {part} gives {dtype}", "expected a Boolean for each row: compare it")
+
+
+def _changes_rows(rule: pl.Expr) -> bool:
+    """Whether it surely gives more or fewer values than rows; what cannot be told without rows shows when it runs."""
+    try:
+        return not (rule.meta.is_length_preserving() or rule.meta.is_scalar())
+    except Exception:
+        return False
 
 
 def _serialized(rule: pl.Expr) -> bytes:
@@ -103,9 +111,9 @@ def _serialized(rule: pl.Expr) -> bytes:
 def _wrong(strategy: Strategy, part: str, found: Any, expected: str) -> StrategyError:
     """`found` is not of the type that is needed."""
     shown = repr(found)
-    return StrategyError(
-        f"{strategy.name}: {part} gives {shown if len(shown) <= 60 else type(found).__name__}", f"expected {expected}"
-    )
+    if len(shown) > 60 or "\n" in shown:
+        shown = type(found).__name__
+    return StrategyError(f"{strategy.name}: {part} gives {shown}", f"expected {expected}")
 
 
 def _first(error: Exception) -> str:

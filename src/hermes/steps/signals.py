@@ -42,6 +42,11 @@ class Signalled:
     seconds: float
 
     @property
+    def execution(self) -> str:
+        """The folder of this execution."""
+        return self.path.rsplit("/", 2)[-2]
+
+    @property
     def chunks(self) -> int:
         """Chunks that the rows were made in."""
         return ceil(self.tally.rows / self.settings.signals.chunk_rows)

@@ -96,8 +96,8 @@ def installed() -> dict[str, EntryPoint]:
     """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
-        rival = "hermes" if point.name in STRATEGIES else _package(found[point.name]) if point.name in found else None
-        if rival and point != found.get(point.name):
+        if point.name in STRATEGIES or point.name in found:
+            rival = _package(found[point.name]) if point.name in found else "hermes"
             raise StrategyError(
                 f"{rival} and {_package(point)} both bring a strategy {point.name!r}", "uninstall one of them"
             )

@@ -12,7 +12,7 @@ RSI = "rsi_14"
 
 
 class Parameters(base.Parameters):
-    """EMA periods in bars; the neutral band of the RSI, both ends included; SuperTrend's period and its multiple of ATR."""
+    """EMA periods in bars; the RSI's neutral band, both ends included; SuperTrend's period and its multiple of ATR."""
 
     ema_fast: int = Field(default=12, ge=2, le=10_000)
     ema_slow: int = Field(default=26, ge=2, le=10_000)

@@ -1,0 +1,116 @@
+"""Every combination of a strategy's parameters that is to be tried, and what each asks for on one feature table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from hermes.backtest.portfolio import Asked
+from hermes.backtest.search import Bars
+from hermes.errors import MissingTable, StrategyError, TableRefused
+from hermes.gold.indicators import indicator
+from hermes.lake.store import Lake
+from hermes.lake.tables import column_names, in_order, open_table
+from hermes.schemas import INDICATORS
+from hermes.settings import Settings
+from hermes.signals.contract import check_strategy
+from hermes.signals.generate import check_context
+from hermes.signals.many import many_signals
+from hermes.signals.plan import input_schema
+from hermes.strategies import grid, make_strategy, strategy_name
+from hermes.strategies.base import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What is to be traded.
+
+    Attributes:
+        strategies: one for each combination, all of one kind; wanted: what each asks for on `bars`.
+        varied: parameters that have more than one value, with their values.
+        skipped: combinations that the strategy itself refused, and why it refused the first of them.
+        bars: from start to end, in memory.
+    """
+
+    settings: Settings
+    strategies: list[Strategy]
+    wanted: list[Asked]
+    varied: Mapping[str, list[Any]]
+    skipped: int
+    reason: str
+    bars: Bars
+
+    def parameters(self, number: int) -> dict[str, Any]:
+        """All parameters of one combination."""
+        found: dict[str, Any] = self.strategies[number].parameters.model_dump(mode="json")
+        return found
+
+
+def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: int = 0) -> Candidates:
+    """Make the strategies and their signals; each distinct indicator and each distinct condition is computed once.
+
+    Args:
+        settings: the strategy's parameters may be texts as `grid.values` takes them.
+        lake: its gold table; indicators that the table lacks are derived from all of its bars.
+        sample: try only so many combinations, chosen at random by `seed`.
+
+    Raises:
+        MissingTable: there is no feature table.
+        TableRefused: the table is not honest, or no bar lies between start and end.
+        StrategyError, UsageError: every combination is refused; or values that cannot be read.
+    """
+    strategies, varied, skipped, reason = _strategies(settings, sample, seed)
+    table = _table(settings, lake, strategies)
+    times, (start, end) = table["datetime"], (settings.signals.start, settings.signals.end)
+    first = int((times < start).sum()) if start else 0
+    until = int((times <= end).sum()) if end else table.height
+    if until <= first:
+        raise TableRefused(
+            f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
+            f"its bars go from {times[0]} to {times[-1]}",
+        )
+    wanted = [Asked(*each) for each in many_signals(table.head(until), strategies, first)]
+    bars = Bars.of(table.slice(first, until - first))
+    return Candidates(settings, strategies, wanted, varied, skipped, reason, bars)
+
+
+def _strategies(
+    settings: Settings, sample: int | None, seed: int
+) -> tuple[list[Strategy], dict[str, list[Any]], int, str]:
+    """Those that can be made, the values of what varies, how many cannot be made, and why the first cannot."""
+    spec = settings.signals.strategy
+    section = settings.strategy.get(strategy_name(spec), {})
+    given = {name: grid.values(f"--set {name}", text) for name, text in section.items()}
+    made: list[Strategy] = []
+    refused: list[StrategyError] = []
+    for values in grid.combinations(given, sample, seed):
+        try:
+            made.append(make_strategy(spec, values))
+        except StrategyError as error:
+            refused.append(error)
+    if not made:
+        raise refused[0]
+    check_strategy(made[0])
+    for each in made:
+        check_context(each, settings.signals.context_rows)
+    varied = {name: each for name, each in given.items() if len(each) > 1}
+    return made, varied, len(refused), refused[0].message if refused else ""
+
+
+def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> pl.DataFrame:
+    """All bars of the feature table, and the columns of all strategies."""
+    dataset, gold = settings.dataset, lake.gold
+    files = gold.files(dataset.features_table)
+    if not files:
+        where = f"gold has no table {dataset.features_table} at {gold.address}"
+        raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+    wanted = {name: dtype for each in strategies for name, dtype in input_schema(each).items()}
+    there = column_names(gold, files) | set(INDICATORS)
+    kept = {name: dtype for name, dtype in wanted.items() if name in there}
+    table = open_table(gold, files, kept, dataset.symbol)
+    with gold.errors():
+        plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
+        bars = pl.concat(list(in_order(plan, table)))
+    derived = [indicator(name).cast(dtype) for name, dtype in wanted.items() if name not in there]
+    return bars.with_columns(derived).rechunk()
