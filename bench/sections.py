@@ -230,4 +230,41 @@ def backtest(folder: Path, *, quick: bool) -> list[Section]:
     ]
 
 
-SECTIONS = {"road": road, "features": features, "signals": signals, "backtest": backtest}
+def sweep(folder: Path, *, quick: bool) -> list[Section]:
+    """A thousand combinations of parameters with all measures against vectorbt."""
+    lake = str(folder / "sweep")
+    if REAL_ARCHIVE.is_dir():
+        archive, symbol, text = str(REAL_ARCHIVE), "BTCUSDT", "the real BTCUSDT bars at 4 h"
+    else:
+        archive, symbol, text = str(folder / "archive"), "SIMUSDT", "simulated bars at 4 h"
+        Work("archive:make", {"root": archive, "months": 97}).run()
+    Command([HERMES, "run", symbol, "--interval", "4h", "--lake", f"{lake}/{{layer}}", "--archive", archive]).run()
+    given, times = {"lake": lake, "symbol": symbol}, 1 if quick else 3
+    measured = measure(
+        {
+            "Hermes": (times + 2, Work("sweeps:hermes", given)),
+            "vectorbt": (times, Work("sweeps:vectorbt", given)),
+        }
+    )
+    facts = same_facts(measured, *measured)
+    mine, theirs = measured["Hermes"], measured["vectorbt"]
+    return [
+        Section(
+            "A sweep of 1,000 combinations",
+            f"Smart Momentum, ten fast times ten slow EMAs times ten SuperTrend multipliers, over {text}, from the"
+            " feature files to all measures of each combination, one run. *Hermes*: `hermes sweep` without the process's"
+            " start, overfitting and page; the indicators that the table lacks are derived, the rules are the strategy's"
+            " own expressions. *vectorbt*: TA-Lib once for each column, the rules in numpy, one `from_signals` over all"
+            " columns, each measure over all columns at once, compiled and warm.",
+            PEERS,
+            _against(measured, "Hermes"),
+            [
+                at_least("time, vectorbt / Hermes", theirs.seconds / mine.seconds, 10),
+                at_most("memory, Hermes / vectorbt", mine.peak / theirs.peak, 0.25),
+            ],
+            f"Both found {facts['trades']:,} trades, and the same sums of returns and of Sharpe ratios to nine digits.",
+        )
+    ]
+
+
+SECTIONS = {"road": road, "features": features, "signals": signals, "backtest": backtest, "sweep": sweep}

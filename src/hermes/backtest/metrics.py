@@ -11,7 +11,7 @@ Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.p
 The risk-free rate and the required return are 0. Winning means a profit above 0, losing one below.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from math import pow, sqrt
 from typing import Any
 
@@ -61,7 +61,7 @@ class Metrics:
 
     def as_dict(self) -> dict[str, Any]:
         """The measures by name, ready for JSON."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 class BarTally:

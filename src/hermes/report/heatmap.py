@@ -1,4 +1,4 @@
-"""A sweep as one self-contained HTML file: the warning, a heatmap for each pair of parameters, the best of the table."""
+"""A sweep as one self-contained HTML file: the warning, a heatmap for each pair of parameters, the best rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

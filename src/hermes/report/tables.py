@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from hermes.report import words
-from hermes.report.charts import milliseconds
+from hermes.report.board import milliseconds
 
 #: A page lists at most this many trades, the latest; `trades.csv` has them all.
 MOST_TRADES = 2_000

@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import polars as pl
 
-from hermes.report.charts import HOLDING, UP
+from hermes.report.board import HOLDING, UP
 
 WIDTH, HEIGHT = 640, 240
 _TOP, _BOTTOM = 64, 16

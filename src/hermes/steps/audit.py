@@ -189,9 +189,8 @@ def _made_from(selection: Selection) -> str:
     strategy = selection.strategy
     rules = {**strategy.conditions(), "buy": strategy.buy(), "sell": strategy.sell()}
     files = [(file.key, file.version) for file in selection.table.files]
-    return fingerprint(
-        version("hermes-signals"), strategy.name, {name: str(rule) for name, rule in rules.items()}, files
-    )
+    told = {name: str(rule) for name, rule in rules.items()}
+    return fingerprint(version("hermes-signals"), strategy.name, selection.source, told, files)
 
 
 def _keep(made: Audited, selection: Selection, lake: Lake) -> None:

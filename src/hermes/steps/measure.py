@@ -21,7 +21,7 @@ from hermes.settings import BacktestSettings, Settings
 from hermes.signals.contract import check_strategy
 from hermes.signals.generate import check_context, signal_chunks
 from hermes.signals.plan import input_schema, rule_columns
-from hermes.strategies import make_strategy, strategy_name
+from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 
 MEASURE_ROWS = 500_000  # rows at once in the pass that only measures
@@ -74,6 +74,7 @@ class Selection:
         plan: the rows asked for, after `seen` rows that are there only to be looked back at.
         before: rows of the table before the first row asked for.
         rows: rows asked for.
+        source: where the strategy comes from, see `strategies.registry.Found`.
         derived: columns that the table lacks, computed from its bars.
     """
 
@@ -85,6 +86,7 @@ class Selection:
     before: int
     seen: int
     rows: int
+    source: str
     derived: Sequence[str] = ()
 
     def judged(self, chunk_rows: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -119,7 +121,9 @@ def select(settings: Settings, lake: Lake) -> Selection:
             that is neither in the table nor an indicator, or looks back further than the context.
     """
     dataset, start, end = settings.dataset, settings.signals.start, settings.signals.end
-    strategy = strategy_of(settings)
+    found = find_strategy(settings.signals.strategy)
+    strategy = found.make(settings.strategy.get(found.kind.name, {}))
+    check_strategy(strategy)
     check_context(strategy, settings.signals.context_rows)
     files = lake.gold.files(dataset.features_table)
     if not files:
@@ -139,19 +143,9 @@ def select(settings: Settings, lake: Lake) -> Selection:
         )
     seen = min(before, settings.signals.context_rows)
     plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
-    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before, tuple(derived))
-
-
-def strategy_of(settings: Settings) -> Strategy:
-    """The settings' strategy with the parameters of its own section; it keeps its contract.
-
-    Raises:
-        StrategyError: see `find_strategy`, `make_strategy` and `check_strategy`.
-    """
-    spec = settings.signals.strategy
-    strategy = make_strategy(spec, settings.strategy.get(strategy_name(spec), {}))
-    check_strategy(strategy)
-    return strategy
+    return Selection(
+        settings, strategy, lake.gold, table, plan, before, seen, until - before, found.source, tuple(derived)
+    )
 
 
 def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> dict[str, pl.Expr]:

@@ -23,7 +23,6 @@ from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
 from hermes.steps.audit import kept_verdict
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
-from hermes.strategies import find_strategy
 
 ATTEMPTS = 3
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
@@ -178,7 +177,7 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "layer": "gold",
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,
-        "strategy_source": find_strategy(settings.signals.strategy).source,
+        "strategy_source": selection.source,
         "derived_columns": list(selection.derived),
         "parameters": strategy.parameters.model_dump(mode="json"),
         "start": start and start.isoformat(),

@@ -51,7 +51,7 @@ def combinations(
     picked = range(total) if count == total else sorted(random.Random(seed).sample(range(total), count))
     for number in picked:
         left, chosen = number, {}
-        for name, each in reversed(given.items()):
+        for name, each in reversed(list(given.items())):
             left, place = divmod(left, len(each))
             chosen[name] = each[place]
         yield {name: chosen[name] for name in given}

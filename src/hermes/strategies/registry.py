@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import isabstract
 from pathlib import Path
@@ -23,6 +23,7 @@ from hermes.strategies.macd_trend import MacdTrend
 from hermes.strategies.smart_momentum import SmartMomentum
 
 GROUP = "hermes.strategies"
+_HERMES = f"hermes {version('hermes-signals')}"
 _SHIPPED: tuple[type[Strategy], ...] = (
     SmartMomentum,
     MovingAverageCross,
@@ -38,26 +39,29 @@ class Found:
     """A strategy and where it comes from.
 
     Attributes:
-        source: `hermes`, an installed package, or a file with the first digits of its SHA-256.
+        source: Hermes or an installed package with its version, or a file with the first digits of its SHA-256.
     """
 
     kind: type[Strategy]
     source: str
+
+    def make(self, values: Mapping[str, Any]) -> Strategy:
+        """The strategy with these parameters; raises StrategyError for one that it does not have or cannot take."""
+        try:
+            return self.kind(**values)
+        except HermesError:
+            raise
+        except Exception as error:
+            raise StrategyError(f"{self.kind.name} cannot be made: {_told(error)}", "mend its __init__") from error
 
 
 def make_strategy(spec: str, values: Mapping[str, Any]) -> Strategy:
     """The strategy that `spec` names, with these parameters.
 
     Raises:
-        StrategyError: see `find_strategy`; or a parameter that it does not have or cannot take.
+        StrategyError: see `find_strategy` and `Found.make`.
     """
-    kind = find_strategy(spec).kind
-    try:
-        return kind(**values)
-    except HermesError:
-        raise
-    except Exception as error:
-        raise StrategyError(f"{kind.name} cannot be made: {_told(error)}", "mend its __init__") from error
+    return find_strategy(spec).make(values)
 
 
 def strategy_name(spec: str) -> str:
@@ -78,7 +82,7 @@ def find_strategy(spec: str) -> Found:
     if named := strategy_file(spec):
         return _from_file(*named)
     if spec in STRATEGIES:
-        return Found(STRATEGIES[spec], "hermes")
+        return Found(STRATEGIES[spec], _HERMES)
     points = installed()
     if spec in points:
         return _from_point(points[spec])
@@ -118,7 +122,7 @@ def _from_point(point: EntryPoint) -> Found:
     kind = _checked(kind, origin)
     if kind.name != point.name:
         raise StrategyError(f"{origin} calls itself {kind.name!r}", "its entry point must have the same name")
-    return Found(kind, _package(point))
+    return Found(kind, f"{point.dist.name} {point.dist.version}" if point.dist else point.value)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.report.charts import milliseconds, small
+from hermes.report.board import milliseconds, small
 
 
 @settings(deadline=None)
