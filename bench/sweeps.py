@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from bench.backtests import CASH, FEES
@@ -14,19 +15,22 @@ GRID = {
 }
 
 
-def hermes(lake: str, symbol: str) -> Callable[[], Mapping[str, Any]]:
-    """`hermes sweep` from the feature files to the table of every combination, without what it says of overfitting."""
+def hermes(lake: str, symbol: str, out: str = "") -> Callable[[], Mapping[str, Any]]:
+    """`hermes sweep` from the feature files to the table of every combination; with `out` to the end: what it says of
+    overfitting, the page, the files.
+    """
     from bench.places import settings_of
     from hermes.lake.dataset import Dataset
     from hermes.lake.store import Lake
-    from hermes.steps.sweep import trials
+    from hermes.steps.sweep import sweep, trials
 
     account = {"backtest.initial_cash": CASH, "backtest.fees": FEES}
     grid = {f"strategy.smart_momentum.{name}": ",".join(values) for name, values in GRID.items()}
     settings = settings_of(lake, Dataset(symbol=symbol), **account, **grid)
 
     def work() -> Mapping[str, Any]:
-        table = trials(settings, Lake.open(settings)).table
+        opened = Lake.open(settings)
+        table = sweep(settings, opened, out=Path(out)).tried.table if out else trials(settings, opened).table
         return _facts(table["trades"].sum(), *(table[name].sum() for name in ("total_return_pct", "sharpe")))
 
     return work

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     def strategies(line: Line, specs: Specs = None) -> None:
         """List the strategies: where they come from, their parameters, columns and look-back."""
         from hermes import view
-        from hermes.strategies.listing import listed
+        from hermes.steps.strategies import listed
 
         found = listed(specs or [])
         if line.json:

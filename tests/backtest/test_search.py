@@ -1,6 +1,7 @@
 """Many trials at once: each is what the engine says of it alone."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -48,7 +49,7 @@ def test_longer_series_are_cut_where_the_engine_cuts_them(monkeypatch, frame, ac
 def test_returns_and_their_parts_are_those_of_the_equity(frame, account):
     (curve,) = equity_curve([frame], account)
     values = [account.initial_cash, *curve["equity"]]
-    plain = [after / before - 1 for before, after in zip(values, values[1:], strict=False)]
+    plain = [after / before - 1 for before, after in pairwise(values)]
     bars, wanted = Bars.of(frame), events(frame)
     assert returns_of(bars, wanted, account).tolist() == pytest.approx(plain, rel=1e-9, abs=1e-12)
     parts = parts_of(search.search(bars, [wanted], HOURS_4, account), len(bars))

@@ -9,8 +9,8 @@ import pytest
 
 from hermes.errors import HermesError, SettingsError, StrategyError
 from hermes.settings import Settings
+from hermes.steps.strategies import listed
 from hermes.strategies import STRATEGIES, find_strategy, make_strategy, strategy_name
-from hermes.strategies.listing import listed
 
 MINE = '''
 import polars as pl
@@ -221,6 +221,22 @@ def test_the_list_tells_defaults_and_bounds():
     assert shown["ma_cross"]["columns"] == ["sma_50", "sma_200"]
     assert all(each["look_back"] == 1 and each["does"] for each in shown.values())
     assert len({each["source"] for each in shown.values()}) == 1
+
+
+def test_the_list_checks_the_contract(write: Write):
+    for text, said in (
+        (MINE.replace("look_back = 1", "look_back = '1'"), "look_back gives '1'"),
+        (MINE.replace('"out": pl.col("close")', '"close": pl.col("close")'), "condition close has the name"),
+        (MINE.replace('pl.col("close") >', 'pl.col("rsi_14") >'), "looks at rsi_14"),
+    ):
+        with pytest.raises(StrategyError, match=said):
+            listed([str(write(text))])
+
+
+def test_a_strategy_without_parameters_is_listed(write: Write):
+    plain = MINE.replace("    parameters_type = Chosen\n", "").replace("{self.parameters.window}", "20")
+    (shown,) = listed([str(write(plain))])
+    assert (shown["parameters"], shown["columns"]) == ({}, ["donchian_high_20"])
 
 
 def test_a_strategy_with_required_parameters_is_listed_without_columns(write: Write):

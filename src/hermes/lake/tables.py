@@ -15,6 +15,8 @@ from hermes.lake.store import Layer
 from hermes.schemas import DATETIME
 
 _READERS = 8  # schemas read at once
+_PRICES = ("open", "close")  # what an account trades at
+_FILE = "__file"
 _KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
 
 
@@ -113,11 +115,41 @@ def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> 
         yield frame
 
 
-def _disorder(table: Table, row: int, time: datetime, before: datetime) -> TableRefused:
+def with_prices(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> Iterator[pl.DataFrame]:
+    """Pass frames through, refusing the first row that no account could trade at; arguments as for `in_order`."""
+    for frame in frames:
+        for name in _PRICES:
+            if len(bad := frame.select(_unsound(name)).to_series().arg_true()):
+                raise _bad_price(table, skipped + int(bad[0]), name, frame[name][int(bad[0])])
+        skipped += frame.height
+        yield frame
+
+
+def _unsound(name: str) -> pl.Expr:
+    """Rows on which a price is missing, not finite, or not above zero."""
+    price = pl.col(name)
+    return ~(price.is_finite() & (price > 0)).fill_null(value=False)
+
+
+def _bad_price(table: Table, row: int, name: str, price: float | None) -> TableRefused:
+    part, row = _located(table, row)
+    return TableRefused(
+        f"{part.file.key}: {name} of row {row + 1:,} is {price}",
+        "every bar needs prices above zero: run `hermes features` again, or mend the file",
+    )
+
+
+def _located(table: Table, row: int) -> tuple[TablePart, int]:
+    """The file that holds a row of the table, and the row's number in it."""
     for part in table.parts:
         if row < part.rows:
-            break
+            return part, row
         row -= part.rows
+    raise IndexError(row)
+
+
+def _disorder(table: Table, row: int, time: datetime, before: datetime) -> TableRefused:
+    part, row = _located(table, row)
     what = "repeats" if time == before else "is earlier than"
     return TableRefused(
         f"{part.file.key}: datetime of row {row + 1:,} ({time}) {what} the row before ({before})",
@@ -155,10 +187,14 @@ def _alike(
 
 
 def _normalized(
-    layer: Layer, files: Sequence[LakeFile], schema: pl.Schema, columns: Mapping[str, pl.DataType]
+    layer: Layer,
+    files: Sequence[LakeFile],
+    schema: pl.Schema,
+    columns: Mapping[str, pl.DataType],
+    **options: str,
 ) -> pl.LazyFrame:
     """The wanted columns in the contract's types; NaN, which compares greater than every number, becomes null."""
-    casts = []
+    casts = [pl.col(name) for name in options.values()]
     for name, wanted in columns.items():
         column = pl.col(name)
         if isinstance(wanted, pl.Datetime):
@@ -167,7 +203,7 @@ def _normalized(
             column = column.fill_nan(None)
         casts.append(column.cast(wanted) if schema[name] != wanted else column)
     given = {name: schema[name] for name in columns}
-    return layer.scan(files, schema=given, extra_columns="ignore").select(casts)
+    return layer.scan(files, schema=given, extra_columns="ignore", **options).select(casts)
 
 
 def _parts(
@@ -175,19 +211,15 @@ def _parts(
 ) -> Iterator[TablePart]:
     """Span and rows of every file that has any, measured on its times and symbols."""
     time, own = pl.col("datetime"), pl.col("symbol") == symbol
-    rows = [_normalized(layer, [file], schemas[file.key], _KEY) for file in files]
-    spans = pl.collect_all(
-        [
-            each.select(rows=pl.len(), first=time.min(), last=time.max(), known=time.count(), own=own.sum())
-            for each in rows
-        ],
-        engine="streaming",
-    )
-    for file, each, span in zip(files, rows, spans, strict=True):
-        count, first, last, known, own_rows = span.row(0)
-        if min(known, own_rows) < count:
-            raise _bad_row(file, each, symbol)
-        if count:
+    span = (pl.len(), time.min(), time.max().alias("last"), time.count().alias("known"), own.sum().alias("own"))
+    by_location = {file.location: file for file in files}
+    for group in _alike(files, schemas, _KEY):
+        rows = _normalized(layer, group, schemas[group[0].key], _KEY, include_file_paths=_FILE)
+        # One plan for all files: Polars 2.1 was seen to hang in `collect_all` of many small ones.
+        for location, count, first, last, known, own_rows in rows.group_by(_FILE).agg(span).collect().iter_rows():
+            file = by_location[location]
+            if min(known, own_rows) < count:
+                raise _bad_row(file, _normalized(layer, [file], schemas[file.key], _KEY), symbol)
             yield TablePart(file, count, first, last)
 
 

@@ -22,8 +22,9 @@ _COLUMNS = {
 _CSS = """
 .heat { border-collapse: separate; border-spacing: 2px; font-size: .8125rem; margin: .75rem 0 2rem; }
 .heat td { text-align: right; padding: .25rem .5rem; border-radius: .25rem; }
-.heat th { font-weight: 500; text-align: right; padding: .25rem .5rem; color: var(--soft); }
+.heat tr th { font-weight: 500; text-align: right; padding: .25rem .5rem; color: var(--soft); }
 .wide { overflow-x: auto; }
+.said { margin-bottom: 2rem; }
 .list { border-collapse: collapse; font-size: .8125rem; width: 100%; }
 .list td, .list th { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); }
 """
@@ -68,14 +69,20 @@ def sweep_page(sweep: Sweep) -> str:
 {banner}
 <main>
 <header><h1>{escape(sweep.title)}</h1>
-<p class="soft">{sweep.table.height:,} combinations of parameters tried{skipped}</p></header>
-{"".join(f'<p class="warn">{escape(line)}</p>' for line in sweep.verdict)}
+<p class="soft">{sweep.table.height:,} combinations of parameters tried{skipped}{_holding(sweep.table)}</p></header>
+<div class="said">{"".join(f'<p class="warn">{escape(line)}</p>' for line in sweep.verdict)}</div>
 {maps}
 {_best(sweep)}
 </main>
 </body>
 </html>
 """
+
+
+def _holding(table: pl.DataFrame) -> str:
+    """What all of them are to be held against."""
+    change = table["benchmark_return_pct"][0]
+    return "" if change is None else f"; holding returned {words.change(change)}"
 
 
 def _pairs(varied: Sequence[str]) -> list[tuple[str, str | None]]:

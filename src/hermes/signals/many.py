@@ -31,10 +31,8 @@ def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int 
         rules.update((keys[name], rule) for name, rule in conditions.items())
         keyed.append(keys)
     places = {key: str(number) for number, key in enumerate(rules)}
-    judged = bars.with_columns(rule.fill_null(value=False).alias(places[key]) for key, rule in rules.items()).slice(
-        first
-    )
-    later = bars.slice(first)
+    computed = bars.with_columns(rule.fill_null(value=False).alias(places[key]) for key, rule in rules.items())
+    judged, later = computed.slice(first), bars.slice(first)
     for strategy, keys in zip(strategies, keyed, strict=True):
         known = {name: judged[places[key]].alias(name) for name, key in keys.items()}
         buy, sell = strategy.buy().fill_null(value=False), strategy.sell().fill_null(value=False)

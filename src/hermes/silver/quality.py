@@ -130,7 +130,7 @@ def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksum
     gaps = numbered.select(after=time.shift(), before=time, missing_bars=slot.diff() - 1).filter(
         pl.col("missing_bars") > 0
     )
-    measured, gap_rows = pl.collect_all([summary, gaps])
+    measured, gap_rows = summary.collect(), gaps.collect()
     found = measured.row(0, named=True)
     if not found["rows"]:
         raise TableRefused(f"silver of {dataset} has no rows", "ingest and refine it first")

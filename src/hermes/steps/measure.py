@@ -14,7 +14,7 @@ from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
 from hermes.gold.indicators import indicator
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, column_names, in_order, open_table
+from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import INDICATORS
 from hermes.settings import BacktestSettings, Settings
@@ -188,7 +188,9 @@ def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
     backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
     tally = Tally()
     columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
-    frames = in_order(selection.judged(MEASURE_ROWS, list(columns)), selection.table, selection.before)
+    table, before = selection.table, selection.before
+    ordered = in_order(selection.judged(MEASURE_ROWS, list(columns)), table, before)
+    frames = with_prices(ordered, table, before)
     with (
         progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,
         ThreadPoolExecutor(len(backtests)) as pool,

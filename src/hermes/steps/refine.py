@@ -120,7 +120,7 @@ def _write_year(
 ) -> dict[str, Any] | None:
     """Clean one year and publish it with its rejected rows; returns the footer, None if bronze changed meanwhile."""
     with lake.bronze.errors():
-        frames = pl.collect_all([lake.bronze.scan([source.file]) for source in group])
+        frames = [lake.bronze.scan([source.file]).collect() for source in group]
     cleaned = clean([(source.holds, frame) for source, frame in zip(group, frames, strict=True)], dataset)
     if not lake.bronze.same([source.file for source in group]):
         return None

@@ -19,6 +19,7 @@ from hermes.errors import StoreError
 from hermes.lake.dataset import is_simulated
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
+from hermes.report import words
 from hermes.report.heatmap import Sweep, sweep_page
 from hermes.settings import Settings
 from hermes.steps.candidates import Candidates, candidates
@@ -144,7 +145,7 @@ def _write(tried: Trials, deflated: Deflated | None, overfitting: Overfitting | 
     folder = out / f"{dataset.signals_table(name).removeprefix('trading_signals_')}_{now:%Y%m%d_%H%M%S_%f}"
     page = sweep_page(
         Sweep(
-            title=f"{name} on {dataset}",
+            title=f"{words.title(name)} on {dataset}",
             simulated=is_simulated(dataset.symbol),
             table=tried.table,
             varied=list(tried.candidates.varied),
@@ -168,10 +169,11 @@ def _write(tried: Trials, deflated: Deflated | None, overfitting: Overfitting | 
 
 def verdict(trials: int, deflated: Deflated | None, overfitting: Overfitting | None) -> list[str]:
     """What the figures mean, in words."""
-    said = [
-        f"The best of {trials:,} combinations looks better than it is: with enough tries, chance alone finds a good"
-        " one."
-    ]
+    said = []
+    if trials > 1:
+        said.append(
+            f"The best of {trials:,} combinations looks better than it is: with enough tries, chance alone finds one."
+        )
     if deflated:
         said.append(
             f"Deflated Sharpe ratio {deflated.probability:.1%}: the probability that the best has any skill at all,"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hermes.errors import HermesError
+from hermes.signals.contract import check_strategy
 from hermes.strategies.registry import STRATEGIES, find_strategy, installed
 
 
@@ -11,7 +12,10 @@ def listed(specs: list[str]) -> list[dict[str, Any]]:
 
     Returns:
         `name, source, does, parameters` (JSON Schema of each), and with default parameters `columns, look_back,
-        conditions`. An installed one that cannot be loaded has an `error` instead; one asked for raises.
+        conditions`. An installed one that cannot be loaded has an `error` instead.
+
+    Raises:
+        StrategyError: one that was asked for cannot be loaded, or does not keep its contract.
     """
     if specs:
         return [_described(spec) for spec in specs]
@@ -27,16 +31,17 @@ def listed(specs: list[str]) -> list[dict[str, Any]]:
 def _described(spec: str) -> dict[str, Any]:
     found = find_strategy(spec)
     kind = found.kind
-    schema = kind.parameters_type.model_json_schema()["properties"] if kind.parameters_type.model_fields else {}
+    schema = kind.parameters_type.model_json_schema().get("properties", {})
     described: dict[str, Any] = {
         "name": kind.name,
         "source": found.source,
         "does": (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " "),
         "parameters": {name: {k: v for k, v in rules.items() if k != "title"} for name, rules in schema.items()},
     }
-    if kind.parameters_type.model_fields and any(f.is_required() for f in kind.parameters_type.model_fields.values()):
+    if any(field.is_required() for field in kind.parameters_type.model_fields.values()):
         return described  # nothing more can be said without values
-    strategy = kind()
+    strategy = found.make({})
+    check_strategy(strategy)
     return described | {
         "columns": list(strategy.columns),
         "look_back": strategy.look_back,
