@@ -5,7 +5,6 @@ road are functions of `hermes.pipeline`.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from hermes.pipeline import read_features, read_signals, run
     from hermes.settings import Settings
 
-__version__ = version("hermes-signals")
+__version__ = "0.1.0"
 __all__ = ["Dataset", "HermesError", "Lake", "Settings", "read_features", "read_signals", "run"]
 
 _HOMES = {

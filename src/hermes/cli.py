@@ -113,10 +113,11 @@ def features(line: Line) -> None:
 )
 def signals(line: Line) -> None:
     """Make trading signals from the gold features, with what they earned on exactly these rows."""
-    from hermes import pipeline, view
+    from hermes import view
+    from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.signals(settings, lake, view.Bars())
+        made = make_signals(settings, lake, view.Bars())
         if not line.json:
             view.print_signals(made)
         return made.as_json()

@@ -5,6 +5,7 @@ for any chunk size, any split into files and any number of threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import chain, repeat
 from typing import IO
@@ -98,7 +99,7 @@ def write_signals(
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
         try:
-            yield from chain([first], iterator)
+            yield from chain([first], _ahead(iterator))
         except BaseException as error:
             failures.append(error)
             raise
@@ -113,6 +114,15 @@ def write_signals(
         )
     except BaseException as error:
         raise (failures[0] if failures else error) from None
+
+
+def _ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same frames, each next one made in a thread while this one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, frames, None)
+        while (frame := upcoming.result()) is not None:
+            upcoming = pool.submit(next, frames, None)
+            yield frame
 
 
 def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:

@@ -1,10 +1,7 @@
 """Three proofs on the user's own data: continuity, absence of look-ahead, and warm-up; the verdict is kept."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -17,7 +14,7 @@ from hermes.audit.lookahead import look_ahead
 from hermes.audit.warm_up import warm_up
 from hermes.gold.features import features
 from hermes.gold.indicators import indicator
-from hermes.lake.store import Lake, fingerprint
+from hermes.lake.store import Lake
 from hermes.lake.tables import open_table
 from hermes.progress import SILENT, Progress
 from hermes.schemas import FEATURES, INDICATORS
@@ -25,6 +22,7 @@ from hermes.settings import Settings
 from hermes.signals.generate import signal_chunks
 from hermes.signals.plan import signals
 from hermes.steps.measure import Selection, select
+from hermes.steps.verdict import keep_verdict
 from hermes.strategies import strategy_name
 from hermes.strategies.base import Strategy
 
@@ -134,15 +132,8 @@ def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Pr
         warm_up=needed,
         seconds=perf_counter() - started,
     )
-    _keep(made, selection, lake)
+    keep_verdict(made.as_json(), selection, lake)
     return made
-
-
-def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
-    """The verdict of the last audit, if it was made on these very features with this very strategy."""
-    content = lake.gold.read(_key(selection))
-    verdict = json.loads(content) if content else None
-    return verdict if verdict and verdict.pop("made_from") == _made_from(selection) else None
 
 
 def _computed(strategy: Strategy) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -178,26 +169,3 @@ def _latest(selection: Selection, lake: Lake) -> tuple[pl.DataFrame, pl.DataFram
     if not own:
         rows = rows.with_columns(timeframe=pl.lit(selection.settings.dataset.interval))
     return rows.select(_BARS), rows if own else None
-
-
-def _key(selection: Selection) -> str:
-    return f"audits/{selection.settings.dataset.signals_table(selection.strategy.name)}.json"
-
-
-def _made_from(selection: Selection) -> str:
-    """Names the features and the rules that a verdict speaks of."""
-    strategy = selection.strategy
-    rules = {**strategy.conditions(), "buy": strategy.buy(), "sell": strategy.sell()}
-    files = [(file.key, file.version) for file in selection.table.files]
-    told = {name: str(rule) for name, rule in rules.items()}
-    return fingerprint(version("hermes-signals"), strategy.name, selection.source, told, files)
-
-
-def _keep(made: Audited, selection: Selection, lake: Lake) -> None:
-    """Store the verdict, unless the one that is there says the same of the same and was found with as many cuts."""
-    verdict = made.as_json()
-    kept = kept_verdict(selection, lake)
-    if kept and kept["faults"] == verdict["faults"] and kept["cuts"] >= verdict["cuts"]:
-        return
-    verdict |= {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection)}
-    lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())

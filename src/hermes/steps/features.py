@@ -1,11 +1,11 @@
 """silver → gold features: values over the whole history, only the files that changed are written."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
 import polars as pl
+import polars_talib
 
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.gold.features import features as feature_plan
@@ -15,7 +15,7 @@ from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.progress import SILENT, Progress
 
 # Part of every fingerprint: files are made again when their definition changes.
-DEFINITION = f"features 1, polars-talib {version('polars-talib')}"
+DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
 ATTEMPTS = 3
 
 

@@ -11,7 +11,6 @@ import polars as pl
 from hermes.backtest.engine import Backtest, Result
 from hermes.backtest.portfolio import Account
 from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
-from hermes.gold.indicators import indicator
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
@@ -153,6 +152,8 @@ def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> dict
     own = [name for name in strategy.columns if name not in INDICATORS]
     if not own:
         return {}
+    from hermes.gold.indicators import indicator  # noqa: PLC0415 - loads TA-Lib, which few strategies need here
+
     there = column_names(gold, files)
     try:
         return {name: indicator(name) for name in own if name not in there}

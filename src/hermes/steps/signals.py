@@ -5,15 +5,17 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from itertools import repeat
 from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any, cast
 
+import numpy as np
+import obstore
 import polars as pl
 
+import hermes
 from hermes.errors import AlreadyPublished, SourceChanged, StoreError
 from hermes.lake.files import HashedFile
 from hermes.lake.store import FOOTER, Lake, check_written
@@ -21,8 +23,8 @@ from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
 from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
-from hermes.steps.audit import kept_verdict
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
+from hermes.steps.verdict import kept_verdict
 
 ATTEMPTS = 3
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
@@ -171,9 +173,9 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
     settings, strategy = selection.settings, selection.strategy
     start, end = settings.signals.start, settings.signals.end
     return {
-        "hermes": version("hermes-signals"),
+        "hermes": hermes.__version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in ("polars", "polars-talib", "obstore")},
+        "libraries": {"polars": pl.__version__, "obstore": obstore.__version__, "numpy": np.__version__},
         "layer": "gold",
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,

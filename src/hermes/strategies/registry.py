@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import sha256
-from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import hermes
 from hermes.errors import HermesError, StrategyError
 from hermes.lake.dataset import check_strategy_name, strategy_file
 from hermes.strategies.base import Parameters, Strategy
@@ -22,8 +22,11 @@ from hermes.strategies.ma_cross import MovingAverageCross
 from hermes.strategies.macd_trend import MacdTrend
 from hermes.strategies.smart_momentum import SmartMomentum
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 GROUP = "hermes.strategies"
-_HERMES = f"hermes {version('hermes-signals')}"
+_HERMES = f"hermes {hermes.__version__}"
 _SHIPPED: tuple[type[Strategy], ...] = (
     SmartMomentum,
     MovingAverageCross,
@@ -92,12 +95,14 @@ def find_strategy(spec: str) -> Found:
     raise StrategyError(f"strategy {spec!r} is not known", hint)
 
 
-def installed() -> dict[str, EntryPoint]:
+def installed() -> "dict[str, EntryPoint]":
     """Strategies of installed packages by name, the shipped ones not among them.
 
     Raises:
         StrategyError: two packages bring strategies of one name, or one takes the name of a shipped one.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and shipped strategies need it not
+
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         if point.name in STRATEGIES or point.name in found:
@@ -109,11 +114,11 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return point.dist.name if point.dist else point.value
 
 
-def _from_point(point: EntryPoint) -> Found:
+def _from_point(point: "EntryPoint") -> Found:
     origin = f"strategy {point.name!r} of {_package(point)} ({point.value})"
     try:
         kind = point.load()
