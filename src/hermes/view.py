@@ -17,6 +17,7 @@ from rich.table import Table
 from hermes.errors import AuditFault, HermesError
 from hermes.lake.dataset import is_simulated
 from hermes.progress import Advance, Progress
+from hermes.report.words import FEW_TRADES
 
 if TYPE_CHECKING:
     from hermes.pipeline import Run
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from hermes.steps.ingest import Ingested
     from hermes.steps.report import Reported
     from hermes.steps.signals import Signalled
-
-FEW_TRADES = 30
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True, highlight=False)

@@ -120,7 +120,8 @@ def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Pr
             needed = warm_up(bars, compute, [random.randrange(bars.height // 2 + 1) for _ in range(STARTS)])
         advance(1, "warm-up")
 
-    own = stored is not None and table.rows == bars.height
+    if table.rows > bars.height:  # values depend on all bars before them: those of a part are others
+        stored = None
     made = Audited(
         settings=settings,
         bars=bars.height,
@@ -128,7 +129,7 @@ def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Pr
         cuts=cuts,
         continuity=broken,
         look_ahead=peeks,
-        stored=first_difference(everything.select(stored.columns), stored) if own and stored is not None else None,
+        stored=None if stored is None else first_difference(everything.select(stored.columns), stored),
         warm_up=needed,
         seconds=perf_counter() - started,
     )

@@ -8,16 +8,17 @@ import polars as pl
 
 from hermes.backtest.portfolio import Asked
 from hermes.backtest.search import Bars
-from hermes.errors import MissingTable, StrategyError, TableRefused
+from hermes.errors import StrategyError
 from hermes.gold.indicators import indicator
 from hermes.lake.store import Lake
-from hermes.lake.tables import column_names, in_order, open_table
+from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.signals.contract import check_strategy
 from hermes.signals.generate import check_context
 from hermes.signals.many import many_signals
 from hermes.signals.plan import input_schema
+from hermes.steps.measure import feature_files, no_bars
 from hermes.strategies import grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 
@@ -61,17 +62,14 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
         StrategyError, UsageError: every combination is refused; or values that cannot be read.
     """
     strategies, varied, skipped, reason = _strategies(settings, sample, seed)
-    table = _table(settings, lake, strategies)
-    times, (start, end) = table["datetime"], (settings.signals.start, settings.signals.end)
+    table, rows = _table(settings, lake, strategies)
+    times, (start, end) = rows["datetime"], (settings.signals.start, settings.signals.end)
     first = int((times < start).sum()) if start else 0
-    until = int((times <= end).sum()) if end else table.height
+    until = int((times <= end).sum()) if end else rows.height
     if until <= first:
-        raise TableRefused(
-            f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
-            f"its bars go from {times[0]} to {times[-1]}",
-        )
-    wanted = [Asked(*each) for each in many_signals(table.head(until), strategies, first)]
-    bars = Bars.of(table.slice(first, until - first))
+        raise no_bars(settings, table)
+    wanted = [Asked(*each) for each in many_signals(rows.head(until), strategies, first)]
+    bars = Bars.of(rows.slice(first, until - first))
     return Candidates(settings, strategies, wanted, varied, skipped, reason, bars)
 
 
@@ -98,19 +96,16 @@ def _strategies(
     return made, varied, len(refused), refused[0].message if refused else ""
 
 
-def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> pl.DataFrame:
-    """All bars of the feature table, and the columns of all strategies."""
+def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame]:
+    """The feature table, and all of its bars with the columns of all strategies."""
     dataset, gold = settings.dataset, lake.gold
-    files = gold.files(dataset.features_table)
-    if not files:
-        where = f"gold has no table {dataset.features_table} at {gold.address}"
-        raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+    files = feature_files(dataset, gold)
     wanted = {name: dtype for each in strategies for name, dtype in input_schema(each).items()}
     there = column_names(gold, files) | set(INDICATORS)
     kept = {name: dtype for name, dtype in wanted.items() if name in there}
     table = open_table(gold, files, kept, dataset.symbol)
     with gold.errors():
         plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
-        bars = pl.concat(list(in_order(plan, table)))
+        bars = pl.concat(list(with_prices(in_order(plan, table), table)))
     derived = [indicator(name).cast(dtype) for name, dtype in wanted.items() if name not in there]
-    return bars.with_columns(derived).rechunk()
+    return table, bars.with_columns(derived).rechunk()

@@ -11,6 +11,7 @@ import polars as pl
 from hermes.backtest.engine import Backtest, Result
 from hermes.backtest.portfolio import Account
 from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
+from hermes.lake.dataset import Dataset
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
@@ -124,10 +125,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
     strategy = found.make(settings.strategy.get(found.kind.name, {}))
     check_strategy(strategy)
     check_context(strategy, settings.signals.context_rows)
-    files = lake.gold.files(dataset.features_table)
-    if not files:
-        where = f"gold has no table {dataset.features_table} at {lake.gold.address}"
-        raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+    files = feature_files(dataset, lake.gold)
     derived = _lacking(lake.gold, files, strategy)
     wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in derived}
     table = open_table(lake.gold, files, wanted, dataset.symbol)
@@ -136,14 +134,28 @@ def select(settings: Settings, lake: Lake) -> Selection:
     if start or end:
         before, until = _cut(lake.gold, table, start, end)
     if until <= before:
-        raise TableRefused(
-            f"{dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
-            f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
-        )
+        raise no_bars(settings, table)
     seen = min(before, settings.signals.context_rows)
     plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
     return Selection(
         settings, strategy, lake.gold, table, plan, before, seen, until - before, found.source, tuple(derived)
+    )
+
+
+def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
+    """The files of a dataset's feature table; raises MissingTable where there is none."""
+    if files := gold.files(dataset.features_table):
+        return files
+    where = f"gold has no table {dataset.features_table} at {gold.address}"
+    raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+
+
+def no_bars(settings: Settings, table: Table) -> TableRefused:
+    """Says that no bar of the table lies between start and end."""
+    start, end = settings.signals.start, settings.signals.end
+    return TableRefused(
+        f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
+        f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
     )
 
 

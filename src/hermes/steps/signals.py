@@ -37,10 +37,14 @@ class Signalled:
     settings: Settings
     strategy: str
     parameters: Mapping[str, Any]
-    tally: Tally
     measured: Measured
     path: str
     seconds: float
+
+    @property
+    def tally(self) -> Tally:
+        """Counts of the rows that were written."""
+        return self.measured.tally
 
     @property
     def execution(self) -> str:
@@ -94,7 +98,6 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
                     settings=settings,
                     strategy=selection.strategy.name,
                     parameters=lineage["parameters"],
-                    tally=measured.tally,
                     measured=measured,
                     path=published,
                     seconds=perf_counter() - started,
