@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint format lock clean
+.PHONY: help install demo test bench torture docs lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,13 @@ test: install ## run the tests
 
 bench: install ## measure against the peers, in one run on this machine
 	$(BIN)/python -m bench
+
+torture: install ## torture the lake: kills, faults, races, hostile bytes (about half an hour)
+	$(BIN)/python -m torture
+
+docs: install ## build the documentation in build/site, every warning an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
+	@echo "open build/site/index.html"
 
 lint: install ## formatter, linter and strict type checker
 	$(BIN)/ruff format --check .

@@ -1,13 +1,16 @@
 """Hermes: from an exchange's klines to trading signals, and an honest backtest of them.
 
-The public Python API, loaded on first use, so that `hermes --help` need not wait for Polars. The single steps of the
-road are functions of `hermes.pipeline`.
+The public Python API, loaded on first use, so that `hermes --help` need not wait for Polars. The steps are functions
+of settings (`hermes.api`), the reads give lazy frames, the computations take frames and give frames
+(`hermes.compute`).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hermes.api import audit, backtest, features, ingest, refine, report, signals
+    from hermes.compute import compute_features, compute_signals
     from hermes.errors import HermesError
     from hermes.lake.dataset import Dataset
     from hermes.lake.store import Lake
@@ -15,20 +18,35 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "HermesError", "Lake", "Settings", "read_features", "read_signals", "run"]
+__all__ = [
+    "Dataset", "HermesError", "Lake", "Settings", "audit", "backtest", "compute_features", "compute_signals",
+    "features", "ingest", "read_features", "read_signals", "refine", "report", "run", "signals",
+]  # fmt: skip
 
 _HOMES = {
     "Dataset": "hermes.lake.dataset",
     "HermesError": "hermes.errors",
     "Lake": "hermes.lake.store",
     "Settings": "hermes.settings",
+    "compute_features": "hermes.compute",
+    "compute_signals": "hermes.compute",
+    "features": "hermes.api",
+    "ingest": "hermes.api",
     "read_features": "hermes.pipeline",
     "read_signals": "hermes.pipeline",
+    "refine": "hermes.api",
     "run": "hermes.pipeline",
 }
+_CALLABLE_PACKAGES = ("audit", "backtest", "report", "signals")  # see `hermes._callable`
 
 
 def __getattr__(name: str) -> Any:
+    if name in _CALLABLE_PACKAGES:
+        return import_module(f"hermes.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hermes' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,6 @@
 """One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
 import sys
-import traceback
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes import search_commands, strategy_commands
+from hermes import keeping_commands, market_commands, search_commands, strategy_commands
 from hermes.errors import AuditFault, HermesError, UsageError
-from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Line, command, verbose
+from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Frequency, Line, Since, Until, command, print_traceback, verbose
+from hermes.redaction import redact
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
-    from hermes.pipeline import Run
     from hermes.settings import Settings
 
 app = typer.Typer(
@@ -29,14 +28,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
-Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
-Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
 Execution = Annotated[str | None, typer.Option(help="Folder of one execution; default the latest.")]
 Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
+Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
 Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
 
 INTERRUPTED = 130
+LIBRARIES = ("polars", "polars-talib", "numpy", "pyarrow", "obstore", "duckdb", "bokeh", "pydantic")
 DEMO_ARCHIVE = Path("lake") / "archive"
 DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
 
@@ -52,7 +50,9 @@ def demo(line: Line) -> None:
         if not line.json:
             view.print_simulated_archive(settings, rows)
         made = pipeline.run(settings, lake, progress=view.Bars())
-        return _shown(line, made)
+        if not line.json:
+            view.print_run(made)
+        return made.as_json()
 
     line.each(work, {"dataset.symbol": "SIMUSDT", "archive.url": str(DEMO_ARCHIVE)})
 
@@ -148,9 +148,15 @@ def backtest(line: Line) -> None:
             view.print_backtests(made)
 
 
-@command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", flags=(*STRATEGY, *CHUNKS))
-def audit(line: Line, cuts: Cuts = 200) -> None:
-    """Prove continuity, absence of look-ahead, and warm-up on this data; exit code 3 where a proof fails."""
+@command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
+def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
+    """Prove continuity, absence of look-ahead, and warm-up on this data; exit code 3 where a proof fails.
+
+    With --bytes: read every file again, of the symbols or of the whole lake, and compare it with what was published.
+    """
+    if stored:
+        keeping_commands.audit_bytes(line)
+        return
     from hermes import pipeline, view
 
     faults: list[str] = []
@@ -167,20 +173,7 @@ def audit(line: Line, cuts: Cuts = 200) -> None:
         raise typer.Exit(AuditFault.exit_code)
 
 
-@command(
-    app,
-    "run BTCUSDT --interval 4h --archive ./binance --start 2017-09-01",
-    "run BTCUSDT ETHUSDT --lake 's3://{layer}' --json",
-    flags=(*ARCHIVE, *SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
-)
-def run(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
-    """Walk the whole road, from the archive to signals and their page."""
-    from hermes import pipeline, view
-
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        return _shown(line, pipeline.run(settings, lake, **_taken(frequency, since, until), progress=view.Bars()))
-
-    line.each(work)
+market_commands.register(app)
 
 
 @command(app, "report BTCUSDT", "report BTCUSDT --execution execution_20251005_214748", flags=STRATEGY)
@@ -205,11 +198,16 @@ def ls(line: Line) -> None:
     from hermes.lake.store import Lake
 
     lake = Lake.open(line.settings())
-    found = [catalog.described(lake, table) for table in catalog.tables(lake)]
+    found, broken = catalog.overview(lake)
     if line.json:
-        view.print_json({"tables": found})
-    else:
+        errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
+        view.print_json({"tables": found, **({"errors": errors} if errors else {})})
+    elif found or not broken:
         view.print_tables(found)
+    for error in broken:
+        view.print_error(error)
+    if broken:
+        raise typer.Exit(1)
 
 
 @command(app, "show BTCUSDT", "show BTCUSDT --execution execution_20251005_214748", flags=STRATEGY)
@@ -266,6 +264,7 @@ def config(line: Line) -> None:
         view.print_facts("Paths", list(paths.items()))
 
 
+keeping_commands.register(app)
 search_commands.register(app)
 strategy_commands.register(app)
 
@@ -275,22 +274,19 @@ def _taken(frequency: list[str] | None, since: datetime | None, until: datetime 
     return {"frequencies": frequency or (), "since": since and since.date(), "until": until and until.date()}
 
 
-def _shown(line: Line, made: "Run") -> dict[str, Any]:
-    from hermes import view
-
-    if not line.json:
-        view.print_run(made)
-    return made.as_json()
-
-
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print all versions.", is_eager=True)] = False,
 ) -> None:
     if version:
+        from importlib.metadata import version as installed
+        from platform import python_version
+
         from hermes import __version__
 
-        typer.echo(f"hermes {__version__}")
+        typer.echo(f"hermes {__version__}\npython {python_version()}")
+        for library in LIBRARIES:  # what is installed says so itself: nothing is imported
+            typer.echo(f"{library} {installed(library)}")
         raise typer.Exit
 
 
@@ -315,12 +311,12 @@ def _exit_code() -> int:
 
 def _reported(error: Exception) -> int:
     if verbose():
-        traceback.print_exc()
+        print_traceback()
     if isinstance(error, HermesError):
         from hermes import view
 
         view.print_error(error)
         return error.exit_code
-    first = (str(error).splitlines() or [""])[0][:300]
+    first = redact((str(error).splitlines() or [""])[0])[:300]
     typer.echo(f"error: unexpected {type(error).__name__}: {first} → run again with -v and report it", err=True)
     return 1

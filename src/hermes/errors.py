@@ -69,6 +69,18 @@ class AlreadyPublished(StoreError):
     """A create-only publish met an object of somebody else under the same name."""
 
 
+class ClusterError(HermesError):
+    """The cluster that tasks were to run on cannot be reached or started, or lost them."""
+
+
+class DatasetLocked(HermesError):
+    """Somebody else is working on the dataset; the message says who."""
+
+
+class LockLost(StoreError):
+    """The lock of a dataset was lost while it was worked on: nothing more of it may be published."""
+
+
 class SourceChanged(StoreError):
     """Files were replaced while they were being read, again and again."""
 

@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -12,10 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from hermes.errors import HermesError, UsageError
+from hermes.redaction import redact
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
     from hermes.settings import Settings
+
+Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
+Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
+Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Run in so many processes of this machine, with Dask.")]
+Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tcp://host:8786.")]
 
 Work = Callable[["Settings", "Lake"], dict[str, Any]]
 
@@ -111,11 +119,11 @@ class Line:
                 done.append(work(settings, Lake.open(settings)))
             except HermesError as error:
                 if verbose():
-                    traceback.print_exc()
+                    print_traceback()
                 view.print_error(error, f"{symbol}: " if len(self.symbols) > 1 else "")
                 failed.append(error)
         if self.json:
-            errors = [{"error": error.message, "cure": error.cure} for error in failed]
+            errors = [{"error": redact(error.message), "cure": error.cure} for error in failed]
             view.print_json({"datasets": done, **({"errors": errors} if errors else {})})
         if failed:
             raise typer.Exit(failed[0].exit_code if len(self.symbols) <= 1 else 1)
@@ -133,10 +141,12 @@ def command(
 
     The function's first argument is the `Line`; the others are the command's own options.
     """
-    known = (*flags, *DATASET, *LAKE) if symbols else (*flags, *LAKE)
+    common = (*flags, *DATASET, *LAKE) if symbols else (*flags, *LAKE)
     strategy = any(flag in STRATEGY for flag in flags)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
+        known = [flag for flag in common if flag.name not in signature(function).parameters]
+
         @wraps(function)
         def wrapper(**given: Any) -> None:
             line = Line(
@@ -169,6 +179,11 @@ def command(
         return wrapper
 
     return register
+
+
+def print_traceback() -> None:
+    """The error that is being handled, in full, on stderr; secrets in it are masked."""
+    sys.stderr.write(redact(traceback.format_exc()))
 
 
 def verbose() -> bool:

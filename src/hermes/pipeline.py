@@ -9,7 +9,7 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -25,6 +25,7 @@ from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
+from hermes.steps.unchanged import Unchanged, latest_same
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
@@ -35,71 +36,121 @@ __all__ = [
     "read_signals", "refine", "report", "run", "signals",
 ]  # fmt: skip
 
+#: Where the road can begin, in its order.
+SOURCES = ("archive", "bronze", "silver", "gold")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """What each step of one run did."""
+    """What each step of one run did; None for a step that was not asked for."""
 
-    ingested: Ingested
-    refined: Refined
-    featured: Featured
-    audited: Audited
-    signalled: Signalled
-    reported: "Reported"
+    ingested: Ingested | None
+    refined: Refined | None
+    featured: Featured | None
+    audited: Audited | None
+    signalled: Signalled | Unchanged
+    reported: "Reported | None"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether signals were made, or those that stand are still true."""
+        return isinstance(self.signalled, Signalled)
+
+    @property
+    def report(self) -> str | None:
+        """Address of the execution's page, None without one."""
+        if self.reported:
+            return self.reported.path
+        return self.signalled.report if isinstance(self.signalled, Unchanged) else None
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, and what the steps before wrote."""
         return {
             **self.signalled.as_json(),
             "written": {
-                "bronze": self.ingested.written,
-                "silver": len(self.refined.written),
-                "features": len(self.featured.written),
-                "executions": 1,
+                "bronze": self.ingested.written if self.ingested else 0,
+                "silver": len(self.refined.written) if self.refined else 0,
+                "features": len(self.featured.written) if self.featured else 0,
+                "executions": int(self.is_new),
             },
-            "report": self.reported.path,
-            "audit": self.audited.as_json()["verdict"],
-            "quality": self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
+            "unchanged": not self.is_new,
+            "report": self.report,
+            "audit": self.audited and self.audited.as_json()["verdict"],
+            "quality": self.refined and self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
         }
+
+    def __repr__(self) -> str:
+        """The signals' summary as text."""
+        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.text("Run", self.as_json())
+
+    def _repr_html_(self) -> str:
+        """The signals' summary and what was written, as a notebook shows them."""
+        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.run(self.as_json())
 
 
 def run(
     settings: Settings,
     lake: Lake | None = None,
     *,
+    source: str = "archive",
     frequencies: Sequence[str] = (),
     since: date | None = None,
     until: date | None = None,
+    audited: bool = True,
+    reported: bool = True,
+    fresh_after: datetime | None = None,
     progress: Progress = SILENT,
 ) -> Run:
-    """Walk the whole road for one dataset.
+    """Walk the whole road for one dataset, or the part of it that begins at `source`.
 
     Args:
         settings: from `Settings.load`.
         lake: the lake to work in; without it the one that the settings name.
+        source: one of `SOURCES`; the steps before it are left out.
         frequencies: archive files to ingest, `monthly`, `daily` or both; without any the dataset's own.
         since: first day to ingest; until: last day to ingest.
+        audited: whether a quick audit must pass before signals are made; reported: whether to make the page.
+        fresh_after: an execution of this instant (with a time zone) or later that was made from exactly the same is
+            taken as it is, and none is made; without it one is always made.
         progress: told how far the work is.
 
     Raises:
         HermesError: whatever stops a step; the steps before it stay done, nothing is half done.
     """
     lake = lake or Lake.open(settings)
+    layer = SOURCES.index(source)
+    ingested = refined = featured = verdict = page = None
     # 1. archive → bronze: fetch what is new, verify it, keep it unchanged.
-    ingested = ingest(settings, lake, frequencies=frequencies, since=since, until=until, progress=progress)
+    if layer < SOURCES.index("bronze"):
+        ingested = ingest(settings, lake, frequencies=frequencies, since=since, until=until, progress=progress)
     # 2. bronze → silver: one clean series; what was rejected is kept, what is missing is measured.
-    refined = refine(settings.dataset, lake, progress)
+    if layer < SOURCES.index("silver"):
+        refined = refine(settings.dataset, lake, progress)
     # 3. silver → gold features: indicators over the whole history.
-    featured = features(settings.dataset, lake, progress)
+    if layer < SOURCES.index("gold"):
+        featured = features(settings.dataset, lake, progress)
+    # Under a scheduler: what was made from exactly this stands already.
+    standing = latest_same(settings, lake, fresh_after) if fresh_after else None
+    if standing:
+        if reported and not standing.report:
+            page = report(settings, lake, standing.execution, progress)
+        return Run(ingested, refined, featured, None, standing, page)
     # 4. a quick audit: rules that look ahead, or differ from chunk to chunk, never become signals.
-    audited = audit(settings, lake, cuts=QUICK_CUTS, progress=progress)
-    if audited.faults:
-        raise AuditFault(f"{settings.dataset}: {audited.faults[0]}", "mend the strategy; `hermes audit` looks closer")
+    if audited:
+        verdict = audit(settings, lake, cuts=QUICK_CUTS, progress=progress)
+        if verdict.faults:
+            cure = "mend the strategy; `hermes audit` looks closer"
+            raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", cure)
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
     signalled = signals(settings, lake, progress)
     # 6. gold signals → page: the same figures, measured once more on the file that was published.
-    reported = report(settings, lake, signalled.execution, progress)
-    return Run(ingested, refined, featured, audited, signalled, reported)
+    if reported:
+        page = report(settings, lake, signalled.execution, progress)
+    return Run(ingested, refined, featured, verdict, signalled, page)
 
 
 def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> "Reported":
@@ -119,7 +170,7 @@ def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
     files = gold.files(settings.dataset.features_table)
     if not files:
         raise MissingTable(f"gold has no table {settings.dataset.features_table}", "run `hermes features` first")
-    return catalog.scan_any(gold, files).sort("datetime")
+    return catalog.scan_features(gold, files).sort("datetime")
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:

@@ -1,14 +1,17 @@
 """The commands that try parameters: `sweep`, and `walkforward`."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.line import ACCOUNT, SPAN, STRATEGY, Line, command
+from hermes.line import ACCOUNT, SPAN, STRATEGY, Cluster, Line, Workers, command
 
 if TYPE_CHECKING:
+    from hermes.executor import Place
     from hermes.lake.store import Lake
     from hermes.settings import Settings
 
@@ -27,16 +30,24 @@ def register(app: typer.Typer) -> None:
     @command(
         app,
         "sweep BTCUSDT --set ema_fast=8:20:4 --set ema_slow=20,26,50",
-        "sweep BTCUSDT --set ema_fast=5:60:1 --set ema_slow=20:200:5 --random 500 --start 2020-01-01",
+        "sweep BTCUSDT --set ema_fast=5:60:1 --set ema_slow=20:200:5 --random 500 --start 2020-01-01 --workers 4",
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
-    def sweep(line: Line, sample: Sample = None, seed: Seed = 0, out: Out = Path("sweeps")) -> None:
+    def sweep(
+        line: Line,
+        sample: Sample = None,
+        seed: Seed = 0,
+        out: Out = Path("sweeps"),
+        workers: Workers = None,
+        cluster: Cluster = None,
+    ) -> None:
         """Try many parameters, and say how much of the best is luck; `--set` takes a,b,c and low:high:step."""
         from hermes import view, view_search
         from hermes.steps.sweep import sweep
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-            made = sweep(settings, lake, sample=sample, seed=seed, out=out, progress=view.Bars())
+            with _place(settings, workers, cluster) as (sent, where):
+                made = sweep(sent, lake, sample=sample, seed=seed, out=out, where=where, progress=view.Bars())
             if not line.json:
                 view_search.print_sweep(made)
             return made.as_json()
@@ -56,6 +67,8 @@ def register(app: typer.Typer) -> None:
         by: By = "sharpe",
         sample: Sample = None,
         seed: Seed = 0,
+        workers: Workers = None,
+        cluster: Cluster = None,
         *,
         anchored: Anchored = False,
     ) -> None:
@@ -65,9 +78,22 @@ def register(app: typer.Typer) -> None:
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             spans: dict[str, Any] = {"train": train, "test": test, "anchored": anchored, "by": by}
-            made = walkforward(settings, lake, **spans, sample=sample, seed=seed, progress=view.Bars())
+            with _place(settings, workers, cluster) as (sent, where):
+                made = walkforward(sent, lake, **spans, sample=sample, seed=seed, where=where, progress=view.Bars())
             if not line.json:
                 view_search.print_walk(made)
             return made.as_json()
 
         line.each(work)
+
+
+@contextmanager
+def _place(settings: "Settings", workers: int | None, cluster: str | None) -> "Iterator[tuple[Settings, Place | None]]":
+    """Where the work is done, None for here; the settings as they are sent there."""
+    if not (workers or cluster):
+        yield settings, None
+        return
+    from hermes.executor import place
+
+    with place(settings, workers, cluster) as where:
+        yield settings.with_absolute_paths() if cluster else settings, where

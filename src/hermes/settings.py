@@ -17,11 +17,21 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
-from hermes.errors import SettingsError
+from hermes.errors import NameRefused, SettingsError
 from hermes.lake.dataset import LAYERS, Dataset, check_strategy_name, strategy_file
+from hermes.redaction import remember
 
 CONFIG_FILE = "hermes.toml"
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
+EVENTS = ("signal", "failure")  # what a webhook can be told
+Layer = Iterator[tuple[str, Any, str]]
+#: Keys, and the variables that other S3 tools read them from: always all of one source, never one from each.
+_CREDENTIALS = ("s3.access_key", "s3.secret_key", "s3.session_token")
+_AMBIENT_KEYS = (
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"),
+)
+_AMBIENT_CREDENTIALS = {variable for variables in _AMBIENT_KEYS for variable in variables}
 _INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
 
 
@@ -71,6 +81,24 @@ def _endpoint(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def _receiver(url: SecretStr | None) -> SecretStr | None:
+    """Where notices are sent to; an empty one is none."""
+    if url is None or not url.get_secret_value():
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an address like https://host/path")
+    return url
+
+
+def _events(value: Any) -> Any:
+    """What is told about; in the environment it is one text, like `signal,failure`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(name in EVENTS for name in names):
+        raise ValueError(f"expected some of {', '.join(EVENTS)}")
+    return tuple(name for name in EVENTS if name in names)
+
+
 def _strategy(spec: str) -> str:
     """The name of a strategy, or a file that defines one."""
     return spec if strategy_file(spec) else check_strategy_name(spec)
@@ -84,22 +112,31 @@ class LakeSettings(_Section):
     """Where the lake is: an address with `{layer}` in it."""
 
     url: Annotated[str, AfterValidator(_lake_url)] = "./lake/{layer}"
+    """A folder like ./lake/{layer} or an S3 address like s3://company/hermes/{layer}."""
 
 
 class S3Settings(_Section):
     """How to reach the S3 store; TLS is on where `endpoint` says https, and on AWS itself (no endpoint)."""
 
     endpoint: Annotated[str | None, AfterValidator(_endpoint)] = None
+    """http://host:port, or https://host:port for TLS; none on AWS itself."""
     access_key: SecretStr | None = None
+    """The user that MinIO knows; better in the environment than in a file."""
     secret_key: SecretStr | None = None
+    """Its password; never printed or logged."""
+    session_token: SecretStr | None = None
+    """What goes with temporary keys; never printed or logged."""
     region: str = "us-east-1"
+    """The region that requests are signed for."""
     path_style: bool = True
+    """Buckets in the path (MinIO), not in the host's name."""
 
 
 class ArchiveSettings(_Section):
     """Where the exchange's archive is: a folder, an http(s) address or an S3 address."""
 
     url: Annotated[str, AfterValidator(_open_address)] = PUBLIC_ARCHIVE
+    """A folder, an http(s) address or an S3 address that is laid out as the exchange's archive."""
 
 
 class SignalsSettings(_Section):
@@ -109,19 +146,53 @@ class SignalsSettings(_Section):
     """
 
     strategy: Annotated[str, AfterValidator(_strategy)] = "smart_momentum"
+    """A strategy's name, or a file like ./mine.py:Breakout."""
     chunk_rows: Annotated[int, Field(ge=1)] = 100_000
+    """Rows of one chunk; the result does not depend on it, memory does."""
     context_rows: Annotated[int, Field(ge=1)] = 50
+    """Rows before a chunk that the rules can look back at."""
     start: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=False))] = None
+    """First bar written; the bars before are still seen."""
     end: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=True))] = None
+    """Last bar written; a day counts to its end."""
 
 
 class BacktestSettings(_Section):
     """The account that the strategy is measured on; `fees` is a fraction of the traded value on each side."""
 
     initial_cash: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10_000.0
+    """Cash to start with, in the quote currency."""
     fees: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """Fraction of the traded value on each side: 0.001 is 0.1 %."""
     slippage_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    """Basis points that each fill is worse than the bar's price."""
     fill: Literal["close", "next_open"] = "close"
+    """At the signal bar's close, or at the open of the next bar."""
+
+
+class LogSettings(_Section):
+    """How the command line tells what it does, on stderr."""
+
+    format: Literal["text", "json"] = "text"
+    """text: progress bars and messages for people; json: one JSON object a line, for schedulers."""
+
+
+class UpkeepSettings(_Section):
+    """What a scheduler's `hermes run` leaves for those who watch it."""
+
+    metrics_file: str | None = None
+    """Figures of the last run of each dataset for node exporter's textfile collector, like /var/lib/…/hermes.prom."""
+
+
+class NotifySettings(_Section):
+    """Who is told of new signals and of failures: an address that takes a signed POST, see `upkeep.webhook`."""
+
+    url: Annotated[SecretStr | None, AfterValidator(_receiver)] = None
+    """An http(s) address; often a secret in itself, so better in the environment than in a file, and never printed."""
+    secret: SecretStr | None = None
+    """Signs each notice; with whsec_ before it, it is base64 as in Standard Webhooks. Never printed or logged."""
+    on: Annotated[tuple[str, ...], BeforeValidator(_events)] = EVENTS
+    """What to tell: signal (one on a bar later than those told before), failure (a run that failed)."""
 
 
 class Settings(_Section):
@@ -134,6 +205,9 @@ class Settings(_Section):
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = {}
     backtest: BacktestSettings = BacktestSettings()
+    log: LogSettings = LogSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
+    notify: NotifySettings = NotifySettings()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -144,6 +218,7 @@ class Settings(_Section):
         *,
         file: Path | None = None,
         environ: Mapping[str, str] = os.environ,
+        **sections: Mapping[str, Any],
     ) -> Self:
         """Resolve the settings.
 
@@ -151,14 +226,24 @@ class Settings(_Section):
             flags: dotted name → value, the strongest layer: `{"signals.chunk_rows": 1000}`.
             file: a TOML file; without it `hermes.toml` of the working folder where there is one.
             environ: the environment to read.
+            sections: as in `hermes.toml`, as strong as flags: `dataset={"symbol": "BTCUSDT"}`.
 
         Raises:
             SettingsError: an unknown name or an impossible value, with the place it came from.
             NameRefused: a value outside the naming convention.
         """
+        given = (_from_flags(flags or {}), _flattened(sections, "", "argument"))
+        return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), *given)
+
+    @classmethod
+    def _resolved(cls, *layers: Layer) -> Self:
+        """The settings of several layers, each stronger than those before it."""
         values: dict[str, tuple[Any, str]] = {}
-        for layer in (_ambient(environ), _from_file(file), _from_environment(environ), _from_flags(flags or {})):
-            values.update({name: (value, origin) for name, value, origin in layer})
+        for layer in layers:
+            given = {n: (value, origin) for n, value, origin in layer if value or n not in _CREDENTIALS}
+            if any(name in given for name in _CREDENTIALS):  # keys go together: half of one pair opens nothing
+                values = {name: found for name, found in values.items() if found[1] not in _AMBIENT_CREDENTIALS}
+            values.update(given)
         nested: dict[str, Any] = {}
         for name, (value, origin) in values.items():
             _check_name(name, origin)
@@ -171,13 +256,39 @@ class Settings(_Section):
             settings = cls.model_validate(nested)
         except PydanticError as error:
             raise _explained(error, values) from None
+        except NameRefused as error:
+            raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
+        _check_pair(settings.s3, values)
+        for _, secret in _secrets(settings):
+            remember(secret.get_secret_value())
         settings._origins.update({name: origin for name, (_, origin) in values.items()})
         return settings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process without secrets: there they come from its own environment or hermes.toml."""
+        open_leaves = {name: value for name, value in _leaves(self) if not isinstance(value, SecretStr)}
+        return _restored, (open_leaves, self._origins)
+
+    def with_absolute_paths(self) -> Self:
+        """The same settings for a process with another working folder on the same file system."""
+        lake = (
+            self.lake if "://" in self.lake.url else LakeSettings(url=str(Path(self.lake.url).expanduser().absolute()))
+        )
+        archive = self.archive
+        if "://" not in archive.url:
+            archive = ArchiveSettings(url=str(Path(archive.url).expanduser().absolute()))
+        signals = self.signals
+        if file := strategy_file(signals.strategy):
+            path, name = file
+            spec = str(path.absolute()) + (f":{name}" if name else "")
+            signals = signals.model_copy(update={"strategy": spec})
+        return self.model_copy(update={"lake": lake, "archive": archive, "signals": signals})
 
     def items(self) -> Iterator[tuple[str, str, str]]:
         """Every setting as (dotted name, value as text, origin); secrets are masked."""
         for name, value in _leaves(self):
-            text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
+            text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+            text = "********" if isinstance(value, SecretStr) else text
             yield name, text, self._origins.get(name, "default")
 
     def paths(self, strategy: str | None = None) -> dict[str, str]:
@@ -215,9 +326,47 @@ def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
             yield from ((f"{section}.{name}", getattr(node, name)) for name in names)
 
 
+def _restored(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """What `Settings.__reduce__` sent, with the secrets that this process knows."""
+    sent: Layer = ((name, value, origins.get(name, "default")) for name, value in values.items() if value is not None)
+    own: Layer = ((name, value, "here") for name, value in _leaves(Settings.load()) if isinstance(value, SecretStr))
+    return Settings._resolved(sent, own)
+
+
 _NAMES = [name for name, _ in _leaves(Settings())]
 
-Layer = Iterator[tuple[str, Any, str]]
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
+    """Every secret that is set."""
+    yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
+
+
+def _check_pair(s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+    """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
+    keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
+    given = [name for name, value in keys.items() if value]
+    missing = [name for name in _CREDENTIALS[:2] if given and not keys[name]]
+    if missing:
+        origin = values[given[0]][1]
+        raise SettingsError(
+            f"{given[0]} ({origin}) is set, but {missing[0]} is not",
+            "give both in hermes.toml or HERMES_S3__*: they are never completed from AWS_* or MINIO_*",
+        )
+
+
+def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
+    """The setting whose value has no place in the naming convention, and where it came from."""
+    for name, (value, origin) in values.items():
+        section, _, key = name.partition(".")
+        try:
+            if section == "dataset":
+                Dataset(**{key: value})
+            elif name == "signals.strategy":
+                _strategy(value)
+        except NameRefused:
+            return f"{name}, {origin}"
+    return "settings"
 
 
 def _check_name(name: str, origin: str) -> None:
@@ -232,11 +381,10 @@ def _check_name(name: str, origin: str) -> None:
 
 def _ambient(environ: Mapping[str, str]) -> Layer:
     """What other S3 tools read; keys are taken in pairs, never one from each."""
-    pairs = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"))
-    for user, password in pairs:
+    for user, password, *token in _AMBIENT_KEYS:
         if environ.get(user) and environ.get(password):
-            yield "s3.access_key", environ[user], user
-            yield "s3.secret_key", environ[password], password
+            known = zip(_CREDENTIALS, (user, password, *token), strict=False)
+            yield from ((name, environ[variable], variable) for name, variable in known if environ.get(variable))
             break
     for name, variables in {
         "s3.endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
@@ -287,7 +435,7 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     value, origin = values.get(name, (first["input"], "default"))
-    secret = name in ("s3.access_key", "s3.secret_key") or _carries_secrets(str(value))
+    secret = name in (*_CREDENTIALS, "notify.url", "notify.secret") or _carries_secrets(str(value))
     shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
     return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

@@ -17,6 +17,7 @@ from rich.table import Table
 from hermes.errors import AuditFault, HermesError
 from hermes.lake.dataset import is_simulated
 from hermes.progress import Advance, Progress
+from hermes.redaction import redact
 from hermes.report.words import FEW_TRADES
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hermes.steps.ingest import Ingested
     from hermes.steps.report import Reported
     from hermes.steps.signals import Signalled
+    from hermes.steps.unchanged import Unchanged
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True, highlight=False)
@@ -59,7 +61,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 def print_error(error: HermesError, what: str = "") -> None:
     """One line: what is wrong, then the cure."""
     cure = f" → {error.cure}" if error.cure else ""
-    err.print(f"[bold red]error:[/] {escape(what)}{escape(error.message)}{escape(cure)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(redact(f'{what}{error.message}{cure}'))}", soft_wrap=True)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
@@ -85,16 +87,19 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
 
 def print_steps(run: "Run") -> None:
     """What each step of the road read and wrote."""
-    made, ref, feat = run.ingested, run.refined, run.featured
-    rows = [
-        ("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"),
-        ("refine", f"{len(ref.written) + len(ref.unchanged)} years", _written(len(ref.written), "file"),
-         f"{ref.quality.rows:,} rows in silver"),
-        ("features", f"{len(feat.written) + len(feat.unchanged)} files", _written(len(feat.written), "file"),
-         f"{feat.rows:,} rows in gold"),
-        ("signals", f"{run.signalled.chunks:,} chunks", "1 new execution",
-         f"{run.signalled.tally.rows:,} rows in gold"),
-    ]  # fmt: skip
+    rows: list[tuple[str, str, str, str]] = []
+    if made := run.ingested:
+        rows.append(("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"))
+    if ref := run.refined:
+        years = len(ref.written) + len(ref.unchanged)
+        wrote = _written(len(ref.written), "file")
+        rows.append(("refine", f"{years} years", wrote, f"{ref.quality.rows:,} rows in silver"))
+    if feat := run.featured:
+        files = len(feat.written) + len(feat.unchanged)
+        rows.append(("features", f"{files} files", _written(len(feat.written), "file"), f"{feat.rows:,} rows in gold"))
+    signals = run.signalled.as_json()
+    wrote = "1 new execution" if run.is_new else "nothing, up to date"
+    rows.append(("signals", f"{signals['chunks']:,} chunks", wrote, f"{signals['rows']:,} rows in gold"))
     print_rows(("step", "looked at", "wrote", "now"), rows)
 
 
@@ -106,9 +111,26 @@ def facts(settings: "Settings", made: Any) -> dict[str, Any]:
 def print_run(made: "Run") -> None:
     """What every step did, the quality of the bars, and the summary of the signals."""
     print_steps(made)
-    print_quality(made.refined.quality)
-    print_signals(made.signalled)
-    print_reported(made.reported)
+    if made.refined:
+        print_quality(made.refined.quality)
+    from hermes.steps.unchanged import Unchanged  # noqa: PLC0415 - `signals` need not wait for it
+
+    if isinstance(made.signalled, Unchanged):
+        print_unchanged(made.signalled)
+    else:
+        print_signals(made.signalled)
+    if made.reported:
+        print_reported(made.reported)
+
+
+def print_unchanged(standing: "Unchanged") -> None:
+    """The execution that stands, because nothing that it was made from has changed."""
+    if is_simulated(standing.settings.dataset.symbol):
+        print_simulated()
+    said = standing.lineage
+    facts = [("made", said["generated_at"]), ("signals", said["path"]), ("page", standing.report)]
+    print_facts(f"Signals of {standing.settings.dataset}: nothing changed since {standing.execution}", facts)
+    print_measures({f"{standing.settings.backtest.fill} fill": standing.lineage["metrics"]})
 
 
 def print_reported(made: "Reported") -> None:

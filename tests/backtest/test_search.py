@@ -1,6 +1,5 @@
 """Many trials at once: each is what the engine says of it alone."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,7 @@ from plain_market import HOURS_4, accounts, markets, markets_of
 from hermes.backtest import engine, search
 from hermes.backtest.engine import backtest
 from hermes.backtest.overfitting import PARTS
-from hermes.backtest.portfolio import Account, asked, equity_curve
+from hermes.backtest.portfolio import asked, equity_curve
 from hermes.backtest.search import Bars, parts_of, returns_of
 from hermes.signals.many import many_signals
 from hermes.signals.plan import signals
@@ -58,18 +57,6 @@ def test_returns_and_their_parts_are_those_of_the_equity(frame, account):
         assert parts.bars[part] == len(mine)
         assert parts.sums[part, 0] == pytest.approx(sum(mine), abs=1e-9)
         assert parts.squares[part, 0] == pytest.approx(sum(each**2 for each in mine), abs=1e-9)
-
-
-def test_an_executor_changes_nothing():
-    rng = np.random.default_rng(1)
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 500)))
-    times = np.datetime64("2024-01-01", "us") + np.arange(500) * np.timedelta64(4, "h")
-    bars = Bars(times, close, close)
-    wanted = [asked(rng.random(500) < 0.05, rng.random(500) < 0.05) for _ in range(120)]
-    with ThreadPoolExecutor(3) as pool:
-        threaded = search.search(bars, wanted, HOURS_4, Account(), pool)
-    plain = search.search(bars, wanted, HOURS_4, Account())
-    assert [each.metrics for each in threaded] == [each.metrics for each in plain]
 
 
 @settings(max_examples=30, deadline=None)

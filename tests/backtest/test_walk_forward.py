@@ -11,7 +11,8 @@ from plain_market import HOURS_4, bars
 
 from hermes.backtest.engine import backtest
 from hermes.backtest.portfolio import Account, asked
-from hermes.backtest.search import Bars
+from hermes.backtest.search import Bars, trials
+from hermes.backtest.walk_forward import spans as spans_of
 from hermes.backtest.walk_forward import walk_forward, windows
 from hermes.errors import TableRefused, UsageError
 
@@ -26,6 +27,11 @@ def market(days: int, seed: int, trials: int = 5):
     frame = bars(close, close, nothing, nothing, start=datetime(2020, 1, 31), every=timedelta(days=1))
     wanted = [asked(rng.random(days) < 0.1, rng.random(days) < 0.1) for _ in range(trials)]
     return Bars.of(frame), wanted
+
+
+def walked(data: Bars, wanted: list, cut: list, seconds: int, account: Account, by: str = "sharpe"):
+    measured = trials(data, wanted, spans_of(cut), seconds, account)
+    return walk_forward(data, wanted.__getitem__, measured, cut, seconds, account, by)
 
 
 def cut(data: Bars, wanted: list, end: int):
@@ -61,7 +67,7 @@ def test_later_bars_change_nothing_of_earlier_windows(seed, end, anchored, fill)
 
     def run(some: Bars, signals: list):
         spans = windows(some.times, "30d", "20d", anchored=anchored)
-        return walk_forward(some, signals, spans, DAY, account)
+        return walked(some, signals, spans, DAY, account)
 
     whole, part = run(data, wanted), run(*cut(data, wanted, end))
     complete = [each for each in part.windows if each.window.end < end]
@@ -75,7 +81,7 @@ def test_later_bars_change_nothing_of_earlier_windows(seed, end, anchored, fill)
 def test_choices_and_measures_are_those_of_a_plain_loop(seed, anchored):
     data, wanted = market(150, seed)
     account, spans = Account(), windows(data.times, "40d", "25d", anchored=anchored)
-    found = walk_forward(data, wanted, spans, DAY, account, by="total_return_pct")
+    found = walked(data, wanted, spans, DAY, account, by="total_return_pct")
 
     def frame(signals, begin: int, end: int) -> pl.DataFrame:
         buy, sell = np.zeros(end - begin, bool), np.zeros(end - begin, bool)
@@ -114,6 +120,6 @@ def test_choices_and_measures_are_those_of_a_plain_loop(seed, anchored):
 def test_nothing_to_choose_from_stays_flat():
     data, wanted = market(100, 1)
     never = [each.between(0, 0) for each in wanted]
-    found = walk_forward(data, never, windows(data.times, "30d", "20d"), HOURS_4, Account())
+    found = walked(data, never, windows(data.times, "30d", "20d"), HOURS_4, Account())
     assert [each.chosen for each in found.windows] == [None] * 4
     assert found.out_of_sample.trades == 0 and found.best is None and found.in_sample is None

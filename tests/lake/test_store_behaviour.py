@@ -1,11 +1,14 @@
-"""One behaviour suite over both backends of the lake: a local folder and a real S3 server."""
+"""One behaviour suite over all stores of the lake: a local folder, memory, and a real S3 server."""
 
 import errno
 import hashlib
+import itertools
 import os
+import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import obstore
@@ -18,6 +21,7 @@ from hermes.lake import folder, s3
 from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.settings import Settings
+from memory_lake import memory_lake
 
 FRAME = pl.DataFrame({"a": [1, 2, 3]})
 ODD_KEYS = [
@@ -28,11 +32,13 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["folder", "s3", "s3 prefix"])
+@pytest.fixture(params=["folder", "memory", "s3", "s3 prefix"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     """An empty lake; its buckets are not there yet."""
     if request.param == "folder":
         return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    if request.param == "memory":
+        return memory_lake(tmp_path / "copies")
     return s3_lake(request.getfixturevalue("s3_server"), "/a company/x" if request.param == "s3 prefix" else "")
 
 
@@ -56,6 +62,26 @@ def create(layer: Layer, path: Path, key: str = "t/x.bin") -> str:
 def staged_files(layer: Layer) -> list[Path]:
     """What stands in the staging folder of a local layer."""
     return [path for path in (Path(layer.address).parent / folder.STAGING).rglob("*") if path.is_file()]
+
+
+def lose_answers(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every commit is done, and its answer is lost; of a network's file system, too."""
+    if isinstance(layer._backend, folder.Folder):
+        link = os.link
+
+        def lost_link(*args: object) -> None:
+            link(*args)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))  # what a repeated request is told
+
+        monkeypatch.setattr(os, "link", lost_link)
+        return
+    put = obstore.put
+
+    def lost_put(*args, **kw):
+        put(*args, **kw)
+        raise GenericError("Generic S3 error: error sending request: connection closed before message completed")
+
+    monkeypatch.setattr(obstore, "put", lost_put)
 
 
 def test_an_empty_lake_has_nothing(gold: Layer):
@@ -136,6 +162,71 @@ def test_two_creators_have_one_winner(gold: Layer):
     assert len(winners) == 1
     assert gold._backend.recorded_hashes("t/x.bin") == set(winners)
     assert hashlib.sha256(gold.read("t/x.bin")).hexdigest() == winners[0]
+
+
+def test_a_lost_answer_to_a_create_is_found_to_be_our_own(gold: Layer, monkeypatch: pytest.MonkeyPatch):
+    gold.write_bytes("t/first", b"")
+    lose_answers(gold, monkeypatch)
+    with gold.staged() as path:
+        path.write_bytes(b"mine")
+        mine = create(gold, path)
+    with gold.staged() as path:
+        path.write_bytes(b"another's")
+        with pytest.raises(StoreError):
+            create(gold, path)
+    monkeypatch.undo()
+    assert gold.read("t/x.bin") == b"mine"
+    assert gold._backend.recorded_hashes("t/x.bin") == {mine}
+
+
+def test_a_big_file_is_replaced_in_parts_and_never_created_in_parts(gold: Layer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(s3, "MULTIPART_BYTES", 8 * 1024**2)
+    for content in (os.urandom(1024**2) * 11, os.urandom(1024**2) * 12):
+        digest = gold.write_bytes("t/big.bin", content)
+        (file,) = gold.files("t", ".bin")
+        assert file.size == len(content)
+        assert gold.hashed(file) == (digest, {digest})
+        assert gold.fingerprints([file]) == [digest]
+    if isinstance(gold._backend, folder.Folder):
+        return
+    with gold.staged() as path:
+        path.write_bytes(content)
+        # What is sent in parts cannot be create-only: it is refused, not sent without.
+        with pytest.raises(StoreError, match="one create-only PUT carries 8,388,608 → make it of fewer rows"):
+            create(gold, path)
+    assert gold.read("t/x.bin") is None
+
+
+def test_what_is_removed_is_gone_with_its_hash(gold: Layer):
+    gold.write("t/x.parquet", FRAME, {})
+    gold.write("t/y.parquet", FRAME, {})
+    gold.remove("t/x.parquet")
+    gold.remove("t/x.parquet")  # none is no error
+    assert [file.key for file in gold.files("t")] == ["t/y.parquet"]
+    assert not gold.is_own("t/x.parquet")
+    assert gold.is_own("t/y.parquet")
+    assert gold.lost("", {"t/y.parquet"}) == []
+    with gold.staged() as path:
+        path.write_bytes(b"new")
+        create(gold, path, "t/x.parquet")
+    assert gold.read("t/x.parquet") == b"new"
+
+
+def test_bytes_are_hashed_as_they_are_beside_their_record(gold: Layer):
+    digest = gold.write_bytes("t/x.bin", b"one")
+    (file,) = gold.files("t", ".bin")
+    assert gold.hashed(file) == (digest, {digest})
+    gold.remove("t/x.bin")
+    assert gold.hashed(file) is None
+
+
+def test_a_fingerprint_is_of_the_version_that_was_listed(gold: Layer):
+    old = gold.write_bytes("t/x.bin", b"one")
+    (listed,) = gold.files("t", ".bin")
+    new = gold.write_bytes("t/x.bin", b"other")
+    assert gold.fingerprints(gold.files("t", ".bin")) == [new]
+    assert gold.fingerprints([listed]) == [listed.version]
+    assert new != old
 
 
 def test_a_replacement_is_whole_and_seen(gold: Layer):
@@ -276,6 +367,88 @@ def test_a_replacement_that_is_cut_off_leaves_the_old_bytes_with_their_hash(
     assert old in local._backend.recorded_hashes("t/x.bin")
 
 
+def test_a_file_that_another_tool_wrote_over_is_not_known_by_the_old_hash(local: Layer):
+    digest = local.write_bytes("t/x.bin", b"ours")
+    path = Path(local.address, "t/x.bin")
+    path.write_bytes(b"them")
+    os.utime(path, ns=(1, 1))  # as fast as it was, the clock may not have moved
+    (file,) = local.files("t", ".bin")
+    assert local.fingerprints([file]) == [file.version]
+    assert local.hashed(file) == (sha256(path), {digest})
+
+
+def test_a_copy_of_a_lake_that_keeps_times_keeps_its_hashes(local: Layer, tmp_path: Path):
+    digest = local.write_bytes("t/x.bin", b"ours")
+    shutil.copytree(tmp_path / "lake", tmp_path / "copy")
+    copy = Lake.open(Settings.load({"lake.url": f"{tmp_path}/copy/{{layer}}"}, environ={})).gold
+    assert copy.fingerprints(copy.files("t", ".bin")) == [digest]
+
+
+@pytest.mark.parametrize("method", ["create", "replace"])
+def test_a_publish_cut_off_anywhere_leaves_whole_bytes_with_their_hash(
+    local: Layer, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    """A kill is an exception that nobody handles, at each call to the system in turn."""
+    calls = [(os, "link"), (os, "fsync"), (os, "open"), (Path, "replace"), (Path, "unlink")]
+    for target, name in calls:
+        for number in range(12):
+            key = f"t/{name}{number}.bin"
+            old = local.write_bytes(key, b"old") if method == "replace" else None
+            with monkeypatch.context() as patch, suppress(Killed):
+                kill_at(patch, target, name, number)
+                with local.staged() as path:
+                    path.write_bytes(b"new")
+                    digest = sha256(path)
+                    create(local, path, key) if method == "create" else local.replace(key, path)
+            found = {file.key: local.hashed(file) for file in local.files("t", ".bin")}
+            assert local.lost("", set(found)) == []
+            if old or key in found:
+                now, recorded = found[key]
+                assert now in {old, digest}
+                assert now in recorded
+
+
+class Killed(BaseException):
+    """Nobody catches it."""
+
+
+def kill_at(patch: pytest.MonkeyPatch, target: object, name: str, number: int) -> None:
+    """From the call on that has this number, `name` does nothing any more."""
+    real, calls = getattr(target, name), itertools.count()
+
+    def dies(*args: object, **kw: object) -> object:
+        if next(calls) >= number:
+            raise Killed
+        return real(*args, **kw)
+
+    patch.setattr(target, name, dies)
+
+
+def test_a_file_that_went_without_hermes_is_missed(local: Layer):
+    local.write_bytes("t/x.bin", b"x")
+    local.write_bytes("u/y.bin", b"y")
+    Path(local.address, "t/x.bin").unlink()
+    assert local.lost("", {"u/y.bin"}) == ["t/x.bin"]
+    assert local.lost("u", {"u/y.bin"}) == []
+
+
+def test_a_removal_that_is_cut_off_leaves_nothing_missed(local: Layer, monkeypatch: pytest.MonkeyPatch):
+    left = []
+    for number in range(6):
+        digest = local.write_bytes("t/x.bin", b"x")
+        with monkeypatch.context() as patch, suppress(Killed):
+            kill_at(patch, Path, "unlink", number)
+            local.remove("t/x.bin")
+        found = local.files("t", ".bin")
+        left.append(len(found))
+        assert all(local.hashed(file) == (digest, {digest}) for file in found)
+        assert local.lost("", {file.key for file in found}) == []
+        local.remove("t/x.bin")
+    assert left == sorted(left, reverse=True)
+    assert set(left) == {0, 1}
+    assert not [path for path in Path(local.address).parent.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path):
     (tmp_path / "lake").write_text("")
     layer = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
@@ -293,27 +466,6 @@ def test_staging_is_beside_the_layers_and_hashes_too(local: Layer, tmp_path: Pat
 
 
 # --- S3 --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_lost_answer_to_a_create_is_found_to_be_our_own(s3_server, monkeypatch: pytest.MonkeyPatch):
-    gold = s3_lake(s3_server).gold
-    put = obstore.put
-
-    def lost(*args, **kw):
-        put(*args, **kw)
-        raise GenericError("Generic S3 error: error sending request: connection closed before message completed")
-
-    monkeypatch.setattr(obstore, "put", lost)
-    with gold.staged() as path:
-        path.write_bytes(b"mine")
-        # The bucket is made by a repetition, whose answer is lost too.
-        assert create(gold, path) == create(gold, path)
-    with gold.staged() as path:
-        path.write_bytes(b"another's")
-        with pytest.raises(StoreError):
-            create(gold, path)
-    monkeypatch.undo()
-    assert gold.read("t/x.bin") == b"mine"
 
 
 @pytest.mark.parametrize(

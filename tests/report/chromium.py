@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tornado.websocket import websocket_connect
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -17,6 +18,11 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--remote-debugging-port=0",
 )  # fmt: skip
+NEEDED = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs Debian's chromium at {CHROMIUM}"),
+]
+OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
 
 
 class Browser:
@@ -153,3 +159,16 @@ class Browser:
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 self.complaints.append(params["entry"]["text"])
         return message
+
+
+def opened(browser: Browser, path: Path | str) -> None:
+    """Open one of our pages without a network, and wait until its script is done."""
+    browser.call("Network.emulateNetworkConditions", **OFFLINE)
+    browser.open(Path(path))
+    browser.wait("document.documentElement.dataset.ready")
+
+
+def quiet(browser: Browser) -> None:
+    """No complaint on the console, and no request but for the page itself."""
+    assert browser.complaints == []
+    assert [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))] == []

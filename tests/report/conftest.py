@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from chromium import Browser
 from lakes import made
 
 from hermes.bronze.simulate import write_archive
@@ -33,3 +34,9 @@ def never_trades(tmp_path, simulated_archive):
 def real(tmp_path, archive):
     """The published window of BTCUSDT: 17,515 bars."""
     return made(tmp_path / "lake", archive, signals__start="2017-09-01")
+
+
+@pytest.fixture
+def browser():
+    with Browser() as browser:
+        yield browser

@@ -1,37 +1,13 @@
 """The page in a real browser: what a script-free look at its text cannot tell."""
 
-from pathlib import Path
-
 import pytest
-from chromium import CHROMIUM, Browser
+from chromium import NEEDED, Browser, opened, quiet
 
 from hermes.lake import catalog
 from hermes.steps.report import report
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs Debian's chromium at {CHROMIUM}"),
-]
+pytestmark = NEEDED
 PLOT = "Bokeh.documents[0].get_model_by_name({!r})"
-OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-
-
-@pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
-
-
-def opened(browser: Browser, path: str) -> None:
-    browser.call("Network.emulateNetworkConditions", **OFFLINE)
-    browser.open(Path(path))
-    browser.wait("document.documentElement.dataset.ready")
-
-
-def quiet(browser: Browser) -> None:
-    """No complaint on the console, and no request but for the page itself."""
-    assert browser.complaints == []
-    assert [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def drawn(browser: Browser, kind: str) -> int:

@@ -27,37 +27,65 @@ class Metrics:
     """The measures of one backtest; None where a measure is undefined.
 
     Percentages end in `_pct`, seconds in `_s`; amounts are in the quote currency. Measures of trades look at closed
-    ones only, except `trades` and `fees_paid`.
+    ones only, except `trades` and `fees_paid`. The reference of the documentation is made from the texts below.
     """
 
     total_return_pct: float
+    """v_n / v_0 - 1"""
     benchmark_return_pct: float | None
+    """last close / first close - 1: what holding returned, without fees"""
     cagr_pct: float | None
+    """(v_n / v_0)^(P/n) - 1: vectorbt's annualized_return_1d_nb"""
     sharpe: float | None
+    """mean(r) / std(r, ddof 1) √P: Sharpe (1994); vectorbt's sharpe_ratio_1d_nb"""
     sortino: float | None
+    """mean(r) / √(Σ min(r, 0)² / n) √P: Sortino & Price (1994); vectorbt's sortino_ratio_1d_nb"""
     calmar: float | None
+    """cagr / max drawdown: Young (1991); vectorbt's calmar_ratio_1d_nb"""
     omega: float | None
+    """Σ max(r, 0) / Σ max(-r, 0): Keating & Shadwick (2002), threshold 0; vectorbt's omega_ratio_1d_nb"""
     max_drawdown_pct: float | None
+    """max (peak - v_t) / peak, positive: vectorbt's get_drawdowns_nb"""
     max_drawdown_duration_s: int | None
+    """the most bars in a row with v_t < peak: vectorbt's range_duration_nb"""
     trades: int
+    """entries, the one still open included"""
     win_rate_pct: float | None
+    """winning / closed trades"""
     profit_factor: float | None
+    """Σ profits / Σ losses of closed trades"""
     expectancy: float | None
+    """mean profit of a closed trade: win rate × mean win - loss rate × mean loss"""
     best_trade_pct: float | None
+    """highest return of a closed trade, fees included"""
     worst_trade_pct: float | None
+    """lowest return of a closed trade, fees included"""
     avg_winning_trade_pct: float | None
+    """mean return of the winning trades"""
     avg_losing_trade_pct: float | None
+    """mean return of the losing trades"""
     avg_winning_trade_duration_s: float | None
+    """mean time from entry to exit of the winning trades"""
     avg_losing_trade_duration_s: float | None
+    """mean time from entry to exit of the losing trades"""
     open_trade: bool
+    """whether a position is still held after the last bar"""
     fees_paid: float
+    """at every entry and exit that took place"""
     exposure_pct: float | None
+    """bars at whose close the position was held / n: vectorbt's position_coverage"""
     end_value: float
+    """v_n"""
     initial_cash: float
+    """v_0, as configured"""
     fees: float
+    """as configured: fraction of the traded value, at entry and at exit"""
     slippage_bps: float
+    """as configured: basis points by which each fill is worse"""
     fill: Fill
+    """as configured: at the signal bar's close, or at the open of the next bar"""
     periods_per_year: float
+    """P"""
 
     def as_dict(self) -> dict[str, Any]:
         """The measures by name, ready for JSON."""
@@ -139,41 +167,27 @@ def measure(tally: BarTally, trades: Outcomes, account: Account, interval_second
     profit, return_pct, bars = (each[: trades.closed] for each in (trades.profit, trades.return_pct, trades.bars))
     winning, losing = profit > 0, profit < 0
     return Metrics(
-        # v_n / v_0 - 1; what holding from the first close to the last returned, without fees
         total_return_pct=100 * total_return,
         benchmark_return_pct=_percent(benchmark),
-        # (v_n / v_0)^(P/n) - 1: annualized_return_1d_nb
         cagr_pct=_percent(cagr),
-        # mean(r) / std(r, ddof 1) √P: Sharpe (1994); sharpe_ratio_1d_nb
         sharpe=_scaled(_ratio(mean, deviation), sqrt(periods)),
-        # mean(r) / √(Σ min(r, 0)² / n) √P: Sortino & Price (1994); sortino_ratio_1d_nb
         sortino=_scaled(_ratio(mean, downside), sqrt(periods)),
-        # cagr / max drawdown: Young (1991); calmar_ratio_1d_nb
         calmar=_ratio(cagr, drawdown),
-        # Σ max(r, 0) / Σ max(-r, 0): Keating & Shadwick (2002), threshold 0; omega_ratio_1d_nb
         omega=_ratio(tally.gains, tally.losses),
-        # max (peak - v_t) / peak, and the most bars in a row with v_t < peak: get_drawdowns_nb, range_duration_nb
         max_drawdown_pct=_percent(drawdown),
         max_drawdown_duration_s=tally.longest_drawdown * interval_seconds or None,
-        # the one still open included
         trades=len(trades.bars),
-        # winning / closed
         win_rate_pct=_percent(_ratio(int(winning.sum()), trades.closed)),
-        # Σ profits / Σ losses
         profit_factor=_ratio(float(profit[winning].sum()), -float(profit[losing].sum())),
-        # mean profit of a trade: win rate × mean win - loss rate × mean loss
         expectancy=_mean(profit),
         best_trade_pct=float(return_pct.max()) if trades.closed else None,
         worst_trade_pct=float(return_pct.min()) if trades.closed else None,
         avg_winning_trade_pct=_mean(return_pct[winning]),
         avg_losing_trade_pct=_mean(return_pct[losing]),
-        # bars from entry to exit
         avg_winning_trade_duration_s=_scaled(_mean(bars[winning]), interval_seconds),
         avg_losing_trade_duration_s=_scaled(_mean(bars[losing]), interval_seconds),
         open_trade=len(trades.bars) > trades.closed,
-        # at every entry and exit that took place
         fees_paid=float(trades.fees.sum()),
-        # bars at whose close the position was held / n: position_coverage
         exposure_pct=_percent(_ratio(float(trades.bars.sum()), tally.bars)),
         end_value=tally.equity,
         initial_cash=account.initial_cash,

@@ -1,9 +1,7 @@
 """Many signals on the same bars: every measure of each, as the engine gives them, and what overfitting is told by."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 import numpy as np
@@ -13,8 +11,6 @@ from hermes.backtest.engine import BLOCK_ROWS
 from hermes.backtest.metrics import BarTally, Metrics, measure
 from hermes.backtest.overfitting import PARTS, Parts
 from hermes.backtest.portfolio import Account, Asked, Floats, Portfolio, Rows, Times
-
-_BATCH = 50  # trials that one task of an executor runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,6 @@ def search(
     wanted: Sequence[Asked],
     interval_seconds: int,
     account: Account,
-    executor: Executor | None = None,
 ) -> list[Trial]:
     """Trade each of many signals on an account of its own.
 
@@ -66,15 +61,26 @@ def search(
         wanted: what each trial's signals ask for on these bars; every account starts flat.
         interval_seconds: length of one bar.
         account: the terms of trade.
-        executor: runs the trials in tasks of a few dozen; without one they run here.
 
     Returns:
         One trial for each of `wanted`, in order.
     """
-    batches = [wanted[i : i + _BATCH] for i in range(0, len(wanted), _BATCH)]
-    run = partial(_batch, bars, interval_seconds, account)
-    done = executor.map(run, batches) if executor else map(run, batches)
-    return [trial for batch in done for trial in batch]
+    parts = _part_of_each(len(bars))
+    return [_trial(bars, each, interval_seconds, account, parts) for each in wanted]
+
+
+def trials(
+    bars: Bars,
+    wanted: Sequence[Asked],
+    spans: Sequence[tuple[int, int]],
+    interval_seconds: int,
+    account: Account,
+) -> list[list[Trial]]:
+    """`search` over each of several spans of the bars, from a first row up to, not including, an end."""
+    return [
+        search(bars.between(*span), [each.between(*span) for each in wanted], interval_seconds, account)
+        for span in spans
+    ]
 
 
 def parts_of(trials: Sequence[Trial], bars: int) -> Parts:
@@ -89,11 +95,6 @@ def returns_of(bars: Bars, wanted: Asked, account: Account) -> Floats:
     returns = np.zeros(len(bars))
     returns[steps.rows] = steps.returns(account.initial_cash)
     return returns
-
-
-def _batch(bars: Bars, interval_seconds: int, account: Account, wanted: Sequence[Asked]) -> list[Trial]:
-    parts = _part_of_each(len(bars))
-    return [_trial(bars, each, interval_seconds, account, parts) for each in wanted]
 
 
 def _trial(bars: Bars, wanted: Asked, interval_seconds: int, account: Account, parts: Rows) -> Trial:

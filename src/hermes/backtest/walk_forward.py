@@ -4,8 +4,7 @@ In every test window the account starts flat, and what is still held is sold at 
 """
 
 import re
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +13,7 @@ import polars as pl
 
 from hermes.backtest.metrics import Metrics
 from hermes.backtest.portfolio import Account, Asked, Floats, Portfolio, Times
-from hermes.backtest.search import Bars, search
+from hermes.backtest.search import Bars, Trial, search
 from hermes.errors import TableRefused, UsageError
 
 #: Measures to choose by: the higher, the better.
@@ -96,51 +95,53 @@ def windows(times: Times, train: str, test: str, *, anchored: bool = False) -> l
     return found
 
 
+def spans(windows: Sequence[Window]) -> list[tuple[int, int]]:
+    """What every combination is measured over: the past of each window, then all test windows as one."""
+    return [*((each.train, each.test) for each in windows), (windows[0].test, windows[-1].end)]
+
+
 def walk_forward(
     bars: Bars,
-    wanted: Sequence[Asked],
+    asked: Callable[[int], Asked],
+    trials: Sequence[Sequence[Trial]],
     windows: Sequence[Window],
     interval_seconds: int,
     account: Account,
     by: str = "sharpe",
-    executor: Executor | None = None,
 ) -> WalkForward:
-    """Choose in each window's past the one of `wanted` with the best measure, and measure it in the window itself.
+    """Choose in each window's past the combination with the best measure, and measure it in the window itself.
 
     Args:
-        bars: all of them; wanted: what each combination's signals ask for on them.
+        bars: all of them; asked: what the combination of a number asks for on them.
+        trials: of every combination over each of `spans(windows)`.
         windows: as `windows` gives them.
         by: one of `CHOICES`.
-        executor: see `search`.
     """
     tested: list[Tested] = []
     spliced: list[Asked] = []
-    begin, end = windows[0].test, windows[-1].end
-    for window in windows:
-        past = [each.between(window.train, window.test) for each in wanted]
-        trials = search(bars.between(window.train, window.test), past, interval_seconds, account, executor)
-        chosen = best([each.metrics for each in trials], by)
+    *pasts, hindsight = [[trial.metrics for trial in each] for each in trials]
+    begin, end = spans(windows)[-1]
+    for window, past in zip(windows, pasts, strict=True):
+        chosen = best(past, by)
         nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
-        asked = nothing if chosen is None else _flat_at_end(wanted[chosen], window)
-        after = search(bars.between(window.test, window.end), [asked], interval_seconds, account)
-        train = None if chosen is None else trials[chosen].metrics
-        tested.append(Tested(window, chosen, train, after[0].metrics))
-        spliced.append(Asked(asked.rows + window.test - begin, asked.buys))
+        wanted = nothing if chosen is None else _flat_at_end(asked(chosen), window)
+        (after,) = search(bars.between(window.test, window.end), [wanted], interval_seconds, account)
+        tested.append(Tested(window, chosen, None if chosen is None else past[chosen], after.metrics))
+        spliced.append(Asked(wanted.rows + window.test - begin, wanted.buys))
     stitched = Asked(*(np.concatenate(column) for column in zip(*spliced, strict=True)))
     span = bars.between(begin, end)
-    hindsight = [each.between(begin, end) for each in wanted]
-    trials = search(span, [stitched, *hindsight], interval_seconds, account, executor)
-    foreseen = best([each.metrics for each in trials[1:]], by)
+    (followed,) = search(span, [stitched], interval_seconds, account)
+    foreseen = best(hindsight, by)
     curve = pl.DataFrame(
         {
             "datetime": span.times,
             "out_of_sample": _equity(span, stitched, account),
-            "in_sample": None if foreseen is None else _equity(span, hindsight[foreseen], account),
+            "in_sample": None if foreseen is None else _equity(span, asked(foreseen).between(begin, end), account),
             "holding": span.close / span.close[0] * account.initial_cash,
         }
     )
-    in_sample = None if foreseen is None else trials[foreseen + 1].metrics
-    return WalkForward(tested, span, stitched, trials[0].metrics, foreseen, in_sample, curve)
+    in_sample = None if foreseen is None else hindsight[foreseen]
+    return WalkForward(tested, span, stitched, followed.metrics, foreseen, in_sample, curve)
 
 
 def best(metrics: Sequence[Metrics], by: str) -> int | None:

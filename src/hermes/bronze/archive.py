@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore
 
-from hermes.errors import ArchiveError, ChecksumMismatch, UsageError
+from hermes.errors import ArchiveError, ChecksumMismatch, NameRefused, UsageError
 from hermes.lake.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ class Archive:
             cure = "check the symbol, the interval and the span: this address cannot list what it has"
         span = f"from {since or 'the beginning'} to {until or 'today'}"
         raise ArchiveError(f"{self._address} has no {dataset.data_frequency} file of {dataset} {span}", cure)
+
+    def series(self, like: Dataset) -> Sequence[Dataset]:
+        """Every series that is like this one but for its symbol, by symbol.
+
+        Raises:
+            ArchiveError: the archive cannot be listed.
+        """
+        if not self._listable:
+            raise ArchiveError(
+                f"{self._address} cannot list its symbols, as no http server can",
+                "name them (--symbols-file), or take a folder or an s3:// address",
+            )
+        symbols = self._names(like.archive_folder.rsplit("/", 2)[0])
+        wanted = [series for symbol in symbols if (series := _series(like, symbol))]
+        with ThreadPoolExecutor(PROBES) as pool:
+            there = pool.map(lambda each: each.interval in self._names(each.archive_folder.rpartition("/")[0]), wanted)
+        return [each for each, found in zip(wanted, there, strict=True) if found]
 
     def checksum(self, file: ArchiveFile) -> str | None:
         """Published SHA-256 of the zip (lower hex), or None when there is no CHECKSUM file.
@@ -219,6 +236,15 @@ class Archive:
         except (BaseError, OSError, ValueError) as error:
             what, cure = _explain(str(error))
             raise ArchiveError(f"archive {self._address} cannot be read: {what}", cure) from error
+
+
+def _series(like: Dataset, symbol: str) -> Dataset | None:
+    """A folder's name as a symbol, or None where it is no symbol's."""
+    try:
+        series = like.with_symbol(symbol)
+    except NameRefused:
+        return None
+    return series if series.symbol == symbol else None
 
 
 def open_archive(address: str, s3_store: "Callable[[str], ObjectStore]") -> Archive:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.errors import MissingTable, UsageError
+from hermes.errors import MissingTable, StoreError, UsageError
 from hermes.lake.dataset import (
     Dataset,
     parse_bronze_folder,
@@ -16,10 +16,13 @@ from hermes.lake.dataset import (
     parse_features_table,
     parse_signals_table,
     parse_silver_folder,
+    parse_universe_table,
 )
 from hermes.lake.files import LakeFile
-from hermes.lake.store import Lake, Layer
-from hermes.schemas import DATETIME
+from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
+from hermes.schemas import BRONZE, DATETIME, FEATURES, SILVER
+
+_FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB begins what Polars told it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class LakeTable:
     Attributes:
         name: what SQL calls it, like `signals_BTCUSDT_4h`.
         folder: where it is, inside its layer.
+        dataset: what its bars are of; None where it compares many datasets.
         files: what it is read from.
         size: bytes of all its files, all executions included.
         executions: how many there are; 0 for other tables.
@@ -37,7 +41,7 @@ class LakeTable:
     name: str
     layer: str
     folder: str
-    dataset: Dataset
+    dataset: Dataset | None
     files: Sequence[LakeFile]
     size: int
     executions: int = 0
@@ -55,6 +59,23 @@ class Answer:
 def tables(lake: Lake) -> list[LakeTable]:
     """Every table in the lake, in the order of the road."""
     return [*_plain(lake.bronze, "bronze"), *_plain(lake.silver, "silver"), *_gold(lake.gold)]
+
+
+def datasets(lake: Lake, layer: str) -> list[Dataset]:
+    """The datasets that one layer holds bars of: bronze, silver, or gold features."""
+    found = _gold(lake.gold) if layer == "gold" else _plain(getattr(lake, layer), layer)
+    return list(dict.fromkeys(table.dataset for table in found if table.dataset and not table.strategy))
+
+
+def overview(lake: Lake) -> tuple[list[dict[str, Any]], list[StoreError]]:
+    """`described` of every table, and of those that cannot be read what is wrong."""
+    found, broken = [], []
+    for table in tables(lake):
+        try:
+            found.append(described(lake, table))
+        except StoreError as error:
+            broken.append(StoreError(f"{table.name}: {error.message}", error.cure))
+    return found, broken
 
 
 def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
@@ -81,7 +102,7 @@ def query(lake: Lake, sql: str) -> Answer:
         known = tables(lake)
         for table in known:
             if table.name.lower() in wanted:
-                connection.register(table.name, scan(lake, table))
+                connection.register(table.name, _readable(lake, table))
         try:
             found = connection.execute(sql)
             if found is None:
@@ -91,7 +112,10 @@ def query(lake: Lake, sql: str) -> Answer:
             names = " ".join(table.name for table in known) or "none yet"
             raise UsageError(str(error).splitlines()[0], f"the lake's tables are: {names}") from None
         except duckdb.Error as error:
-            raise UsageError(str(error).splitlines()[0], "see duckdb.org/docs/sql for the dialect") from None
+            first = str(error).splitlines()[0]
+            if _FROM_POLARS in first:
+                raise StoreError(f"a file cannot be read: {first.partition(_FROM_POLARS)[2]}", NAMES_DAMAGE) from error
+            raise UsageError(first, "see duckdb.org/docs/sql for the dialect") from None
     finally:
         connection.close()
 
@@ -104,8 +128,8 @@ def described(lake: Lake, table: LakeTable) -> dict[str, Any]:
         if table.layer == "bronze":  # its times are still in the units of the files
             time = pl.col("open_time")
             plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
-        time = pl.col("datetime")
-        rows, first, last = plan.select(pl.len(), time.min(), last=time.max()).collect(engine="streaming").row(0)
+        begin, end = ("datetime", "datetime") if table.dataset else ("first", "last")
+        rows, first, last = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max()).collect(engine="streaming").row(0)
     return {
         "table": table.name,
         "layer": table.layer,
@@ -135,19 +159,51 @@ def lineage(lake: Lake, dataset: Dataset, strategy: str, execution: str | None =
     name = execution or max(files)
     if name not in files:
         raise MissingTable(f"{table} has no {name}", f"the latest of its {len(files)} is {max(files)}")
-    return {"execution": name, "path": files[name].location, **lake.gold.footer(files[name])}
+    return {"execution": name, "path": files[name].location, **_lineage(lake.gold, files[name])}
 
 
 def scan(lake: Lake, table: LakeTable) -> pl.LazyFrame:
-    """A lazy plan over one table."""
+    """A lazy plan over one table, in the columns and types of its contract; a file that breaks it fails the plan."""
     layer: Layer = getattr(lake, table.layer)
-    other_tools_write_here = table.layer == "gold" and not table.strategy
-    return scan_any(layer, table.files) if other_tools_write_here else layer.scan(table.files)
+    if table.strategy:
+        for file in table.files:
+            _lineage(layer, file)
+        return layer.scan(table.files)
+    if table.layer == "gold":
+        return scan_features(layer, table.files)
+    return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else SILVER)
 
 
-def scan_any(layer: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
-    """A lazy plan over files whose columns and types may differ: all columns, in common types."""
-    return pl.concat([layer.scan([file]) for file in files], how="diagonal_relaxed")
+def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
+    """A lazy plan over a feature table: as its contract says where Hermes made all of it.
+
+    Files of other tools may differ in columns and types: all columns then, in common types.
+    """
+    if all(gold.footers(files)):
+        return gold.scan(files, schema=FEATURES, extra_columns="ignore")
+    return pl.concat([gold.scan([file]) for file in files], how="diagonal_relaxed")
+
+
+def _readable(lake: Lake, table: LakeTable) -> pl.LazyFrame:
+    """`scan`, with its schema known to be readable: DuckDB would say it in words of its own."""
+    layer: Layer = getattr(lake, table.layer)
+    with layer.errors():
+        plan = scan(lake, table)
+        plan.collect_schema()
+        return plan
+
+
+def _lineage(gold: Layer, file: LakeFile) -> dict[str, Any]:
+    """The footer of a signal file, whose columns must be those that it names."""
+    about = gold.footer(file)
+    with gold.errors():
+        found = {name: str(dtype) for name, dtype in gold.scan([file]).collect_schema().items()}
+    wanted = about.get("columns", found)
+    for name in (*wanted, *found):
+        if found.get(name) != wanted.get(name):
+            there, then = found.get(name, "missing"), wanted.get(name, "missing")
+            raise StoreError(f"{file.location}: column {name} is {there}, and was {then} when published", NAMES_DAMAGE)
+    return about
 
 
 def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
@@ -169,7 +225,7 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
     groups: dict[str, list[LakeFile]] = defaultdict(list)
     for file in layer.files(""):
         groups[file.key.partition("/")[0]].append(file)
-    signals = []
+    signals, universes = [], []
     for folder, files in sorted(groups.items()):
         size = sum(file.size for file in files)
         if dataset := parse_features_table(folder):
@@ -177,11 +233,16 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
         elif (found := parse_signals_table(folder)) and (made := [file for file in files if _is_execution(file)]):
             signals.append((*found, folder, made, size))
+        elif strategy := parse_universe_table(folder):
+            universes.append((strategy, folder, files, size))
     for strategy, dataset, folder, files, size in signals:
         # One strategy needs no name of its own; several of one dataset do.
         alone = sum(other == dataset for _, other, *_ in signals) == 1
         name = f"signals{_suffix(dataset)}" if alone else f"signals_{strategy}{_suffix(dataset)}"
         yield LakeTable(name, "gold", folder, dataset, files[-1:], size, len(files), strategy)
+    for strategy, folder, files, size in universes:
+        name = "universe" if len(universes) == 1 else folder
+        yield LakeTable(name, "gold", folder, None, files[-1:], size, len(files), strategy)
 
 
 def _suffix(dataset: Dataset) -> str:

@@ -37,6 +37,7 @@ MARKETS = {"spot": "spot", "um": "futures/um", "cm": "futures/cm"}
 FREQUENCIES = ("monthly", "daily")
 CATEGORIES = ("klines",)
 LAYERS = ("bronze", "silver", "gold")
+LOCKS = "_locks"
 
 SYMBOL_BYTES = 64  # keeps every path under the 255 bytes that file systems allow for one name
 _SEPARATED = re.compile(r"(\w+)[/-](\w+)")
@@ -108,11 +109,17 @@ class Dataset:
     """
 
     provider: str = "binance"
+    """The exchange, as a folder name."""
     market: str = "spot"
+    """spot, um or cm (USD-margined and coin-margined futures)."""
     data_frequency: str = "monthly"
+    """The archive's files: monthly or daily."""
     data_category: str = "klines"
+    """What the archive's files hold: klines."""
     symbol: str = "BTCUSDT"
+    """Letters, digits and _ of any script; BTC/USDT and BTC-USDT are read as BTCUSDT."""
     interval: str = "4h"
+    """Bar length, one of the archive's: 1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1mo."""
 
     def __post_init__(self) -> None:
         if not _PROVIDER.fullmatch(self.provider):
@@ -136,6 +143,10 @@ class Dataset:
     def with_frequency(self, frequency: str) -> Self:
         """The same series, read from the monthly or the daily files of the archive."""
         return replace(self, data_frequency=frequency)
+
+    def with_symbol(self, symbol: str) -> Self:
+        """The same kind of series of another symbol."""
+        return replace(self, symbol=symbol)
 
     # --- the exchange's archive -------------------------------------------------------------------------------------
 
@@ -191,6 +202,11 @@ class Dataset:
         """Where the quality table of the series is kept."""
         return f"quality/{self.silver_folder}/quality.json"
 
+    @property
+    def lock_key(self) -> str:
+        """The lock of the series: monthly and daily files make one silver, so they share it."""
+        return f"{LOCKS}/{self.silver_folder}.lock"
+
     # --- gold -------------------------------------------------------------------------------------------------------
 
     @property
@@ -215,6 +231,22 @@ class Dataset:
     def execution_folder(self, strategy: str, at: datetime) -> str:
         """Folder of one execution; `at` is its UTC second."""
         return f"{self.signals_table(strategy)}/execution_{at.astimezone(UTC).strftime(_STAMP)}"
+
+
+def universe_table(strategy: str) -> str:
+    """Name of the gold table that compares what `strategy` did on many datasets."""
+    return f"universe_{check_strategy_name(strategy)}"
+
+
+def universe_folder(strategy: str, at: datetime) -> str:
+    """Folder of one comparison; `at` is its UTC second."""
+    return f"{universe_table(strategy)}/execution_{at.astimezone(UTC).strftime(_STAMP)}"
+
+
+def parse_universe_table(name: str) -> str | None:
+    """The strategy whose comparisons stand in the table called `name`, or None."""
+    strategy = name.removeprefix("universe_")
+    return strategy if name != strategy and _STRATEGY.fullmatch(strategy) else None
 
 
 def parse_features_table(name: str) -> Dataset | None:

@@ -1,21 +1,29 @@
 """One S3 bucket as a backend of the lake: connect, list, read, and commit with one PUT."""
 
+import hashlib
+import os
 import re
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished, StoreError
+from hermes.lake import folder
 from hermes.lake.files import LakeFile
+from hermes.lake.lock import REQUEST_S as LEASE_REQUEST_S
+from hermes.lake.lock import Check, Holder, lease
+from hermes.lake.staging import Staging
+from hermes.redaction import open_cause, redact
 from hermes.settings import S3Settings
 
 if TYPE_CHECKING:
@@ -29,7 +37,24 @@ UPLOAD_BYTES_PER_S = 2_000_000
 MULTIPART_BYTES = 5 * 1024**3  # S3 refuses a single PUT above 5 GiB
 HASH_ATTRIBUTE = "sha256"
 
+_LOCATION = (
+    '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+    "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+)
+READ_BYTES = 4 * 1024**2  # read at once while hashing
+LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
+
 _CAUSES = (
+    (
+        r"RequestTimeTooSkewed",
+        "the clocks of this machine and of the store differ by more than S3 allows",
+        "set this machine's clock (`timedatectl`, chrony)",
+    ),
+    (
+        r"ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidClientTokenId",
+        "the store refuses the session token of these keys",
+        "get new temporary keys: s3.access_key, s3.secret_key and s3.session_token",
+    ),
     (
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|403 Forbidden|401 Unauthorized",
         "the store refuses these keys",
@@ -53,6 +78,8 @@ def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: 
     if s3.access_key and s3.secret_key and not anonymous:
         config["access_key_id"] = s3.access_key.get_secret_value()
         config["secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            config["session_token"] = s3.session_token.get_secret_value()
     else:
         config["skip_signature"] = True
     options: ClientConfig = {
@@ -80,6 +107,8 @@ def scan_options(s3: S3Settings) -> dict[str, str | int]:
     if s3.access_key and s3.secret_key:
         options["aws_access_key_id"] = s3.access_key.get_secret_value()
         options["aws_secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            options["aws_session_token"] = s3.session_token.get_secret_value()
     else:
         options["aws_skip_signature"] = "true"
     return options
@@ -91,7 +120,7 @@ def explain(error: Exception, address: str) -> StoreError:
     for pattern, cause, cure in _CAUSES:
         if re.search(pattern, text):
             return StoreError(f"{address}: {cause}", cure)
-    first = text.partition("\n")[0][:200]
+    first = redact(text.partition("\n")[0])[:200]
     return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
 
 
@@ -107,7 +136,13 @@ class Bucket:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3 = s3
-        self._store = connect(bucket, s3)
+        self._store = self._client()
+        # Files wait on this machine's disk until one PUT carries them over.
+        self.staging = Staging(Path(tempfile.gettempdir()) / f"hermes-{os.getuid()}")
+
+    def _client(self, size: int = 0) -> S3Store:
+        """A client whose deadline suffices for `size` bytes."""
+        return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Every object below the folder `prefix`, in the order of the keys."""
@@ -121,8 +156,30 @@ class Bucket:
         except (BaseError, OSError) as error:
             if "NoSuchBucket" in str(error):
                 return []
-            raise explain(error, self.address) from error
+            raise explain(error, self.address) from open_cause(error)
         return sorted(found, key=lambda file: file.key)
+
+    def exists(self) -> bool:
+        """Whether the bucket is there."""
+        try:
+            next(iter(obstore.list(self._store, self._prefix, chunk_size=1)), None)
+        except (BaseError, OSError) as error:
+            if "NoSuchBucket" in str(error):
+                return False
+            raise explain(error, self.address) from open_cause(error)
+        return True
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests carry a signature."""
+        return bool(self._s3.access_key)
+
+    def modified(self, key: str) -> datetime:
+        """When an object was last written, by the store's clock (UTC, whole seconds)."""
+        try:
+            return obstore.head(self._store, self._prefix + key)["last_modified"]
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
 
     def locate(self, key: str) -> str:
         """What Polars scans."""
@@ -139,7 +196,7 @@ class Bucket:
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.address}/{key}") from None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from error
+            raise explain(error, self.address) from open_cause(error)
 
     def recorded_hashes(self, key: str) -> set[str]:
         """SHA-256 that was put on record when the object was published; empty where nothing is on record."""
@@ -148,14 +205,54 @@ class Bucket:
         except FileNotFoundError:
             return set()
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from error
+            raise explain(error, self.address) from open_cause(error)
         return {value for name, value in attributes.items() if name == HASH_ATTRIBUTE}
+
+    def recorded_hash(self, file: LakeFile) -> str | None:
+        """The SHA-256 on record for this very version of an object; None where another tool wrote it."""
+        try:
+            found = obstore.get(self._store, self._prefix + file.key)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+        return found.attributes.get(HASH_ATTRIBUTE) if found.meta["e_tag"] == file.version else None
+
+    def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
+        """SHA-256 of the bytes as they are now, and the one on record, both from one answer.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        digest = hashlib.sha256()
+        try:
+            found = obstore.get(self._client(file.size), self._prefix + file.key)
+            for piece in found.stream(min_chunk_size=READ_BYTES):
+                digest.update(piece)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.address}/{file.key}") from None
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{file.key}") from open_cause(error)
+        return digest.hexdigest(), {value for name, value in found.attributes.items() if name == HASH_ATTRIBUTE}
+
+    def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
+        """Nothing: here a hash goes with its object, so none is left to tell of one."""
+        return []
 
     @contextmanager
     def staged(self, suffix: str) -> Iterator[Path]:
         """A local file to write to; gone afterwards."""
-        with tempfile.TemporaryDirectory(prefix="hermes-") as folder:
-            yield Path(folder) / f"staged{suffix}"
+        root = self.staging.root
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if root.lstat().st_uid != os.getuid():
+                raise StoreError(f"{root} belongs to somebody else", "set TMPDIR to a folder of your own")
+            with self.staging.file(suffix) as path:
+                yield path
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise folder.explain(error, str(root)) from error
 
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet, with one create-only PUT.
@@ -164,7 +261,14 @@ class Bucket:
 
         Raises:
             AlreadyPublished: the name is somebody else's.
+            StoreError: the file is larger than one PUT may be, and several parts cannot be create-only.
         """
+        size = staged.stat().st_size
+        if size > MULTIPART_BYTES:
+            raise StoreError(
+                f"{self.address}/{key} would be {size:,} bytes, and one create-only PUT carries {MULTIPART_BYTES:,}",
+                "make it of fewer rows with --start and --end",
+            )
         try:
             self._put(key, staged, digest, create=True)
         except AlreadyPublished:
@@ -178,9 +282,35 @@ class Bucket:
         """Publish `staged` under `key`, whole, whatever stood there."""
         self._put(key, staged, digest, create=False)
 
+    @contextmanager
+    def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:
+        """Hold a lease in this bucket; see `lock.lease`."""
+        store = connect(self._bucket, self._s3, timeout_s=LEASE_REQUEST_S)
+        with ExitStack() as stack:
+            try:
+                try:
+                    check = stack.enter_context(lease(store, self._prefix + key, what, me))
+                except (BaseError, OSError) as error:
+                    if "NoSuchBucket" not in str(error):
+                        raise
+                    self._create_bucket()
+                    check = stack.enter_context(lease(store, self._prefix + key, what, me))
+            except (BaseError, OSError) as error:
+                raise explain(error, self.address) from open_cause(error)
+            yield check
+
+    def remove(self, key: str) -> None:
+        """Take an object away, and its hash with it; one that is not there is no error."""
+        try:
+            obstore.delete(self._store, self._prefix + key)
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+
     def _put(self, key: str, staged: Path, digest: str, *, create: bool) -> None:
         size = staged.stat().st_size
-        store = connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
+        store = self._client(size)
 
         def put() -> None:
             obstore.put(
@@ -203,13 +333,15 @@ class Bucket:
         except AlreadyExistsError:
             raise AlreadyPublished(f"{self.address}/{key} is there already", "run again") from None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from error
+            raise explain(error, self.address) from open_cause(error)
 
     def _create_bucket(self) -> None:
         # obstore cannot make buckets, but it signs: S3 makes one on a PUT of its bare name.
         url = obstore.sign(self._store, "PUT", "", timedelta(minutes=1))
+        region = self._s3.region
+        body = None if region == LOCATION_FREE else _LOCATION.format(region=escape(region)).encode()
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=REQUEST_S).close()
+            urllib.request.urlopen(urllib.request.Request(url, data=body, method="PUT"), timeout=REQUEST_S).close()
         except urllib.error.HTTPError as error:
             if error.code != 409:  # somebody made it at the same moment
                 raise StoreError(

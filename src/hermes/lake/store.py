@@ -4,25 +4,32 @@ Nothing is ever written to its final place: a file is staged, read back, hashed,
 Where something is made from several files, it is made from a snapshot, which is checked again before publishing.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from hermes.errors import HermesError, StoreError
 from hermes.lake import folder, s3
-from hermes.lake.dataset import LAYERS
+from hermes.lake.dataset import LAYERS, Dataset
 from hermes.lake.files import LakeFile, sha256
+from hermes.lake.lock import Check, Holder
+from hermes.redaction import open_cause
 from hermes.settings import Settings
+
+if TYPE_CHECKING:
+    from hermes.lake.probe import Finding
 
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
 _READERS = 8  # footers read at once
+NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
 
 
 class Layer:
@@ -30,6 +37,7 @@ class Layer:
 
     def __init__(self, backend: folder.Folder | s3.Bucket) -> None:
         self._backend = backend
+        self._check: Check = lambda: None
         self.address = backend.address
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -60,24 +68,35 @@ class Layer:
         """The address of a key, for people and for other tools."""
         return self._backend.locate(key)
 
-    def footer(self, file: LakeFile) -> dict[str, Any]:
-        """What Hermes wrote about the file into its Parquet footer; empty for a file of another tool."""
+    def footer(self, file: LakeFile, *needed: str) -> dict[str, Any]:
+        """What Hermes wrote about the file into its Parquet footer; empty for a file of another tool.
+
+        Raises:
+            StoreError: it cannot be read, or lacks one of the `needed` names.
+        """
         with self.errors():
             metadata = pl.read_parquet_metadata(
                 file.location, storage_options=self._backend.scan_options, credential_provider=None
             )
-        return json.loads(metadata[FOOTER]) if FOOTER in metadata else {}
+        if FOOTER not in metadata:
+            return {}
+        try:
+            about = json.loads(metadata[FOOTER])
+        except ValueError:
+            about = None
+        if not isinstance(about, dict) or not set(needed) <= about.keys():
+            raise StoreError(f"{file.location}: what its footer says of it cannot be read", NAMES_DAMAGE)
+        return about
 
-    def footers(self, files: Sequence[LakeFile]) -> list[dict[str, Any]]:
+    def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
         """`footer` of each file, several read at once."""
         with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(self.footer, files))
+            return list(pool.map(lambda file: self.footer(file, *needed), files))
 
     def fingerprints(self, files: Sequence[LakeFile]) -> list[str]:
         """What each file's bytes are known by: the SHA-256 on record, else the version that the store gives them."""
         with ThreadPoolExecutor(_READERS) as pool:
-            records = pool.map(lambda file: self._backend.recorded_hashes(file.key), files)
-        return [hashes.pop() if len(hashes) == 1 else file.version for file, hashes in zip(files, records, strict=True)]
+            return list(pool.map(lambda file: self._backend.recorded_hash(file) or file.version, files))
 
     def unchanged(self, prefix: str, snapshot: Sequence[LakeFile]) -> bool:
         """Whether the files below `prefix` are still those of the snapshot, byte versions included."""
@@ -88,6 +107,24 @@ class Layer:
         folders = {file.key.rpartition("/")[0] for file in snapshot}
         now = {(file.key, file.version) for folder in folders for file in self.files(folder)}
         return all((file.key, file.version) in now for file in snapshot)
+
+    def is_own(self, key: str) -> bool:
+        """Whether Hermes published what stands under `key`: its hash is on record."""
+        return bool(self._backend.recorded_hashes(key))
+
+    def hashed(self, file: LakeFile) -> tuple[str, set[str]] | None:
+        """SHA-256 of a file's bytes as they are now, and those that may stand there by the record.
+
+        None where there is no such file.
+        """
+        try:
+            return self._backend.hashed(file)
+        except FileNotFoundError:
+            return None
+
+    def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
+        """Keys below the folder `prefix` that are on record as published and not `present`; a folder alone can tell."""
+        return self._backend.lost(prefix, present)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -104,12 +141,14 @@ class Layer:
             AlreadyPublished: the name is taken by somebody else.
         """
         digest = digest or sha256(staged)
+        self._check()
         self._backend.create(key, staged, digest)
         return digest
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""
         digest = sha256(staged)
+        self._check()
         self._backend.replace(key, staged, digest)
         return digest
 
@@ -132,6 +171,33 @@ class Layer:
             return self.replace(key, path)
 
     @contextmanager
+    def locked(self, key: str, what: str, command: str) -> Iterator[Check]:
+        """Hold the lock `key` for `command`; see `Lake.locked`."""
+        with self._backend.locked(key, what, Holder.me(command)) as check:
+            yield check
+
+    def checked(self, check: Check) -> Self:
+        """The same layer, which asks `check` before it publishes anything."""
+        mine = copy.copy(self)
+        mine._check = check
+        return mine
+
+    def remove(self, key: str) -> None:
+        """Take one file away; none is no error."""
+        self._backend.remove(key)
+
+    def probe(self, name: str) -> "list[Finding]":
+        """Try the layer out, as `name`; see `lake.probe`."""
+        from hermes.lake.probe import probe  # noqa: PLC0415 - only the doctor needs it
+
+        return list(probe(name, self._backend))
+
+    @property
+    def staging(self) -> Path:
+        """The folder that staged files wait in, of all processes of this machine or of all that share the disk."""
+        return self._backend.staging.root
+
+    @contextmanager
     def errors(self) -> Iterator[None]:
         """Errors of Polars and the operating system below here become one line with a cure."""
         try:
@@ -139,10 +205,14 @@ class Layer:
         except HermesError:
             raise
         except PolarsError as error:
-            raise (folder.disk_error(error, self.address) or s3.explain(error, self.address)) from error
+            cause = open_cause(error)
+            raise (folder.disk_error(error, self.address) or s3.explain(error, self.address)) from cause
+        except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
+            first = str(error).partition("\n")[0][:200]
+            raise StoreError(f"{self.address}: a file there is damaged (Polars: {first})", NAMES_DAMAGE) from error
         except OSError as error:
             if error.errno is None:
-                raise s3.explain(error, self.address) from error
+                raise s3.explain(error, self.address) from open_cause(error)
             raise folder.explain(error, self.address) from error
 
 
@@ -153,6 +223,7 @@ class Lake:
         self.bronze = bronze
         self.silver = silver
         self.gold = gold
+        self._held = ""  # the lock under which this lake is used
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -164,6 +235,33 @@ class Lake:
                 for address in addresses
             )
         )
+
+    @contextmanager
+    def locked(self, dataset: Dataset, command: str) -> Iterator[Self]:
+        """Be the only one who works on `dataset`, in any layer of this lake, until the block is left.
+
+        Signals need no lock: an execution is created under a name of its own and never replaced.
+
+        Args:
+            command: what others are told who meet the lock, like `run`.
+
+        Yields:
+            The same lake; it refuses to publish anything once the lock was lost. Locked again, it goes on as it is.
+
+        Raises:
+            DatasetLocked: somebody else is at it; says who. On S3 this takes up to `lock.RENEW_S` seconds, and up to
+                `lock.LEASE_S` seconds pass before the lease of one that was killed is taken over.
+            LockLost: only by what is published through the lake, where the lease could not be renewed.
+        """
+        if self._held == dataset.lock_key:
+            yield self
+            return
+        with self.gold.locked(dataset.lock_key, str(dataset), command) as check:
+            mine = copy.copy(self)
+            mine._held = dataset.lock_key
+            layers = (self.bronze, self.silver, self.gold)
+            mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
+            yield mine
 
 
 def check_written(path: Path, rows: int) -> None:

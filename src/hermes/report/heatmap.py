@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from itertools import combinations
 
 import polars as pl
 
 from hermes.report import words
+from hermes.report.head import head
 
 MOST_ROWS = 100  # of the table on the page; the files beside it hold them all
 _COLUMNS = {
@@ -54,18 +54,7 @@ def sweep_page(sweep: Sweep) -> str:
     banner = '<div class="banner">SIMULATED MARKET: these prices never were.</div>' if sweep.simulated else ""
     skipped = f", {sweep.skipped:,} skipped because the strategy refuses them" if sweep.skipped else ""
     maps = "".join(_heatmap(sweep.table, row, column) for row, column in _pairs(sweep.varied))
-    style = files("hermes.report").joinpath("page.css").read_text("utf-8") + _CSS
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(sweep.title)}: sweep</title>
-<style>{style}</style>
-</head>
-<body>
+    return f"""{head(f"{sweep.title}: sweep", style=_CSS)}
 {banner}
 <main>
 <header><h1>{escape(sweep.title)}</h1>

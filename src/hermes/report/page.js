@@ -133,11 +133,5 @@
   };
   start();
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", () => root.dataset.ready && paint());
-  document.getElementById("theme").addEventListener("click", () => {
-    const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
-    paint();
-  });
+  root.addEventListener("theme", () => root.dataset.ready && paint());
 })();

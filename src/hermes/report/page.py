@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import polars as pl
 
 from hermes.report import charts, measures, tables, words
 from hermes.report.frames import Layout
+from hermes.report.head import head, resource
 from hermes.report.measures import Measures
 
 _FILLS = {"close": "Filled at the close", "next_open": "Filled at the next open"}
@@ -102,20 +102,7 @@ def page(execution: Execution) -> str:
         execution.interval * execution.bars_each,
         _band(execution.lineage["parameters"]),
     )
-    here = files("hermes.report")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
-style-src 'unsafe-inline'; img-src data: blob:">
-<meta name="generator" content="hermes {escape(execution.lineage["hermes"])}">
-<title>{escape(execution.title)}</title>
-<style>{here.joinpath("page.css").read_text("utf-8")}</style>
-</head>
-<body>
+    return f"""{head(execution.title, "script-src 'unsafe-inline'; img-src data: blob:")}
 {_banner(execution)}
 <main>
 {_headline(execution)}
@@ -130,7 +117,8 @@ style-src 'unsafe-inline'; img-src data: blob:">
 say little about the future, and this page is no advice.</footer>
 <script type="application/json" id="charts-json">{drawn.json}</script>
 {charts.runtime()}
-<script>{here.joinpath("page.js").read_text("utf-8")}</script>
+<script>{resource("theme.js")}</script>
+<script>{resource("page.js")}</script>
 </body>
 </html>
 """
@@ -170,7 +158,7 @@ def _headline(execution: Execution) -> str:
 <p class="soft">{escape(parameters)}</p>
 <div class="tiles">{cells}</div>
 <p class="lead">{_story(execution)}</p>
-<p class="soft">{_terms(account)}{"".join(f" {escape(note)}" for note in execution.notes)}</p>
+<p class="soft">{words.terms(account)}{"".join(f" {escape(note)}" for note in execution.notes)}</p>
 </header>"""
 
 
@@ -194,15 +182,6 @@ def _story(execution: Execution) -> str:
         f"{span}, {start} became <b>{words.amount(measured['end_value'], execution.unit)}</b> in {trades}{open_}; "
         f"{held}. That is <b>{words.amount(abs(difference), execution.unit)} {verdict}</b>, with the asset in hand "
         f"{words.percent(measured['exposure_pct'], 1)} of the time."
-    )
-
-
-def _terms(account: Mapping[str, Any]) -> str:
-    fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]
-    slippage = f", {account['slippage_bps']:g} basis points of slippage" if account["slippage_bps"] else ""
-    return (
-        f"Long or flat, whole equity, {words.percent(100 * account['fees'], 3).replace('0' + words.THIN, words.THIN)} \
-fee on each side{slippage}, filled at {fill}; holding pays no fee."
     )
 
 

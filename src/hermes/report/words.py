@@ -1,5 +1,6 @@
 """Figures as people read them: separators, signs, units, and plain words for what has no figure."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,6 +87,14 @@ def few_trades(trades: int) -> str:
     if trades >= FEW_TRADES:
         return ""
     return f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude"
+
+
+def terms(account: Mapping[str, Any]) -> str:
+    """How an account trades: `fees` (a fraction of each side), `slippage_bps`, `fill`."""
+    fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]
+    slippage = f", {account['slippage_bps']:g} basis points of slippage" if account["slippage_bps"] else ""
+    return f"Long or flat, whole equity, {percent(100 * account['fees'], 3).replace('0' + THIN, THIN)} \
+fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
 def plain(value: Any) -> str:

@@ -167,7 +167,10 @@ def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
 
 def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row per datetime, the daily one where both frequencies have it, and the values on which they disagree."""
-    daily, monthly = bars.filter("daily"), bars.filter(~pl.col("daily"))
+    daily = bars.filter("daily")
+    if daily.height in (0, bars.height):
+        return bars, pl.DataFrame(schema=CONFLICTS)
+    monthly = bars.filter(~pl.col("daily"))
     both = daily.select("datetime", *_VALUES).join(monthly.select("datetime", *_VALUES), on="datetime", suffix="|m")
     differing = [
         both.filter(pl.col(name) != pl.col(f"{name}|m")).select(

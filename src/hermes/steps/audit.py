@@ -16,6 +16,7 @@ from hermes.gold.features import features
 from hermes.gold.indicators import indicator
 from hermes.lake.store import Lake
 from hermes.lake.tables import open_table
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.schemas import FEATURES, INDICATORS
 from hermes.settings import Settings
@@ -35,7 +36,7 @@ AUDITED_ROWS = 50_000
 _BARS = tuple(name for name in FEATURES if name not in INDICATORS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audited:
     """What the proofs found on one dataset with one strategy; None where a proof holds.
 
@@ -85,7 +86,20 @@ class Audited:
             "seconds": round(self.seconds, 6),
         }
 
+    def __repr__(self) -> str:
+        """The verdict, and each proof in words."""
+        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
 
+        return notebook.verdict_text(self.as_json())
+
+    def _repr_html_(self) -> str:
+        """The verdict as a notebook shows it."""
+        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.verdict(self.as_json())
+
+
+@logged
 def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Progress = SILENT) -> Audited:
     """Prove the signals of one dataset, and keep the verdict for the lineage of the next execution.
 
@@ -166,7 +180,8 @@ def _latest(selection: Selection, lake: Lake) -> tuple[pl.DataFrame, pl.DataFram
     own = all(lake.gold.footers(files))
     wanted = FEATURES if own else {name: FEATURES[name] for name in _BARS if name != "timeframe"}
     symbol = selection.settings.dataset.symbol
-    rows = open_table(lake.gold, files, wanted, symbol).plan.tail(AUDITED_ROWS).collect()
+    with lake.gold.errors():
+        rows = open_table(lake.gold, files, wanted, symbol).plan.tail(AUDITED_ROWS).collect()
     if not own:
         rows = rows.with_columns(timeframe=pl.lit(selection.settings.dataset.interval))
     return rows.select(_BARS), rows if own else None

@@ -4,20 +4,49 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import polars as pl
+
+from hermes.errors import SourceChanged
 from hermes.lake.store import Lake
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.steps.measure import Measured, measure, select
+from hermes.signals.plan import input_schema
+from hermes.steps.figures import Figures
+from hermes.steps.measure import MEASURE_ROWS, Measured, Tally, measure, select
 
 
-@dataclass(frozen=True, slots=True)
-class Backtested:
-    """What was measured, with which settings."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Backtested(Figures):
+    """What was measured, with which settings.
+
+    Attributes:
+        given: the signals that were measured, where they are not those of the settings' strategy on its features.
+    """
 
     settings: Settings
     strategy: str
     measured: Measured
     seconds: float
+    given: pl.DataFrame | None = None
+
+    def lazy(self) -> pl.LazyFrame:
+        """The rows that were measured, with their signals: judged again, as nothing was written.
+
+        Raises:
+            MissingTable, TableRefused: see `select`.
+            SourceChanged: the features are no longer those that were measured.
+        """
+        if self.given is not None:
+            return self.given.lazy()
+        selection = select(self.settings, Lake.open(self.settings))
+        frames = list(selection.judged(MEASURE_ROWS, list(input_schema(selection.strategy))))
+        again = Tally()
+        for frame in frames:
+            again.add(frame)
+        if again != self.measured.tally:
+            raise SourceChanged(f"features of {self.settings.dataset} have changed since", "measure again")
+        return pl.concat(frames).lazy()
 
     def as_json(self) -> dict[str, Any]:
         """Counts, the measures with the configured fill, and with each fill."""
@@ -33,6 +62,7 @@ class Backtested:
         }
 
 
+@logged
 def backtest(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Backtested:
     """Measure the settings' strategy on the rows from start to end, with both fills.
 

@@ -1,6 +1,6 @@
 """Every combination of a strategy's parameters that is to be tried, and what each asks for on one feature table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +28,29 @@ class Candidates:
     """What is to be traded.
 
     Attributes:
-        strategies: one for each combination, all of one kind; wanted: what each asks for on `bars`.
+        sample, seed: which of all combinations they are, see `candidates`.
+        strategies: one for each combination, all of one kind.
         varied: parameters that have more than one value, with their values.
         skipped: combinations that the strategy itself refused, and why it refused the first of them.
         bars: from start to end, in memory.
+        rows: what the rules read, up to the end; first: row of the first bar.
     """
 
     settings: Settings
+    sample: int | None
+    seed: int
     strategies: list[Strategy]
-    wanted: list[Asked]
     varied: Mapping[str, list[Any]]
     skipped: int
     reason: str
     bars: Bars
+    rows: pl.DataFrame
+    first: int
+
+    def asked(self, numbers: Sequence[int]) -> list[Asked]:
+        """What these combinations ask for on `bars`; a condition that several share is computed once."""
+        strategies = [self.strategies[number] for number in numbers]
+        return [Asked(*each) for each in many_signals(self.rows, strategies, self.first)]
 
     def parameters(self, number: int) -> dict[str, Any]:
         """All parameters of one combination."""
@@ -49,7 +59,7 @@ class Candidates:
 
 
 def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: int = 0) -> Candidates:
-    """Make the strategies and their signals; each distinct indicator and each distinct condition is computed once.
+    """Make the strategies, and read what they need; each distinct indicator is computed once.
 
     Args:
         settings: the strategy's parameters may be texts as `grid.values` takes them.
@@ -68,9 +78,8 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
     until = int((times <= end).sum()) if end else rows.height
     if until <= first:
         raise no_bars(settings, table)
-    wanted = [Asked(*each) for each in many_signals(rows.head(until), strategies, first)]
     bars = Bars.of(rows.slice(first, until - first))
-    return Candidates(settings, strategies, wanted, varied, skipped, reason, bars)
+    return Candidates(settings, sample, seed, strategies, varied, skipped, reason, bars, rows.head(until), first)
 
 
 def _strategies(

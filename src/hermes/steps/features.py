@@ -12,7 +12,10 @@ from hermes.gold.features import features as feature_plan
 from hermes.lake.dataset import Dataset
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, fingerprint
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
+from hermes.schemas import SILVER
+from hermes.steps.alone import alone
 
 # Part of every fingerprint: files are made again when their definition changes.
 DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
@@ -29,6 +32,8 @@ class Featured:
     seconds: float
 
 
+@logged
+@alone
 def features(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Featured:
     """Bring the gold feature table of one dataset up to date with silver.
 
@@ -53,7 +58,7 @@ def _make(
     dataset: Dataset, lake: Lake, silver: list[LakeFile], progress: Progress
 ) -> tuple[int, list[str], list[str]] | None:
     """Write what is out of date; None if silver changed meanwhile."""
-    abouts = lake.silver.footers(silver)
+    abouts = lake.silver.footers(silver, "year", "fingerprint", "rows")
     for file, about in zip(silver, abouts, strict=True):
         if not about:
             raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
@@ -71,13 +76,20 @@ def _make(
 
     written, unchanged = [], []
     with lake.gold.errors():
-        table = feature_plan(lake.silver.scan(silver)).collect()
+        table = feature_plan(lake.silver.scan(silver, schema=SILVER)).collect()
     by = ["year", "month"] if dataset.features_by_month else ["year"]
     parts = table.with_columns(year=pl.col("datetime").dt.year(), month=pl.col("datetime").dt.month()).partition_by(
         by, as_dict=True, include_key=False, maintain_order=True
     )
     if not lake.silver.unchanged(dataset.silver_folder, silver):
         return None
+    in_order = bool((table["datetime"].diff().dt.total_microseconds() > 0).all())
+    if table.height != rows or not in_order:
+        what = f"{table.height} rows instead of {rows}" if table.height != rows else "bars out of order"
+        raise StoreError(
+            f"silver of {dataset} is not what was published: {what}",
+            "remove it and run `hermes refine` again; `hermes audit --bytes` names the damaged file",
+        )
     keyed = {dataset.features_key(*period): (period[0], part) for period, part in parts.items()}
     if stale := sorted(present.keys() - keyed.keys()):
         raise StoreError(f"{lake.gold.locate(stale[0])} has no bars in silver any more", "remove it, then run again")
@@ -96,7 +108,7 @@ def _make(
 def _own_files(gold: Layer, dataset: Dataset) -> dict[str, dict[str, Any]]:
     """Key and footer of every file of the table, all of them made by Hermes."""
     files = gold.files(dataset.features_table)
-    abouts = gold.footers(files)
+    abouts = gold.footers(files, "fingerprint", "rows")
     for file, about in zip(files, abouts, strict=True):
         if not about:
             raise StoreError(

@@ -15,9 +15,12 @@ from hermes.bronze.archive import Archive, ArchiveFile, open_archive
 from hermes.bronze.klines import read_zip
 from hermes.errors import ArchiveError, ChecksumMismatch, StoreError
 from hermes.lake import s3
+from hermes.lake.dataset import Dataset
 from hermes.lake.store import Lake
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.settings import PUBLIC_ARCHIVE, S3Settings, Settings
+from hermes.steps.alone import alone
 
 FETCHERS = 8
 PUBLIC_REGION = "ap-northeast-1"
@@ -41,6 +44,8 @@ class _Staged:
     rows: int
 
 
+@logged
+@alone
 def ingest(
     settings: Settings,
     lake: Lake,
@@ -63,7 +68,7 @@ def ingest(
         ArchiveError, KlinesRefused, StoreError: see there.
     """
     started = perf_counter()
-    archive = open_archive(settings.archive.url, lambda bucket: _archive_bucket(bucket, settings))
+    archive = _archive(settings)
     listed: list[ArchiveFile] = []
     known: dict[str, dict[str, Any]] = {}
     for frequency in frequencies or (settings.dataset.data_frequency,):
@@ -99,6 +104,19 @@ def ingest(
         without_checksum=[file.stem for file in listed if not known.get(_key(file), {}).get("verified", True)],
         seconds=perf_counter() - started,
     )
+
+
+def archive_series(settings: Settings) -> Sequence[Dataset]:
+    """Every dataset of the settings' market, frequency and interval that the archive holds, by symbol.
+
+    Raises:
+        ArchiveError: the archive cannot be listed.
+    """
+    return _archive(settings).series(settings.dataset)
+
+
+def _archive(settings: Settings) -> Archive:
+    return open_archive(settings.archive.url, lambda bucket: _archive_bucket(bucket, settings))
 
 
 def _key(file: ArchiveFile) -> str:

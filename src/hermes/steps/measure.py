@@ -198,7 +198,7 @@ def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
     """Check the order, count, and backtest with both fills, in one pass and flat memory."""
     settings = selection.settings
     interval = settings.dataset.interval_seconds
-    backtests = {fill: Backtest(interval, account) for fill, account in _accounts(settings.backtest).items()}
+    backtests = {fill: Backtest(interval, account) for fill, account in accounts(settings.backtest).items()}
     tally = Tally()
     columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
     table, before = selection.table, selection.before
@@ -225,7 +225,7 @@ def report(advance: Advance, judged: pl.DataFrame, tally: Tally, where: str = ""
     advance(judged.height, f"{where}{tally.buys:,} buys, {tally.sells:,} sells")
 
 
-def _accounts(settings: BacktestSettings) -> dict[str, Account]:
+def accounts(settings: BacktestSettings) -> dict[str, Account]:
     """The configured account, once with each fill."""
     terms = settings.model_dump(exclude={"fill"})
     return {fill: Account(**terms, fill=fill) for fill in ("close", "next_open")}

@@ -14,13 +14,19 @@ from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake.dataset import FREQUENCIES, Dataset
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
+from hermes.schemas import BRONZE, SILVER
 from hermes.silver.clean import SourceFile, clean
 from hermes.silver.quality import Quality, Tally, measure
+from hermes.steps.alone import alone
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 1"
 ATTEMPTS = 3
+_NOTED = ("sha256", "verified", "rows")  # what a bronze footer is asked for
+_AGAIN = "remove it and run `hermes ingest` again; `hermes audit --bytes` checks the whole lake"
+_OWN = ("fingerprint", "tally", "year")  # what a silver footer is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class _Source:
     about: Mapping[str, Any]
 
 
+@logged
+@alone
 def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Refined:
     """Bring silver of one dataset up to date with its monthly and daily files in bronze.
 
@@ -75,7 +83,7 @@ def _sources(dataset: Dataset, lake: Lake) -> list[_Source]:
     for frequency in FREQUENCIES:
         series = dataset.with_frequency(frequency)
         files = lake.bronze.files(series.bronze_folder)
-        for file, about in zip(files, lake.bronze.footers(files), strict=True):
+        for file, about in zip(files, lake.bronze.footers(files, *_NOTED), strict=True):
             stem = PurePosixPath(file.key).stem
             period = series.parse_stem(stem)
             if period is None or not about:
@@ -92,10 +100,15 @@ def _make(
     for source in sources:
         years[source.holds.period.year].append(source)
     present = lake.silver.files(dataset.silver_folder)
-    abouts = {file.key: about for file, about in zip(present, lake.silver.footers(present), strict=True)}
+    abouts = {file.key: about for file, about in zip(present, lake.silver.footers(present, *_OWN), strict=True)}
     if foreign := [key for key, about in abouts.items() if not about]:
         raise StoreError(
             f"{lake.silver.locate(foreign[0])} was made by another tool and is not replaced", "move it away"
+        )
+    if bare := sorted(abouts.keys() - {dataset.silver_key(year) for year in years}):
+        raise StoreError(
+            f"{lake.silver.locate(bare[0])}: bronze lost all the files that it was made from",
+            "run `hermes ingest` to fetch them again, or remove it, too",
         )
     written, unchanged, tally = [], [], Tally()
     with progress.task(f"refine {dataset}", len(years), "years") as advance:
@@ -121,9 +134,11 @@ def _write_year(
     """Clean one year and publish it with its rejected rows; returns the footer, None if bronze changed meanwhile."""
     with lake.bronze.errors():
         frames = [lake.bronze.scan([source.file]).collect() for source in group]
-    cleaned = clean([(source.holds, frame) for source, frame in zip(group, frames, strict=True)], dataset)
     if not lake.bronze.same([source.file for source in group]):
         return None
+    cleaned = clean(
+        [(source.holds, _sound(source, frame)) for source, frame in zip(group, frames, strict=True)], dataset
+    )
     closed = cleaned.rows.filter(pl.col("datetime") <= _newest_closed(dataset))
     about = {
         "layer": "silver",
@@ -142,6 +157,15 @@ def _write_year(
     return about
 
 
+def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one bronze file, if they keep the contract and are as many as its footer says."""
+    wrong = {name for name, _ in frame.schema.items() ^ BRONZE.items()}
+    if wrong or frame.height != source.about["rows"]:
+        what = f"column {min(wrong)}" if wrong else f"{frame.height} rows instead of {source.about['rows']}"
+        raise StoreError(f"{source.file.location} is not what was published: {what}", _AGAIN)
+    return frame
+
+
 def _newest_closed(dataset: Dataset) -> datetime:
     """Latest open time of a bar that is over by now."""
     return datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=dataset.interval_seconds)
@@ -151,7 +175,7 @@ def _measured(dataset: Dataset, lake: Lake, sources: Sequence[_Source], tally: T
     """Measure the whole series and store the table beside silver if it says something new."""
     unchecked = tuple(source.holds.stem for source in sources if not source.about["verified"])
     with lake.silver.errors():
-        rows = lake.silver.scan(lake.silver.files(dataset.silver_folder))
+        rows = lake.silver.scan(lake.silver.files(dataset.silver_folder), schema=SILVER)
         quality = measure(rows, dataset, tally, unchecked)
     content = quality.to_json().encode()
     if lake.silver.read(dataset.quality_key) != content:

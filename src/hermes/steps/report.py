@@ -16,8 +16,9 @@ from hermes.errors import MissingTable, StoreError, TableRefused
 from hermes.lake import catalog
 from hermes.lake.dataset import Dataset, is_simulated
 from hermes.lake.files import LakeFile
-from hermes.lake.store import Lake
+from hermes.lake.store import NAMES_DAMAGE, Lake
 from hermes.lake.tables import open_table
+from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.report import words
 from hermes.report.frames import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
@@ -60,6 +61,7 @@ class Reported:
         return asdict(self)
 
 
+@logged
 def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> Reported:
     """Make the page of one execution, from its signal file alone.
 
@@ -122,7 +124,7 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
         read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
         run = _Run(lineage["backtest"], dataset, columns, each)
         with progress.task(f"report {dataset}", lineage["rows"], "rows") as advance:
-            for rows in run.through(pieces(read, repeat(size))):
+            for rows in run.through(_sound(pieces(read, repeat(size)), lineage["path"])):
                 advance(rows, "")
     results = {fill: backtest.finish() for fill, backtest in run.backtests.items()}
     stamped = results[lineage["backtest"]["fill"]]
@@ -146,6 +148,21 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
         quality=quality.model_dump() if quality else None,
         notes=[*note, *left_out],
     )
+
+
+def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
+    """Pass rows through that Hermes can have written: prices that can be traded at, signals and position known."""
+    prices = pl.col("open", "close")
+    known = pl.all_horizontal(
+        (prices.is_finite() & (prices > 0)),
+        pl.col("buy_signal", "sell_signal").is_not_null(),
+        pl.col("position").is_in([0, 1]),
+    )
+    for piece in pieces:
+        in_order = (piece["datetime"].diff().dt.total_microseconds() > 0).sum() == piece.height - 1
+        if not in_order or not piece.select(known.fill_null(value=False).all()).item():
+            raise StoreError(f"{path} is damaged: it holds bars that no execution can hold", NAMES_DAMAGE)
+        yield piece
 
 
 class _Run:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
+from logging import WARNING
 from math import ceil
 from pathlib import Path
 from time import perf_counter
@@ -16,13 +17,15 @@ import obstore
 import polars as pl
 
 import hermes
-from hermes.errors import AlreadyPublished, SourceChanged, StoreError
+from hermes.errors import AlreadyPublished, MissingTable, SourceChanged, StoreError
 from hermes.lake.files import HashedFile
 from hermes.lake.store import FOOTER, Lake, check_written
+from hermes.logs import event, logged
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
 from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
 from hermes.signals.plan import constants, input_schema, output_schema, stamped
+from hermes.steps.figures import Figures
 from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
 from hermes.steps.verdict import kept_verdict
 
@@ -30,8 +33,8 @@ ATTEMPTS = 3
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 
 
-@dataclass(frozen=True, slots=True)
-class Signalled:
+@dataclass(frozen=True, slots=True, repr=False)
+class Signalled(Figures):
     """One execution: what was written, where, and how the strategy did on exactly these rows."""
 
     settings: Settings
@@ -56,10 +59,14 @@ class Signalled:
         """Chunks that the rows were made in."""
         return ceil(self.tally.rows / self.settings.signals.chunk_rows)
 
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The measures with the configured fill."""
-        return self.measured.results[self.settings.backtest.fill].metrics.as_dict()
+    def lazy(self) -> pl.LazyFrame:
+        """The rows of this execution's file, lazily; raises MissingTable where the settings' lake has it no more."""
+        gold = Lake.open(self.settings).gold
+        folder = f"{self.settings.dataset.signals_table(self.strategy)}/{self.execution}"
+        files = [file for file in gold.files(folder) if gold.locate(file.key) == self.path]
+        if not files:
+            raise MissingTable(f"{self.path} is not in the settings' lake", "make the signals again")
+        return gold.scan(files)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset."""
@@ -77,6 +84,7 @@ class Signalled:
         }
 
 
+@logged
 def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Signalled:
     """Make and publish the signals of one dataset.
 
@@ -166,7 +174,10 @@ def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage:
         except AlreadyPublished:
             continue
         copy = {**lineage, "path": lake.gold.locate(key), "sha256": digest}
-        lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
+        try:
+            lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
+        except StoreError as error:  # the execution is there, whole, with its lineage in its footer: no failure
+            event("copy", level=WARNING, message=f"{folder}/run.json was not written: {error}", path=copy["path"])
         return lake.gold.locate(key)
     raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
 
@@ -183,6 +194,7 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,
         "strategy_source": selection.source,
+        "columns": {name: str(dtype) for name, dtype in output_schema(strategy).items()},
         "derived_columns": list(selection.derived),
         "parameters": strategy.parameters.model_dump(mode="json"),
         "start": start and start.isoformat(),

@@ -2,8 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 import polars as pl
 
+from hermes.backtest.metrics import Metrics
 from hermes.backtest.overfitting import Deflated, Overfitting, deflated_sharpe, probability
 from hermes.backtest.portfolio import Account
-from hermes.backtest.search import Trial, parts_of, returns_of, search
-from hermes.errors import StoreError
+from hermes.backtest.search import Trial, parts_of, returns_of
+from hermes.errors import StoreError, StrategyError
+from hermes.executor import Place
 from hermes.lake.dataset import is_simulated
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
@@ -23,6 +24,7 @@ from hermes.report import words
 from hermes.report.heatmap import Sweep, sweep_page
 from hermes.settings import Settings
 from hermes.steps.candidates import Candidates, candidates
+from hermes.steps.shares import measured
 
 OUT = Path("sweeps")
 
@@ -87,7 +89,7 @@ def sweep(
     sample: int | None = None,
     seed: int = 0,
     out: Path = OUT,
-    executor: Executor | None = None,
+    where: Place | None = None,
     progress: Progress = SILENT,
 ) -> Swept:
     """Try every combination of the strategy's parameters, or `sample` of them at random, and write what came out.
@@ -95,20 +97,20 @@ def sweep(
     Args:
         settings: the strategy's parameters may be `8:20:4` or `20,26,50`.
         out: a local folder; every sweep gets a folder of its own in it, and never replaces another.
-        executor: see `backtest.search.search`.
+        where: see `shares.measured`.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates`.
         StoreError: the folder cannot be written.
     """
     started = perf_counter()
-    tried = trials(settings, lake, sample=sample, seed=seed, executor=executor, progress=progress)
+    tried = trials(settings, lake, sample=sample, seed=seed, where=where, progress=progress)
     found, bars, best = tried.candidates, tried.candidates.bars, tried.best
     deflated = None
     if best is not None:
         per_bar = sqrt(tried.trials[best].metrics.periods_per_year)
         sharpes = [each.metrics.sharpe / per_bar for each in tried.trials if each.metrics.sharpe is not None]
-        deflated = deflated_sharpe(returns_of(bars, found.wanted[best], _account(settings)), sharpes)
+        deflated = deflated_sharpe(returns_of(bars, found.asked([best])[0], _account(settings)), sharpes)
     overfitting = probability(parts_of(tried.trials, len(bars)))
     folder = _write(tried, deflated, overfitting, out)
     return Swept(tried, deflated, overfitting, folder, perf_counter() - started)
@@ -120,15 +122,14 @@ def trials(
     *,
     sample: int | None = None,
     seed: int = 0,
-    executor: Executor | None = None,
+    where: Place | None = None,
     progress: Progress = SILENT,
 ) -> Trials:
     """The first half of `sweep`: every combination measured, nothing written."""
     found = candidates(settings, lake, sample, seed)
-    interval, account = settings.dataset.interval_seconds, _account(settings)
-    with progress.task(f"sweep {settings.dataset}", len(found.wanted), "combinations") as advance:
-        done = search(found.bars, found.wanted, interval, account, executor)
-        advance(len(done), "")
+    if taken := found.parameters(0).keys() & {each.name for each in fields(Metrics)}:
+        raise StrategyError(f"parameter {min(taken)!r} has the name of a measure", "call it something else")
+    (done,) = measured(found, [(0, len(found.bars))], where, progress)
     rows = [{**found.parameters(i), **each.metrics.as_dict()} for i, each in enumerate(done)]
     table = pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))
     return Trials(found, done, table)

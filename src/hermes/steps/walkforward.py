@@ -1,19 +1,20 @@
 """gold features → what choosing parameters in the past was worth in the future, and whether its timing was luck."""
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
 from hermes.backtest.luck import Luck, luck
 from hermes.backtest.portfolio import Account
-from hermes.backtest.walk_forward import CHOICES, Tested, WalkForward, walk_forward, windows
+from hermes.backtest.walk_forward import CHOICES, Tested, WalkForward, spans, walk_forward, windows
 from hermes.errors import UsageError
+from hermes.executor import Place
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.candidates import Candidates, candidates
+from hermes.steps.shares import measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def walkforward(
     by: str = "sharpe",
     sample: int | None = None,
     seed: int = 0,
-    executor: Executor | None = None,
+    where: Place | None = None,
     progress: Progress = SILENT,
 ) -> Walked:
     """Choose the best combination in each past window, measure it in the next, and test the trades for luck.
@@ -92,7 +93,7 @@ def walkforward(
         train, test, anchored: see `backtest.walk_forward.windows`.
         by: the measure to choose by, one of `CHOICES`.
         sample, seed: see `candidates`; the luck test draws by `seed`, too.
-        executor: see `backtest.search.search`.
+        where: see `shares.measured`.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates` and `windows`.
@@ -103,9 +104,9 @@ def walkforward(
     chosen = candidates(settings, lake, sample, seed)
     cut = windows(chosen.bars.times, train, test, anchored=anchored)
     account = Account(**settings.backtest.model_dump())
-    with progress.task(f"walk forward {settings.dataset}", len(cut), "windows") as advance:
-        found = walk_forward(chosen.bars, chosen.wanted, cut, settings.dataset.interval_seconds, account, by, executor)
-        advance(len(cut), "")
+    interval = settings.dataset.interval_seconds
+    trials = measured(chosen, spans(cut), where, progress)
+    found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)
     tested = luck(found.bars, found.wanted, account, seed=seed)
     return Walked(chosen, found, by, tested, perf_counter() - started)
 

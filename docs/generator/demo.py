@@ -1,0 +1,34 @@
+"""A demo lake in a temporary folder, made once, and what commands say about it."""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+
+@cache
+def folder() -> Path:
+    """Where the lake of `hermes demo` is."""
+    temporary = TemporaryDirectory(prefix="hermes-docs-")
+    atexit.register(temporary.cleanup)
+    return Path(temporary.name).resolve()
+
+
+@cache
+def document(*words: str) -> dict[str, Any]:
+    """What `hermes WORDS --json` prints in that folder; the demo itself is run first."""
+    if words != ("demo",):
+        document("demo")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HERMES_", "AWS_", "MINIO_"))}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hermes"), *words, "--json"],
+        cwd=folder(), env=clean, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"hermes {' '.join(words)}: {done.stderr}{done.stdout}")
+    return json.loads(done.stdout)

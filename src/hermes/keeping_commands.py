@@ -1,0 +1,78 @@
+"""The commands that keep a lake sound: is the store fit for it, are the bytes those that were published, what can go."""
+# ruff: noqa: PLC0415 (heavy imports wait until a command runs)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hermes.errors import AuditFault, UsageError
+from hermes.line import Line, command
+
+if TYPE_CHECKING:
+    from hermes.lake.dataset import Dataset
+    from hermes.lake.store import Lake
+
+Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the latest ones.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without, only say what would go.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+
+    @command(app, "doctor", "doctor --lake 's3://{layer}' --json", symbols=False)
+    def doctor(line: Line) -> None:
+        """Try out the lake's address: reachable, keys, create-only, clock, space …, each with its cure."""
+        from hermes import view, view_keeping
+        from hermes.steps.doctor import diagnose
+
+        made = diagnose(line.settings(), view.Bars())
+        if line.json:
+            view.print_json(made.as_json())
+        else:
+            view_keeping.print_diagnosis(made)
+        if not made.healthy:
+            raise typer.Exit(1)
+
+    @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
+    def prune(line: Line, keep: Keep, yes: Yes = False) -> None:
+        """Remove old executions, never the latest of a table, and what dead runs left; first says what would go.
+
+        Without symbols the whole lake is looked at. Files of live runs and of other tools stay.
+        """
+        from hermes import view, view_keeping
+        from hermes.steps.prune import prune as remove_old
+
+        lake, datasets = _asked(line)
+        made = remove_old(lake, keep, datasets, remove=yes, progress=view.Bars())
+        if line.json:
+            view.print_json(made.as_json())
+        else:
+            view_keeping.print_pruned(made)
+
+
+def audit_bytes(line: Line) -> None:
+    """`hermes audit --bytes`: every published file against the SHA-256 on record.
+
+    Raises:
+        typer.Exit: with code 3 where a file differs, is missing or cannot be read.
+    """
+    from hermes import view, view_keeping
+    from hermes.steps.bytes import verify
+
+    lake, datasets = _asked(line)
+    made = verify(lake, datasets, view.Bars())
+    if line.json:
+        view.print_json(made.as_json())
+    else:
+        view_keeping.print_verified(made)
+    if made.faults:
+        raise typer.Exit(AuditFault.exit_code)
+
+
+def _asked(line: Line) -> "tuple[Lake, list[Dataset]]":
+    """The lake, and the datasets of the symbols on the line; none means all."""
+    from hermes.lake.store import Lake
+
+    if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
+        raise UsageError("--interval and --market say nothing without a symbol", "name the symbols, or leave them out")
+    return Lake.open(line.settings()), [line.settings(symbol).dataset for symbol in line.symbols]

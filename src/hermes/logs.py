@@ -1,0 +1,112 @@
+"""What Hermes tells of its work through the standard `logging` (logger `hermes`), and how commands put it on stderr.
+
+As a library Hermes only logs, and whoever imports it decides what becomes of that. The command line writes for people,
+who see warnings here and progress bars elsewhere, or one JSON object a line for schedulers: `time` (UTC), `level`,
+`event`, and what there is of `dataset`, `step`, `rows`, `seconds`, `message`, `error`, `cure` …
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from itertools import pairwise
+from time import perf_counter
+from typing import Any, ParamSpec, TextIO, TypeVar
+
+from hermes.errors import HermesError
+from hermes.redaction import redact
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_logger = logging.getLogger("hermes")
+_logger.addHandler(logging.NullHandler())  # a library that nobody listens to is silent
+_FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
+
+
+def event(name: str, *, level: int = logging.INFO, message: str = "", **facts: Any) -> None:
+    """Log one event.
+
+    Args:
+        name: what happened, one word that a filter can ask for: `step`, `end` …
+        message: the same for people; only warnings and errors need one.
+        facts: what there is to know of it. Never a secret.
+    """
+    _logger.log(level, message or name, extra={"hermes_event": name, "hermes_facts": facts})
+
+
+def logged(step: Callable[P, R]) -> Callable[P, R]:
+    """A step of the road that logs its end: for which dataset, how long it took, what it wrote, or its error."""
+
+    @wraps(step)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        about = {"step": step.__name__, "dataset": str(getattr(args[0], "dataset", args[0]))}
+        started = perf_counter()
+        try:
+            made = step(*args, **kwargs)
+        except HermesError as error:
+            seconds = round(perf_counter() - started, 3)
+            event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
+            raise
+        event("step", **about, seconds=round(perf_counter() - started, 3), **_facts(made))
+        return made
+
+    return wrapper
+
+
+def _facts(made: Any) -> dict[str, Any]:
+    """What a step's result says of its work; of lists, how many."""
+    found = {name: getattr(made, name) for name in _FACTS if hasattr(made, name)}
+    if tally := getattr(made, "tally", None):
+        found |= {"rows": tally.rows, "signals": tally.buys + tally.sells}
+    lists = {name: len(value) for name, value in found.items() if isinstance(value, list | tuple)}
+    return found | lists
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object, on one line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        name, message = getattr(record, "hermes_event", record.name), record.getMessage()
+        told = {"time": at, "level": record.levelname.lower(), "event": name}
+        told |= {"message": message} if message != name else {}
+        told |= getattr(record, "hermes_facts", {})
+        return redact(json.dumps(told, ensure_ascii=False, default=str))
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what is stderr at that moment: progress bars put themselves in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def to_stderr(format: str) -> None:
+    """Write what is logged to stderr: `text` (warnings, for people) or `json` (everything)."""
+    for handler in [handler for handler in _logger.handlers if isinstance(handler, _Stderr)]:
+        _logger.removeHandler(handler)
+    handler = _Stderr()
+    handler.setFormatter(_JsonLines() if format == "json" else logging.Formatter("warning: %(message)s"))
+    handler.setLevel(logging.INFO if format == "json" else logging.WARNING)
+    _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    _logger.propagate = False
+
+
+def as_json() -> bool:
+    """Whether stderr takes JSON lines only."""
+    return any(isinstance(handler.formatter, _JsonLines) for handler in _logger.handlers)
+
+
+def wanted(line: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """The format that the command line or the environment asks for, known before either was checked."""
+    words = " ".join(sys.argv if line is None else line).replace("--log-format=", "--log-format ").split()
+    given = [after for word, after in pairwise(words) if word == "--log-format"]
+    return given[-1] if given else environ.get("HERMES_LOG__FORMAT", "text")

@@ -1,0 +1,189 @@
+"""The whole market: the road for many datasets at once, wherever tasks run, and how they compare."""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from time import perf_counter
+from typing import Any, Self
+
+from hermes import pipeline
+from hermes.errors import HermesError, MissingTable
+from hermes.executor import Place, completed
+from hermes.lake import catalog
+from hermes.lake.dataset import Dataset
+from hermes.lake.store import Lake
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+from hermes.steps.ingest import archive_series
+from hermes.steps.universe import Universe, publish_universe
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """Which part of the road every dataset goes; see `pipeline.run`."""
+
+    source: str = "archive"
+    frequencies: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    audited: bool = True
+    reported: bool = True
+    fresh_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one dataset: the JSON object of its run, or why there is none."""
+
+    symbol: str
+    interval: str
+    market: str
+    made: Mapping[str, Any] | None
+    error: str = ""
+    cure: str = ""
+    trace: str = ""
+
+    @classmethod
+    def of_error(cls, symbol: str, interval: str, market: str, error: Exception) -> Self:
+        """What became of a dataset that raised this."""
+        trace = "".join(traceback.format_exception(error))
+        if isinstance(error, HermesError):
+            return cls(symbol, interval, market, None, error.message, error.cure, trace)
+        first = (str(error).splitlines() or [""])[0][:300]
+        return cls(symbol, interval, market, None, f"unexpected {type(error).__name__}: {first}", "report it", trace)
+
+    def as_json(self) -> dict[str, Any]:
+        """What failed and how to mend it."""
+        return {
+            "symbol": self.symbol, "interval": self.interval, "error": self.error, "cure": self.cure
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What became of all datasets, in the order they were asked for; `universe` compares those that are done."""
+
+    outcomes: Sequence[Outcome]
+    universe: Universe | None
+    where: str
+    seconds: float
+
+    @property
+    def done(self) -> list[Mapping[str, Any]]:
+        """The runs' JSON objects."""
+        return [each.made for each in self.outcomes if each.made is not None]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Those that have none."""
+        return [each for each in self.outcomes if each.made is None]
+
+    def as_json(self) -> dict[str, Any]:
+        """Every dataset, every failure, and where the comparison is."""
+        return {
+            "datasets": self.done,
+            **({"errors": [each.as_json() for each in self.failed]} if self.failed else {}),
+            "universe": self.universe and self.universe.path,
+            "page": self.universe and self.universe.page,
+            "where": self.where,
+            "seconds": round(self.seconds, 6),
+        }
+
+
+def run_market(
+    tasks: Sequence[Settings],
+    road: Road,
+    where: Place,
+    progress: Progress = SILENT,
+    refused: Sequence[Outcome] = (),
+) -> Market:
+    """Walk the road for every dataset; one that fails stops no other.
+
+    Args:
+        tasks: one for each dataset; they differ in nothing else.
+        road: what to do for each.
+        where: see `executor.place`.
+        refused: datasets that failed before, for the comparison.
+
+    Raises:
+        HermesError: the place takes no tasks any more, or the comparison cannot be published.
+    """
+    started = perf_counter()
+    found: dict[Dataset, Outcome] = {}
+    rows = failed = 0
+    with progress.task(f"{len(tasks):,} datasets on {where.name}", len(tasks), "datasets") as advance:
+        for (settings, _), result in completed(where, _walk, [(each, road) for each in tasks]):
+            outcome = _failed(settings, result) if isinstance(result, Exception) else result
+            found[settings.dataset] = outcome
+            rows += outcome.made["rows"] if outcome.made else 0
+            failed += outcome.made is None
+            advance(1, f"{failed:,} failed, {rows / (perf_counter() - started):,.0f} rows/s")
+    outcomes = [*(found[each.dataset] for each in tasks), *refused]
+    universe = publish_universe(tasks[0], Lake.open(tasks[0]), [_row(each) for each in outcomes], page=road.reported)
+    return Market(outcomes, universe, where.name, perf_counter() - started)
+
+
+def held(settings: Settings, source: str, *, quote: str = "", match: str = "*") -> list[Dataset]:
+    """The datasets of the settings' market and interval that a source holds, by symbol.
+
+    Args:
+        source: one of `pipeline.SOURCES`: the archive, or a layer of the lake.
+        quote: only symbols that end with it, like USDT; match: only symbols like this, as in BTC*.
+
+    Raises:
+        MissingTable: there is none.
+        ArchiveError, StoreError: the source cannot be listed.
+    """
+    like = settings.dataset
+    there = archive_series(settings) if source == "archive" else _in_lake(settings, source)
+    found = [
+        each
+        for each in sorted(there, key=lambda each: each.symbol)
+        if each.symbol.endswith(quote.upper()) and fnmatchcase(each.symbol, match.upper())
+    ]
+    if not found:
+        where = settings.archive.url if source == "archive" else settings.layer_url(source)
+        asked = f"{like.market} symbol at {like.interval} like {match}{f' quoted in {quote.upper()}' if quote else ''}"
+        raise MissingTable(f"{where} holds no {asked} ({len(there):,} symbols there)", "see `hermes ls`")
+    return found
+
+
+def _in_lake(settings: Settings, layer: str) -> list[Dataset]:
+    like = settings.dataset
+    same = (like.provider, like.market, like.interval)
+    held = catalog.datasets(Lake.open(settings), layer)
+    symbols = {each.symbol for each in held if (each.provider, each.market, each.interval) == same}
+    return [like.with_symbol(symbol) for symbol in symbols]
+
+
+def _walk(task: tuple[Settings, Road]) -> Outcome:
+    """What a thread or a worker does: small things in, small things out."""
+    settings, road = task
+    try:
+        made = pipeline.run(settings, **asdict(road)).as_json()
+    except Exception as error:
+        return _failed(settings, error)
+    return Outcome(settings.dataset.symbol, settings.dataset.interval, settings.dataset.market, made)
+
+
+def _failed(settings: Settings, error: Exception) -> Outcome:
+    dataset = settings.dataset
+    return Outcome.of_error(dataset.symbol, dataset.interval, dataset.market, error)
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    """One row of the comparison."""
+    made = outcome.made or {}
+    return {
+        "symbol": outcome.symbol,
+        "interval": outcome.interval,
+        "market": outcome.market,
+        **{name: made.get(name) for name in ("rows", "buy_signals", "sell_signals", "path", "report")},
+        "first": made.get("first") and datetime.fromisoformat(made["first"]),
+        "last": made.get("last") and datetime.fromisoformat(made["last"]),
+        "metrics": made.get("metrics", {}),
+        "error": outcome.error or None,
+        "cure": outcome.cure or None,
+    }

@@ -1,0 +1,26 @@
+"""Secrets that this process was given are masked in everything that it says: errors, tracebacks, logs."""
+
+_MASK = "********"
+_MIN_LENGTH = 8  # a shorter one is a word, and would mask half of every text; S3 stores take none
+
+_known: set[str] = set()
+
+
+def remember(secret: str) -> None:
+    """Mask `secret` from now on."""
+    if len(secret) >= _MIN_LENGTH:
+        _known.add(secret)
+
+
+def redact(text: str) -> str:
+    """`text` with every secret in it masked."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    return text
+
+
+def open_cause(error: Exception) -> Exception:
+    """`error` as the cause of another one: itself, or its text alone where that held a secret."""
+    text = str(error)
+    said = redact(text)
+    return error if said == text else RuntimeError(f"{type(error).__name__}: {said}")

@@ -1,0 +1,147 @@
+"""Old executions go, and what dead runs left in staging; what is live, new or another tool's stays.
+
+No lock is needed beside running commands: an execution is created under a new name, later than all that are there,
+and only names that were listed before are removed, never the latest of a table.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hermes.lake.dataset import Dataset, parse_execution, parse_signals_table
+from hermes.lake.files import LakeFile
+from hermes.lake.folder import explain
+from hermes.lake.staging import Leftover, leftovers, sweep
+from hermes.lake.store import Lake
+from hermes.progress import SILENT, Progress
+
+SIGNALS = "signals.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """One folder of an execution that goes: its files, the signals last."""
+
+    table: str
+    folder: str
+    files: Sequence[LakeFile]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What goes, or went.
+
+    Attributes:
+        done: whether it was removed; else it is what would be.
+        executions: whole ones.
+        remains: folders whose signals went before, when a prune was cut off.
+        staging: what dead runs left.
+        foreign: addresses of old executions that stay, because Hermes has no record of having made them.
+        notes: what could not be looked at.
+    """
+
+    done: bool
+    executions: list[Doomed] = field(default_factory=list)
+    remains: list[Doomed] = field(default_factory=list)
+    staging: list[Leftover] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """What is freed."""
+        return sum(each.size for each in (*self.executions, *self.remains, *self.staging))
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name."""
+        return {
+            "removed": self.done,
+            "executions": [f"{each.table}/{each.folder}" for each in self.executions],
+            "remains": [f"{each.table}/{each.folder}" for each in self.remains],
+            "staging": [str(each.path) for each in self.staging],
+            "foreign": self.foreign,
+            "notes": self.notes,
+            "bytes": self.bytes,
+        }
+
+
+def prune(
+    lake: Lake, keep: int, datasets: Sequence[Dataset] = (), *, remove: bool = False, progress: Progress = SILENT
+) -> Pruned:
+    """Find the executions that are older than the latest `keep` of their table, and remove them if told to.
+
+    Args:
+        keep: how many executions of every table stay, 1 or more.
+        datasets: whose tables to look at; without any all.
+        remove: without it nothing is changed.
+
+    Raises:
+        StoreError: the lake cannot be listed, or something cannot be removed; what was found before is gone whole.
+    """
+    assert keep >= 1
+    made = Pruned(done=remove)
+    for table, folders in _executions(lake, datasets).items():
+        _judge(made, lake, table, folders, keep)
+    doomed = [*made.remains, *made.executions]
+    with progress.task("prune", len(doomed), "executions") as advance:
+        for each in doomed if remove else ():
+            _remove(lake, each)
+            advance(1, each.folder)
+    for root in sorted({layer.staging for layer in (lake.bronze, lake.silver, lake.gold)}):
+        made.staging += _staging(made, root, remove=remove)
+    return made
+
+
+def _executions(lake: Lake, datasets: Sequence[Dataset]) -> Mapping[str, Mapping[str, list[LakeFile]]]:
+    """table → execution's folder → its files."""
+    found: dict[str, dict[str, list[LakeFile]]] = defaultdict(lambda: defaultdict(list))
+    wanted = {(each.market, each.symbol, each.interval) for each in datasets}
+    for file in lake.gold.files("", ""):
+        table, _, rest = file.key.partition("/")
+        folder = rest.partition("/")[0]
+        if parse_execution(folder) is None:
+            continue
+        signals = parse_signals_table(table)
+        if signals and (not wanted or (signals[1].market, signals[1].symbol, signals[1].interval) in wanted):
+            found[table][folder].append(file)
+    return found
+
+
+def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[LakeFile]], keep: int) -> None:
+    def has_signals(folder: str) -> bool:
+        return any(file.key == f"{table}/{folder}/{SIGNALS}" for file in folders[folder])
+
+    whole = sorted(folder for folder in folders if has_signals(folder))
+    for folder in whole[:-keep]:
+        if lake.gold.is_own(f"{table}/{folder}/{SIGNALS}"):
+            files = sorted(folders[folder], key=lambda file: file.key.endswith(f"/{SIGNALS}"))
+            made.executions.append(Doomed(table, folder, files))
+        else:
+            made.foreign.append(lake.gold.locate(f"{table}/{folder}"))
+    # Newer than the latest, they may be of a run that is just publishing.
+    for folder in sorted(folders.keys() - set(whole)):
+        if whole and folder < whole[-1] and not lake.gold.files(f"{table}/{folder}"):
+            made.remains.append(Doomed(table, folder, folders[folder]))
+
+
+def _remove(lake: Lake, doomed: Doomed) -> None:
+    """The signals go last: cut off before, the execution is whole for every reader; after, there is none.
+
+    Until then its lineage is in its footer, and its hash on record.
+    """
+    for file in doomed.files:
+        lake.gold.remove(file.key)
+
+
+def _staging(made: Pruned, root: Path, *, remove: bool) -> Iterator[Leftover]:
+    try:
+        yield from sweep(root) if remove else leftovers(root)
+    except OSError as error:
+        made.notes.append(f"staging was left alone: {explain(error, str(root)).message}")

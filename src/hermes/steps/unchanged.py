@@ -1,0 +1,86 @@
+"""Whether the latest execution was made from exactly what would be used now: a scheduler need not make it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+import hermes
+from hermes.errors import MissingTable
+from hermes.lake import catalog
+from hermes.lake.store import Lake
+from hermes.settings import Settings
+from hermes.steps.measure import feature_files
+from hermes.strategies import find_strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """An execution that stands already; `lineage` is what its footer says.
+
+    Attributes:
+        report: address of its page, None where it has none.
+    """
+
+    settings: Settings
+    lineage: Mapping[str, Any]
+    report: str | None
+
+    @property
+    def execution(self) -> str:
+        """The folder of this execution."""
+        return str(self.lineage["execution"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object for one dataset, as it was when the execution was made."""
+        said = self.lineage
+        names = ("rows", "first", "last", "unique_days", "buy_signals", "sell_signals", "total_signals")
+        return {
+            "symbol": self.settings.dataset.symbol,
+            "interval": self.settings.dataset.interval,
+            "strategy": said["strategy"],
+            **{name: said[name] for name in names},
+            "chunks": ceil(said["rows"] / said["chunk_rows"]),
+            "signal_rate_pct": round(100 * said["total_signals"] / said["rows"], 2),
+            "path": said["path"],
+            "seconds": said["seconds"],
+            "rows_per_second": round(said["rows"] / said["seconds"]),
+            "metrics": said["metrics"],
+        }
+
+
+def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -> Unchanged | None:
+    """The latest execution if features, strategy, span, account and Hermes are still what it was made from.
+
+    Args:
+        since: only if it was made then or later; an instant with a time zone.
+
+    Raises:
+        MissingTable: there is no feature table.
+        StrategyError, UsageError: the strategy is unknown or misconfigured.
+    """
+    found = find_strategy(settings.signals.strategy)
+    strategy = found.make(settings.strategy.get(found.kind.name, {}))
+    files = feature_files(settings.dataset, lake.gold)
+    try:
+        lineage = catalog.lineage(lake, settings.dataset, strategy.name)
+    except MissingTable:
+        return None
+    start, end = settings.signals.start, settings.signals.end
+    now = {
+        "hermes": hermes.__version__,
+        "strategy": strategy.name,
+        "strategy_source": found.source,
+        "parameters": strategy.parameters.model_dump(mode="json"),
+        "start": start and start.isoformat(),
+        "end": end and end.isoformat(),
+        "backtest": settings.backtest.model_dump(mode="json"),
+    }
+    sources = {(each["path"], each["version"]) for each in lineage.get("sources", [])}
+    same = {name: lineage.get(name) for name in now} == now and sources == {(f.location, f.version) for f in files}
+    if not same or (since and datetime.fromisoformat(lineage["generated_at"]) < since):
+        return None
+    folder = f"{settings.dataset.signals_table(strategy.name)}/{lineage['execution']}"
+    pages = lake.gold.files(folder, "report.html")
+    return Unchanged(settings, lineage, pages[0].location if pages else None)

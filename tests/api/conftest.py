@@ -1,0 +1,20 @@
+"""One simulated lake, walked once for all tests of the Python API."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hermes
+from hermes.pipeline import Run
+
+
+@pytest.fixture(scope="session")
+def settings(simulated: Path, tmp_path_factory: pytest.TempPathFactory, load: Callable) -> hermes.Settings:
+    given = {"dataset__symbol": "SIMUSDT", "archive__url": str(simulated), "signals__start": "2024-11-01"}
+    return load(tmp_path_factory.mktemp("lake"), **given)
+
+
+@pytest.fixture(scope="session")
+def walked(settings: hermes.Settings) -> Run:
+    return hermes.run(settings)

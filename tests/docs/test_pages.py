@@ -1,0 +1,135 @@
+"""Every block of every page, run as it stands there: page by page, from top to bottom, in one session."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import typer
+
+from hermes.cli import app
+from pages import NOT_RUN, PAGES, PROJECT, REAL_ARCHIVE, RUN, S3_STORE, SHOWN, Block, blocks, prose, text
+from s3_server import BINARY, S3Server, serve
+
+ARCHIVE = PROJECT.parent / "shared" / "data" / "binance"
+FRESH = "<!-- starts in a fresh clone -->"
+COMMANDS = typer.main.get_command(app).commands
+TARGETS = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.M))
+# `make` must not look after the environment that the tests themselves run in.
+PRELUDE = """
+set -euo pipefail
+export PATH="$PWD/.venv/bin:$PATH"
+make() { command make --no-print-directory -o install -o .venv/.installed "$@"; }
+"""
+WITH_BLOCKS = [page for page in PAGES if any(b.language in RUN and not b.not_run for b in blocks(page))]
+
+
+@pytest.fixture(scope="session")
+def demo_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `hermes demo` was typed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    done = session(folder, PRELUDE + "hermes demo")
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED MARKET" in done.stdout
+    return folder / "lake"
+
+
+@pytest.fixture
+def newcomer(page: str, tmp_path: Path, demo_lake: Path) -> Path:
+    """A clone of the project, as far as its pages need one; with the demo's lake, unless the page makes its own."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    if FRESH not in text(page):
+        shutil.copytree(demo_lake, tmp_path / "lake")
+    return tmp_path
+
+
+def session(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    ambient = ("HERMES_", "AWS_", "MINIO_", "MAKE", "VIRTUAL_ENV")
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env={k: v for k, v in os.environ.items() if not k.startswith(ambient)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def step(block: Block, number: int, folder: Path, server: S3Server | None) -> str:
+    """What runs one block, in bash; nothing where what it needs is not on this machine."""
+    content = block.text
+    if block.marker == S3_STORE:
+        if server is None:
+            return ""
+        content = content.replace("http://127.0.0.1:9000", server.endpoint)
+        content = re.sub(r"(MINIO_ROOT_USER)=\S+", rf"\1={server.access_key}", content)
+        content = re.sub(r"(MINIO_ROOT_PASSWORD)=\S+", rf"\1={server.secret_key}", content)
+    if block.marker == REAL_ARCHIVE:
+        if not ARCHIVE.is_dir():
+            return ""
+        content = f"export HERMES_ARCHIVE__URL={ARCHIVE}\n{content}\nunset HERMES_ARCHIVE__URL"
+    if block.language != "sh":
+        file = folder / f"block_{number}.{block.language}"
+        file.write_text(content)
+        content = f"python {file.name}" if block.language == "python" else f"cp {file.name} {named(block)}"
+    return f'echo "### the block on line {block.line}" >&2\n{content}\n'
+
+
+def named(block: Block) -> str | None:
+    """The file that a block of TOML says it is: its first line is a comment with the name."""
+    found = re.match(r"# ([\w-]+\.toml)\b", block.text)
+    return found[1] if found else None
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS)
+def test_blocks_run(page: str, newcomer: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = [block for block in blocks(page) if block.language in RUN and not block.not_run]
+    with ExitStack() as stack:
+        server = None
+        if BINARY.is_file() and any(block.marker == S3_STORE for block in run):
+            server = stack.enter_context(serve(tmp_path_factory.mktemp("weed")))
+        steps = [step(block, number, newcomer, server) for number, block in enumerate(run)]
+        done = session(newcomer, PRELUDE + "".join(steps))
+    assert done.returncode == 0, f"{page}: {done.stderr}\n{done.stdout[-2000:]}"
+    assert "error" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_or_says_why_not(page: str) -> None:
+    for block in blocks(page):
+        where = f"{page}, line {block.line}"
+        if block.not_run:
+            assert block.marker.removeprefix(NOT_RUN).strip(), f"{where}: no reason is given"
+            continue
+        assert block.marker in ("", REAL_ARCHIVE, S3_STORE), f"{where}: {block.marker!r} says nothing"
+        assert block.language in RUN | SHOWN, f"{where}: {block.language!r} needs <!-- {NOT_RUN}reason -->"
+        assert block.language != "toml" or named(block), f"{where}: the first line must be a comment naming the file"
+    hidden = re.findall(r"^ {4}(?:\.venv/|hermes |make |export |python |import ).*$", prose(page), re.M)
+    assert not hidden, f"{page}: commands in an indented block are not run: {hidden}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_comment_marks_the_block_right_below_it(page: str) -> None:
+    marks = re.findall(rf"^<!-- (?:{NOT_RUN}|{REAL_ARCHIVE}|{S3_STORE})", text(page), re.M)
+    assert len(marks) == sum(bool(block.marker) for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_exist(page: str) -> None:
+    """Also those in sentences, and in the blocks that cannot be run."""
+    unrun = "\n".join(block.text for block in blocks(page) if block.not_run).replace("\\\n", "")
+    spoken = re.findall(r"`(?:\.venv/bin/)?(hermes [^`\n]*)`", prose(page))
+    for line in [*spoken, *re.findall(r"\b(hermes [a-z][^\n#]*)", unrun)]:
+        _, command, *words = line.split()
+        if command == "COMMAND" or command.startswith("-"):
+            continue
+        assert command in COMMANDS, f"{page}: {line}"
+        parameters = COMMANDS[command].params
+        known = {"--help", *(name for each in parameters for name in (*each.opts, *each.secondary_opts))}
+        wrong = [word for word in words if word.startswith("-") and word.split("=")[0].rstrip(",.") not in known]
+        assert not wrong, f"{page}: {line}: {wrong}"
+    for target in re.findall(r"`make ([a-z]+)`", prose(page)):
+        assert target in TARGETS, f"{page}: make {target}"

@@ -1,0 +1,168 @@
+"""Small lakes to torture: what the road writes from a tiny archive, on a folder or on S3, and what must hold of it."""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import obstore
+import polars as pl
+
+from hermes.bronze.simulate import write_archive
+from hermes.lake import lock
+from hermes.lake.dataset import LAYERS, Dataset
+from hermes.lake.s3 import HASH_ATTRIBUTE, Bucket
+from hermes.lake.store import FOOTER, Lake, Layer
+from hermes.settings import Settings
+from hermes.steps.features import features
+from hermes.steps.ingest import ingest
+from hermes.steps.refine import refine
+from hermes.steps.signals import signals
+
+SERIES = {"dataset.symbol": "SIMUSDT", "dataset.interval": "4h", "signals.chunk_rows": 100}
+DATASET = Dataset(symbol="SIMUSDT", interval="4h")
+FIRST, MONTHS = date(2024, 11, 1), 3  # two years, and the change of the archive's time unit
+CORRECTED = "SIMUSDT-4h-2024-12"  # a file that the later archive publishes again with other bars
+STEPS: Mapping[str, Callable[[Settings, Lake], Any]] = {
+    "ingest": lambda settings, lake: ingest(settings, lake).rows,
+    "refine": lambda settings, lake: refine(settings.dataset, lake).quality.rows,
+    "features": lambda settings, lake: features(settings.dataset, lake).rows,
+    "signals": lambda settings, lake: signals(settings, lake).path,
+}
+
+
+def write_archives(folder: Path) -> tuple[str, str]:
+    """An archive of three months, and a later one of four that publishes one month again, corrected."""
+    first, later, other = folder / "archive", folder / "later", folder / "other"
+    write_archive(first, DATASET, FIRST, MONTHS)
+    write_archive(later, DATASET, FIRST, MONTHS + 1)
+    write_archive(other, DATASET, FIRST, MONTHS, seed=8)
+    for ending in (".zip", ".zip.CHECKSUM"):
+        name = f"{DATASET.archive_folder}/{CORRECTED}{ending}"
+        shutil.copy(other / name, later / name)
+    return str(first), str(later)
+
+
+def settings_for(url: str, archive: str = "", **flags: Any) -> Settings:
+    """Settings of a lake at `url`, from flags alone."""
+    given = {"archive.url": archive} if archive else {}
+    return Settings.load({**SERIES, "lake.url": url, **given, **flags}, environ={})
+
+
+def walk(settings: Settings, steps: tuple[str, ...] = tuple(STEPS)) -> Lake:
+    """Do these steps, in order."""
+    lake = Lake.open(settings)
+    for step in steps:
+        STEPS[step](settings, lake)
+    return lake
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file of a lake: its bytes' SHA-256, what it says (see `_meaning`), and the hashes on record for it."""
+
+    sha256: str
+    meaning: str
+    recorded: frozenset[str]
+    size: int
+
+
+def contents(lake: Lake) -> dict[str, Kept]:
+    """Every file of a lake by `layer/key`; whatever is not whole or not what is on record is an AssertionError."""
+    found = {}
+    for name in LAYERS:
+        layer: Layer = getattr(lake, name)
+        for file in layer.files("", suffix=""):
+            if file.key.startswith("_locks/"):
+                continue  # leases on S3, no data
+            kept = _kept(f"{name}/{file.key}", *_bytes(layer, file.key))
+            assert kept.recorded, f"{name}/{file.key} has no hash on record"
+            assert kept.sha256 in kept.recorded, f"{name}/{file.key} is not what is on record ({kept.size:,} bytes)"
+            found[f"{name}/{file.key}"] = kept
+    return found
+
+
+def _bytes(layer: Layer, key: str) -> tuple[bytes, frozenset[str]]:
+    """Bytes of a file and the hashes on record for it; on S3 of one and the same version."""
+    backend = layer._backend
+    if isinstance(backend, Bucket):
+        got = obstore.get(backend._store, backend._prefix + key)
+        return bytes(got.bytes()), frozenset(value for name, value in got.attributes.items() if name == HASH_ATTRIBUTE)
+    return backend.read(key), frozenset(backend.recorded_hashes(key))
+
+
+def _kept(key: str, data: bytes, recorded: frozenset[str]) -> Kept:
+    try:
+        return Kept(hashlib.sha256(data).hexdigest(), _meaning(key, data), recorded, len(data))
+    except Exception as error:
+        raise AssertionError(f"{key} is torn ({len(data)} bytes): {error}") from error
+
+
+def _meaning(key: str, data: bytes) -> str:
+    """What a file says, apart from when it was made."""
+    if key.endswith(".parquet"):
+        frame = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
+        about = json.loads(pl.read_parquet_metadata(io.BytesIO(data))[FOOTER])
+        assert about.get("rows", frame.height) == frame.height, f"footer says {about['rows']}, not {frame.height} rows"
+        if "execution_" not in key:
+            return _digest(frame) + json.dumps(about, sort_keys=True)
+        fixed = {name: about[name] for name in ("rows", "first", "last", "buy_signals", "sell_signals", "metrics")}
+        return _digest(frame.drop("generated_at")) + json.dumps(fixed, sort_keys=True)
+    if key.endswith("run.json"):
+        return str(json.loads(data)["rows"])
+    return data.decode()
+
+
+def _digest(frame: pl.DataFrame) -> str:
+    stream = io.BytesIO()
+    frame.write_ipc(stream)
+    return hashlib.sha256(stream.getvalue()).hexdigest()
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Take over the lease of a dead process on S3 at once, as if `LEASE_S` had passed already."""
+    take, patience = lock._Lease.take, (lock.LEASE_S, lock.RENEW_S)
+
+    def at_once(lease: lock._Lease) -> None:
+        lock.LEASE_S, lock.RENEW_S = 0.2, 0.2
+        try:
+            take(lease)
+        finally:
+            lock.LEASE_S, lock.RENEW_S = patience
+        lease._until += 0.9 * (lock.LEASE_S - 0.2)
+
+    with mock.patch.object(lock._Lease, "take", at_once):
+        yield
+
+
+def is_execution(key: str) -> bool:
+    """Whether a file belongs to an execution."""
+    return "/execution_" in key
+
+
+def tables_of(found: Mapping[str, Kept]) -> dict[str, str]:
+    """What all files but those of executions say."""
+    return {key: kept.meaning for key, kept in found.items() if not is_execution(key)}
+
+
+def executions_of(found: Mapping[str, Kept]) -> dict[str, str]:
+    """What the signal files say."""
+    return {key: kept.meaning for key, kept in found.items() if key.endswith("signals.parquet")}
+
+
+def copy_to_buckets(folder: Path, settings: Settings) -> None:
+    """Put the files of the local lake in `folder` into the buckets of another lake, with their hashes."""
+    lake = Lake.open(settings)
+    for name in LAYERS:
+        layer: Layer = getattr(lake, name)
+        for path in sorted((folder / name).rglob("*")):
+            if path.is_file():
+                layer.replace(path.relative_to(folder / name).as_posix(), path)

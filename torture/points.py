@@ -1,0 +1,106 @@
+"""Named points of a run at which a process can be killed: seams of Hermes are wrapped from outside, never changed."""
+
+import functools
+import os
+import re
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import obstore
+import polars as pl
+
+from hermes.bronze.archive import Archive
+from hermes.lake.files import HashedFile
+from hermes.lake.store import Layer
+from hermes.signals import generate
+
+Half = Callable[..., object]
+
+
+class Points:
+    """Counts how often each point is reached; the process dies the n-th time it reaches the point `fatal`.
+
+    A point is "before", "half of" or "after" what is named in `plant`.
+    """
+
+    def __init__(self, fatal: tuple[str, int] | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        self._fatal = fatal
+        self._lock = threading.Lock()
+
+    def due(self, point: str) -> bool:
+        """Count a point; whether it is the fatal one."""
+        with self._lock:
+            self.counts[point] += 1
+            return (point, self.counts[point]) == self._fatal
+
+    def reach(self, point: str) -> None:
+        """Count a point, and die there if it is the fatal one."""
+        if self.due(point):
+            die()
+
+    def plant(self) -> None:
+        """Wrap the seams of this process, once and for good."""
+        self._wrap(Archive, "fetch", lambda *_: "fetch")
+        self._wrap(Archive, "checksum", lambda *_: "checksum")
+        self._wrap(Layer, "stage", lambda layer, *_: f"staging {_name(layer)}")
+        self._wrap(Layer, "replace", lambda layer, key, *_: f"publishing {_what(layer, key)}")
+        self._wrap(Layer, "create", lambda *_: "publishing signals")
+        self._wrap(generate, "signals", lambda *_: "a chunk")
+        self._wrap(HashedFile, "write", lambda *_: "encoding", _half_data)
+        self._wrap(pl.DataFrame, "write_parquet", lambda *_: "a Parquet file", _half_parquet)
+        self._wrap(Path, "write_bytes", lambda *_: "a small file", _half_data)
+        self._wrap(Path, "write_text", lambda *_: "a record alone", _half_data)
+        self._wrap(os, "write", lambda *_: "a record added", _half_data)
+        self._wrap(os, "fsync", lambda *_: "fsync")
+        self._wrap(os, "link", lambda *_: "link")
+        self._wrap(os, "replace", lambda _, to: "rename of a record" if "_hashes" in str(to) else "rename")
+        self._wrap(obstore, "put", lambda *_: "PUT")
+
+    def _wrap(self, owner: Any, attribute: str, named: Callable[..., str], half: Half | None = None) -> None:
+        """Reach points around every call of `owner.attribute`; `half` does half of its work, given the original."""
+        original = getattr(owner, attribute)
+
+        @functools.wraps(original)
+        def wrapper(*args: Any, **options: Any) -> Any:
+            name = named(*args)
+            self.reach(f"before {name}")
+            if half and self.due(f"half of {name}"):
+                half(original, *args, **options)
+                die()
+            result = original(*args, **options)
+            self.reach(f"after {name}")
+            return result
+
+        setattr(owner, attribute, wrapper)
+
+
+def die() -> None:
+    """End this process as a power cut would: at once, nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _half_data(write: Half, file: Any, data: Any, **options: Any) -> None:
+    """The first half of what was to be written."""
+    write(file, data[: len(data) // 2], **options)
+
+
+def _half_parquet(write: Half, frame: pl.DataFrame, path: Any, **options: Any) -> None:
+    """What Polars leaves behind where it is killed while it writes."""
+    write(frame, path, **options)
+    if isinstance(path, str | Path):
+        os.truncate(path, Path(path).stat().st_size // 2)
+
+
+def _name(layer: Layer) -> str:
+    found = re.search(r"[-/](bronze|silver|gold)(/|$)", layer.address)
+    assert found, layer.address
+    return found[1]
+
+
+def _what(layer: Layer, key: str) -> str:
+    return key.rpartition("/")[2] if key.endswith(".json") else _name(layer)
