@@ -1,4 +1,4 @@
-"""`python -m bench [road features signals backtest sweep] [--quick]`: measure, print, and write docs/benchmarks.md."""
+"""`python -m bench [NAME…] [--quick]`: measure, print, and write docs/benchmarks.md."""
 
 import argparse
 from dataclasses import replace

@@ -36,9 +36,9 @@ def at_most(what: str, found: float, bound: float, unit: str = "x") -> Figure:
     return Figure(what, found, bound, at_least=False, unit=unit)
 
 
-def at_least(what: str, found: float, bound: float) -> Figure:
+def at_least(what: str, found: float, bound: float, unit: str = "x") -> Figure:
     """A figure to come above."""
-    return Figure(what, found, bound, at_least=True, unit="x")
+    return Figure(what, found, bound, at_least=True, unit=unit)
 
 
 @dataclass(frozen=True)

@@ -268,4 +268,57 @@ def sweep(folder: Path, *, quick: bool) -> list[Section]:
     ]
 
 
-SECTIONS = {"road": road, "features": features, "signals": signals, "backtest": backtest, "sweep": sweep}
+def universe(folder: Path, *, quick: bool) -> list[Section]:
+    """Many datasets at once: threads against workers of a Dask cluster."""
+    symbols, few, times = (4, 2, 1) if quick else (200, 50, 3)
+    root = str(folder / "universe")
+    print(f"  making {symbols} symbols", file=sys.stderr, flush=True)
+    Work("universe:make", {"root": root, "symbols": symbols}).run()
+
+    def work(source: str, count: int = symbols, **given: int) -> Work:
+        return Work("universe:run", {"root": root, "symbols": count, "source": source, **given})
+
+    measured = measure(
+        {
+            "silver, threads": (times, work("silver")),
+            "silver, one worker": (times, work("silver", workers=1)),
+            "silver, two workers": (times, work("silver", workers=2)),
+            f"silver, two workers, {few} datasets": (1, work("silver", few, workers=2)),
+            "zips, threads": (times, work("archive")),
+            "zips, two workers": (times, work("archive", workers=2)),
+        }
+    )
+    same_facts(measured, *(name for name in measured if str(few) not in name))
+    counts = {name: few if f" {few} " in name else symbols for name in measured}
+    speed = {name: 60 * counts[name] / each.seconds for name, each in measured.items()}
+    one, two, threads = (measured[f"silver, {name}"] for name in ("one worker", "two workers", "threads"))
+    best_from_zips = max(speed["zips, threads"], speed["zips, two workers"])
+    return [
+        Section(
+            f"{symbols} datasets at once",
+            f"{symbols} simulated symbols of 96 months at 4 h, from silver or from their {96 * symbols:,} zips to"
+            " features, signals and every measure, written, hashed and synced, no audit and no page (`hermes run --all"
+            " --from silver --no-audit --no-report`). *Threads*: one process. *Workers*: processes of one thread each,"
+            " under Dask, whose start is not counted; memory is that of the largest worker.",
+            ("from, where", "seconds", "memory, MB", "datasets a minute"),
+            [(name, each.time, each.memory, f"{speed[name]:,.0f}") for name, each in measured.items()],
+            [
+                at_least("datasets a minute from silver, threads", speed["silver, threads"], 400, ""),
+                at_least("datasets a minute from zips", best_from_zips, 150, ""),
+                at_least("speed, two workers / one", one.seconds / two.seconds, 1.7),
+                at_most("time, two workers / threads", two.seconds / threads.seconds, 1.25),
+                at_most("memory of a worker", max(one.peak, two.peak) / 1e9, 1, "GB"),
+            ],
+            "All found the same trades.",
+        )
+    ]
+
+
+SECTIONS = {
+    "road": road,
+    "features": features,
+    "signals": signals,
+    "backtest": backtest,
+    "sweep": sweep,
+    "universe": universe,
+}

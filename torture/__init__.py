@@ -4,10 +4,11 @@ A suite is a module of this package, named in `SUITES`:
 
     NAME, ABOUT    what it is called; one line: what is done, and when it passes
     FULL, SAMPLE   cases of a whole run, and of the sample that the tests run
-    case(seed: int, folder: Path[, given]) -> int | None
+    case(seed: int, folder: Path[, given]) -> int | str | None
                    one case: everything random in it comes from `random.Random(seed)`; seeds of a run are successive
                    numbers, so `seed % n` goes through n combinations. `folder` is empty, and removed afterwards.
-                   Returns how many things were tried, where that is not one. Raises AssertionError with what was found.
+                   Returns how many things were tried, where that is not one, or a line for the page. Raises
+                   AssertionError with what was found.
     context(folder: Path)
                    optional: a context manager around all cases, in the main process; what it yields (it is pickled)
                    is what `case` gets as `given`
@@ -18,7 +19,7 @@ A suite is a module of this package, named in `SUITES`:
 from importlib import import_module
 from types import ModuleType
 
-SUITES = ("kill", "io", "s3_faults", "crowd", "load")
+SUITES = ("kill", "io", "s3_faults", "crowd", "snapshot", "load", "parquet", "zips", "rows", "names", "secrets")
 
 
 def suite(name: str) -> ModuleType:

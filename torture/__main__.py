@@ -2,8 +2,9 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import SystemRandom
 
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--case", type=int, metavar="SEED", help="replay one case alone")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--mutant", metavar="NAME", help="plant a fault first (see --list): the suite must fail")
+    parser.add_argument("--mutants", action="store_true", help="plant every fault in turn: each must be found")
     parser.add_argument("--list", action="store_true", help="list the suites")
     given = parser.parse_args()
     if unknown := set(given.names) - set(SUITES):
@@ -41,12 +43,17 @@ def main() -> int:
             parser.error(f"{names[0]} has no mutant {given.mutant}; see --list")
         os.environ[mutants.VARIABLE] = f"{names[0]}:{given.mutant}"
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and mounts go, too
     number = SystemRandom().randrange(1, 10_000) if given.seed is None else given.seed
+    if given.mutants:
+        return _prove(names, number, given.jobs)
     made = []
     for name in names:
         module = suite(name)
         count = given.cases or (module.SAMPLE if given.sample else module.FULL)
         cases = [given.case] if given.case is not None else seeds(number, count)
+        if not cases:
+            continue  # it has no sample
         made.append(run(name, cases, given.jobs, _progress(len(cases))))
         _report(made[-1])
     print(table(HEADER, rows(made)))
@@ -55,6 +62,19 @@ def main() -> int:
         PAGE.write_text(page(made, given.jobs), encoding="utf-8")
         print(f"written to {PAGE}")
     return 1 if any(each.faults for each in made) else 0
+
+
+def _prove(names: Sequence[str], number: int, jobs: int) -> int:
+    """Run each suite with each of its mutants until one case fails; 1 where none does."""
+    proofs = []
+    for name in names:
+        for mutant in mutants.mutants_of(name):
+            os.environ[mutants.VARIABLE] = f"{name}:{mutant}"
+            ran = run(name, seeds(number, suite(name).FULL), jobs, enough=lambda ran: bool(ran.faults))
+            first = ran.faults[0].fault.partition("\n")[0] if ran.faults else "NOT FOUND"
+            proofs.append((name, mutant, f"{ran.cases:,}", first[:160]))
+            print(" | ".join(proofs[-1]), flush=True)
+    return 1 if any(found == "NOT FOUND" for *_, found in proofs) else 0
 
 
 def _progress(cases: int) -> Callable[[Ran], None]:
@@ -70,7 +90,9 @@ def _progress(cases: int) -> Callable[[Ran], None]:
 
 
 def _report(ran: Ran) -> None:
-    """The faults of a suite, each with the command that replays it."""
+    """What a suite says of itself, and its faults, each with the command that replays it."""
+    for note in ran.notes:
+        print(f"{ran.name}: {note}")
     for outcome in ran.faults:
         print(f"\nFAILED {ran.name}, replay with: python -m torture {ran.name} --case {outcome.seed}\n{outcome.fault}")
 

@@ -13,7 +13,7 @@ from hermes.lake.store import Lake
 from hermes.settings import Settings
 from torture import mutants
 from torture.lakes import STEPS
-from torture.points import Points
+from torture.points import Points, die
 
 
 def main() -> None:
@@ -24,8 +24,14 @@ def main() -> None:
         return  # nobody needs this process any more
     job = json.loads(line)
     tempfile.tempdir = job["scratch"]
-    points = Points(tuple(job["fatal"]) if job["fatal"] else None)
-    points.plant()
+    points = Points({tuple(job["fatal"]): die} if job["fatal"] else None)
+    with points.planted():
+        work(job, points)
+    say(points=points.counts)
+
+
+def work(job: dict[str, Any], points: Points) -> None:
+    """The steps of a job, an answer for each."""
     settings = Settings.load(job["flags"], environ={})
     lake = Lake.open(settings)
     say(begun=True)
@@ -34,7 +40,6 @@ def main() -> None:
         points.reach("before the answer")
         say(step=step, answer=answer)
         points.reach("after the answer")
-    say(points=points.counts)
 
 
 def say(**what: Any) -> None:

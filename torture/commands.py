@@ -53,7 +53,7 @@ def hermes(*arguments: str, folder: Path, environ: Mapping[str, str] | None = No
         return Said(arguments, code, *(_read(file) for file in (out, err)))
 
 
-def _read(file) -> str:  # noqa: ANN001
+def _read(file) -> str:
     file.flush()
     file.seek(0)
     return file.read()

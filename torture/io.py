@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,14 @@ from pathlib import Path
 from hermes.errors import HermesError
 from hermes.lake.store import Lake
 from torture import faults, lakes
-from torture.lakes import Kept
+from torture.lake_mutants import error_swallowed, no_staging
+from torture.road import Road
 
 NAME = "io"
 ABOUT = (
     "the n-th I/O of each step fails (EIO, ENOSPC, EMFILE; once and for good; n = 1 … until it passes), files cannot"
-    " grow or be opened, the disk is full; passes when the step is done right or fails with one clear line, earlier data is"
-    " intact, nothing stays in staging, and running again makes what an undisturbed run makes"
+    " grow or be opened, the disk is full; passes when the step is done right or fails with one clear line, earlier"
+    " data is intact, nothing stays in staging, and running again makes what an undisturbed run makes"
 )
 TROUBLES = (
     *((number, for_good) for number in (errno.EIO, errno.ENOSPC, errno.EMFILE) for for_good in (False, True)),
@@ -25,37 +26,27 @@ TROUBLES = (
 STRIDE = 10  # a case tries every tenth n, so that ten cases try them all
 COMBINATIONS = len(TROUBLES) * len(lakes.STEPS)
 FULL, SAMPLE = COMBINATIONS * STRIDE, COMBINATIONS
+MUTANTS = {"no_staging": no_staging, "error_swallowed": error_swallowed}
 PAGE = 4096
 
 
 @dataclass(frozen=True)
 class Given:
-    """The lake before each step and what it holds then; `after` that of the step's end."""
+    """The road step by step; whether a file system can be mounted here."""
 
-    archive: str
-    base: Path
+    road: Road
     mounts: bool
-    before: Mapping[str, Mapping[str, Kept]]
-    after: Mapping[str, Mapping[str, Kept]]
 
 
 @contextmanager
 def context(folder: Path) -> Iterator[Given]:
-    """A lake before every step: whole, but a later archive brings a new file and a corrected one."""
-    first, later = lakes.write_archives(folder)
-    lakes.walk(lakes.settings_for(f"{folder}/ingest/{{layer}}", first))
-    steps, before, after = list(lakes.STEPS), {}, {}
-    for step, following in zip(steps, [*steps[1:], "done"], strict=True):
-        settings = lakes.settings_for(f"{folder}/{following}/{{layer}}", later)
-        shutil.copytree(folder / step, folder / following)
-        before[step] = lakes.contents(Lake.open(settings))
-        after[step] = lakes.contents(lakes.walk(settings, (step,)))
+    """The lake before and after every step."""
     try:
         with faults.small_disk(folder / "disk", PAGE):
             mounts = True
     except PermissionError:
         mounts = False
-    yield Given(later, folder, mounts, before, after)
+    yield Given(Road.walked(folder), mounts)
 
 
 def case(seed: int, folder: Path, given: Given) -> int:
@@ -66,7 +57,9 @@ def case(seed: int, folder: Path, given: Given) -> int:
     first = seed // COMBINATIONS % STRIDE
     if trouble == "small disk" and not given.mounts:
         trouble = "file size"  # no file system can be mounted here
-    lakes.walk(lakes.settings_for(f"{folder}/warm/{{layer}}", given.archive))  # threads and their files are there now
+    lakes.walk(
+        lakes.settings_for(f"{folder}/warm/{{layer}}", given.road.archive)
+    )  # threads and their files are there now
     n, tried = first, 0
     while True:
         tried += 1
@@ -86,8 +79,8 @@ def _try(step: str, trouble: int | str, for_good: bool, n: int, folder: Path, gi
             stack.enter_context(faults.small_disk(folder, 64 * 1024**2))
         else:
             folder.mkdir()
-        shutil.copytree(given.base / step, folder / "lake")
-        settings = lakes.settings_for(f"{folder}/lake/{{layer}}", given.archive)
+        shutil.copytree(given.road.before_step(step), folder / "lake")
+        settings = lakes.settings_for(f"{folder}/lake/{{layer}}", given.road.archive)
         lake = Lake.open(settings)
         met = True
         try:
@@ -100,12 +93,12 @@ def _try(step: str, trouble: int | str, for_good: bool, n: int, folder: Path, gi
             assert error.exit_code == 1, f"exit code {error.exit_code}: {error}"
             assert len(str(error).splitlines()) == 1 and error.cure, f"not one line with a cure: {error!r}"
             assert "unexpected" not in str(error), f"not foreseen: {error}"
-        _check(step, lakes.contents(lake), given, done)
+        given.road.check(step, lakes.contents(lake), done=done)
         if trouble != errno.EIO:  # which also fails what cleans up
             _check_staging(folder)
         (folder / "ballast").unlink(missing_ok=True)
         lakes.STEPS[step](settings, Lake.open(settings))
-        _check(step, lakes.contents(lake), given, done=True, runs=1 + done)
+        given.road.check(step, lakes.contents(lake), done=True, runs=1 + done)
     shutil.rmtree(folder, ignore_errors=True)
     return met
 
@@ -126,22 +119,6 @@ def _trouble(trouble: int | str, for_good: bool, n: int, folder: Path) -> Iterat
         faulty = faults.Faulty(folder / "lake", trouble, n + 1, for_good=for_good)
         with faulty.planted():
             yield faulty
-
-
-def _check(step: str, now: Mapping[str, Kept], given: Given, done: bool, runs: int = 1) -> None:
-    """What is there: as before or as after, and all as after where the step is done."""
-    before, after = given.before[step], given.after[step]
-    tables, olds, news = lakes.tables_of(now), lakes.tables_of(before), lakes.tables_of(after)
-    for key in olds.keys() | news.keys() | tables.keys():
-        allowed = {news.get(key)} if done else {olds.get(key), news.get(key)}
-        assert tables.get(key) in allowed, f"{key} is not what it was{' to become' if done else ''}"
-    executions, wanted = lakes.executions_of(now), lakes.executions_of(before)
-    for key in wanted:
-        assert key in now and now[key].sha256 == before[key].sha256, f"{key} of before was changed"
-    new = {said for key, said in executions.items() if key not in wanted}
-    assert new <= set(lakes.executions_of(after).values()), "an execution holds other rows"
-    if done and step == "signals":
-        assert len(executions) >= len(wanted) + runs, f"{len(executions)} executions of {len(wanted) + runs} are there"
 
 
 def _check_staging(folder: Path) -> None:

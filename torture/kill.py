@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import obstore
 from tests.s3_server import S3Server, serve
 
 from hermes.lake.store import Lake
 from torture import lakes, victims
+from torture.lake_mutants import hash_too_late, no_staging
 from torture.lakes import Kept
 
 NAME = "kill"
@@ -23,6 +23,7 @@ ABOUT = (
     " and as its hash says, what was acknowledged is there, and running again makes what an undisturbed run makes"
 )
 FULL, SAMPLE = 3000, 60
+MUTANTS = {"no_staging": no_staging, "hash_too_late": hash_too_late}
 AT_RANDOM = "at random"
 PLANS: Mapping[str, tuple[str, ...]] = {
     "empty": ("ingest", "refine", "features", "signals"),  # a first run
@@ -131,7 +132,7 @@ def case(seed: int, folder: Path, given: Given) -> None:
         raise AssertionError(f"{what}: {error}") from error
     finally:
         if backend == "s3":
-            _empty(lake)
+            lakes.remove(lake)
 
 
 def _check_left(plan: Plan, left: Mapping[str, Kept]) -> None:
@@ -174,14 +175,6 @@ def _check_again(plan: Plan, now: Mapping[str, Kept], left: Mapping[str, Kept], 
     assert len(after) == len(before) + 1, f"running again made {len(after) - len(before)} executions"
     for key in after.keys() - before.keys():
         assert after[key] == plan.execution, f"running again made other rows in {key}"
-
-
-def _empty(lake: Lake) -> None:
-    """Take a lake's objects away: thousands of cases share a server."""
-    for layer in (lake.bronze, lake.silver, lake.gold):
-        backend = layer._backend
-        if keys := [backend._prefix + file.key for file in layer.files("", suffix="")]:
-            obstore.delete(backend._store, keys)
 
 
 def _made(folder: Path) -> Path:

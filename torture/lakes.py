@@ -66,10 +66,11 @@ def walk(settings: Settings, steps: tuple[str, ...] = tuple(STEPS)) -> Lake:
 
 @dataclass(frozen=True)
 class Kept:
-    """One file of a lake: its bytes' SHA-256, what it says (see `_meaning`), and the hashes on record for it."""
+    """One file of a lake: its bytes' SHA-256, what it says with and without its footer, the hashes on record for it."""
 
     sha256: str
     meaning: str
+    rows: str
     recorded: frozenset[str]
     size: int
 
@@ -82,14 +83,14 @@ def contents(lake: Lake) -> dict[str, Kept]:
         for file in layer.files("", suffix=""):
             if file.key.startswith("_locks/"):
                 continue  # leases on S3, no data
-            kept = _kept(f"{name}/{file.key}", *_bytes(layer, file.key))
+            kept = examined(f"{name}/{file.key}", *read_bytes(layer, file.key))
             assert kept.recorded, f"{name}/{file.key} has no hash on record"
             assert kept.sha256 in kept.recorded, f"{name}/{file.key} is not what is on record ({kept.size:,} bytes)"
             found[f"{name}/{file.key}"] = kept
     return found
 
 
-def _bytes(layer: Layer, key: str) -> tuple[bytes, frozenset[str]]:
+def read_bytes(layer: Layer, key: str) -> tuple[bytes, frozenset[str]]:
     """Bytes of a file and the hashes on record for it; on S3 of one and the same version."""
     backend = layer._backend
     if isinstance(backend, Bucket):
@@ -98,26 +99,28 @@ def _bytes(layer: Layer, key: str) -> tuple[bytes, frozenset[str]]:
     return backend.read(key), frozenset(backend.recorded_hashes(key))
 
 
-def _kept(key: str, data: bytes, recorded: frozenset[str]) -> Kept:
+def examined(key: str, data: bytes, recorded: frozenset[str]) -> Kept:
     try:
-        return Kept(hashlib.sha256(data).hexdigest(), _meaning(key, data), recorded, len(data))
+        return Kept(
+            hashlib.sha256(data).hexdigest(), "".join(said := _meaning(key, data)), said[0], recorded, len(data)
+        )
     except Exception as error:
         raise AssertionError(f"{key} is torn ({len(data)} bytes): {error}") from error
 
 
-def _meaning(key: str, data: bytes) -> str:
-    """What a file says, apart from when it was made."""
-    if key.endswith(".parquet"):
-        frame = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
-        about = json.loads(pl.read_parquet_metadata(io.BytesIO(data))[FOOTER])
-        assert about.get("rows", frame.height) == frame.height, f"footer says {about['rows']}, not {frame.height} rows"
-        if "execution_" not in key:
-            return _digest(frame) + json.dumps(about, sort_keys=True)
-        fixed = {name: about[name] for name in ("rows", "first", "last", "buy_signals", "sell_signals", "metrics")}
-        return _digest(frame.drop("generated_at")) + json.dumps(fixed, sort_keys=True)
+def _meaning(key: str, data: bytes) -> tuple[str, str]:
+    """What a file says, apart from when it was made: its rows, and its footer."""
     if key.endswith("run.json"):
-        return str(json.loads(data)["rows"])
-    return data.decode()
+        return str(json.loads(data)["rows"]), ""
+    if not key.endswith(".parquet"):
+        return data.decode(), ""
+    frame = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
+    about = json.loads(pl.read_parquet_metadata(io.BytesIO(data))[FOOTER])
+    assert about.get("rows", frame.height) == frame.height, f"footer says {about['rows']}, not {frame.height} rows"
+    if is_execution(key):
+        frame = frame.drop("generated_at")
+        about = {name: about[name] for name in ("rows", "first", "last", "buy_signals", "sell_signals", "metrics")}
+    return _digest(frame), json.dumps(about, sort_keys=True)
 
 
 def _digest(frame: pl.DataFrame) -> str:
@@ -166,3 +169,13 @@ def copy_to_buckets(folder: Path, settings: Settings) -> None:
         for path in sorted((folder / name).rglob("*")):
             if path.is_file():
                 layer.replace(path.relative_to(folder / name).as_posix(), path)
+
+
+def remove(lake: Lake) -> None:
+    """Take the objects of a lake in buckets away: thousands of cases share a server."""
+    for name in LAYERS:
+        layer: Layer = getattr(lake, name)
+        backend = layer._backend
+        assert isinstance(backend, Bucket)
+        if keys := [backend._prefix + file.key for file in layer.files("", suffix="")]:
+            obstore.delete(backend._store, keys)

@@ -31,6 +31,7 @@ def rows(made: Sequence[Ran]) -> list[tuple[str, ...]]:
 def page(made: Sequence[Ran], jobs: int) -> str:
     """The page of a full run."""
     facts = [(what, said) for what, said in machine() if what not in ("load before",)]
+    notes = "\n".join(f"- {each.name}: {note}" for each in made for note in each.notes)
     return f"""# Torture
 
 Written by `make torture`; do not edit. `python -m torture SUITE --case SEED` runs one case alone; the cases of a suite
@@ -42,6 +43,8 @@ have successive seeds from the first one on. What is promised, and what is not, 
 {table(HEADER, rows(made))}
 
 {table(("suite", "what is done, and when it passes"), [(each.name, each.about) for each in made])}
+
+{notes}
 """
 
 

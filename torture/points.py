@@ -6,9 +6,11 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import obstore
 import polars as pl
@@ -22,31 +24,39 @@ Half = Callable[..., object]
 
 
 class Points:
-    """Counts how often each point is reached; the process dies the n-th time it reaches the point `fatal`.
+    """Counts how often each point is reached; `act` names what happens at the n-th time: point, n → function.
 
-    A point is "before", "half of" or "after" what is named in `plant`.
+    A point is "before", "half of" or "after" what is named in `planted`; half a thing is only done by who dies then.
     """
 
-    def __init__(self, fatal: tuple[str, int] | None = None) -> None:
+    def __init__(self, act: Mapping[tuple[str, int], Callable[[], None]] | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        self._fatal = fatal
+        self._act = dict(act or {})
         self._lock = threading.Lock()
 
-    def due(self, point: str) -> bool:
-        """Count a point; whether it is the fatal one."""
+    def reach(self, point: str) -> None:
+        """Count a point, and do what is to be done there."""
+        if action := self._due(point):
+            action()
+
+    def _due(self, point: str) -> Callable[[], None] | None:
         with self._lock:
             self.counts[point] += 1
-            return (point, self.counts[point]) == self._fatal
+            return self._act.pop((point, self.counts[point]), None)
 
-    def reach(self, point: str) -> None:
-        """Count a point, and die there if it is the fatal one."""
-        if self.due(point):
-            die()
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """While the block runs, the seams of this process are wrapped."""
+        with ExitStack() as stack:
+            self._stack = stack
+            self._plant()
+            yield
 
-    def plant(self) -> None:
-        """Wrap the seams of this process, once and for good."""
+    def _plant(self) -> None:
         self._wrap(Archive, "fetch", lambda *_: "fetch")
         self._wrap(Archive, "checksum", lambda *_: "checksum")
+        self._wrap(Layer, "files", lambda layer, *_: f"listing {_name(layer)}")
+        self._wrap(Layer, "scan", lambda layer, *_: f"scanning {_name(layer)}")
         self._wrap(Layer, "stage", lambda layer, *_: f"staging {_name(layer)}")
         self._wrap(Layer, "replace", lambda layer, key, *_: f"publishing {_what(layer, key)}")
         self._wrap(Layer, "create", lambda *_: "publishing signals")
@@ -69,14 +79,14 @@ class Points:
         def wrapper(*args: Any, **options: Any) -> Any:
             name = named(*args)
             self.reach(f"before {name}")
-            if half and self.due(f"half of {name}"):
+            if half and (action := self._due(f"half of {name}")):
                 half(original, *args, **options)
-                die()
+                action()
             result = original(*args, **options)
             self.reach(f"after {name}")
             return result
 
-        setattr(owner, attribute, wrapper)
+        self._stack.enter_context(mock.patch.object(owner, attribute, wrapper))
 
 
 def die() -> None:

@@ -25,7 +25,7 @@ Cells = list[str]
 Lines = list[Cells]
 
 
-def case(seed: int, folder: Path) -> int:  # noqa: ARG001 - nothing touches a disk
+def case(seed: int, folder: Path) -> int:
     """One month with zero to three of its days: every row accounted for."""
     from hermes.bronze.klines import read_zip
     from hermes.errors import KlinesRefused, QualityFault
@@ -71,7 +71,7 @@ def case(seed: int, folder: Path) -> int:  # noqa: ARG001 - nothing touches a di
     return 1
 
 
-def _compare(made, said: oracle.Sorted, rows_in: int) -> None:  # noqa: ANN001
+def _compare(made, said: oracle.Sorted, rows_in: int) -> None:
     """What clean made is what the oracle says, and every row is accounted for."""
     rejected = [*made.rejects.select("source", "line", "rule").iter_rows()]
     assert rejected == said.rejected, f"rejected {rejected}, the oracle {said.rejected}"
@@ -87,7 +87,7 @@ def _compare(made, said: oracle.Sorted, rows_in: int) -> None:  # noqa: ANN001
     assert rows_in == accounted, f"{rows_in} rows went in, {accounted} are accounted for"
 
 
-def _same_values(frame, rows: list[oracle.Row], data: bytes) -> None:  # noqa: ANN001
+def _same_values(frame, rows: list[oracle.Row], data: bytes) -> None:
     """Bronze holds the numbers of the text, every one."""
     found = [{name: value for name, value in row.items() if name != "ignore"} for row in frame.to_dicts()]
     wanted = [{"line": row.line, **row.cells} for row in rows]

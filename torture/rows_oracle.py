@@ -21,7 +21,7 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _WORDS = re.compile(r'[ \t"]*[A-Za-z][A-Za-z _"\t]*')
 
 
-class Refused(Exception):  # noqa: N818 - reads better
+class Refused(Exception):
     """The whole file; `perhaps` where Hermes may also read it, as long as it reads the right values."""
 
     def __init__(self, why: str, *, perhaps: bool = False) -> None:

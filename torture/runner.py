@@ -28,11 +28,14 @@ class Ran:
     cases: int = 0
     tried: int = 0
     faults: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
         self.cases += 1
         self.tried += outcome.tried
+        if outcome.note:
+            self.notes.append(outcome.note)
         if outcome.fault:
             self.faults.append(outcome)
 

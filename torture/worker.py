@@ -23,12 +23,13 @@ GRACE_S = 30  # after which a case that does not even hear its alarm ends its pr
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one case found: `fault` is empty where it passed; `tried` counts what it tried."""
+    """What one case found: `fault` is empty where it passed; `tried` counts what it tried; `note` is its own words."""
 
     seed: int
     tried: int
     fault: str
     seconds: float
+    note: str = ""
 
 
 def prepare() -> None:
@@ -46,15 +47,18 @@ def attempt(name: str, seed: int, root: Path, given: Any) -> Outcome:
     folder = Path(tempfile.mkdtemp(dir=root, prefix=f"{name}-{seed}-"))
     arguments = (seed, folder) if given is None else (seed, folder, given)
     assert len(inspect.signature(module.case).parameters) == len(arguments), f"{name}.case takes other arguments"
-    tried, fault = 1, ""
+    found, fault = None, ""
     try:
         with _deadline(getattr(module, "DEADLINE_S", DEADLINE_S)):
-            tried = module.case(*arguments) or 1
-    except Exception as error:
+            found = module.case(*arguments)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of a native library is no Exception
         fault = f"{type(error).__name__}: {error}\n{_where(error)}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Outcome(seed, tried, fault, perf_counter() - started)
+    tried, note = (1, found) if isinstance(found, str) else (found or 1, "")
+    return Outcome(seed, tried, fault, perf_counter() - started, note)
 
 
 @contextmanager

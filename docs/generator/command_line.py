@@ -22,7 +22,10 @@ def page() -> str:
     """The page."""
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     shared = {opt: p for p in next(iter(commands.values())).params for opt in p.opts if opt in _COMMON}
-    parts = [_INTRODUCTION, table(("command", "does"), [(f"[`{n}`](#{n})", _plain(c.help)) for n, c in commands.items()])]
+    parts = [
+        _INTRODUCTION,
+        table(("command", "does"), [(f"[`{n}`](#{n})", _plain(c.help)) for n, c in commands.items()]),
+    ]
     parts += ["\n## Options of every command\n\n", _options(list(dict.fromkeys(shared.values())))]
     return "".join([*parts, *(_command(name, each) for name, each in commands.items())])
 

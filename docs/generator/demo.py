@@ -5,10 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from hermes.bronze.simulate import write_archive
+from hermes.lake.dataset import Dataset
 
 
 @cache
@@ -21,9 +25,10 @@ def folder() -> Path:
 
 @cache
 def document(*words: str) -> dict[str, Any]:
-    """What `hermes WORDS --json` prints in that folder; the demo itself is run first."""
+    """What `hermes WORDS --json` prints in that folder; the demo is run first, and a second symbol put beside its own."""
     if words != ("demo",):
         document("demo")
+        second_symbol()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HERMES_", "AWS_", "MINIO_"))}
     done = subprocess.run(
         [Path(sys.executable).with_name("hermes"), *words, "--json"],
@@ -32,3 +37,9 @@ def document(*words: str) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"hermes {' '.join(words)}: {done.stderr}{done.stdout}")
     return json.loads(done.stdout)
+
+
+@cache
+def second_symbol() -> None:
+    """Half a year of SIM1USDT in the demo's archive."""
+    write_archive(folder() / "lake" / "archive", Dataset(symbol="SIM1USDT"), date(2024, 1, 1), 6)

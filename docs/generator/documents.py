@@ -24,7 +24,11 @@ _COMMANDS = (
     ("features", "SIMUSDT"),
     ("signals", "SIMUSDT", "--start", "2023-01-01"),
     ("backtest", "SIMUSDT"),
+    ("run", "SIMUSDT", "SIM1USDT", "--archive", "lake/archive", "--no-report"),
     ("audit", "SIMUSDT", "--cuts", "3"),
+    ("audit", "--bytes"),
+    ("doctor",),
+    ("prune", "--keep", "1"),
     ("report", "SIMUSDT"),
     ("sweep", "SIMUSDT", "--set", "ema_fast=8,12"),
     ("walkforward", "SIMUSDT", "--set", "ema_fast=8,12", "--train", "1y"),
@@ -44,7 +48,8 @@ def page() -> str:
     for words in _COMMANDS:
         written = " ".join(f"'{word}'" if " " in word else word for word in words)
         shown = json.dumps(_cut(document(*words)), indent=2, ensure_ascii=False)
-        parts += [f"\n## {words[0]}\n\n", fenced("text", f"hermes {written} --json"), "\n", fenced("json", shown)]
+        title = f"{words[0]} --bytes" if "--bytes" in words else words[0]
+        parts += [f"\n## {title}\n\n", fenced("text", f"hermes {written} --json"), "\n", fenced("json", shown)]
     return "".join(parts)
 
 

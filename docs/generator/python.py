@@ -1,12 +1,16 @@
 """The public Python API, from its docstrings."""
 
 import inspect
+from collections.abc import Callable
 
 import hermes
+from hermes import api
+from hermes.pipeline import Audited, Backtested, Run, Signalled
 
 _INTRODUCTION = """# Python
 
-What `import hermes` offers. The single steps of the road are functions of `hermes.pipeline`, which take the same settings.
+What `import hermes` offers, and what its steps give back: each result shows itself in a notebook and has its rows as
+a Polars frame.
 
 """
 
@@ -14,13 +18,16 @@ What `import hermes` offers. The single steps of the road are functions of `herm
 def page() -> str:
     """The page."""
     parts = []
-    for name in hermes.__all__:
-        thing = getattr(hermes, name)
+    steps = {name: getattr(api, name) for name in api.__all__}  # some have the names of packages, see hermes._callable
+    for thing in (steps.get(name) or getattr(hermes, name) for name in hermes.__all__):
         if inspect.isclass(thing):
-            directive, options = "autoclass", "   :members:\n"
+            parts.append(_directive("autoclass", thing, "   :members:\n"))
         elif inspect.isroutine(thing):
-            directive, options = "autofunction", ""
-        else:
-            continue
-        parts.append(f".. {directive}:: {thing.__module__}.{thing.__qualname__}\n{options}\n")
+            parts.append(_directive("autofunction", thing, ""))
+    results = (Run, api.Features, Signalled, Backtested, Audited, api.Page)
+    parts += [_directive("autoclass", result, "   :members:\n   :inherited-members:\n") for result in results]
     return f"{_INTRODUCTION}```{{eval-rst}}\n{''.join(parts)}```\n"
+
+
+def _directive(name: str, thing: type | Callable[..., object], options: str) -> str:
+    return f".. {name}:: {thing.__module__}.{thing.__qualname__}\n{options}\n"

@@ -1,16 +1,31 @@
 """One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
+import logging
 import sys
 from datetime import date, datetime
 from math import isnan
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes import keeping_commands, market_commands, search_commands, strategy_commands
+from hermes import init_command, keeping_commands, logs, market_commands, search_commands, strategy_commands
 from hermes.errors import AuditFault, HermesError, UsageError
-from hermes.line import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Frequency, Line, Since, Until, command, print_traceback, verbose
+from hermes.line import (
+    ACCOUNT,
+    ARCHIVE,
+    CHUNKS,
+    SPAN,
+    STRATEGY,
+    Frequency,
+    Line,
+    Since,
+    Until,
+    command,
+    print_traceback,
+    verbose,
+)
 from hermes.redaction import redact
 
 if TYPE_CHECKING:
@@ -265,6 +280,7 @@ def config(line: Line) -> None:
 
 
 keeping_commands.register(app)
+init_command.register(app)
 search_commands.register(app)
 strategy_commands.register(app)
 
@@ -292,14 +308,18 @@ def _main(
 
 def main() -> None:
     """The `hermes` command: every error is one line on stderr and an exit code."""
-    sys.exit(_exit_code())
+    started = perf_counter()
+    code = _exit_code()
+    logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
+    sys.exit(code)
 
 
 def _exit_code() -> int:
+    logs.to_stderr(logs.wanted())
     try:
         result = app(standalone_mode=False)
         if result == INTERRUPTED:  # what Typer makes of Ctrl-C
-            typer.echo("interrupted: nothing is half done; run the same command again to go on", err=True)
+            _say("interrupted", "interrupted: nothing is half done; run the same command again to go on")
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         if said := error.format_message():  # nothing is said where the help was shown instead
@@ -318,5 +338,12 @@ def _reported(error: Exception) -> int:
         view.print_error(error)
         return error.exit_code
     first = redact((str(error).splitlines() or [""])[0])[:300]
-    typer.echo(f"error: unexpected {type(error).__name__}: {first} → run again with -v and report it", err=True)
+    _say("error", f"error: unexpected {type(error).__name__}: {first} → run again with -v and report it")
     return 1
+
+
+def _say(event: str, text: str) -> None:
+    if logs.as_json():
+        logs.event(event, level=logging.ERROR, message=text)
+    else:
+        typer.echo(text, err=True)

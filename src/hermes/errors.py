@@ -81,6 +81,10 @@ class LockLost(StoreError):
     """The lock of a dataset was lost while it was worked on: nothing more of it may be published."""
 
 
+class NoticeRefused(HermesError):
+    """The webhook's receiver did not take a notice; the run itself goes on."""
+
+
 class SourceChanged(StoreError):
     """Files were replaced while they were being read, again and again."""
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from pydantic import SecretStr
-
 from hermes.errors import ClusterError, UsageError
 from hermes.settings import Settings
 
@@ -171,9 +169,8 @@ def _distributed() -> Any:
 def _secrets_in_environment(settings: Settings) -> Iterator[None]:
     """Processes started meanwhile find the secrets that these settings hold, wherever those came from."""
     before = dict(os.environ)
-    for name, value in settings.s3:
-        if isinstance(value, SecretStr):
-            os.environ[f"HERMES_S3__{name.upper()}"] = value.get_secret_value()
+    for name, value in settings.secrets():
+        os.environ[f"HERMES_{name.upper().replace('.', '__')}"] = value.get_secret_value()
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The commands that keep a lake sound: is the store fit for it, are the bytes those that were published, what can go."""
+"""The commands that keep a lake sound: is its store fit, are its bytes those that were published, what can go."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,5 +1,6 @@
 """The command line's words: options that name settings, the options every command has, and how commands are made."""
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from hermes import logs
+from hermes.completion import choices
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import redact
 
@@ -39,7 +42,7 @@ class Flag:
 
     def parameter(self) -> Parameter:
         """How Typer is told of it."""
-        option = typer.Option(self.option, help=self.help)
+        option = typer.Option(self.option, help=self.help, autocompletion=choices(self.setting))
         kind = Annotated[Optional[self.kind], option]  # type: ignore[name-defined]  # noqa: UP045
         return Parameter(self.name, Parameter.KEYWORD_ONLY, annotation=kind, default=None)
 
@@ -54,6 +57,7 @@ DATASET = (
     Flag("--market", "dataset.market", str, "spot, um or cm (futures)."),
 )
 LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
+LOG = (Flag("--log-format", "log.format", str, "stderr: text for people, json for schedulers."),)
 ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."),)
 STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
 SPAN = (
@@ -98,6 +102,7 @@ class Line:
         if symbol:
             given["dataset.symbol"] = symbol
         settings = Settings.load(given, file=self.config)
+        logs.to_stderr(settings.log.format)
         if not self.own:
             return settings
         from hermes.strategies import strategy_name
@@ -141,7 +146,7 @@ def command(
 
     The function's first argument is the `Line`; the others are the command's own options.
     """
-    common = (*flags, *DATASET, *LAKE) if symbols else (*flags, *LAKE)
+    common = (*flags, *DATASET, *LAKE, *LOG) if symbols else (*flags, *LAKE, *LOG)
     strategy = any(flag in STRATEGY for flag in flags)
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -183,7 +188,10 @@ def command(
 
 def print_traceback() -> None:
     """The error that is being handled, in full, on stderr; secrets in it are masked."""
-    sys.stderr.write(redact(traceback.format_exc()))
+    if logs.as_json():
+        logs.event("traceback", level=logging.ERROR, traceback=traceback.format_exc())
+    else:
+        sys.stderr.write(redact(traceback.format_exc()))
 
 
 def verbose() -> bool:

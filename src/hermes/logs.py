@@ -43,7 +43,8 @@ def logged(step: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(step)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        about = {"step": step.__name__, "dataset": str(getattr(args[0], "dataset", args[0]))}
+        of = args[0] if args else kwargs.get("settings", kwargs.get("dataset"))
+        about: dict[str, Any] = {"step": step.__name__, "dataset": str(getattr(of, "dataset", of))}
         started = perf_counter()
         try:
             made = step(*args, **kwargs)
@@ -64,6 +65,12 @@ def _facts(made: Any) -> dict[str, Any]:
         found |= {"rows": tally.rows, "signals": tally.buys + tally.sells}
     lists = {name: len(value) for name, value in found.items() if isinstance(value, list | tuple)}
     return found | lists
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """For people; errors have a line of their own already."""
+        return redact(f"warning: {record.getMessage()}")
 
 
 class _JsonLines(logging.Formatter):
@@ -93,11 +100,11 @@ def to_stderr(format: str) -> None:
     for handler in [handler for handler in _logger.handlers if isinstance(handler, _Stderr)]:
         _logger.removeHandler(handler)
     handler = _Stderr()
-    handler.setFormatter(_JsonLines() if format == "json" else logging.Formatter("warning: %(message)s"))
-    handler.setLevel(logging.INFO if format == "json" else logging.WARNING)
+    handler.setFormatter(_JsonLines() if format == "json" else _Text())
+    if format != "json":
+        handler.addFilter(lambda record: record.levelno == logging.WARNING)
     _logger.addHandler(handler)
     _logger.setLevel(logging.INFO)
-    _logger.propagate = False
 
 
 def as_json() -> bool:

@@ -134,7 +134,7 @@ def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, clu
         tasks = [each.with_absolute_paths() for each in tasks]
     with place(tasks[0], workers, cluster) as where:
         if where.dashboard:
-            view.err.print(f"Dask's dashboard: {where.dashboard}")
+            view.print_note(f"Dask's dashboard: {where.dashboard}")
         made = run_market(tasks, road, where, view.Bars(), refused)
     if line.json:
         view.print_json(made.as_json())
@@ -142,7 +142,7 @@ def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, clu
         view_market.print_market(made)
     for each in made.failed:
         if verbose():
-            view.err.print(each.trace, markup=False)
+            view.print_note(each.trace)
         view.print_error(HermesError(each.error, each.cure), f"{each.symbol} {each.interval}: ")
     if made.failed:
         raise typer.Exit(1)

@@ -30,6 +30,7 @@ from hermes.steps.unchanged import Unchanged, latest_same
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
 from hermes.strategies import strategy_name
+from hermes.upkeep.watch import watched
 
 __all__ = [
     "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",
@@ -92,6 +93,7 @@ class Run:
         return notebook.run(self.as_json())
 
 
+@watched
 def run(
     settings: Settings,
     lake: Lake | None = None,

@@ -1,7 +1,11 @@
 """Secrets that this process was given are masked in everything that it says: errors, tracebacks, logs."""
 
+import re
+
 _MASK = "********"
 _MIN_LENGTH = 8  # a shorter one is a word, and would mask half of every text; S3 stores take none
+
+_USER = re.compile(r"(?<=://)[^\s@'\"]+(?=[@…])")  # user and password before a host, whoever put them there
 
 _known: set[str] = set()
 
@@ -13,10 +17,10 @@ def remember(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` with every secret in it masked."""
+    """`text` with every secret in it masked, and user and password of every address."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    return text
+    return _USER.sub(_MASK, text)
 
 
 def open_cause(error: Exception) -> Exception:

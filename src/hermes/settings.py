@@ -5,6 +5,7 @@ The same names stand everywhere: `[signals] chunk_rows` in the file, `HERMES_SIG
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -54,12 +55,13 @@ def _instant(value: Any, end: bool) -> Any:
 def _open_address(url: str) -> str:
     """An address is printed and logged: it must not carry secrets."""
     if _carries_secrets(url):
-        raise ValueError("expected no user or password in the address: use s3.access_key and s3.secret_key")
+        raise ValueError("expected no user, password or query in the address: use s3.access_key and s3.secret_key")
     return url
 
 
 def _carries_secrets(text: str) -> bool:
-    return "://" in text and "@" in text
+    """Whether an address has a user, a password, a query or a fragment; also one whose scheme was forgotten."""
+    return re.search(r"://.*[@?#]|^[^/\s]+:[^/\s]+@", text) is not None
 
 
 def _lake_url(url: str) -> str:
@@ -180,7 +182,7 @@ class LogSettings(_Section):
 class UpkeepSettings(_Section):
     """What a scheduler's `hermes run` leaves for those who watch it."""
 
-    metrics_file: str | None = None
+    metrics_file: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
     """Figures of the last run of each dataset for node exporter's textfile collector, like /var/lib/…/hermes.prom."""
 
 
@@ -282,7 +284,10 @@ class Settings(_Section):
             path, name = file
             spec = str(path.absolute()) + (f":{name}" if name else "")
             signals = signals.model_copy(update={"strategy": spec})
-        return self.model_copy(update={"lake": lake, "archive": archive, "signals": signals})
+        upkeep = self.upkeep
+        if upkeep.metrics_file:
+            upkeep = UpkeepSettings(metrics_file=str(Path(upkeep.metrics_file).expanduser().absolute()))
+        return self.model_copy(update={"lake": lake, "archive": archive, "signals": signals, "upkeep": upkeep})
 
     def items(self) -> Iterator[tuple[str, str, str]]:
         """Every setting as (dotted name, value as text, origin); secrets are masked."""
@@ -290,6 +295,10 @@ class Settings(_Section):
             text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
             text = "********" if isinstance(value, SecretStr) else text
             yield name, text, self._origins.get(name, "default")
+
+    def secrets(self) -> Iterator[tuple[str, SecretStr]]:
+        """Every secret that is set, by its dotted name."""
+        yield from _secrets(self)
 
     def paths(self, strategy: str | None = None) -> dict[str, str]:
         """Every address and table name that follows from the settings.

@@ -1,11 +1,13 @@
 """What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from hermes import logs
 from hermes.errors import AuditFault, HermesError
 from hermes.lake.dataset import is_simulated
 from hermes.progress import Advance, Progress
@@ -41,6 +44,10 @@ class Bars(Progress):
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """See `Progress`."""
+        if logs.as_json():
+            with _counted(name, total, unit) as advance:
+                yield advance
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -53,15 +60,42 @@ class Bars(Progress):
             yield lambda done, note: bars.update(task, advance=done, note=note)
 
 
+@contextmanager
+def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
+    """A piece of work that is logged when it ends."""
+    started, units, last = perf_counter(), 0, ""
+
+    def advance(done: int, note: str) -> None:
+        nonlocal units, last
+        units, last = units + done, note
+
+    yield advance
+    seconds = round(perf_counter() - started, 3)
+    logs.event("task", task=name, done=units, total=total, unit=unit, note=last, seconds=seconds)
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def print_note(text: str) -> None:
+    """Something beside the result, on stderr."""
+    if logs.as_json():
+        logs.event("note", message=text)
+    else:
+        err.print(text, markup=False)
+
+
 def print_error(error: HermesError, what: str = "") -> None:
     """One line: what is wrong, then the cure."""
+    if logs.as_json():
+        dataset = {"dataset": what.removesuffix(": ")} if what else {}
+        facts: dict[str, Any] = {**dataset, "error": error.message, "cure": error.cure, "exit_code": error.exit_code}
+        logs.event("error", level=logging.ERROR, **facts)
+        return
     cure = f" → {error.cure}" if error.cure else ""
-    err.print(f"[bold red]error:[/] {escape(redact(f'{what}{error.message}{cure}'))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(_plain(redact(f'{what}{error.message}{cure}')))}", soft_wrap=True)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
@@ -358,4 +392,9 @@ def _measure(value: Any, unit: str) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """`text` with what would move a terminal's cursor, or turn its text around, shown as an escape."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

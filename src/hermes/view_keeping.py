@@ -19,9 +19,10 @@ def print_diagnosis(made: "Diagnosis") -> None:
     """Every check with what was found, then the cures."""
     rows = [(each.layer, each.check, "ok" if each.ok else "FAULT", each.found) for each in made.findings]
     print_rows(("layer", "check", "", "found"), rows, f"Lake at {made.lake}")
-    cures = {each.cure: each for each in made.findings if not each.ok}
-    for cure, each in cures.items():
-        out.print(f"[bold red]{each.layer}, {each.check}:[/] {escape(cure)}", soft_wrap=True)
+    faults = [each for each in made.findings if not each.ok]
+    for cure in dict.fromkeys(each.cure for each in faults):
+        what = ", ".join(f"{each.layer} {each.check}" for each in faults if each.cure == cure)
+        out.print(f"[bold red]{what}:[/] {escape(cure)}", soft_wrap=True)
     if made.healthy:
         out.print("All is as Hermes needs it.")
 

@@ -232,7 +232,7 @@ class _Moody:
         self.fetched += ending == ".zip"
         answers = self.answers[ending]
         data = answers.pop(0) if len(answers) > 1 else answers[0]
-        return SimpleNamespace(bytes=lambda: data)
+        return SimpleNamespace(bytes=lambda: data, meta={"size": len(data)})
 
 
 def says(data: bytes) -> bytes:

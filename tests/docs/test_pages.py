@@ -94,7 +94,6 @@ def test_blocks_run(page: str, newcomer: Path, tmp_path_factory: pytest.TempPath
         steps = [step(block, number, newcomer, server) for number, block in enumerate(run)]
         done = session(newcomer, PRELUDE + "".join(steps))
     assert done.returncode == 0, f"{page}: {done.stderr}\n{done.stdout[-2000:]}"
-    assert "error" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)

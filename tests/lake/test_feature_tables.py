@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hermes.errors import HermesError, StoreError, TableRefused
+from hermes.errors import StoreError, TableRefused
 from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, in_order, open_table
 from hermes.schemas import DATETIME
@@ -253,10 +253,29 @@ def test_times_that_are_the_same_microsecond_are_a_repetition(gold: Layer):
     refused(gold, "t/x.parquet: datetime of row 2", "repeats")
 
 
-def test_a_direction_that_does_not_fit_is_an_error_not_a_number(gold: Layer):
-    put(gold, x=bars(0, 5).with_columns(pl.lit(1000.0).alias("supertrend_dir_10_3.0")))
-    with pytest.raises(HermesError), gold.errors():
-        whole(gold)
+@pytest.mark.parametrize("row", [1, 5, 10])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(1.5, pl.Float64), (-0.25, pl.Float32), (float("inf"), pl.Float64), (float("-inf"), pl.Float32),
+     (300, pl.Int64), (-129.0, pl.Float64), (1e300, pl.Float64), (200, pl.UInt8)],
+)  # fmt: skip
+def test_a_direction_that_is_no_small_whole_number_names_file_and_row(gold: Layer, row: int, value: float, dtype):
+    frame = bars(5, 10).with_columns(
+        pl.when(pl.int_range(1, pl.len() + 1) == row)
+        .then(pl.lit(value))
+        .otherwise(pl.lit(1))
+        .cast(dtype)
+        .alias(DIRECTION)
+    )
+    put(gold, a=bars(0, 5), b=frame)
+    refused(gold, f"t/b.parquet: {DIRECTION} of row {row} is ", "whole numbers")
+
+
+def test_a_direction_in_any_number_type_with_gaps_is_taken(gold: Layer):
+    values = [None, float("nan"), 1.0, -1.0, 0.0]
+    frame = bars(0, 5).with_columns(pl.Series(DIRECTION, values, pl.Float64))
+    put(gold, a=frame)
+    assert whole(gold)[DIRECTION].to_list() == [None, None, 1, -1, 0]
 
 
 def test_a_corrupt_file_is_one_line(gold: Layer):

@@ -39,7 +39,9 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
         return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
     if request.param == "memory":
         return memory_lake(tmp_path / "copies")
-    return s3_lake(request.getfixturevalue("s3_server"), "/a company/x" if request.param == "s3 prefix" else "")
+    server = request.getfixturevalue("s3_server")
+    # The server has room for few buckets: a prefix of its own does as well.
+    return s3_lake(server, f"/a company/{uuid.uuid4().hex}", "shared") if "prefix" in request.param else s3_lake(server)
 
 
 @pytest.fixture
@@ -422,6 +424,20 @@ def kill_at(patch: pytest.MonkeyPatch, target: object, name: str, number: int) -
         return real(*args, **kw)
 
     patch.setattr(target, name, dies)
+
+
+def test_a_file_that_goes_while_it_is_listed_is_left_out(local: Layer, monkeypatch: pytest.MonkeyPatch):
+    for name in ("x", "y"):
+        local.write_bytes(f"t/{name}.bin", b"x")
+    stat = Path.stat
+
+    def gone(self: Path, **kw: object) -> os.stat_result:
+        if self.name == "x.bin":
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        return stat(self, **kw)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert [file.key for file in local.files("t", ".bin")] == ["t/y.bin"]
 
 
 def test_a_file_that_went_without_hermes_is_missed(local: Layer):

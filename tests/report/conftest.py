@@ -4,10 +4,10 @@ from datetime import date
 
 import pytest
 from chromium import Browser
-from lakes import made
 
 from hermes.bronze.simulate import write_archive
 from hermes.settings import Settings
+from lakes import made
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The page in a real browser: what a script-free look at its text cannot tell."""
 
-import pytest
 from chromium import NEEDED, Browser, opened, quiet
 
 from hermes.lake import catalog

@@ -69,15 +69,16 @@ def test_values_far_out_are_counted_in_the_outermost_bars_and_told():
 
 def test_ticks_stand_where_their_values_are():
     svg = histogram({"4h": pl.Series([-1.0, 0.0, 1.4, 1.5])}, PLAIN)
-    ticks = [(float(x), float(text.replace("−", "-"))) for x, text in
-             re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">([−\d.,]+)</text>', svg)]  # fmt: skip
-    zero = float(re.search(r'class="zero" d="M([\d.]+)', svg)[1])
+    tick = r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">([−\d.,]+)</text>'
+    bar = r'<rect class="\w+" x="([\d.]+)".*?<title>from (\S+)'
+    ticks, bars = (
+        [(float(x), float(text.replace("−", "-"))) for x, text in re.findall(pattern, svg)] for pattern in (tick, bar)
+    )
     assert 3 <= len(ticks) <= 8
-    (x0, v0), (x1, v1) = ticks[0], ticks[-1]
-    for x, value in ticks:
-        assert x == pytest.approx(x0 + (value - v0) / (v1 - v0) * (x1 - x0), abs=0.2)
-        if value == 0:
-            assert x == pytest.approx(zero, abs=0.2)
+    assert len(bars) == 4
+    (x0, v0), (x1, v1) = bars[0], bars[-1]
+    for x, value in [*bars, *ticks, (float(re.search(r'class="zero" d="M([\d.]+)', svg)[1]), 0.0)]:
+        assert x == pytest.approx(x0 + (value - v0) / (v1 - v0) * (x1 - x0), abs=0.7)  # bars have half a unit of air
 
 
 def test_each_group_has_a_strip_with_its_name_its_highest_count_and_its_median():

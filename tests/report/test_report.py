@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from lakes import made
 
 from hermes import pipeline
 from hermes.errors import MissingTable, StoreError
@@ -12,6 +11,7 @@ from hermes.lake import catalog
 from hermes.report import frames
 from hermes.steps import report as step
 from hermes.steps.report import report
+from lakes import made
 
 
 def text(path: str) -> str:

@@ -63,6 +63,12 @@ def test_the_headline_is_measured_from_the_table():
     assert "spot · 4h · Smart Momentum" in html
 
 
+def test_as_good_as_holding_is_not_better():
+    same, better = dataset("AUSDT", total_return_pct=20.0), dataset("BUSDT", total_return_pct=20.5)
+    unknown = dataset("CUSDT", benchmark_return_pct=None)
+    assert tile(page(table(same, better, unknown)), "Beat holding") == (f"50.0{THIN}%", "1 of 2 datasets")
+
+
 def test_the_best_of_many_is_called_inflated_and_luck_is_put_in_figures():
     rows = many(400)
     sharpe = rows["sharpe"].drop_nulls().to_list()

@@ -63,7 +63,6 @@ def test_every_heading_sorts_and_every_figure_is_written_as_elsewhere(show):
         pl.Series("max_drawdown_duration_s", [59, 3_660, 86_400, 90_000, 60, *rows["max_drawdown_duration_s"][5:]]),
         first=pl.col("first") + pl.duration(seconds=pl.int_range(pl.len()) * 30),
     )
-    assert rows["sharpe"].null_count() or rows["trades"].min() == 0 or rows["sharpe"].n_unique() > 20
     rows = rows.with_columns(sharpe=pl.when(pl.int_range(pl.len()) % 7 != 0).then("sharpe"))
     browser = show(rows)
     assert dict(browser.run(HEADS))["sharpe"] == "descending"
@@ -109,16 +108,17 @@ def test_the_keyboard_sorts_filters_and_walks_through_all_rows(show):
     assert browser.run("document.querySelector('.leaders table').ariaRowCount") == "3001"
     for _ in range(100):
         press("Tab")
-    browser.frame()
+        browser.frame()  # rows are drawn when the browser paints
     place = browser.run("Number(document.activeElement.closest('tr')?.ariaRowIndex ?? 0)")
     assert place > 60
     browser.run("document.querySelector('.leaders').scrollTop = 1e9")
     browser.frame()
     last = browser.run("[...document.querySelectorAll('.leaders tbody tr:not(.space)')].at(-1).ariaRowIndex")
     assert last == "3001"
-    bottoms = browser.run("""[document.querySelector('.leaders'), [...document.querySelectorAll('.leaders tbody tr')].at(-2)]
-        .map(each => each.getBoundingClientRect().bottom)""")
-    assert abs(bottoms[0] - bottoms[1]) <= 2
+    bottom = "{}.getBoundingClientRect().bottom"
+    box = browser.run(bottom.format("document.querySelector('.leaders')"))
+    row = browser.run(bottom.format("[...document.querySelectorAll('.leaders tbody tr')].at(-2)"))
+    assert abs(box - row) <= 2
     quiet(browser)
 
 
@@ -161,14 +161,10 @@ def test_rows_lead_to_their_pages_and_nothing_from_outside_runs(show, tmp_path):
     assert column(browser, "symbol") == ["BTCUSDT", "ETHUSDT", evil, "SIMUSDT"]
     cells = "[...document.querySelectorAll('.leaders tbody tr:not(.space)')].map(row => row.cells[{}].{})"
     assert browser.run(cells.format(0, "querySelector('a')?.href"))[0] == (tmp_path / "币安/report.html").as_uri()
-    assert browser.run(cells.format(0, "querySelector('.mark')?.textContent ?? null")) == [
-        None,
-        None,
-        None,
-        "simulated",
-    ]
-    assert browser.run(cells.format(2, "title")) == ["12 trades: too few to conclude", "", "0 trades: too few to conclude",
-                                                     "equity never moved"]  # fmt: skip
+    marks = browser.run(cells.format(0, "querySelector('.mark')?.textContent ?? ''"))
+    assert marks == ["", "", "", "simulated"]
+    few = ["12 trades: too few to conclude", "", "0 trades: too few to conclude", "equity never moved"]
+    assert browser.run(cells.format(2, "title")) == few
     browser.run("document.querySelectorAll('.leaders tbody a')[1].click()")
     browser.frame()
     assert browser.run("document.title") == "Datasets"
@@ -181,7 +177,8 @@ def test_a_phone_in_the_dark(show, browser):
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     show(many(200, ("1m", "4h", "1d"), failed=2))
     assert browser.run("document.documentElement.scrollWidth") <= 390
-    ink = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.histogram text')).fill]"
+    of = "getComputedStyle(document.querySelector({!r})).{}"
+    ink = f"[{of.format('body', 'backgroundColor')}, {of.format('.histogram text', 'fill')}]"
     dark = browser.run(ink)
     browser.run("document.getElementById('theme').click()")
     light = browser.run(ink)

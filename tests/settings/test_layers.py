@@ -206,3 +206,58 @@ def test_a_refused_secret_is_not_in_the_error(flags: dict):
 def test_settings_cannot_be_changed():
     with pytest.raises(Exception, match="frozen"):
         load().lake.url = "x"  # type: ignore[misc]
+
+
+AMBIENT = {"AWS_ACCESS_KEY_ID": "ambient-id", "AWS_SECRET_ACCESS_KEY": "ambient-secret", "AWS_SESSION_TOKEN": "token"}
+
+
+def keys(settings: Settings) -> list[str | None]:
+    s3 = settings.s3
+    return [key and key.get_secret_value() for key in (s3.access_key, s3.secret_key, s3.session_token)]
+
+
+def test_temporary_keys_come_with_their_token():
+    settings = load(environ=AMBIENT)
+    assert keys(settings) == ["ambient-id", "ambient-secret", "token"]
+    assert origin(settings, "s3.session_token") == ("********", "AWS_SESSION_TOKEN")
+
+
+def test_a_token_is_never_taken_without_its_keys():
+    assert keys(load(environ={"AWS_SESSION_TOKEN": "token"})) == [None, None, None]
+    both = AMBIENT | {"MINIO_ROOT_USER": "minio-id", "MINIO_ROOT_PASSWORD": "minio-secret"}
+    del both["AWS_ACCESS_KEY_ID"]
+    assert keys(load(environ=both)) == ["minio-id", "minio-secret", None]
+
+
+def test_keys_of_our_own_put_all_ambient_ones_aside():
+    own = {"s3.access_key": "own-id", "s3.secret_key": "own-secret"}
+    assert keys(load(own, environ=AMBIENT)) == ["own-id", "own-secret", None]
+    split = {"HERMES_S3__SECRET_KEY": "own-secret"}
+    assert keys(load({"s3.access_key": "own-id"}, environ=AMBIENT | split)) == ["own-id", "own-secret", None]
+    assert keys(load({"s3.access_key": ""}, environ=AMBIENT)) == ["ambient-id", "ambient-secret", "token"]
+
+
+@pytest.mark.parametrize("name", ["access_key", "secret_key", "session_token"])
+def test_half_of_a_pair_is_never_completed_from_another_source(name: str, tmp_path: Path):
+    with pytest.raises(SettingsError) as refused:
+        load(environ=AMBIENT, toml=f"[s3]\n{name} = '{SECRET}'\n", tmp_path=tmp_path)
+    text = str(refused.value)
+    assert f"s3.{name} (" in text
+    assert "hermes.toml) is set, but s3." in text
+    assert SECRET not in text
+    assert "ambient" not in text
+
+
+@pytest.mark.parametrize(
+    ("environ", "toml", "said"),
+    [
+        ({"HERMES_DATASET__SYMBOL": "../x"}, "", "(dataset.symbol, HERMES_DATASET__SYMBOL)"),
+        ({}, "[dataset]\ninterval = '4hours'\n", "(dataset.interval, "),
+        ({"HERMES_SIGNALS__STRATEGY": "No Name"}, "", "(signals.strategy, HERMES_SIGNALS__STRATEGY)"),
+    ],
+)
+def test_a_name_that_is_refused_says_where_it_came_from(environ: dict, toml: str, said: str, tmp_path: Path):
+    with pytest.raises(NameRefused) as refused:
+        load(environ=environ, toml=toml, tmp_path=tmp_path)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1

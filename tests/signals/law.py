@@ -236,8 +236,7 @@ def make(case: Case, way: Way, root: Path) -> tuple[pl.DataFrame, dict, step.Sig
     write_table(case.rows, way.files, root / "gold" / settings.dataset.features_table)
     with (
         patch.object(generate, "ROW_GROUP_ROWS", way.batch_rows),
-        patch.object(step, "ROW_GROUP_ROWS", way.batch_rows),
-        patch.object(measure, "MEASURE_ROWS", way.batch_rows),
+        patch.object(measure, "ROW_GROUP_ROWS", way.batch_rows),
     ):
         made = step.signals(settings, Lake.open(settings))
     footer = json.loads(pl.read_parquet_metadata(made.path)["hermes"])

@@ -7,9 +7,9 @@ from law import Case, File, Way, make
 from plain_signals import FIRST, HOUR, MOMENTUM_COLUMNS, Echo, momentum, plain_signals
 
 from hermes.errors import UsageError
+from hermes.signals.decisions import Decisions
 from hermes.signals.generate import ROW_GROUP_ROWS, signal_chunks, write_signals
 from hermes.signals.plan import input_schema
-from hermes.steps import signals as step
 
 NUMBERS = {"number": pl.Int64()}
 
@@ -34,8 +34,11 @@ def test_frames_become_one_file_with_row_groups_of_one_size(tmp_path):
             yield pl.DataFrame({"number": range(total, total + size)}, NUMBERS)
             total += size
 
-    write_signals(frames(), NUMBERS, path, lambda: {"asked for": f"after {total} rows"})
-    assert pl.read_parquet(path)["number"].equals(pl.int_range(total, eager=True))
+    given = pl.LazyFrame({"given": range(250_005)})
+    schema = {"given": pl.Int64(), **NUMBERS}
+    write_signals(given, frames(), schema, path, lambda: {"asked for": f"after {total} rows"})
+    numbers = pl.int_range(total, eager=True)
+    assert pl.read_parquet(path).equals(pl.DataFrame({"given": numbers, "number": numbers}))
     assert pl.read_parquet_metadata(path)["asked for"] == f"after {total} rows"
     import pyarrow.parquet as pq
 
@@ -52,8 +55,16 @@ def test_an_error_in_the_frames_is_raised_as_it_was(error, tmp_path):
         raise error
 
     with pytest.raises(type(error)) as raised:
-        write_signals(frames(), NUMBERS, tmp_path / "made.parquet", dict)
+        write_signals(pl.LazyFrame({"given": [1]}), frames(), NUMBERS, tmp_path / "made.parquet", dict)
     assert raised.value is error
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_more_or_fewer_decisions_than_rows_are_an_error(rows, tmp_path):
+    frames = iter([pl.DataFrame({"number": [1]}, NUMBERS)] * 2)
+    schema = {"given": pl.Int64(), **NUMBERS}
+    with pytest.raises(pl.exceptions.ShapeError):
+        write_signals(pl.LazyFrame({"given": range(rows)}), frames, schema, tmp_path / "made.parquet", dict)
 
 
 def random_rows(n: int, seed: int) -> list[dict]:
@@ -78,12 +89,13 @@ def test_a_failure_between_two_chunks_leaves_nothing(error, tmp_path, monkeypatc
 
     def stamped(*arguments):
         nonlocal frames_made
-        frames_made += 1
-        if frames_made == 3:
-            raise error
-        return STAMPED(*arguments)
+        for frame in STAMPED(*arguments):
+            frames_made += 1
+            if frames_made == 3:
+                raise error
+            yield frame
 
-    monkeypatch.setattr(step, "stamped", stamped)
+    monkeypatch.setattr(Decisions, "stamped", stamped)
     with pytest.raises(type(error)) as raised:
         make(Case(random_rows(20, 1), None, None, ()), one_file(20, 4, 5), tmp_path)
     assert raised.value is error
@@ -107,4 +119,4 @@ def test_real_sizes_cross_every_boundary_of_the_code(tmp_path):
     assert wanted["buy_signal"].sum() > 100
 
 
-STAMPED = step.stamped
+STAMPED = Decisions.stamped

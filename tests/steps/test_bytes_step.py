@@ -28,7 +28,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
         lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
     else:
         server = request.getfixturevalue("s3_server")
-        url = f"s3://t{uuid.uuid4().hex}-{{layer}}"
+        url = f"s3://steps/{uuid.uuid4().hex}/{{layer}}"
         lake = Lake.open(Settings.load({"lake.url": url, **server.flags()}, environ={}))
     for dataset in (BTC, ETH):
         lake.bronze.write_bytes(f"{dataset.bronze_folder}/year=2024/x.parquet", b"bronze")

@@ -11,11 +11,11 @@ from pathlib import Path
 import obstore
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset
+from hermes.lake.dataset import Dataset, universe_folder
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.steps import prune as step
@@ -36,7 +36,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     if request.param == "folder":
         return folder_lake(tmp_path / "lake")
     server = request.getfixturevalue("s3_server")
-    flags = {"lake.url": f"s3://t{uuid.uuid4().hex}-{{layer}}", **server.flags()}
+    flags = {"lake.url": f"s3://steps/{uuid.uuid4().hex}/{{layer}}", **server.flags()}
     return Lake.open(Settings.load(flags, environ={}))
 
 
@@ -102,6 +102,19 @@ def test_only_the_tables_of_the_datasets_that_were_asked_for(lake: Lake):
     assert len(folders(lake)) == 5
 
 
+def test_comparisons_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake):
+    made = [universe_folder("smart_momentum", START + timedelta(seconds=second)) for second in range(3)]
+    for folder in made:
+        with lake.gold.staged() as path:
+            lake.gold.stage(path, FRAME, {})
+            lake.gold.create(f"{folder}/universe.parquet", path)
+        lake.gold.write_bytes(f"{folder}/universe.html", b"<p>")
+    assert prune(lake, 1, [BTC]).executions == []
+    assert len(prune(lake, 1, remove=True).executions) == 2
+    assert folders(lake) == {made[-1]}
+
+
+@settings(deadline=None, max_examples=25)
 @given(st.sets(st.integers(0, 30), max_size=8), st.integers(1, 9))
 def test_the_latest_stay_whatever_there_is(tmp_path_factory: pytest.TempPathFactory, seconds: set[int], keep: int):
     lake = memory_lake(tmp_path_factory.mktemp("copies"))

@@ -10,12 +10,36 @@ import pytest
 from hermes.backtest.walk_forward import CHOICES
 from hermes.cli import _exit_code
 from hermes.errors import MissingTable, StrategyError, TableRefused, UsageError
+from hermes.executor import place
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, refine
 from hermes.steps.backtest import backtest
+from hermes.steps.shares import SHARE
 from hermes.steps.sweep import sweep
 from hermes.steps.walkforward import walkforward
 
+NAMED_LIKE_A_MEASURE = """
+import polars as pl
+from hermes.strategies.base import Parameters, Strategy
+
+class SharpParameters(Parameters):
+    sharpe: int = 1
+
+class Sharp(Strategy):
+    name = "sharp"
+    parameters_type = SharpParameters
+    columns = ("ema_12",)
+    look_back = 0
+
+    def conditions(self):
+        return {"up": pl.col("close") > pl.col("ema_12")}
+
+    def buy(self):
+        return pl.col("up")
+
+    def sell(self):
+        return ~pl.col("up")
+"""
 OWN = "strategy.smart_momentum."
 WIDE = {f"{OWN}rsi_low": 30, f"{OWN}rsi_high": 70}
 
@@ -138,3 +162,23 @@ def test_commands(lake_root, monkeypatch, capfd, tmp_path):
     code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans)
     assert code == 0 and "out of sample" in out and "luck test" in out and "flat at the start" in out
     assert run(monkeypatch, capfd, tmp_path, "walkforward", *common, "--train", "soon")[0] == 2
+
+
+def test_workers_measure_what_is_measured_here(opened, tmp_path):
+    grid = {f"{OWN}ema_fast": "8:20:1", f"{OWN}ema_slow": "22:26:1", **WIDE}  # more than one share
+    here = sweep(*opened(**grid), out=tmp_path)
+    settings, lake = opened(**grid)
+    with place(settings, workers=2) as where:
+        there = sweep(settings, lake, out=tmp_path, where=where)
+        walked = walkforward(settings, lake, train="2m", test="1m", where=where).as_json()
+    assert len(here.tried.trials) > SHARE
+    assert there.tried.table.equals(here.tried.table)
+    assert there.deflated == here.deflated and there.overfitting == here.overfitting
+    assert walked | {"seconds": 0} == walkforward(*opened(**grid), train="2m", test="1m").as_json() | {"seconds": 0}
+
+
+def test_a_parameter_is_not_called_like_a_measure(opened, tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text(NAMED_LIKE_A_MEASURE)
+    with pytest.raises(StrategyError, match="'sharpe' has the name of a measure"):
+        sweep(*opened(signals__strategy=str(source)), out=tmp_path)

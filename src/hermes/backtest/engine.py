@@ -73,7 +73,7 @@ class Backtest:
 
     def _run(self) -> None:
         times = self._block["datetime"].to_numpy()
-        if (np.diff(times, prepend=self._last) <= np.timedelta64(0)).any():
+        if times[0] <= self._last or (times[1:] <= times[:-1]).any():
             raise TableRefused(
                 f"bars up to {times[-1]} are not in ascending order of time, each once",
                 "sort the table, or feed its pieces in order",

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore
 
-from hermes.errors import ArchiveError, ChecksumMismatch, NameRefused, UsageError
+from hermes.bronze.klines import most_bytes
+from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, NameRefused, UsageError
 from hermes.lake.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 FIRST_PERIOD = date(2017, 8, 1)  # nothing in the exchange's archive is older
+CHECKSUM_BYTES = 4096  # several times a CHECKSUM file's size
 PROBES = 16  # requests at once where files can only be asked for one by one
 
 # An endpoint that swallows packets is given up after two connects: the second starts before the 8 s are over.
@@ -121,9 +123,10 @@ class Archive:
 
         Raises:
             ChecksumMismatch: the CHECKSUM file is malformed or speaks of another file.
+            KlinesRefused: it is far too big for one.
         """
         try:
-            text = self._get(file, ".zip.CHECKSUM").decode("utf-8", "replace")
+            text = self._get(file, ".zip.CHECKSUM", CHECKSUM_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
             return None
         found = _CHECKSUM.fullmatch(text)
@@ -139,12 +142,13 @@ class Archive:
 
         Raises:
             ChecksumMismatch: they differ twice, or the CHECKSUM file is malformed.
+            KlinesRefused: one of them is too big to be what it should be.
             ArchiveError: the zip is not there any more, or the archive cannot be reached.
         """
         for _ in range(2):
             published = self.checksum(file)
             try:
-                data = self._get(file, ".zip")
+                data = self._get(file, ".zip", most_bytes(file.dataset, file.period))
             except FileNotFoundError as error:
                 raise ArchiveError(
                     f"{self._address} has no {file.stem}.zip any more", "list the archive again"
@@ -159,9 +163,16 @@ class Archive:
 
     # --- reading the store ------------------------------------------------------------------------------------------
 
-    def _get(self, file: ArchiveFile, ending: str) -> bytes:
+    def _get(self, file: ArchiveFile, ending: str, most: int) -> bytes:
+        name = f"{file.stem}{ending}"
         with self._reading():
-            return bytes(self._store.get(f"{self._root}{file.dataset.archive_folder}/{file.stem}{ending}").bytes())
+            found = self._store.get(f"{self._root}{file.dataset.archive_folder}/{name}")
+            if found.meta["size"] > most:  # asked before the body is fetched: memory does not grow with what is served
+                raise KlinesRefused(
+                    f"{name} has {found.meta['size']:,} bytes, too many for its period (at most {most:,})",
+                    "repair the file in the archive, or leave this period out with --since or --until",
+                )
+            return bytes(found.bytes())
 
     def _folder(self, path: str) -> "ListResult[Sequence[ObjectMeta]]":
         with self._reading():

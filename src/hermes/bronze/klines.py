@@ -38,11 +38,19 @@ def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
         KlinesRefused: zip, member, columns, numbers, time unit or period are not those of this file.
     """
     stem = dataset.archive_stem(period)
-    end = period + timedelta(1) if dataset.data_frequency == "daily" else (period + timedelta(31)).replace(day=1)
-    bars = (end - period).days * 86400 // dataset.interval_seconds
-    rows = _parse(_unzip(data, stem, limit=(bars + 128) * ROW_BYTES), stem)
-    _check_times(rows["open_time"], stem, period, end)
+    rows = _parse(_unzip(data, stem, limit=most_bytes(dataset, period)), stem)
+    _check_times(rows["open_time"], stem, period, _end(dataset, period))
     return rows
+
+
+def most_bytes(dataset: Dataset, period: date) -> int:
+    """How big the file of a period may be: a zip or a CSV beyond it is not read to its end."""
+    bars = (_end(dataset, period) - period).days * 86400 // dataset.interval_seconds
+    return (bars + 128) * ROW_BYTES
+
+
+def _end(dataset: Dataset, period: date) -> date:
+    return period + timedelta(1) if dataset.data_frequency == "daily" else (period + timedelta(31)).replace(day=1)
 
 
 def _unzip(data: bytes, stem: str, limit: int) -> bytes:

@@ -22,6 +22,14 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
 from hermes.schemas import BRONZE, DATETIME, FEATURES, SILVER
 
+# A query reads the lake's tables and nothing else: no file, no network, no variable of this process.
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+}
 _FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB begins what Polars told it
 
 
@@ -97,7 +105,7 @@ def query(lake: Lake, sql: str) -> Answer:
     import duckdb  # noqa: PLC0415 - only SQL needs it
 
     wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    connection = duckdb.connect(config=_CLOSED)
     try:
         known = tables(lake)
         for table in known:
@@ -158,7 +166,7 @@ def lineage(lake: Lake, dataset: Dataset, strategy: str, execution: str | None =
         raise MissingTable(f"gold has no execution in {table} at {lake.gold.address}", "run `hermes signals` first")
     name = execution or max(files)
     if name not in files:
-        raise MissingTable(f"{table} has no {name}", f"the latest of its {len(files)} is {max(files)}")
+        raise MissingTable(f"{table} has no {name!r}", f"the latest of its {len(files)} is {max(files)}")
     return {"execution": name, "path": files[name].location, **_lineage(lake.gold, files[name])}
 
 

@@ -58,7 +58,8 @@ def normalize_symbol(text: str) -> str:
     symbol = unicodedata.normalize("NFC", text)
     if pair := _SEPARATED.fullmatch(symbol):
         symbol = pair[1] + pair[2]
-    symbol = unicodedata.normalize("NFC", symbol.upper())
+    # By way of case folding, or a file system that folds case would keep ẞ and SS as one.
+    symbol = unicodedata.normalize("NFC", symbol.casefold().upper())
     plain = re.fullmatch(r"\w+", symbol) and symbol == unicodedata.normalize("NFC", symbol.upper())
     if not plain or len(symbol.encode()) > SYMBOL_BYTES or symbol in _RESERVED:
         raise NameRefused(

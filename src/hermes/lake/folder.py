@@ -85,6 +85,10 @@ class Folder:
         """What Polars scans."""
         return str(self.root / key)
 
+    def sources(self, files: Sequence[LakeFile]) -> Sequence[str]:
+        """What Polars reads: where the files are."""
+        return [file.location for file in files]
+
     def read(self, key: str) -> bytes:
         """The whole file.
 

@@ -154,7 +154,7 @@ class _Lease:
             found = self._read()
             if found is None:
                 taken = self._put("create")
-            elif json.loads(found[0])["free"]:
+            elif _free(found[0]):
                 taken = self._put({"e_tag": found[1]})
             elif watched is None:
                 watched, since, taken = found[1], _now(), False
@@ -212,6 +212,14 @@ class _Lease:
 
 def _now() -> float:
     return time.clock_gettime(_CLOCK)
+
+
+def _free(content: bytes) -> bool:
+    """Whether a lease says that nobody holds it; one that cannot be read says nothing, and is watched."""
+    try:
+        return bool(json.loads(content)["free"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _named(content: bytes) -> str:

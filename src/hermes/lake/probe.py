@@ -37,12 +37,13 @@ class Finding:
     cure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class _Fault(Exception):
-    """What a check found wrong."""
+    """What a check found wrong, and its cure."""
 
-    found: str
-    cure: str
+    def __init__(self, found: str, cure: str) -> None:
+        super().__init__(found, cure)
+        self.found = found
+        self.cure = cure
 
 
 def probe(name: str, backend: Backend) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake import folder
+from hermes.lake.checked import Checked
 from hermes.lake.files import LakeFile
 from hermes.lake.lock import REQUEST_S as LEASE_REQUEST_S
 from hermes.lake.lock import Check, Holder, lease
@@ -60,6 +61,11 @@ _CAUSES = (
         "the store refuses these keys",
         "check s3.access_key and s3.secret_key (`hermes config` shows where they come from)",
     ),
+    (
+        r"BadDigest|XAmzContent\w+Mismatch",
+        "what arrived there is not what was sent",
+        "run again, and check the network on the way (https would notice)",
+    ),
     (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes ingest` create it"),
     (
         r"error sending request|[Cc]onnect|dns error|operation timed out|TimedOut",
@@ -72,7 +78,11 @@ _CAUSES = (
 
 def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S) -> S3Store:
     """A client for `bucket`. Without keys, or `anonymous`, requests are not signed. Deadlines are always set."""
-    config: S3Config = {"region": s3.region, "virtual_hosted_style_request": not s3.path_style}
+    config: S3Config = {
+        "region": s3.region,
+        "virtual_hosted_style_request": not s3.path_style,
+        "checksum_algorithm": "sha256",  # the store refuses what was changed or cut off on its way there
+    }
     if s3.endpoint:
         config["endpoint"] = s3.endpoint
     if s3.access_key and s3.secret_key and not anonymous:
@@ -137,6 +147,8 @@ class Bucket:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3 = s3
         self._store = self._client()
+        self._plain = (s3.endpoint or "").startswith("http://")
+        self._checked = Checked(self._whole)
         # Files wait on this machine's disk until one PUT carries them over.
         self.staging = Staging(Path(tempfile.gettempdir()) / f"hermes-{os.getuid()}")
 
@@ -192,11 +204,31 @@ class Bucket:
             FileNotFoundError: there is none.
         """
         try:
-            return bytes(obstore.get(self._store, self._prefix + key).bytes())
+            return self._whole(key)[0]
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.address}/{key}") from None
         except (BaseError, OSError) as error:
             raise explain(error, self.address) from open_cause(error)
+
+    def _whole(self, key: str) -> tuple[bytes, bool, str | None]:
+        """Bytes of a small object, whether it has a hash on record (which they have then), and its etag."""
+        for _ in range(2):
+            found = obstore.get(self._store, self._prefix + key)
+            data, recorded = bytes(found.bytes()), found.attributes.get(HASH_ATTRIBUTE)
+            if recorded in (None, hashlib.sha256(data).hexdigest()):
+                return data, recorded is not None, found.meta["e_tag"]
+        raise StoreError(
+            f"{self.address}/{key} is not what was published, read twice",
+            "`hermes audit --bytes` tells whether it is damaged there, or on its way here",
+        )
+
+    def sources(self, files: Sequence[LakeFile]) -> Sequence[str] | Sequence[bytes]:
+        """What Polars reads: where the files are or, over plain http, the bytes of a small table, see `checked`."""
+        try:
+            checked = self._checked.read(files) if self._plain else None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+        return checked or [file.location for file in files]
 
     def recorded_hashes(self, key: str) -> set[str]:
         """SHA-256 that was put on record when the object was published; empty where nothing is on record."""

@@ -48,12 +48,18 @@ class Layer:
 
     def scan(self, files: Sequence[LakeFile], **options: Any) -> pl.LazyFrame:
         """A lazy plan over exactly these files, in this order; nothing is inferred from their paths."""
+        sources: Any = self._backend.sources(files)
+        in_memory = bool(files) and isinstance(sources[0], bytes)
+        if in_memory and (name := options.pop("include_file_paths", None)):  # bytes have no path to tell
+            return pl.concat(
+                [self.scan([file], **options).with_columns(pl.lit(file.location).alias(name)) for file in files]
+            )
         return pl.scan_parquet(
-            [file.location for file in files],
+            sources,
             glob=False,
             hive_partitioning=False,
             credential_provider=None,
-            storage_options=self._backend.scan_options,
+            storage_options=None if in_memory else self._backend.scan_options,
             **options,
         )
 
@@ -75,8 +81,9 @@ class Layer:
             StoreError: it cannot be read, or lacks one of the `needed` names.
         """
         with self.errors():
+            (source,) = self._backend.sources([file])
             metadata = pl.read_parquet_metadata(
-                file.location, storage_options=self._backend.scan_options, credential_provider=None
+                source, storage_options=self._backend.scan_options, credential_provider=None
             )
         if FOOTER not in metadata:
             return {}
@@ -152,17 +159,21 @@ class Layer:
         self._backend.replace(key, staged, digest)
         return digest
 
-    def write(self, key: str, frame: pl.DataFrame, about: Mapping[str, Any]) -> str:
-        """Replace one Parquet file by `frame`, with `about` in its footer; returns its SHA-256."""
+    def write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> str:
+        """Replace one Parquet file by `frame`, with `about` in its footer; returns its SHA-256. A plan is streamed."""
         with self.staged() as path:
             self.stage(path, frame, about)
             return self.replace(key, path)
 
-    def stage(self, path: Path, frame: pl.DataFrame, about: Mapping[str, Any]) -> None:
+    def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
         """Write `frame` to a staged path, with `about` in its footer, and read the footer back."""
+        footer = {FOOTER: json.dumps(about)}
         with self.errors():
-            frame.write_parquet(path, metadata={FOOTER: json.dumps(about)})
-            check_written(path, frame.height)
+            if isinstance(frame, pl.LazyFrame):
+                frame.sink_parquet(path, metadata=footer, engine="streaming")
+            else:
+                frame.write_parquet(path, metadata=footer)
+            check_written(path, about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
 
     def write_bytes(self, key: str, content: bytes) -> str:
         """Replace one small file; returns its SHA-256."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import groupby, pairwise
+from math import inf
 
 import polars as pl
 
@@ -60,7 +61,8 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
 
     Raises:
         TableRefused: missing columns (all named at once), a type that cannot be brought to the contract, a null
-            time, a foreign symbol, overlapping files, or no row at all. Disorder inside a file is found by `in_order`.
+            time, a value that is no whole number where the contract has whole numbers, a foreign symbol, overlapping
+            files, or no row at all. Disorder inside a file is found by `in_order`.
     """
     with layer.errors():
         with ThreadPoolExecutor(_READERS) as pool:
@@ -68,6 +70,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
         schemas = {file.key: schema for file, schema in zip(files, found, strict=True)}
         for file in files:
             _check_schema(file, schemas[file.key], {**_KEY, **columns})
+            _check_whole(layer, file, schemas[file.key], columns)
         parts = sorted(_parts(layer, files, schemas, symbol), key=lambda part: (part.first, part.file.key))
         for before, after in pairwise(parts):
             if after.first <= before.last:
@@ -103,12 +106,11 @@ def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> 
         if frame.is_empty():
             continue
         times = frame["datetime"]
-        wrong = times.diff().dt.total_microseconds() <= 0
-        at = wrong.arg_true()
         if before is not None and times[0] <= before:
             raise _disorder(table, skipped, times[0], before)
-        if len(at):
-            row = int(at[0])
+        ticks = times.to_physical().to_numpy()
+        if not (later := ticks[1:] > ticks[:-1]).all():
+            row = int(later.argmin()) + 1
             raise _disorder(table, skipped + row, times[row], times[row - 1])
         before = times[-1]
         skipped += frame.height
@@ -119,16 +121,12 @@ def with_prices(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) 
     """Pass frames through, refusing the first row that no account could trade at; arguments as for `in_order`."""
     for frame in frames:
         for name in _PRICES:
-            if len(bad := frame.select(_unsound(name)).to_series().arg_true()):
-                raise _bad_price(table, skipped + int(bad[0]), name, frame[name][int(bad[0])])
+            sound = frame[name].is_between(0, inf, closed="none").fill_null(value=False)
+            if not sound.all():
+                row = int(sound.arg_min() or 0)
+                raise _bad_price(table, skipped + row, name, frame[name][row])
         skipped += frame.height
         yield frame
-
-
-def _unsound(name: str) -> pl.Expr:
-    """Rows on which a price is missing, not finite, or not above zero."""
-    price = pl.col(name)
-    return ~(price.is_finite() & (price > 0)).fill_null(value=False)
 
 
 def _bad_price(table: Table, row: int, name: str, price: float | None) -> TableRefused:
@@ -170,6 +168,20 @@ def _check_schema(file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.Da
             raise TableRefused(f"{file.key}: column {name} is {schema[name]}", f"expected {wanted} or its like")
 
 
+def _check_whole(layer: Layer, file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.DataType]) -> None:
+    """Refuse the first value that a cast to the contract's integers would cut or could not take: 1.5, infinity, 300."""
+    for name, wanted in columns.items():
+        if not wanted.is_integer() or schema[name] == wanted or isinstance(schema[name], pl.Null):
+            continue
+        value = pl.col(name).fill_nan(None) if schema[name].is_float() else pl.col(name)
+        bad = value.is_not_null() & value.cast(wanted, strict=False).ne_missing(value)
+        rows = layer.scan([file]).select(value).with_row_index("row", 1).filter(bad)
+        for row, found in rows.head(1).collect(engine="streaming").iter_rows():
+            raise TableRefused(
+                f"{file.key}: {name} of row {row:,} is {found}", "expected whole numbers, like 1 and -1 for a direction"
+            )
+
+
 def _convertible(given: pl.DataType, wanted: pl.DataType) -> bool:
     if isinstance(wanted, pl.Datetime):
         return isinstance(given, pl.Datetime) and given.time_zone in (None, "UTC", "Etc/UTC", "+00:00")
@@ -197,7 +209,7 @@ def _normalized(
     casts = [pl.col(name) for name in options.values()]
     for name, wanted in columns.items():
         column = pl.col(name)
-        if isinstance(wanted, pl.Datetime):
+        if getattr(schema[name], "time_zone", None):
             column = column.dt.replace_time_zone(None)
         elif schema[name].is_float():
             column = column.fill_nan(None)
@@ -209,23 +221,38 @@ def _normalized(
 def _parts(
     layer: Layer, files: Sequence[LakeFile], schemas: Mapping[str, pl.Schema], symbol: str
 ) -> Iterator[TablePart]:
-    """Span and rows of every file that has any, measured on its times and symbols."""
-    time, own = pl.col("datetime"), pl.col("symbol") == symbol
-    span = (pl.len(), time.min(), time.max().alias("last"), time.count().alias("known"), own.sum().alias("own"))
+    """Span and rows of every file that has any, measured on its times."""
     by_location = {file.location: file for file in files}
+    spans: dict[str, list[tuple[int, datetime, datetime]]] = {}
+    bad = pl.col("datetime").is_null() | pl.col("symbol").ne_missing(symbol)
     for group in _alike(files, schemas, _KEY):
         rows = _normalized(layer, group, schemas[group[0].key], _KEY, include_file_paths=_FILE)
-        # One plan for all files: Polars 2.1 was seen to hang in `collect_all` of many small ones.
-        for location, count, first, last, known, own_rows in rows.group_by(_FILE).agg(span).collect().iter_rows():
+        # Polars passes over row groups whose statistics say that every row has a time, and this symbol.
+        for location in rows.filter(bad).head(1).collect(engine="streaming")[_FILE]:
             file = by_location[location]
-            if min(known, own_rows) < count:
-                raise _bad_row(file, _normalized(layer, [file], schemas[file.key], _KEY), symbol)
-            yield TablePart(file, count, first, last)
+            raise _bad_row(file, _normalized(layer, [file], schemas[file.key], _KEY), bad, symbol)
+        # One plan for all files: Polars 2.1 was seen to hang in `collect_all` of many small ones. And no group_by:
+        # to hash the file's name on every row takes longer than to read the times.
+        for frame in rows.select(_FILE, "datetime").collect_batches(maintain_order=True, engine="streaming"):
+            for location, part in _by_file(frame):
+                spans.setdefault(location, []).append((part.len(), part.min(), part.max()))
+    for location, found in spans.items():
+        counts, firsts, lasts = zip(*found, strict=True)
+        yield TablePart(by_location[location], sum(counts), min(firsts), max(lasts))
 
 
-def _bad_row(file: LakeFile, rows: pl.LazyFrame, symbol: str) -> TableRefused:
+def _by_file(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
+    """Times by file; as a rule a frame is of one."""
+    names, times = frame[_FILE], frame["datetime"]
+    if names[0] == names[-1]:
+        yield names[0], times
+    else:
+        for (name,), part in frame.group_by(_FILE, maintain_order=True):
+            yield name, part["datetime"]
+
+
+def _bad_row(file: LakeFile, rows: pl.LazyFrame, bad: pl.Expr, symbol: str) -> TableRefused:
     """The first row without a time, or with another symbol."""
-    bad = pl.col("datetime").is_null() | pl.col("symbol").ne_missing(symbol)
     row, time, found = rows.with_row_index("row", 1).filter(bad).head(1).collect().row(0)
     if time is None:
         return TableRefused(f"{file.key}: datetime of row {row:,} is null", "every row needs its bar's open time")

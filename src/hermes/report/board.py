@@ -126,8 +126,11 @@ class Board:
 
 def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range1d:
     """A range with all values of the columns in it and some room, tagged with the columns."""
-    low = min((float(np.nanmin(source.data[each], initial=np.inf)) for each in columns), default=0.0)
-    high = max(float(np.nanmax(source.data[each], initial=-np.inf)) for each in columns)
+    shown = [np.asarray(source.data[each]) for each in columns]
+    if log:  # where there is no place for a band that has fallen to zero or below
+        shown = [values[values > 0] for values in shown]
+    low = min((float(np.nanmin(values, initial=np.inf)) for values in shown), default=0.0)
+    high = max(float(np.nanmax(values, initial=-np.inf)) for values in shown)
     if log:
         room = (high / low) ** 0.06
         return Range1d(start=low / room, end=high * room, tags=columns)

@@ -29,7 +29,7 @@ _STYLE = """<style>
 .hermes .warn { color: #b25000; opacity: 1 }
 .hermes .label { display: inline-block; padding: .1em .6em; border-radius: .3em; background: #ffb300; color: #000 }
 .hermes dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1em; margin: .4em 0 }
-.hermes dt { opacity: .75 } .hermes dd { margin: 0; overflow-wrap: anywhere }
+.hermes dt { opacity: .75; white-space: nowrap } .hermes dd { margin: 0; overflow-wrap: anywhere }
 </style>"""
 
 

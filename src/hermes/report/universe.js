@@ -10,7 +10,8 @@
   const format = decimals => {
     const options = {minimumFractionDigits: decimals, maximumFractionDigits: decimals, roundingMode: "halfEven"};
     const {format} = new Intl.NumberFormat("en-US", options);
-    return value => format(value).replace("-", "\u2212");
+    // Given as text it is rounded from its exact value, as Python does, and not from its shortest spelling.
+    return value => format(value.toFixed(20)).replace("-", "\u2212");
   };
   const [count, number] = [format(0), format(2)];
   const percent = value => `${number(value)}${THIN}%`;
@@ -96,9 +97,14 @@
   body.replaceChildren(above, below);
   const drawn = new Map(); // place in the order shown → its row
   let height = 32;
+  const spread = (before, after) => {
+    above.firstChild.style.height = `${before * height}px`;
+    below.firstChild.style.height = `${after * height}px`;
+  };
   const draw = () => {
     const from = Math.max(0, Math.min(Math.floor(box.scrollTop / height), shown.length) - 12);
     const to = Math.min(shown.length, from + Math.ceil(box.clientHeight / height) + 24);
+    spread(from, shown.length - from); // too much for a moment: a box that shrank would forget where it was scrolled to
     for (const [place, row] of drawn) if (place < from || place >= to) { row.remove(); drawn.delete(place); }
     let next = above.nextSibling;
     for (let place = from; place < to; place++) {
@@ -112,13 +118,13 @@
       }
       next = row.nextSibling;
     }
-    above.firstChild.style.height = `${from * height}px`;
-    below.firstChild.style.height = `${(shown.length - to) * height}px`;
+    spread(from, shown.length - to);
   };
   const again = () => {
     choose();
     for (const row of drawn.values()) row.remove();
     drawn.clear();
+    spread(0, shown.length); // the box takes the height that it will have
     box.scrollTop = 0;
     table.ariaRowCount = shown.length + 1;
     draw();

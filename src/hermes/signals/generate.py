@@ -5,7 +5,6 @@ for any chunk size, any split into files and any number of threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import chain, repeat
 from typing import IO
@@ -62,7 +61,8 @@ def signal_chunks(
     context = next(cut, None) if seen else None
     position = 0
     for piece in cut:
-        window = piece if context is None else pl.concat([context, piece])
+        # In one piece: rules that shift a column in several would copy both sides of each comparison.
+        window = piece.rechunk() if context is None else pl.concat([context, piece], rechunk=True)
         judged = signals(window, strategy, window.height - piece.height, position)
         position = judged["position"][-1]
         context = window.tail(context_rows)
@@ -79,33 +79,37 @@ def check_context(strategy: Strategy, context_rows: int) -> None:
 
 
 def write_signals(
-    frames: Iterable[pl.DataFrame],
+    given: pl.LazyFrame,
+    made: Iterable[pl.DataFrame],
     schema: dict[str, pl.DataType],
     file: IO[bytes],
     metadata: Callable[[], dict[str, str]],
 ) -> None:
-    """Stream frames into one Parquet file (snappy), row groups of a fixed size.
+    """Stream rows into one Parquet file (snappy), row groups of a fixed size.
 
     Args:
-        frames: rows of `schema`; a text column may come as an enum, and is read back as text.
+        given: those columns of `schema` that are written as they are read; Polars takes them from file to file alone.
+        made: the other columns of the same rows, one frame after the other; a text may come as an enum, and is read
+            back as text.
         file: written from its start to its end.
         metadata: asked for the footer's entries after the last row.
 
     An error raised while the frames are made is raised here as it was.
     """
-    iterator = iter(frames)
+    iterator = iter(made)
     first = next(iterator)
     failures: list[BaseException] = []
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
         try:
-            yield from chain([first], _ahead(iterator))
+            yield from chain([first], iterator)
         except BaseException as error:
             failures.append(error)
             raise
 
+    beside = register_io_source(source, schema=first.schema)
     try:
-        register_io_source(source, schema=first.schema).sink_parquet(
+        pl.concat([given, beside], how="horizontal").select(*schema).sink_parquet(
             file,
             compression="snappy",
             row_group_size=ROW_GROUP_ROWS,
@@ -114,15 +118,6 @@ def write_signals(
         )
     except BaseException as error:
         raise (failures[0] if failures else error) from None
-
-
-def _ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same frames, each next one made in a thread while this one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(next, frames, None)
-        while (frame := upcoming.result()) is not None:
-            upcoming = pool.submit(next, frames, None)
-            yield frame
 
 
 def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:

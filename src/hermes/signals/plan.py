@@ -1,9 +1,8 @@
 """Bars and indicators + a strategy → signals and the position held, for one window of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from hermes.errors import StrategyError
@@ -50,6 +49,11 @@ def rule_columns(strategy: Strategy) -> list[str]:
     return [name for name in input_schema(strategy) if name in read]
 
 
+def decided_columns(strategy: Strategy) -> list[str]:
+    """The signals and the conditions behind them, Booleans all of them."""
+    return [*_SIGNALS, *strategy.conditions()]
+
+
 def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
     """The signal table's contract: every column in order."""
     given = input_schema(strategy)
@@ -58,8 +62,7 @@ def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
         "datetime": DATETIME,
         "symbol": pl.String(),
         **prices,
-        **_SIGNALS,
-        **dict.fromkeys(strategy.conditions(), pl.Boolean()),
+        **dict.fromkeys(decided_columns(strategy), pl.Boolean()),
         **{name: given[name] for name in strategy.columns},
         **_STAMPS,
     }
@@ -136,17 +139,3 @@ def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mappi
             *(pl.Series(name, [figure], pl.Float64) for name, figure in figures.items()),
         ]
     )
-
-
-def stamped(judged: pl.DataFrame, same: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """`judged` with the calendar columns and `same`, the constant ones, as many rows of it: `columns` in order."""
-    return judged.hstack([*_calendar(judged["datetime"]), *same]).select(columns)
-
-
-def _calendar(times: pl.Series) -> list[pl.Series]:
-    """Year and month of ascending times, looked up per month: row by row they would cost more than all the rules."""
-    first = times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    months = pl.datetime_range(first, times[-1], "1mo", eager=True)
-    rows = np.diff(times.search_sorted(months).to_numpy(), append=times.len())
-    year, month = months.dt.year().to_numpy(), months.dt.month().to_numpy()
-    return [pl.Series("year", np.repeat(year, rows)), pl.Series("month", np.repeat(month, rows))]

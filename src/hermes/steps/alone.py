@@ -2,24 +2,30 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from inspect import signature
+from typing import ParamSpec, TypeVar
 
-from hermes.lake.dataset import Dataset
-from hermes.lake.store import Lake
 from hermes.settings import Settings
 
-Of = TypeVar("Of", Settings, Dataset)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def alone(step: Callable[Concatenate[Of, Lake, P], R]) -> Callable[Concatenate[Of, Lake, P], R]:
-    """The step under its dataset's lock, see `Lake.locked`; as a part of `run` it goes on under the lock of that."""
+def alone(step: Callable[P, R]) -> Callable[P, R]:
+    """The step under its dataset's lock, see `Lake.locked`; as a part of `run` it goes on under the lock of that.
+
+    Args:
+        step: its first argument is a `Dataset`, or `Settings` that name one; another is called `lake`.
+    """
+    taken = signature(step)
 
     @wraps(step)
-    def wrapper(of: Of, lake: Lake, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = taken.bind(*args, **kwargs)
+        of = next(iter(given.arguments.values()))
         dataset = of.dataset if isinstance(of, Settings) else of
-        with lake.locked(dataset, step.__name__) as own:
-            return step(of, own, *args, **kwargs)
+        with given.arguments["lake"].locked(dataset, step.__name__) as own:
+            given.arguments["lake"] = own
+            return step(*given.args, **given.kwargs)
 
     return wrapper

@@ -11,9 +11,9 @@ from hermes.lake.store import Lake
 from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.signals.plan import input_schema
+from hermes.signals.plan import input_schema, output_schema
 from hermes.steps.figures import Figures
-from hermes.steps.measure import MEASURE_ROWS, Measured, Tally, measure, select
+from hermes.steps.measure import Measured, Tally, measure, select
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,13 +40,14 @@ class Backtested(Figures):
         if self.given is not None:
             return self.given.lazy()
         selection = select(self.settings, Lake.open(self.settings))
-        frames = list(selection.judged(MEASURE_ROWS, list(input_schema(selection.strategy))))
+        frames = list(selection.judged(list(input_schema(selection.strategy))))
         again = Tally()
         for frame in frames:
             again.add(frame)
         if again != self.measured.tally:
             raise SourceChanged(f"features of {self.settings.dataset} have changed since", "measure again")
-        return pl.concat(frames).lazy()
+        columns = [name for name in output_schema(selection.strategy) if name in frames[0].columns]
+        return pl.concat(frames).lazy().select(columns)
 
     def as_json(self) -> dict[str, Any]:
         """Counts, the measures with the configured fill, and with each fill."""

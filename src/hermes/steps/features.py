@@ -8,6 +8,7 @@ import polars as pl
 import polars_talib
 
 from hermes.errors import MissingTable, SourceChanged, StoreError
+from hermes.gold.blocks import LEAD, block_features
 from hermes.gold.features import features as feature_plan
 from hermes.lake.dataset import Dataset
 from hermes.lake.files import LakeFile
@@ -19,6 +20,11 @@ from hermes.steps.alone import alone
 
 # Part of every fingerprint: files are made again when their definition changes.
 DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
+#: A series of so many bars is computed at once, bit for bit as TA-Lib would; a longer one block by block, see
+#: `gold.blocks`: 4 million bars take some 3 GB while they are computed.
+WHOLE_ROWS = 4_000_000
+BLOCK_ROWS = 3_000_000  # of a longer one, at once: a month of seconds
+BLOCKS_DEFINITION = f"{DEFINITION}, in blocks of {BLOCK_ROWS} after {LEAD} or more"
 ATTEMPTS = 3
 
 
@@ -30,6 +36,16 @@ class Featured:
     written: list[str]
     unchanged: list[str]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of the table: its year, its first row in the series, and the row after its last."""
+
+    key: str
+    year: int
+    begin: int
+    end: int
 
 
 @logged
@@ -64,8 +80,9 @@ def _make(
             raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
     years = [int(about["year"]) for about in abouts]
     # A value depends on every bar before it: so does a file's fingerprint.
+    definition = DEFINITION if sum(about["rows"] for about in abouts) <= WHOLE_ROWS else BLOCKS_DEFINITION
     prints = {
-        year: fingerprint(DEFINITION, [about["fingerprint"] for about in abouts if about["year"] <= year])
+        year: fingerprint(definition, [about["fingerprint"] for about in abouts if about["year"] <= year])
         for year in years
     }
     present = _own_files(lake.gold, dataset)
@@ -74,35 +91,92 @@ def _make(
     if set(prints.values()) == complete and sum(about["rows"] for about in present.values()) == rows:
         return rows, [], sorted(present)
 
+    plan = lake.silver.scan(silver, schema=SILVER)
+    with lake.silver.errors():
+        parts = _parts(dataset, plan)
+    if left := sorted(present.keys() - {part.key for part in parts}):
+        raise StoreError(f"{lake.gold.locate(left[0])} has no bars in silver any more", "remove it, then run again")
     written, unchanged = [], []
-    with lake.gold.errors():
-        table = feature_plan(lake.silver.scan(silver, schema=SILVER)).collect()
-    by = ["year", "month"] if dataset.features_by_month else ["year"]
-    parts = table.with_columns(year=pl.col("datetime").dt.year(), month=pl.col("datetime").dt.month()).partition_by(
-        by, as_dict=True, include_key=False, maintain_order=True
-    )
-    if not lake.silver.unchanged(dataset.silver_folder, silver):
-        return None
-    in_order = bool((table["datetime"].diff().dt.total_microseconds() > 0).all())
-    if table.height != rows or not in_order:
-        what = f"{table.height} rows instead of {rows}" if table.height != rows else "bars out of order"
+    with progress.task(f"features {dataset}", len(parts), "files") as advance:
+        for block in _blocks(parts):
+            wanted = {
+                part.key: {
+                    "layer": "gold",
+                    "fingerprint": prints[part.year],
+                    "rows": part.end - part.begin,
+                    "definition": definition,
+                }
+                for part in block
+            }
+            stale = [part for part in block if present.get(part.key) != wanted[part.key]]
+            if stale:
+                with lake.silver.errors():
+                    table = _computed(plan, parts[-1].end, block)
+                if not lake.silver.unchanged(dataset.silver_folder, silver):
+                    return None
+                _check(dataset, table, block, parts[-1].end, rows)
+            for part in block:
+                if part in stale:
+                    rows_of_part = table.slice(part.begin - block[0].begin, part.end - part.begin)
+                    lake.gold.write(part.key, rows_of_part, wanted[part.key])
+                    written.append(part.key)
+                else:
+                    unchanged.append(part.key)
+                advance(1, f"{len(written)} new")
+    return rows, written, unchanged
+
+
+def _parts(dataset: Dataset, silver: pl.LazyFrame) -> list[_Part]:
+    """The files of the table, in order of time, and which rows of the series each holds."""
+    names = ["year", "month"] if dataset.features_by_month else ["year"]
+    time = pl.col("datetime").dt
+    period = [getattr(time, name)().alias(name) for name in names]
+    heights = silver.group_by(period).len().sort(names).collect(engine="streaming")
+    found: list[_Part] = []
+    for *when, height in heights.iter_rows():
+        begin = found[-1].end if found else 0
+        found.append(_Part(dataset.features_key(*when), when[0], begin, begin + height))
+    return found
+
+
+def _blocks(parts: list[_Part]) -> list[list[_Part]]:
+    """The files that are computed at once: all of them, or of a long series a few at a time, within a year."""
+    if parts[-1].end <= WHOLE_ROWS:
+        return [parts]
+    blocks: list[list[_Part]] = [[]]
+    for part in parts:
+        block = blocks[-1]
+        if block and (part.year != block[0].year or part.end - block[0].begin > BLOCK_ROWS):
+            blocks.append([])
+        blocks[-1].append(part)
+    return blocks
+
+
+def _computed(silver: pl.LazyFrame, rows: int, block: list[_Part]) -> pl.DataFrame:
+    """The features of one block, from the whole series where it is short."""
+    if rows <= WHOLE_ROWS:
+        return feature_plan(silver).collect()
+
+    def read(begin: int, end: int) -> pl.DataFrame:
+        return silver.slice(begin, end - begin).collect(engine="streaming")
+
+    return block_features(read, block[0].begin, block[-1].end)
+
+
+def _check(dataset: Dataset, table: pl.DataFrame, block: list[_Part], found: int, rows: int) -> None:
+    """Refuse silver that is not as many bars as its footers say, in order, each in its period."""
+    time = table["datetime"]
+    in_order = bool((time.diff().dt.total_microseconds() > 0).all())
+    ends = [
+        dataset.features_key(at.year, at.month if dataset.features_by_month else None) for at in (time[0], time[-1])
+    ]
+    in_order = in_order and ends == [block[0].key, block[-1].key]
+    if found != rows or not in_order:
+        what = f"{found} rows instead of {rows}" if found != rows else "bars out of order"
         raise StoreError(
             f"silver of {dataset} is not what was published: {what}",
             "remove it and run `hermes refine` again; `hermes audit --bytes` names the damaged file",
         )
-    keyed = {dataset.features_key(*period): (period[0], part) for period, part in parts.items()}
-    if stale := sorted(present.keys() - keyed.keys()):
-        raise StoreError(f"{lake.gold.locate(stale[0])} has no bars in silver any more", "remove it, then run again")
-    with progress.task(f"features {dataset}", len(keyed), "files") as advance:
-        for key, (year, part) in keyed.items():
-            about = {"layer": "gold", "fingerprint": prints[year], "rows": part.height, "definition": DEFINITION}
-            if present.get(key) == about:
-                unchanged.append(key)
-            else:
-                lake.gold.write(key, part.select(table.columns), about)
-                written.append(key)
-            advance(1, f"{len(written)} new")
-    return table.height, written, unchanged
 
 
 def _own_files(gold: Layer, dataset: Dataset) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,14 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
+from math import ceil
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from hermes.backtest.engine import Backtest, Result
@@ -19,13 +22,11 @@ from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import INDICATORS
 from hermes.settings import BacktestSettings, Settings
 from hermes.signals.contract import check_strategy
-from hermes.signals.generate import check_context, signal_chunks
+from hermes.signals.generate import ROW_GROUP_ROWS, check_context, pieces, signal_chunks
 from hermes.signals.plan import input_schema, rule_columns
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 
-MEASURE_ROWS = 500_000  # rows at once in the pass that only measures
-_DAY_US = 86_400_000_000
 _BACKTESTED = ("datetime", "open", "close")
 
 
@@ -39,17 +40,16 @@ class Tally:
     days: int = 0
     buys: int = 0
     sells: int = 0
-    _day: int | None = field(default=None, repr=False)
 
     def add(self, judged: pl.DataFrame) -> None:
         """Count one more frame, later than those before it."""
         times = judged["datetime"]
-        days = times.to_physical() // _DAY_US
-        self.first = self.first or times[0]
-        self.last = times[-1]
+        first, last = times[0], times[-1]
+        midnights = pl.datetime_range(first.date(), last.date(), "1d", time_unit="us", eager=True)
+        rows = np.diff(times.search_sorted(midnights).to_numpy(), append=times.len())
+        self.days += int(np.count_nonzero(rows)) - (first.date() == (self.last and self.last.date()))
+        self.first, self.last = self.first or first, last
         self.rows += judged.height
-        self.days += int((days.diff() != 0).sum()) + (days[0] != self._day)
-        self._day = days[-1]
         self.buys += int(judged["buy_signal"].sum())
         self.sells += int(judged["sell_signal"].sum())
 
@@ -89,14 +89,20 @@ class Selection:
     source: str
     derived: Sequence[str] = ()
 
-    def judged(self, chunk_rows: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """These columns of the rows asked for, with their signals, `chunk_rows` at a time."""
-        context_rows = self.settings.signals.context_rows
-        rows = self.plan.select(columns)
+    @property
+    def chunks(self) -> int:
+        """Chunks that the rows are judged in."""
+        return ceil(self.rows / self.settings.signals.chunk_rows)
+
+    def judged(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns of the rows asked for, with their signals, `chunk_rows` of the settings at a time."""
+        sizes = self.settings.signals.model_dump(include={"chunk_rows", "context_rows"})
         with self.gold.errors():
-            yield from signal_chunks(
-                rows, self.strategy, chunk_rows=chunk_rows, context_rows=context_rows, seen=self.seen
-            )
+            yield from signal_chunks(self.plan.select(columns), self.strategy, seen=self.seen, **sizes)
+
+    def given(self, columns: Sequence[str]) -> pl.LazyFrame:
+        """These columns of the rows asked for."""
+        return self.plan.select(columns).slice(self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,35 +200,49 @@ def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None
     return before, until
 
 
-def measure(selection: Selection, progress: Progress = SILENT) -> Measured:
-    """Check the order, count, and backtest with both fills, in one pass and flat memory."""
-    settings = selection.settings
+def measure(
+    selection: Selection, progress: Progress = SILENT, keep: Callable[[pl.DataFrame], None] | None = None
+) -> Measured:
+    """Judge every row, check the order, count, and backtest with both fills, in one pass and flat memory.
+
+    Args:
+        selection: from `select`.
+        progress: told how far the work is.
+        keep: given all rows as they were judged, frame after frame: their times, the rules' columns, the signals.
+
+    Raises:
+        TableRefused: rows out of order, or a price that no account could trade at.
+        StrategyError: a rule fails on these rows.
+    """
+    settings, table, before = selection.settings, selection.table, selection.before
     interval = settings.dataset.interval_seconds
     backtests = {fill: Backtest(interval, account) for fill, account in accounts(settings.backtest).items()}
     tally = Tally()
-    columns = dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy)))
-    table, before = selection.table, selection.before
-    ordered = in_order(selection.judged(MEASURE_ROWS, list(columns)), table, before)
-    frames = with_prices(ordered, table, before)
+    columns = list(dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy))))
+
+    def told(advance: Advance) -> Iterator[pl.DataFrame]:
+        for number, judged in enumerate(selection.judged(columns), 1):
+            yield judged
+            note = f"chunk {number:,} of {selection.chunks:,}, {tally.buys:,} buys, {tally.sells:,} sells"
+            advance(judged.height, note)
+
     with (
         progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,
         ThreadPoolExecutor(len(backtests)) as pool,
     ):
+        # Cut anew: what is done with judged rows costs the same however small the chunks are.
+        frames = in_order(pieces(told(advance), repeat(ROW_GROUP_ROWS)), table, before)
         updates: list[Future[None]] = []
-        for judged in frames:  # while the next rows are judged, the account trades these
+        for judged in with_prices(frames, table, before):  # while the next rows are judged, the accounts trade these
             tally.add(judged)
+            if keep:
+                keep(judged)
             for update in updates:
                 update.result()
             updates = [pool.submit(backtest.update, judged) for backtest in backtests.values()]
-            report(advance, judged, tally)
         for update in updates:
             update.result()
     return Measured(tally, {fill: backtest.finish() for fill, backtest in backtests.items()})
-
-
-def report(advance: Advance, judged: pl.DataFrame, tally: Tally, where: str = "") -> None:
-    """Tell how far a pass is, with the running counts."""
-    advance(judged.height, f"{where}{tally.buys:,} buys, {tally.sells:,} sells")
 
 
 def accounts(settings: BacktestSettings) -> dict[str, Account]:

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hermes.lake.dataset import Dataset, parse_execution, parse_signals_table
+from hermes.lake.dataset import Dataset, parse_execution, parse_signals_table, parse_universe_table
 from hermes.lake.files import LakeFile
 from hermes.lake.folder import explain
 from hermes.lake.staging import Leftover, leftovers, sweep
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 
-SIGNALS = "signals.parquet"
+SIGNALS, COMPARISON = "signals.parquet", "universe.parquet"  # without it, there is no execution for a reader
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """One folder of an execution that goes: its files, the signals last."""
+    """One folder of an execution, or of a comparison of many: its files, the signals or the comparison last."""
 
     table: str
     folder: str
@@ -57,7 +57,8 @@ class Pruned:
     @property
     def bytes(self) -> int:
         """What is freed."""
-        return sum(each.size for each in (*self.executions, *self.remains, *self.staging))
+        folders = sum(each.size for each in (*self.executions, *self.remains))
+        return folders + sum(each.size for each in self.staging)
 
     def as_json(self) -> dict[str, Any]:
         """The result by name."""
@@ -79,7 +80,7 @@ def prune(
 
     Args:
         keep: how many executions of every table stay, 1 or more.
-        datasets: whose tables to look at; without any all.
+        datasets: whose tables to look at; without any all, comparisons of many datasets too.
         remove: without it nothing is changed.
 
     Raises:
@@ -106,22 +107,27 @@ def _executions(lake: Lake, datasets: Sequence[Dataset]) -> Mapping[str, Mapping
     for file in lake.gold.files("", ""):
         table, _, rest = file.key.partition("/")
         folder = rest.partition("/")[0]
-        if parse_execution(folder) is None:
-            continue
-        signals = parse_signals_table(table)
-        if signals and (not wanted or (signals[1].market, signals[1].symbol, signals[1].interval) in wanted):
+        if parse_execution(folder) and _is_asked(table, wanted):
             found[table][folder].append(file)
     return found
 
 
-def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[LakeFile]], keep: int) -> None:
-    def has_signals(folder: str) -> bool:
-        return any(file.key == f"{table}/{folder}/{SIGNALS}" for file in folders[folder])
+def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
+    """Whether `table` has executions, and is one of those that were asked for."""
+    if signals := parse_signals_table(table):
+        _, dataset = signals
+        return not wanted or (dataset.market, dataset.symbol, dataset.interval) in wanted
+    return not wanted and parse_universe_table(table) is not None
 
-    whole = sorted(folder for folder in folders if has_signals(folder))
+
+def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[LakeFile]], keep: int) -> None:
+    main = COMPARISON if parse_universe_table(table) else SIGNALS
+    whole = sorted(
+        folder for folder, files in folders.items() if any(file.key == f"{table}/{folder}/{main}" for file in files)
+    )
     for folder in whole[:-keep]:
-        if lake.gold.is_own(f"{table}/{folder}/{SIGNALS}"):
-            files = sorted(folders[folder], key=lambda file: file.key.endswith(f"/{SIGNALS}"))
+        if lake.gold.is_own(f"{table}/{folder}/{main}"):
+            files = sorted(folders[folder], key=lambda file: file.key.endswith(f"/{main}"))
             made.executions.append(Doomed(table, folder, files))
         else:
             made.foreign.append(lake.gold.locate(f"{table}/{folder}"))

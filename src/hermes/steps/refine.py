@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, groupby
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Any
@@ -24,6 +26,7 @@ from hermes.steps.alone import alone
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 1"
 ATTEMPTS = 3
+CLEANED_ROWS = 3_000_000  # of a year, at once, but never less than a month: a month of seconds
 _NOTED = ("sha256", "verified", "rows")  # what a bronze footer is asked for
 _AGAIN = "remove it and run `hermes ingest` again; `hermes audit --bytes` checks the whole lake"
 _OWN = ("fingerprint", "tally", "year")  # what a silver footer is asked for
@@ -132,29 +135,74 @@ def _write_year(
     dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source], made_from: str
 ) -> dict[str, Any] | None:
     """Clean one year and publish it with its rejected rows; returns the footer, None if bronze changed meanwhile."""
-    with lake.bronze.errors():
-        frames = [lake.bronze.scan([source.file]).collect() for source in group]
-    if not lake.bronze.same([source.file for source in group]):
-        return None
-    cleaned = clean(
-        [(source.holds, _sound(source, frame)) for source, frame in zip(group, frames, strict=True)], dataset
-    )
-    closed = cleaned.rows.filter(pl.col("datetime") <= _newest_closed(dataset))
-    about = {
-        "layer": "silver",
-        "year": year,
-        # A bar that is still open is left out; the name then differs, so that the next refine looks again.
-        "fingerprint": made_from if closed.height == cleaned.rows.height else f"{made_from}+{closed.height}",
-        "rows": closed.height,
-        "tally": cleaned.tally.model_dump(mode="json"),
-        "sources": [{**source.about, "key": source.file.key} for source in group],
-        "definition": DEFINITION,
-    }
-    rejects_key = dataset.rejects_key(year)
-    if cleaned.rejects.height or lake.silver.files(rejects_key.rpartition("/")[0]):
-        lake.silver.write(rejects_key, cleaned.rejects, {"layer": "silver", "fingerprint": made_from})
-    lake.silver.write(dataset.silver_key(year), closed, about)
+    with ExitStack() as stack:
+        rejects, tally, heights, parts = [], Tally(), [], []
+        batches = _batches(group)
+        for batch in batches:
+            cleaned = clean([(source.holds, frame) for source, frame in _frames(lake, batch)], dataset)
+            closed = cleaned.rows.filter(pl.col("datetime") <= _newest_closed(dataset))
+            rejects.append(cleaned.rejects)
+            tally += cleaned.tally
+            heights.append((cleaned.rows.height, closed.height))
+            parts.append(closed.lazy() if len(batches) == 1 else _aside(lake, stack, closed))
+        if not lake.bronze.same([source.file for source in group]):
+            return None
+        found, kept = (sum(each) for each in zip(*heights, strict=True))
+        about = {
+            "layer": "silver",
+            "year": year,
+            # A bar that is still open is left out; the name then differs, so that the next refine looks again.
+            "fingerprint": made_from if found == kept else f"{made_from}+{kept}",
+            "rows": kept,
+            "tally": tally.model_dump(mode="json"),
+            "sources": [{**source.about, "key": source.file.key} for source in group],
+            "definition": DEFINITION,
+        }
+        rejected, rejects_key = pl.concat(rejects), dataset.rejects_key(year)
+        if rejected.height or lake.silver.files(rejects_key.rpartition("/")[0]):
+            lake.silver.write(rejects_key, rejected, {"layer": "silver", "fingerprint": made_from})
+        lake.silver.write(dataset.silver_key(year), closed if len(batches) == 1 else pl.concat(parts), about)
     return about
+
+
+def _batches(group: Sequence[_Source]) -> list[list[_Source]]:
+    """A year's files, cut between calendar months where they hold more rows than are cleaned at once."""
+    batches: list[list[_Source]] = []
+    rows = 0
+    by_month = sorted(group, key=lambda source: source.holds.period.month)
+    for _, month in groupby(by_month, key=lambda source: source.holds.period.month):
+        files = list(month)
+        height = sum(source.about["rows"] for source in files)
+        if not batches or rows + height > CLEANED_ROWS:
+            batches.append([])
+            rows = 0
+        batches[-1] += files
+        rows += height
+    return batches
+
+
+def _aside(lake: Lake, stack: ExitStack, rows: pl.DataFrame) -> pl.LazyFrame:
+    """Rows put on disk until the whole year is written."""
+    path = stack.enter_context(lake.silver.staged())
+    with lake.silver.errors():
+        rows.write_parquet(path)
+    return pl.scan_parquet(path, glob=False)
+
+
+def _frames(lake: Lake, sources: Sequence[_Source]) -> list[tuple[_Source, pl.DataFrame]]:
+    """The rows of bronze files, each as its contract and its footer say; one plan is faster than one for each."""
+    files, heights = [source.file for source in sources], [source.about["rows"] for source in sources]
+    try:
+        with lake.bronze.errors():
+            rows = lake.bronze.scan(files, schema=BRONZE, include_file_paths="file").collect()
+        if rows["file"].rle().struct.field("len").to_list() == heights:
+            bars, ends = rows.drop("file"), accumulate(heights)
+            frames = [bars.slice(end - height, height) for end, height in zip(ends, heights, strict=True)]
+            return list(zip(sources, frames, strict=True))
+    except StoreError:
+        pass  # found again below, where one file is looked at after the other
+    with lake.bronze.errors():
+        return [(source, _sound(source, lake.bronze.scan([source.file]).collect())) for source in sources]
 
 
 def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:

@@ -151,8 +151,8 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
 
 
 def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
-    """Pass rows through that Hermes can have written: prices that can be traded at, signals and position known."""
-    prices = pl.col("open", "close")
+    """Pass rows through that can be measured and drawn: in order, prices above zero, signals and position known."""
+    prices = pl.col("open", "high", "low", "close")
     known = pl.all_horizontal(
         (prices.is_finite() & (prices > 0)),
         pl.col("buy_signal", "sell_signal").is_not_null(),
@@ -161,7 +161,7 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
     for piece in pieces:
         in_order = (piece["datetime"].diff().dt.total_microseconds() > 0).sum() == piece.height - 1
         if not in_order or not piece.select(known.fill_null(value=False).all()).item():
-            raise StoreError(f"{path} is damaged: it holds bars that no execution can hold", NAMES_DAMAGE)
+            raise StoreError(f"{path} holds bars that cannot be measured or drawn", NAMES_DAMAGE)
         yield piece
 
 

@@ -5,9 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
 from logging import WARNING
-from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any, cast
@@ -15,6 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 import obstore
 import polars as pl
+from polars.exceptions import ShapeError
 
 import hermes
 from hermes.errors import AlreadyPublished, MissingTable, SourceChanged, StoreError
@@ -23,10 +22,11 @@ from hermes.lake.store import FOOTER, Lake, check_written
 from hermes.logs import event, logged
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
-from hermes.signals.generate import ROW_GROUP_ROWS, pieces, write_signals
-from hermes.signals.plan import constants, input_schema, output_schema, stamped
+from hermes.signals.decisions import Decisions
+from hermes.signals.generate import write_signals
+from hermes.signals.plan import constants, decided_columns, input_schema, output_schema
 from hermes.steps.figures import Figures
-from hermes.steps.measure import Measured, Selection, Tally, measure, report, select
+from hermes.steps.measure import Measured, Selection, Tally, measure, select
 from hermes.steps.verdict import kept_verdict
 
 ATTEMPTS = 3
@@ -41,6 +41,7 @@ class Signalled(Figures):
     strategy: str
     parameters: Mapping[str, Any]
     measured: Measured
+    chunks: int
     path: str
     seconds: float
 
@@ -53,11 +54,6 @@ class Signalled(Figures):
     def execution(self) -> str:
         """The folder of this execution."""
         return self.path.rsplit("/", 2)[-2]
-
-    @property
-    def chunks(self) -> int:
-        """Chunks that the rows were made in."""
-        return ceil(self.tally.rows / self.settings.signals.chunk_rows)
 
     def lazy(self) -> pl.LazyFrame:
         """The rows of this execution's file, lazily; raises MissingTable where the settings' lake has it no more."""
@@ -95,18 +91,20 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
     started = perf_counter()
     for _ in range(ATTEMPTS):
         selection = select(settings, lake)
-        measured = measure(selection, progress)
+        decisions = Decisions(decided_columns(selection.strategy))
+        measured = measure(selection, progress, decisions.add)
         with lake.gold.staged() as path:
             lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
             lineage["audit"] = kept_verdict(selection, lake)
-            digest = _write(selection, measured, path, lineage, progress, started)
-            if lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
+            digest = _write(selection, measured, decisions, path, lineage, progress, started)
+            if digest and lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
                 published = _publish(selection, lake, path, digest, lineage)
                 return Signalled(
                     settings=settings,
                     strategy=selection.strategy.name,
                     parameters=lineage["parameters"],
                     measured=measured,
+                    chunks=selection.chunks,
                     path=published,
                     seconds=perf_counter() - started,
                 )
@@ -116,50 +114,40 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
 
 
 def _write(
-    selection: Selection, measured: Measured, path: Path, lineage: dict[str, Any], progress: Progress, started: float
-) -> str:
-    """The second pass: write the rows with what the first one measured; `lineage` gets its last entries.
+    selection: Selection,
+    measured: Measured,
+    decisions: Decisions,
+    path: Path,
+    lineage: dict[str, Any],
+    progress: Progress,
+    started: float,
+) -> str | None:
+    """The second pass: write the rows with what the first one decided and measured; `lineage` gets its last entries.
 
-    Returns the file's SHA-256.
+    Returns the file's SHA-256; None where the rows were not those of the first pass, because the features changed.
     """
+    strategy, dataset, tally = selection.strategy, selection.settings.dataset, measured.tally
     generated_at = datetime.now(UTC).isoformat()
     metrics = measured.results[selection.settings.backtest.fill].metrics.as_dict()
-    written = Tally()
+    lineage.update(tally.as_json(), generated_at=generated_at, metrics=metrics)
 
     def footer() -> dict[str, str]:
-        seconds = round(perf_counter() - started, 6)
-        lineage.update(written.as_json(), generated_at=generated_at, metrics=metrics, seconds=seconds)
+        lineage["seconds"] = round(perf_counter() - started, 6)
         return {FOOTER: json.dumps(lineage)}
 
-    same = constants(selection.strategy, selection.settings.dataset.symbol, generated_at, metrics)
-    frames = _stamped_frames(selection, written, same, progress)
-    with HashedFile(path) as file:
-        write_signals(frames, output_schema(selection.strategy), cast("IO[bytes]", file), footer)
-    check_written(path, measured.tally.rows)
-    if written.as_json() != measured.tally.as_json():
-        raise StoreError(f"the second pass found {written}, the first {measured.tally}", "run again")
+    def made(advance: Advance) -> Iterator[pl.DataFrame]:
+        for frame in decisions.stamped(constants(strategy, dataset.symbol, generated_at, metrics)):
+            yield frame
+            advance(frame.height, f"{tally.buys:,} buys, {tally.sells:,} sells")
+
+    given = selection.given(list(input_schema(strategy)))
+    try:
+        with progress.task(f"signals {dataset}", tally.rows, "rows") as advance, HashedFile(path) as file:
+            write_signals(given, made(advance), output_schema(strategy), cast("IO[bytes]", file), footer)
+    except ShapeError:
+        return None
+    check_written(path, tally.rows)
     return file.sha256
-
-
-def _stamped_frames(
-    selection: Selection, written: Tally, same: pl.DataFrame, progress: Progress
-) -> Iterator[pl.DataFrame]:
-    """The rows as they are written; `written` counts them, `same` is the one row of constant columns."""
-    chunk_rows = selection.settings.signals.chunk_rows
-    chunks = ceil(selection.rows / chunk_rows)
-    given, columns = list(input_schema(selection.strategy)), list(output_schema(selection.strategy))
-    repeated = same.select(pl.all().repeat_by(min(selection.rows, ROW_GROUP_ROWS)).explode())
-
-    def counted(advance: Advance) -> Iterator[pl.DataFrame]:
-        for number, judged in enumerate(selection.judged(chunk_rows, given), 1):
-            written.add(judged)
-            report(advance, judged, written, f"chunk {number:,} of {chunks:,}, ")
-            yield judged
-
-    with progress.task(f"signals {selection.settings.dataset}", selection.rows, "rows") as advance:
-        # Cut anew into row groups: what is stamped on every row costs the same however small the chunks are.
-        for judged in pieces(counted(advance), repeat(ROW_GROUP_ROWS)):
-            yield stamped(judged, repeated.head(judged.height), columns)
 
 
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import hermes
 from hermes.errors import MissingTable
@@ -31,6 +31,11 @@ class Unchanged:
     def execution(self) -> str:
         """The folder of this execution."""
         return str(self.lineage["execution"])
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Of the strategy."""
+        return cast("Mapping[str, Any]", self.lineage["parameters"])
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, as it was when the execution was made."""

@@ -1,0 +1,77 @@
+"""Many datasets at once, by threads and by a Dask cluster of this machine; the cluster's start-up is not counted."""
+
+import resource
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from hermes.bronze.simulate import write_archive
+from hermes.executor import Place, completed, place
+from hermes.lake.dataset import Dataset
+from hermes.market import Road, run_market
+from hermes.settings import Settings
+
+FIRST, MONTHS = date(2017, 8, 1), 96  # 17,500 bars of 4 h
+_RUNNING = ExitStack()  # what is started before the clock, until the process ends
+
+
+def make(root: str, symbols: int) -> Callable[[], Mapping[str, Any]]:
+    """The archive of so many simulated symbols, and a lake with silver of all of them."""
+
+    def work() -> Mapping[str, Any]:
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            list(pool.map(_write, [f"{root}/archive"] * symbols, range(symbols)))
+        with place(_tasks(root, "silver", 1)[0]) as where:
+            road = Road(audited=False, reported=False)
+            made = run_market(_tasks(root, "silver", symbols), road, where)
+        shutil.rmtree(f"{root}/silver/gold")
+        return {"datasets": len(made.done)}
+
+    return work
+
+
+def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], Mapping[str, Any]]:
+    """From zips (`archive`) or `silver` to features, signals and backtest of every symbol, no audit and no page."""
+    lake = f"{source}-{workers}"
+    shutil.rmtree(f"{root}/{lake}", ignore_errors=True)
+    if source == "silver":
+        shutil.copytree(f"{root}/silver", f"{root}/{lake}")
+    tasks = _tasks(root, lake, symbols)
+    where = _RUNNING.enter_context(place(tasks[0], workers or None))
+    _peaks(where)  # every worker has imported what it needs
+
+    def work() -> Mapping[str, Any]:
+        road = Road(source=source, audited=False, reported=False, fresh_after=datetime.now(UTC))
+        made = run_market(tasks, road, where)
+        facts: dict[str, Any] = {"datasets": len(made.done), "rows": sum(each["rows"] for each in made.done)}
+        facts["trades"] = sum(each["metrics"]["trades"] for each in made.done)
+        return facts | ({"peak": _peaks(where)} if workers else {})
+
+    return work
+
+
+def _write(root: str, number: int) -> None:
+    write_archive(Path(root), Dataset(symbol=f"SIM{number:03d}USDT"), FIRST, MONTHS)
+
+
+def _tasks(root: str, lake: str, symbols: int) -> list[Settings]:
+    common = {"lake.url": f"{root}/{lake}/{{layer}}", "archive.url": f"{root}/archive"}
+    return [
+        Settings.load({**common, "dataset.symbol": f"SIM{number:03d}USDT"}, environ={}) for number in range(symbols)
+    ]
+
+
+def _peaks(where: Place) -> float:
+    """The most memory that any worker ever held, in bytes."""
+    return max(peak for _, peak in completed(where, _peak, range(20 * where.slots)) if isinstance(peak, float))
+
+
+def _peak(_: int) -> float:
+    import hermes.pipeline  # noqa: F401, PLC0415 - as a worker does before its first dataset
+
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

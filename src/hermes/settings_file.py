@@ -1,0 +1,158 @@
+"""Settings written as a `hermes.toml` for people: every setting that there is, explained, and never a secret.
+
+The text is made from the model of the settings, so it cannot tell of one that is not there.
+"""
+
+import ast
+import inspect
+import json
+import os
+import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr
+
+from hermes.errors import SettingsError, UsageError
+from hermes.settings import Settings
+from hermes.strategies import find_strategy
+
+_WIDTH = 110
+_HEAD = """\
+# Hermes' settings. A line that begins with # says what holds without it; take the # away to change that.
+# The environment (HERMES_SIGNALS__CHUNK_ROWS …) is stronger than this file, the command line (--chunk-rows …) stronger
+# still; `hermes config` shows what holds, and why. Secrets have no place here: they come from the environment."""
+
+
+def as_toml(chosen: Mapping[str, Any]) -> str:
+    """The text of a settings file.
+
+    Args:
+        chosen: dotted name → value, what the file is to set; every other setting stands in it as a remark.
+
+    Raises:
+        SettingsError, NameRefused, StrategyError: a value is impossible, or a name unknown.
+        UsageError: a secret is among them.
+    """
+    settings = Settings.load(chosen, environ={}, file=Path(os.devnull))
+    if secrets := sorted(name for name, _ in settings.secrets()):
+        raise UsageError(f"{secrets[0]} is a secret, which no file should hold", f"set {_variable(secrets[0])} instead")
+    found = find_strategy(settings.signals.strategy)
+    own = found.make(settings.strategy.get(found.kind.name, {})).parameters
+    parts = [_HEAD]
+    for name in Settings.model_fields:
+        if name == "strategy":
+            section, kind = f"strategy.{found.kind.name}", type(own)
+            text, node = [f"Parameters of the strategy; `hermes strategies {found.kind.name}` tells their bounds."], own
+        else:
+            node = getattr(settings, name)
+            section, kind = name, type(node)
+            text = [(inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")]
+        lines = [_remark(each) for each in text] + [f"[{section}]"]
+        explained = _explained(kind)
+        for key in _fields(kind):
+            lines += _setting(f"{section}.{key}", key, getattr(node, key), kind, explained.get(key, ""), chosen)
+        parts.append("\n".join(lines))
+    made = "\n\n".join(parts) + "\n"
+    assert dict(_flat(tomllib.loads(made))).keys() == set(chosen), "what is written is what was chosen"
+    return made
+
+
+def write(path: Path, text: str, *, replace: bool) -> None:
+    """Put the file there, whole.
+
+    Raises:
+        UsageError: there is one, and it is not to be replaced.
+        SettingsError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        try:
+            if replace:
+                beside.replace(path)
+            else:
+                os.link(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already", "--force replaces it; --config names another one") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be written: {error.strerror}", "choose another place with --config"
+        ) from None
+
+
+def _setting(
+    name: str, key: str, value: Any, kind: type, explained: str, chosen: Mapping[str, Any]
+) -> Iterator[str] | list[str]:
+    if _is_secret(kind, key):
+        return [_remark(f"{key}: {explained}"), _remark(f"  Not here: set {_variable(name)}.")]
+    line = f"{key} = {_toml(value)}"
+    return [*([_remark(explained)] if explained else []), line if name in chosen else f"# {line}"]
+
+
+def _variable(name: str) -> str:
+    return f"HERMES_{name.upper().replace('.', '__')}"
+
+
+def _is_secret(kind: type, key: str) -> bool:
+    if not issubclass(kind, BaseModel):
+        return False
+    annotation = kind.model_fields[key].annotation
+    return SecretStr in (annotation, *get_args(annotation))
+
+
+def _fields(kind: type) -> list[str]:
+    names = kind.__dataclass_fields__ if is_dataclass(kind) else kind.model_fields  # type: ignore[attr-defined]
+    return list(names)
+
+
+def _explained(kind: type) -> dict[str, str]:
+    """What stands below each field of a class, in its source; a model's own descriptions where it has them."""
+    described = (
+        {key: field.description for key, field in kind.model_fields.items()} if issubclass(kind, BaseModel) else {}
+    )
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    except (OSError, TypeError):  # a class without a source has none
+        return {key: text for key, text in described.items() if text}
+    assert isinstance(body, ast.ClassDef)
+    found = {
+        field.target.id: text.value.value
+        for field, text in zip(body.body, body.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+    return {key: text for key, text in described.items() if text} | found
+
+
+def _remark(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def _toml(value: Any) -> str:
+    """One value; what is not set is an empty text, which means the same."""
+    if value is None:
+        return '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

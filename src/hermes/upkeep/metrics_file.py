@@ -1,0 +1,88 @@
+"""Figures of each dataset's last run, in one file for node exporter's textfile collector.
+
+The file is read, changed and replaced whole, under a lock: several runs may share one. What it says of other datasets
+stays. It is a file of the machine that the run is on, also where the lake is not.
+"""
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+LABELS = ("provider", "market", "symbol", "interval", "strategy")
+FAILED_NOTICES = "hermes_notices_failed_total"
+FIGURES = {
+    "hermes_run_last_success_timestamp_seconds": "When the last run that succeeded ended.",
+    "hermes_run_last_failure_timestamp_seconds": "When the last run that failed ended.",
+    "hermes_run_exit_status": "Of the last run: 0 done, 1 failed, 3 an audit or quality check found a fault.",
+    "hermes_run_duration_seconds": "Of the last run.",
+    "hermes_rows": "Rows of signals in the last execution.",
+    "hermes_last_bar_open_timestamp_seconds": "Open time of the last bar in the last execution.",
+    "hermes_signals": "Buy and sell signals in the last execution.",
+    "hermes_last_signal_timestamp_seconds": "Open time of the last bar with a signal in the last execution.",
+    "hermes_gaps": "Gaps in silver.",
+    "hermes_coverage_ratio": "Bars in silver over the bars that there should be.",
+    FAILED_NOTICES: "Notices of the webhook that nobody took.",
+}
+
+Series = tuple[str, ...]
+
+
+def update(path: Path, labels: Series, figures: Mapping[str, float], failed_notices: int = 0) -> None:
+    """Put these figures of one dataset in place of those that the file has; others stay.
+
+    Args:
+        labels: the values of `LABELS`.
+        figures: by name, see `FIGURES`; times in Unix seconds.
+        failed_notices: how many more there are.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with _locked(path):
+        known = _read(path)
+        mine = known.setdefault(labels, {})
+        mine.update(figures)
+        mine[FAILED_NOTICES] = mine.get(FAILED_NOTICES, 0) + failed_notices
+        registry = CollectorRegistry()
+        registry.register(_File(known))
+        write_to_textfile(str(path), registry)
+
+
+class _File:
+    def __init__(self, known: Mapping[Series, Mapping[str, float]]) -> None:
+        self._known = known
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus' client writes."""
+        for name, text in FIGURES.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(name, text, labels=LABELS)
+            for series, figures in sorted(self._known.items()):
+                if name in figures:
+                    family.add_metric(series, figures[name])
+            yield family
+
+
+def _read(path: Path) -> dict[Series, dict[str, float]]:
+    """Figures by dataset; of a file that is not there, or not ours, none."""
+    known: dict[Series, dict[str, float]] = {}
+    try:
+        families = list(text_string_to_metric_families(path.read_text("utf-8")))
+    except (FileNotFoundError, ValueError):
+        return known
+    for sample in (each for family in families for each in family.samples):
+        if sample.name in FIGURES and set(sample.labels) == set(LABELS):
+            known.setdefault(tuple(sample.labels[name] for name in LABELS), {})[sample.name] = sample.value
+    return known
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""What `make lint` runs beside the linters."""

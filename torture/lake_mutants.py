@@ -1,0 +1,91 @@
+"""What the storage rules forbid, done on purpose: see `torture.mutants`."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hermes.errors import AlreadyPublished
+from hermes.lake import s3
+from hermes.lake.folder import Folder
+from hermes.lake.store import Layer
+
+
+def no_staging() -> None:
+    """Files of a folder are written straight to their final path."""
+
+    def replace(self: Folder, key: str, staged: Path, digest: str) -> None:
+        final = self.root / key
+        self._record(key, digest)
+        _write(staged, final, os.O_TRUNC)
+
+    def create(self: Folder, key: str, staged: Path, digest: str) -> None:
+        self._record(key, digest)
+        try:
+            _write(staged, self.root / key, os.O_EXCL)
+        except FileExistsError:
+            raise AlreadyPublished(f"{key} is there already", "run again") from None
+
+    Folder.replace, Folder.create = replace, create  # type: ignore[method-assign]
+
+
+def _write(staged: Path, final: Path, how: int) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    data = staged.read_bytes()
+    handle = os.open(final, os.O_WRONLY | os.O_CREAT | how, 0o666)
+    try:
+        for begin in range(0, len(data), 4096):
+            os.write(handle, data[begin : begin + 4096])
+    finally:
+        os.close(handle)
+
+
+def no_create_only() -> None:
+    """An execution replaces whatever has its name already."""
+    Folder.create = Folder.replace  # type: ignore[method-assign]
+    s3.Bucket.create = s3.Bucket.replace  # type: ignore[method-assign]
+
+
+def hash_too_late() -> None:
+    """The hash of an execution goes on record only after the execution is there, on a folder."""
+
+    def link(self: Folder, key: str, staged: Path, record: str) -> None:
+        try:
+            os.link(staged, self.root / key)
+        except FileExistsError:
+            raise AlreadyPublished(f"{key} is there already", "run again") from None
+        self._record(key, record)
+
+    Folder._link = link  # type: ignore[method-assign]
+
+
+def hash_skipped() -> None:
+    """No checksum goes with what is sent to a store."""
+    store = s3.S3Store
+
+    def unchecked(bucket: str, *, config: Any, **options: Any) -> Any:
+        return store(bucket, config={k: v for k, v in config.items() if k != "checksum_algorithm"}, **options)
+
+    s3.S3Store = unchecked  # type: ignore[assignment,misc]
+
+
+def no_second_look() -> None:
+    """What was read is not compared with what is there before something made from it is published."""
+    Layer.unchanged = lambda *_: True  # type: ignore[method-assign]
+    Layer.same = lambda *_: True  # type: ignore[method-assign]
+
+
+def error_swallowed() -> None:
+    """A file that could not be published is passed over, and the step answers as if it were there."""
+    for backend in (Folder, s3.Bucket):
+        _swallowing(backend)
+
+
+def _swallowing(backend: type[Folder] | type[s3.Bucket]) -> None:
+    replace = backend.replace
+
+    def quiet(self: Any, key: str, staged: Path, digest: str) -> None:
+        with suppress(Exception):
+            replace(self, key, staged, digest)
+
+    backend.replace = quiet  # type: ignore[method-assign]
