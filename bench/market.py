@@ -9,6 +9,7 @@ import polars as pl
 
 from bench.places import DATASET, feature_files
 from hermes.gold.features import features
+from hermes.lake.store import CODEC
 
 BLOCK = 2_000_000  # rows whose indicators are computed at once
 LEAD = 2_000  # rows before them, so that every average has settled
@@ -65,7 +66,7 @@ def _months(table: pl.DataFrame) -> Iterator[tuple[tuple[int, int], pl.DataFrame
 def _write(lake: str, period: tuple[int, int], month: pl.DataFrame) -> None:
     path = Path(lake) / "gold" / DATASET.features_key(*period)
     path.parent.mkdir(parents=True)
-    month.write_parquet(path)
+    month.write_parquet(path, compression=CODEC)
 
 
 def _share(longest: str, lake: str, wanted: int) -> None:
@@ -78,7 +79,7 @@ def _share(longest: str, lake: str, wanted: int) -> None:
         if height <= wanted:
             path.hardlink_to(file)
         else:
-            rows.head(wanted).collect().write_parquet(path)
+            rows.head(wanted).collect().write_parquet(path, compression=CODEC)
         wanted -= height
         if wanted <= 0:
             return

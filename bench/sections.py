@@ -314,6 +314,40 @@ def universe(folder: Path, *, quick: bool) -> list[Section]:
     ]
 
 
+def long(folder: Path, *, quick: bool) -> list[Section]:
+    """The steps of one long series: time and memory as it grows."""
+    small, large = (50_000, 200_000) if quick else (10_000_000, 40_000_000)
+    lakes = {str(folder / f"long-{rows}"): rows for rows in (small, large)}
+    for lake, rows in lakes.items():
+        Work("long:make", {"lakes": {lake: rows}}).run()
+    lines, peaks = [], {}
+    for step in ("refine", "features", "signals"):
+        for lake, rows in lakes.items():
+            words = [HERMES, step, "SIMUSDT", "--interval", "1s", "--lake", f"{lake}/{{layer}}", "--json"]
+            measured = measure({f"{step}, {rows:,} rows": (1, Command(words))})[f"{step}, {rows:,} rows"]
+            peaks[step, rows] = measured.peak
+            speed = f"{rows / measured.seconds / 1e6:.2f}"
+            lines.append((step, f"{rows:,}", measured.time, measured.memory, speed, _bytes_per_row(lake, step, rows)))
+    growth = max(peaks[step, large] / peaks[step, small] for step in ("refine", "features", "signals"))
+    return [
+        Section(
+            "One long series of seconds",
+            f"A simulated 1s series of {small:,} and of {large:,} bars ({large / 86_400:,.0f} days) from bronze to"
+            " signals, each step a whole process. Above 4 million bars `features` works in blocks.",
+            ("step", "rows", "seconds", "memory, MB", "million rows/s", "bytes a row on disk"),
+            lines,
+            [at_most(f"memory of any step, {large:,} / {small:,} rows", growth, 1.3)],
+        )
+    ]
+
+
+def _bytes_per_row(lake: str, step: str, rows: int) -> str:
+    """Of what a step wrote."""
+    made = {"refine": "silver/binance", "features": "gold/gold_features*", "signals": "gold/trading_signals*"}[step]
+    files = [file for folder in Path(lake).glob(made) for file in folder.rglob("*.parquet")]
+    return f"{sum(file.stat().st_size for file in files) / rows:.0f}"
+
+
 SECTIONS = {
     "road": road,
     "features": features,
@@ -321,4 +355,5 @@ SECTIONS = {
     "backtest": backtest,
     "sweep": sweep,
     "universe": universe,
+    "long": long,
 }

@@ -266,3 +266,21 @@ def test_what_cannot_be_meant_is_a_usage_error(hermes, tmp_path, words, said):
     (tmp_path / "empty.txt").write_text("# none\n")
     code, out, err = hermes("run", *words)
     assert code == 2 and said in err and not out
+
+
+def test_a_cluster_on_s3_makes_the_rows_of_a_folder(tasks, threads, many, load, s3_server):
+    url = "s3://market-{layer}/of-many"
+    there = [
+        load(
+            url, dataset__symbol=symbol, archive__url=str(many), **s3_server.flags()
+        )  # keys that only this process has
+        for symbol in SYMBOLS
+    ]
+    with place(there[0], workers=2) as where:
+        made = run_market(there, ROAD, where)
+    assert not made.failed, made.failed[0]
+    here = tasks("here")
+    run_market(here, ROAD, threads)
+    for mine, theirs in zip(here, there, strict=True):
+        assert rows_of(mine).equals(rows_of(theirs))
+        assert executions(theirs) == 1

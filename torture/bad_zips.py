@@ -116,14 +116,24 @@ def _nul_name(stem: str, csv: bytes, random: Random) -> bytes:
 def _members(stem: str, csv: bytes, random: Random) -> bytes:
     """None, or two, in either order."""
     name = f"{stem}.csv"
-    other = (random.choice((name, "other.csv", f"{stem}/", "../evil.csv", "README.md")), random.choice((csv, b"", b"x")))
+    other = (
+        random.choice((name, "other.csv", f"{stem}/", "../evil.csv", "README.md")),
+        random.choice((csv, b"", b"x")),
+    )
     both = [(name, csv), other]
     random.shuffle(both)
     return random.choice((packed(), packed(*both), packed(*both), packed(*both, other)))
 
 
 def _no_rows(stem: str, csv: bytes, random: Random) -> bytes:
-    return packed((f"{stem}.csv", random.choice((b"", b"\n\n", b"\0" * 100, csv.split(b"\n")[0][:9], csv[:-40], b"\xff\xfe" + csv, csv[:9] * 99))))
+    return packed(
+        (
+            f"{stem}.csv",
+            random.choice(
+                (b"", b"\n\n", b"\0" * 100, csv.split(b"\n")[0][:9], csv[:-40], b"\xff\xfe" + csv, csv[:9] * 99)
+            ),
+        )
+    )
 
 
 def _other_method(stem: str, csv: bytes, random: Random) -> bytes:
@@ -132,8 +142,16 @@ def _other_method(stem: str, csv: bytes, random: Random) -> bytes:
 
 def _no_zip(stem: str, csv: bytes, random: Random) -> bytes:
     return random.choice(
-        (b"", csv, gzip.compress(csv), bz2.compress(csv), b"<html>404</html>", b"PK\x05\x06" + bytes(18), random.randbytes(999),
-         _sound(stem, csv)[4:])  # fmt: skip
+        (
+            b"",
+            csv,
+            gzip.compress(csv),
+            bz2.compress(csv),
+            b"<html>404</html>",
+            b"PK\x05\x06" + bytes(18),
+            random.randbytes(999),
+            _sound(stem, csv)[4:],
+        )  # fmt: skip
     )
 
 

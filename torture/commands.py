@@ -27,7 +27,9 @@ class Said:
     err: str
 
     def __str__(self) -> str:
-        return f"hermes {' '.join(map(repr, self.arguments))}\nexit code {self.code}\n{self.out[-1500:]}{self.err[-1500:]}"
+        return (
+            f"hermes {' '.join(map(repr, self.arguments))}\nexit code {self.code}\n{self.out[-1500:]}{self.err[-1500:]}"
+        )
 
     @property
     def typed(self) -> bool:

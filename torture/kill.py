@@ -22,7 +22,7 @@ ABOUT = (
     " publishing, run.json) and at random times, folder and S3; passes when every final path is absent or whole"
     " and as its hash says, what was acknowledged is there, and running again makes what an undisturbed run makes"
 )
-FULL, SAMPLE = 3000, 60
+FULL, SAMPLE = 3000, 40
 MUTANTS = {"no_staging": no_staging, "hash_too_late": hash_too_late}
 AT_RANDOM = "at random"
 PLANS: Mapping[str, tuple[str, ...]] = {
@@ -120,7 +120,8 @@ def case(seed: int, folder: Path, given: Given) -> None:
     story = victims.run(flags, plan.steps, folder, fatal, after_s)
     what = f"{name} on {backend}, killed {fatal or f'after {after_s:.3f} s'}, acknowledged {story.answers}"
     try:
-        assert story.killed or fatal is None, f"it was not killed at {fatal}"
+        # How often a name is tried depends on the clock: then the n-th time never came, and all was done.
+        assert story.killed or len(story.answers) == len(plan.steps), "it ended early"
         left = lakes.contents(lake)
         _check_left(plan, left)
         acknowledged = _check_answers(plan, left, story)

@@ -88,11 +88,14 @@ def case(seed: int, folder: Path, given: Given) -> str:
     paths = {each["path"] for each in made}
     settings = Settings.load({**FLAGS, **given.server.flags()}, environ={})
     lake = Lake.open(settings)
-    there = {file.location for file in catalog.executions(lake, settings.dataset, "smart_momentum")}
+    files = catalog.executions(lake, settings.dataset, "smart_momentum")
+    there = {file.location for file in files}
     assert len(paths) == PROCESSES and paths <= there, f"{len(paths & there)} of {PROCESSES} executions are there"
     assert {each["rows"] for each in made} == {given.rows}, "an execution has another number of rows"
     assert max(peaks) < BOUND_MB, f"a process held {max(peaks):,.0f} MB"
-    lakes.contents(lake)
+    for file in files:
+        digest, recorded = lake.gold._backend.hashed(file)
+        assert recorded == {digest}, f"{file.key} is not what is on record"
     return (
         f"{PROCESSES} processes over {given.rows:,} rows each: {seconds:.0f} s, at most {max(peaks):,.0f} MB in one,"
         f" {before - least:,.0f} MB in all at the worst moment (server included)"

@@ -102,7 +102,9 @@ def symbol(text: str, place: Place, random: Random) -> None:
     try:
         dataset = Dataset(symbol=text, interval=INTERVAL)
     except NameRefused:
-        command = random.choice((("ingest", "--archive", str(place.archive)), ("refine",), ("signals",), ("run",), ("show",), ("config",)))
+        command = random.choice(
+            (("ingest", "--archive", str(place.archive)), ("refine",), ("signals",), ("run",), ("show",), ("config",))
+        )
         said = place.hermes(*command, "--lake", place.url, "--", text)
         assert said.code, ascii(str(said))
         place.quiet(said)
@@ -135,7 +137,9 @@ def _one_name(stored: str, text: str) -> None:
                 twin = normalize_symbol(unicodedata.normalize(form, change(text)))
             except NameRefused:
                 continue
-            assert twin == stored or _folded(twin) != _folded(stored), f"{stored!a} and {twin!a} are one file on some systems"
+            assert twin == stored or _folded(twin) != _folded(stored), (
+                f"{stored!a} and {twin!a} are one file on some systems"
+            )
 
 
 def _folded(text: str) -> str:
@@ -162,14 +166,29 @@ def parsing(text: str, place: Place, random: Random) -> None:  # noqa: ARG001
     assert made.parse_stem(made.archive_stem(date(2024, 2, 1))) == date(2024, 2, 1)
     at = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
     assert names.parse_execution(made.execution_folder(strategy, at).rpartition("/")[2]) == at
-    for parse in (names.parse_bronze_folder, names.parse_silver_folder, names.parse_features_table, names.parse_signals_table, names.parse_execution):
-        for prefix in ("", "gold_features_spot_monthly_klines_", "trading_signals_", "execution_", "binance/spot/klines/", "binance/data/spot/monthly/klines/"):
+    for parse in (
+        names.parse_bronze_folder,
+        names.parse_silver_folder,
+        names.parse_features_table,
+        names.parse_signals_table,
+        names.parse_execution,
+    ):
+        for prefix in (
+            "",
+            "gold_features_spot_monthly_klines_",
+            "trading_signals_",
+            "execution_",
+            "binance/spot/klines/",
+            "binance/data/spot/monthly/klines/",
+        ):
             found = parse(f"{prefix}{text}")
             assert found is None or isinstance(found, datetime), f"{prefix}{text!a} was read as {found}"
 
 
 def strategy(text: str, place: Place, random: Random) -> None:
-    command = random.choice((("signals",), ("backtest",), ("show",), ("report",), ("config",), ("sweep", "--set", "ema_fast=9,10")))
+    command = random.choice(
+        (("signals",), ("backtest",), ("show",), ("report",), ("config",), ("sweep", "--set", "ema_fast=9,10"))
+    )
     said = place.hermes(*command, SYMBOL, "--interval", INTERVAL, f"--strategy={text}", lake=place.url)
     assert said.code or (command == ("config",) and _lower_words(text)), ascii(str(said))
     place.quiet(said)
@@ -182,11 +201,24 @@ def _lower_words(text: str) -> bool:
 def option(text: str, place: Place, random: Random) -> None:
     """--interval, --market, --start, --end, --fill, --execution, --by: one word of a list, or a date."""
     name, command = random.choice(
-        (("interval", "signals"), ("market", "signals"), ("interval", "config"), ("market", "ls-not"), ("start", "signals"), ("end", "backtest"),
-         ("fill", "signals"), ("since", "ingest"), ("frequency", "ingest"), ("train", "walkforward"), ("by", "walkforward"))  # fmt: skip
+        (
+            ("interval", "signals"),
+            ("market", "signals"),
+            ("interval", "config"),
+            ("market", "ls-not"),
+            ("start", "signals"),
+            ("end", "backtest"),
+            ("fill", "signals"),
+            ("since", "ingest"),
+            ("frequency", "ingest"),
+            ("train", "walkforward"),
+            ("by", "walkforward"),
+        )  # fmt: skip
     )
     command = "refine" if command == "ls-not" else command
-    said = place.hermes(command, SYMBOL, *(() if name == "interval" else ("--interval", INTERVAL)), f"--{name}={text}", lake=place.url)
+    said = place.hermes(
+        command, SYMBOL, *(() if name == "interval" else ("--interval", INTERVAL)), f"--{name}={text}", lake=place.url
+    )
     if said.code == 0 and name in ("start", "end") and text in ("", "2024-01-01"):
         return
     assert said.code or (name == "frequency" and not text), ascii(str(said))
@@ -194,7 +226,9 @@ def option(text: str, place: Place, random: Random) -> None:
 
 
 def execution(text: str, place: Place, random: Random) -> None:
-    said = place.hermes(random.choice(("show", "report")), SYMBOL, "--interval", INTERVAL, f"--execution={text}", lake=place.url)
+    said = place.hermes(
+        random.choice(("show", "report")), SYMBOL, "--interval", INTERVAL, f"--execution={text}", lake=place.url
+    )
     assert said.code or not text, ascii(str(said))
     if text:
         place.quiet(said)
@@ -203,7 +237,14 @@ def execution(text: str, place: Place, random: Random) -> None:
 def parameter(text: str, place: Place, random: Random) -> None:
     """--set NAME=VALUE, hostile on either side."""
     pair = random.choice((text, f"ema_fast={text}", f"{text}=10", f"__class__={text}", f"rsi_low={text}"))
-    said = place.hermes(random.choice(("signals", "backtest", "config")), SYMBOL, "--interval", INTERVAL, f"--set={pair}", lake=place.url)
+    said = place.hermes(
+        random.choice(("signals", "backtest", "config")),
+        SYMBOL,
+        "--interval",
+        INTERVAL,
+        f"--set={pair}",
+        lake=place.url,
+    )
     known = pair.partition("=")[0] in ("ema_fast", "rsi_low")
     assert said.code or (known and _is_number(text)) or "config" in said.arguments, ascii(str(said))
     if said.code:
@@ -223,11 +264,14 @@ def lake_address(text: str, place: Place, random: Random) -> None:
     if text.startswith("~") or "://" in text:
         text = f"x{text}"
     address = f"{place.work}/lakes/{text}/{{layer}}"
-    if len(Path(address).resolve().parts) < len(place.root.resolve().parts) or not str(Path(address).resolve()).startswith(f"{place.root.resolve()}/"):
+    if len(Path(address).resolve().parts) < len(place.root.resolve().parts) or not str(
+        Path(address).resolve()
+    ).startswith(f"{place.root.resolve()}/"):
         return
     said = place.hermes("ingest", SYMBOL, "--interval", INTERVAL, "--archive", str(place.archive), lake=address)
     if said.code:
-        place.quiet(said)
+        made = [path for path in place.new() if (place.root / path).is_file()]  # the folders on the way may be there
+        assert not made, f"{ascii(str(said))}\nmade {sorted(made)}"
         return
     for step in ("refine", "features", "signals"):
         said = place.hermes(step, SYMBOL, "--interval", INTERVAL, lake=address)
@@ -235,7 +279,11 @@ def lake_address(text: str, place: Place, random: Random) -> None:
     found = json.loads(place.hermes("ls", "--json", lake=address).out)["tables"]
     assert [table["rows"] for table in found] == [BARS] * 4, f"{found}"
     there = os.path.relpath(Path(os.path.normpath(address.partition("/{layer}")[0])), place.root)
-    elsewhere = [path for path in place.new() if not f"{path}/".startswith(f"{there}/") and not f"{there}/".startswith(f"{path}/")]
+    elsewhere = [
+        path
+        for path in place.new()
+        if not f"{path}/".startswith(f"{there}/") and not f"{there}/".startswith(f"{path}/")
+    ]
     allowed = [path for path in elsewhere if "{layer}" not in text]
     assert not allowed, f"a lake at {there!a} made {elsewhere}"
 
@@ -243,7 +291,9 @@ def lake_address(text: str, place: Place, random: Random) -> None:
 def archive_address(text: str, place: Place, random: Random) -> None:
     """An archive in a folder of any name: read as it is, or refused."""
     if not text.isprintable() or len(os.fsencode(text)) > 200 or text.strip("/") in ("", ".", ".."):
-        said = place.hermes("ingest", SYMBOL, "--interval", INTERVAL, f"--archive={text}", lake=f"{place.work}/new/{{layer}}")
+        said = place.hermes(
+            "ingest", SYMBOL, "--interval", INTERVAL, f"--archive={text}", lake=f"{place.work}/new/{{layer}}"
+        )
         assert said.code
         return
     folder = place.work / "archives" / text.lstrip("/").replace("..", "__")
@@ -252,7 +302,9 @@ def archive_address(text: str, place: Place, random: Random) -> None:
     except (OSError, UnicodeEncodeError):
         return
     place.before = place.files()
-    said = place.hermes("ingest", SYMBOL, "--interval", INTERVAL, "--json", f"--archive={folder}", lake=f"{place.work}/new/{{layer}}")
+    said = place.hermes(
+        "ingest", SYMBOL, "--interval", INTERVAL, "--json", f"--archive={folder}", lake=f"{place.work}/new/{{layer}}"
+    )
     if said.code == 0:
         assert json.loads(said.out)["datasets"][0]["rows"] == BARS, ascii(str(said))
     else:
@@ -273,7 +325,18 @@ def archive_listing(text: str, place: Place, random: Random) -> None:
             return
     place.before = place.files()
     asked = random.choice(((clean[:20] if clean.isalnum() else "ZZZ",), ("ZZZ",), ("SIM",)))
-    place.quiet(place.hermes("ingest", "--interval", INTERVAL, f"--archive={archive}", "--lake", f"{place.work}/new/{{layer}}", "--", *asked))
+    place.quiet(
+        place.hermes(
+            "ingest",
+            "--interval",
+            INTERVAL,
+            f"--archive={archive}",
+            "--lake",
+            f"{place.work}/new/{{layer}}",
+            "--",
+            *asked,
+        )
+    )
 
 
 def stored_name(text: str, place: Place, random: Random) -> None:
@@ -284,7 +347,13 @@ def stored_name(text: str, place: Place, random: Random) -> None:
     if name in ("", ".", ".."):
         return
     try:
-        folder = place.lake / parent / random.choice((name, f"gold_features_spot_monthly_klines_{name}_1d", f"trading_signals_{name}_spot_SIMUSDT_1d"))
+        folder = (
+            place.lake
+            / parent
+            / random.choice(
+                (name, f"gold_features_spot_monthly_klines_{name}_1d", f"trading_signals_{name}_spot_SIMUSDT_1d")
+            )
+        )
         folder.mkdir(exist_ok=True)
         (folder / "note.txt").write_text("x")
     except (OSError, UnicodeEncodeError):
@@ -302,11 +371,29 @@ def sql(text: str, place: Place, random: Random) -> None:
     evil = place.work / "evil"
     quoted = text.replace("'", "''")
     query = random.choice(
-        (text, f"select '{quoted}' as x", f'select * from "{text}"', f"copy (select 1) to '{evil}.csv'", f"export database '{evil}'", f"attach '{evil}.db'",
-         f"select * from read_csv('{place.root}/sentinel')", f"select * from read_text('{place.root}/sentinel')", f"select * from '{place.root}/sentinel'",
-         "select * from known", "select * from wanted", "select * from lake", "install httpfs", "load httpfs", f"set temp_directory='{evil}'",
-         f"select * from read_parquet('{place.lake}/**/*.parquet')", "set enable_external_access=true", "call duckdb_databases()",
-         f"create secret (type s3, key_id '{quoted}')", f"copy signals_SIMUSDT_1d from '{place.root}/sentinel'", f"select * from glob('{place.root}/*')")  # fmt: skip
+        (
+            text,
+            f"select '{quoted}' as x",
+            f'select * from "{text}"',
+            f"copy (select 1) to '{evil}.csv'",
+            f"export database '{evil}'",
+            f"attach '{evil}.db'",
+            f"select * from read_csv('{place.root}/sentinel')",
+            f"select * from read_text('{place.root}/sentinel')",
+            f"select * from '{place.root}/sentinel'",
+            "select * from known",
+            "select * from wanted",
+            "select * from lake",
+            "install httpfs",
+            "load httpfs",
+            f"set temp_directory='{evil}'",
+            f"select * from read_parquet('{place.lake}/**/*.parquet')",
+            "set enable_external_access=true",
+            "call duckdb_databases()",
+            f"create secret (type s3, key_id '{quoted}')",
+            f"copy signals_SIMUSDT_1d from '{place.root}/sentinel'",
+            f"select * from glob('{place.root}/*')",
+        )  # fmt: skip
     )
     said = place.hermes("sql", "--json", "--lake", place.url, "--", query)
     assert "untouched" not in said.out + said.err, f"{query!a} read a file: {said}"
@@ -360,7 +447,11 @@ def new_strategy(text: str, place: Place, random: Random) -> None:  # noqa: ARG0
 def strategy_path(text: str, place: Place, random: Random) -> None:
     """A strategy's file of any name: loaded from exactly there, or refused."""
     spec = random.choice((f"./{text}.py", f"{text}.py:X", f"./mine.py:{text}", f"{text}.py"))
-    said = place.hermes("strategies", "--", spec) if random.random() < 0.5 else place.hermes("config", f"--strategy={spec}")
+    said = (
+        place.hermes("strategies", "--", spec)
+        if random.random() < 0.5
+        else place.hermes("config", f"--strategy={spec}")
+    )
     place.quiet(said)
 
 
@@ -373,7 +464,19 @@ def symbols_file(text: str, place: Place, random: Random) -> None:
         arguments = ("--symbols-file", str(file))
     else:
         arguments = ("--all", random.choice((f"--match={text}/x", f"--quote={text}/x", f"--from={text}")))
-    place.hermes("run", *arguments, "--interval", INTERVAL, "--from", "gold", "--no-report", "--no-audit", "--start", "2031-01-01", lake=place.url)
+    place.hermes(
+        "run",
+        *arguments,
+        "--interval",
+        INTERVAL,
+        "--from",
+        "gold",
+        "--no-report",
+        "--no-audit",
+        "--start",
+        "2031-01-01",
+        lake=place.url,
+    )
     inside = [path for path in place.new() if not path.startswith("a/b/c/work/lake/")]
     assert not inside, inside
 
@@ -405,4 +508,4 @@ def open_sql() -> None:
     catalog._CLOSED.clear()
 
 
-MUTANTS = {"any-symbol": any_symbol, "open-sql": open_sql}
+MUTANTS = {"any_symbol": any_symbol, "open_sql": open_sql}

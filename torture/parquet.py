@@ -165,12 +165,14 @@ def no_contract() -> None:
     from hermes.steps import refine
 
     scan = Layer.scan
-    Layer.scan = lambda self, files, **options: scan(self, files, **options) if "include_file_paths" in options else scan(self, files)
+    Layer.scan = lambda self, files, **options: (
+        scan(self, files, **options) if "include_file_paths" in options else scan(self, files)
+    )
     catalog._lineage = lambda gold, file: gold.footer(file)
     refine._sound = lambda source, frame: frame
 
 
-MUTANTS = {"no-hash": no_hash, "no-contract": no_contract}
+MUTANTS = {"no_hash": no_hash, "no_contract": no_contract}
 
 #: What differs from run to run, or tells the folder.
 _CHANGING = frozenset({"seconds", "rows_per_second", "path", "bytes", "execution", "executions", "trades_path", "thumbnail_path",

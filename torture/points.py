@@ -63,6 +63,7 @@ class Points:
         self._wrap(generate, "signals", lambda *_: "a chunk")
         self._wrap(HashedFile, "write", lambda *_: "encoding", _half_data)
         self._wrap(pl.DataFrame, "write_parquet", lambda *_: "a Parquet file", _half_parquet)
+        self._wrap(pl.LazyFrame, "sink_parquet", lambda *_: "a Parquet stream", _half_parquet)
         self._wrap(Path, "write_bytes", lambda *_: "a small file", _half_data)
         self._wrap(Path, "write_text", lambda *_: "a record alone", _half_data)
         self._wrap(os, "write", lambda *_: "a record added", _half_data)

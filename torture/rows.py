@@ -35,7 +35,10 @@ def case(seed: int, folder: Path) -> int:
     random = Random(seed)
     interval = random.choice(("1h", "4h", "12h", "1d"))
     month = random.choice(_MONTHS)
-    series = {frequency: Dataset(symbol="SIMUSDT", interval=interval, data_frequency=frequency) for frequency in ("monthly", "daily")}
+    series = {
+        frequency: Dataset(symbol="SIMUSDT", interval=interval, data_frequency=frequency)
+        for frequency in ("monthly", "daily")
+    }
     given, expected = [], []
     for frequency, day, data in _archive(random, month, series["monthly"].interval_seconds):
         first = date(*map(int, f"{day}-01".split("-")[:3]))
@@ -78,8 +81,21 @@ def _compare(made, said: oracle.Sorted, rows_in: int) -> None:
     assert sum(made.tally.rejected.values()) == len(rejected)
     assert made.tally.identical_duplicates == said.identical, f"{made.tally}, the oracle {said.identical}"
     assert made.tally.conflicts == said.conflicts, f"{made.tally}, the oracle {said.conflicts}"
-    names = ("open", "high", "low", "close", "volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
-    kept = [(row["datetime"], row["source"], *(row[name] for name in names)) for row in made.rows.cast({"datetime": int}).to_dicts()]
+    names = (
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "quote_volume",
+        "count",
+        "taker_buy_volume",
+        "taker_buy_quote_volume",
+    )
+    kept = [
+        (row["datetime"], row["source"], *(row[name] for name in names))
+        for row in made.rows.cast({"datetime": int}).to_dicts()
+    ]
     wanted = [(time, stem, *(row[name] for name in names)) for time, (stem, row) in sorted(said.kept.items())]
     assert kept == wanted, f"kept {kept}, the oracle {wanted}"
     assert made.rows["zero_volume"].to_list() == [row[6] == 0 for row in wanted]
@@ -139,7 +155,11 @@ def _spoiled(random: Random, lines: Lines, unit: int) -> bytes:
     text = newline.join(",".join(cells) for cells in lines)
     text += random.choice(("", newline, newline * 2))
     if random.random() < 0.3:
-        text = random.choice((_HEADER, _HEADER.upper(), _HEADER.replace("_", " ").title(), f'"{_HEADER}"')) + newline + text
+        text = (
+            random.choice((_HEADER, _HEADER.upper(), _HEADER.replace("_", " ").title(), f'"{_HEADER}"'))
+            + newline
+            + text
+        )
     if random.random() < 0.12:
         return random.choice(_TEXTS)(random, text)
     return text.encode()
@@ -160,7 +180,12 @@ def _odd_cell(random: Random, lines: Lines, _: int) -> None:
 
 def _bad_number(random: Random, lines: Lines, _: int) -> None:
     """A number that a reader takes and a rule refuses."""
-    _set(random, lines, random.choice((1, 2, 3, 4, 5, 7, 9, 10)), random.choice(("NaN", "inf", "-inf", "-1", "0", "-0.5", "1e200", "")))
+    _set(
+        random,
+        lines,
+        random.choice((1, 2, 3, 4, 5, 7, 9, 10)),
+        random.choice(("NaN", "inf", "-inf", "-1", "0", "-0.5", "1e200", "")),
+    )
 
 
 def _odd_time(random: Random, lines: Lines, unit: int) -> None:
@@ -248,3 +273,41 @@ def _zipped(stem: str, data: bytes) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{stem}.csv", data)
     return packed.getvalue()
+
+
+def silent_rejects() -> None:
+    """Rejected rows go without a trace."""
+    from hermes.silver import clean as cleaning
+
+    clean = cleaning.clean
+
+    def silent(files, dataset):  # noqa: ANN001, ANN202
+        made = clean(files, dataset)
+        return cleaning.Cleaned(
+            made.rows, made.rejects.clear(), made.conflicts, made.tally.model_copy(update={"rejected": {}})
+        )
+
+    cleaning.clean = silent
+
+
+def nan_passes() -> None:
+    """NaN, which is not below zero, is taken for a price."""
+    from hermes.silver import clean as cleaning
+
+    cleaning._RULES = {name: rule for name, rule in cleaning._RULES.items() if name != "not finite"}
+
+
+def last_wins() -> None:
+    """Of rows that contradict each other, one is kept."""
+    from hermes.silver import clean as cleaning
+
+    unique = cleaning._unique
+
+    def kept(bars):  # noqa: ANN001, ANN202
+        once, conflicting, identical = unique(bars.unique(["datetime", "daily"], keep="last", maintain_order=True))
+        return once, conflicting, identical
+
+    cleaning._unique = kept
+
+
+MUTANTS = {"silent_rejects": silent_rejects, "nan_passes": nan_passes, "last_wins": last_wins}

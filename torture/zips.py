@@ -82,7 +82,9 @@ def case(seed: int, folder: Path, template: str) -> int:
     made = next((folder / "lake" / "bronze").rglob(f"{stem}.parquet"))
     read = [line.split(",") for line in csv.decode().strip().split("\n")]
     rows = pl.read_parquet(made, hive_partitioning=False).select("open_time", "open", "close", "volume").rows()
-    assert rows == [(int(cells[0]), float(cells[1]), float(cells[4]), float(cells[5])) for cells in read], f"{what}: other rows"
+    assert rows == [(int(cells[0]), float(cells[1]), float(cells[4]), float(cells[5])) for cells in read], (
+        f"{what}: other rows"
+    )
     return 1
 
 
@@ -147,4 +149,4 @@ def no_checksum() -> None:
     Archive.checksum = lambda self, file: None  # type: ignore[method-assign]
 
 
-MUTANTS = {"no-cap": no_cap, "any-member": any_member, "no-checksum": no_checksum}
+MUTANTS = {"no_cap": no_cap, "any_member": any_member, "no_checksum": no_checksum}

@@ -56,8 +56,8 @@ _FAMILIES: Mapping[str, str] = {
 
 _INTRODUCTION = """# Columns
 
-Times are naive UTC microseconds. A null means "not known", and the warm-up of an indicator is null; NaN stands in no table that Hermes writes.
-Feature tables of other tools may have it: it is read as null.
+Times are naive UTC microseconds. A null means "not known", and the warm-up of an indicator is null; NaN stands in no
+table that Hermes writes. Feature tables of other tools may have it: it is read as null.
 """
 
 
@@ -72,10 +72,12 @@ def page() -> str:
         "\n## Silver\n\nOne clean, ordered, unique series.\n\n", _table(SILVER),
         "\n## Rejected rows\n\nBeside silver, under `rejects/`.\n\n", _table(REJECTS),
         "\n## Gold features\n\n", _table(bars),
-        "\n\nThen the indicators, over the whole history from the first bar. Definitions are TA-Lib's. *Null until* is how many bars stand before "
-        "the first value; `hermes audit` says how many a value really needs before it no longer depends on where the history begins.\n\n",
+        "\n\nThen the indicators, over the whole history from the first bar. Definitions are TA-Lib's. *Null until* is "
+        "how many bars stand before the first value; `hermes audit` says how many a value really needs before it no "
+            "longer depends on where the history begins.\n\n",
         _indicators(),
-        "\n## Gold signals\n\nConditions and indicators are those of the strategy; these are Smart Momentum's. Booleans are never null.\n\n",
+        "\n## Gold signals\n\nConditions and indicators are those of the strategy; these are Smart Momentum's. "
+            "Booleans are never null.\n\n",
         _table(pl.read_parquet_schema(signals)),
     ])  # fmt: skip
 
@@ -92,7 +94,7 @@ def _indicators() -> str:
 
 def _family(column: str) -> str:
     try:
-        return _FAMILIES[column.split("_")[0]]
+        return _FAMILIES[column.split("_", maxsplit=1)[0]]
     except KeyError:
         raise RuntimeError(f"column {column} has no text in docs/generator/columns.py: say what it is") from None
 

@@ -11,8 +11,8 @@ _INTRODUCTION = """# Command line
 
     hermes COMMAND [SYMBOL…] [OPTIONS]
 
-Tables go to stdout, progress and errors to stderr. `--json` prints one JSON document on stdout and nothing else there; see [](json.md). Exit
-codes are on [](errors.md), every setting behind an option on [](settings.md).
+Tables go to stdout, progress and errors to stderr. `--json` prints one JSON document on stdout and nothing else
+there; see [](json.md). Exit codes are on [](errors.md), every setting behind an option on [](settings.md).
 
 """
 _COMMON = ("--config", "--json", "--verbose")
@@ -24,7 +24,10 @@ def page() -> str:
     shared = {opt: p for p in next(iter(commands.values())).params for opt in p.opts if opt in _COMMON}
     parts = [
         _INTRODUCTION,
-        table(("command", "does"), [(f"[`{n}`](#{n})", _plain(c.help)) for n, c in commands.items()]),
+        table(
+            ("command", "does"),
+            [(f"[`{n}`](#{n})", _plain((c.help or "").split("\n\n")[0])) for n, c in commands.items()],
+        ),
     ]
     parts += ["\n## Options of every command\n\n", _options(list(dict.fromkeys(shared.values())))]
     return "".join([*parts, *(_command(name, each) for name, each in commands.items())])

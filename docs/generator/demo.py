@@ -25,7 +25,7 @@ def folder() -> Path:
 
 @cache
 def document(*words: str) -> dict[str, Any]:
-    """What `hermes WORDS --json` prints in that folder; the demo is run first, and a second symbol put beside its own."""
+    """What `hermes WORDS --json` prints in that folder, once the demo has run and a second symbol is in its archive."""
     if words != ("demo",):
         document("demo")
         second_symbol()

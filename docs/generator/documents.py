@@ -9,12 +9,13 @@ from generator.markdown import fenced
 
 _INTRODUCTION = """# JSON documents
 
-`--json` puts one document on stdout and nothing else there; progress and errors stay on stderr. Commands that work on datasets give one object for
-each under `datasets`; a dataset that failed stands under `errors`, with the error and its cure, and the exit code is not 0. A figure that is
-undefined is `null`; NaN and infinity never stand in a document. Times are UTC.
+`--json` puts one document on stdout and nothing else there; progress and errors stay on stderr. Commands that work on
+datasets give one object for each under `datasets`; a dataset that failed stands under `errors`, with the error and
+its cure, and the exit code is not 0. A figure that is undefined is `null`; NaN and infinity never stand in a
+document. Times are UTC.
 
-The documents below are what the commands printed about the demo's **simulated** market when this page was built. Long lists and texts are cut
-with `…`.
+The documents below are what the commands printed about the demo's **simulated** market when this page was built. Long
+lists and texts are cut with `…`.
 """
 
 _COMMANDS = (

@@ -16,8 +16,8 @@ _INTRODUCTION = """# Exit codes and errors
 
 With several symbols, one that fails does not stop the others; the exit code is then 1.
 
-An error is one line on stderr: what is wrong, what was expected, and after an arrow the cure. `-v` adds the traceback. From Python every error is a
-`hermes.HermesError`, with the two parts as `message` and `cure`.
+An error is one line on stderr: what is wrong, what was expected, and after an arrow the cure. `-v` adds the
+traceback. From Python every error is a `hermes.HermesError`, with the two parts as `message` and `cure`.
 
 """
 

@@ -9,17 +9,19 @@ from hermes.settings import Settings
 
 _INTRODUCTION = """# Paths and names
 
-`hermes config SYMBOL` prints the paths of your own settings. `{bronze}`, `{silver}` and `{gold}` stand for the lake's address with the layer in the
-place of `{layer}`: `./lake/gold`, `s3://gold`, `s3://company/hermes/gold`.
+`hermes config SYMBOL` prints the paths of your own settings. `{bronze}`, `{silver}` and `{gold}` stand for the lake's
+address with the layer in the place of `{layer}`: `./lake/gold`, `s3://gold`, `s3://company/hermes/gold`.
 
 """
 
 _TAIL = """
-Features of intervals below an hour are cut into months, those of an hour and more into years. An execution is a folder of its own, named by its UTC
-second, and is never written again. `_staging/` and `_hashes/` beside the layers are Hermes' own: what is being written, and the SHA-256 of what was.
+Features of intervals below an hour are cut into months, those of an hour and more into years. An execution is a
+folder of its own, named by its UTC second, and is never written again. `_staging/` and `_hashes/` beside the layers
+are Hermes' own: what is being written, and the SHA-256 of what was.
 
-In SQL (`hermes sql`), the tables are called `bronze_BTCUSDT_4h`, `silver_BTCUSDT_4h`, `features_BTCUSDT_4h` and `signals_BTCUSDT_4h`, the latter
-being the latest execution; `hermes ls` lists them, with longer names where two tables would have the same.
+In SQL (`hermes sql`), the tables are called `bronze_BTCUSDT_4h`, `silver_BTCUSDT_4h`, `features_BTCUSDT_4h` and
+`signals_BTCUSDT_4h`, the latter being the latest execution; `hermes ls` lists them, with longer names where two
+tables would have the same.
 """
 
 

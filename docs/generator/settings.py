@@ -13,11 +13,13 @@ from hermes.strategies.registry import STRATEGIES
 
 _INTRODUCTION = """# Settings
 
-Each layer is stronger than the one before it: defaults, `AWS_*` and `MINIO_*` variables, `hermes.toml` (or the file given with `--config`),
-`HERMES_*` variables, flags. `hermes config` shows every setting with its value and the place it came from; secrets are masked.
+Each layer is stronger than the one before it: defaults, `AWS_*` and `MINIO_*` variables, `hermes.toml` (or the file
+given with `--config`), `HERMES_*` variables, flags. `hermes config` shows every setting with its value and the place
+it came from; secrets are masked.
 
-A setting has the same name everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the environment, `--chunk-rows` on the
-line, `settings.signals.chunk_rows` in Python. A name that is not on this page is refused, with the nearest one that is.
+A setting has the same name everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the
+environment, `--chunk-rows` on the line, `settings.signals.chunk_rows` in Python. A name that is not on this page is
+refused, with the nearest one that is.
 """
 
 _ELSEWHERE = """
@@ -25,7 +27,8 @@ _ELSEWHERE = """
 
 | variable | sets |
 | --- | --- |
-| `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD` | `s3.access_key` and `s3.secret_key`, always as a pair |
+| `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` | `s3.access_key` and `s3.secret_key`, as a pair |
+| else `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD` | the same, as a pair |
 | `AWS_ENDPOINT_URL_S3`, or `AWS_ENDPOINT_URL` | `s3.endpoint` |
 | `AWS_REGION`, or `AWS_DEFAULT_REGION` | `s3.region` |
 """
@@ -65,7 +68,8 @@ def _strategies() -> str:
             bounds = ", ".join(f"{sign} {rules[key]:g}" for key, sign in _SIGNS.items() if key in rules)
             rows.append((code(f"[strategy.{name}] {parameter}"), code(rules.get("default", "")), bounds))
     return (
-        "\n## [strategy.NAME]\n\nThe parameters of each strategy, `--set NAME=VALUE` on the line. Those of the shipped ones:\n\n"
+        "\n## [strategy.NAME]\n\nThe parameters of each strategy, `--set NAME=VALUE` on the line. "
+        "Those of the shipped ones:\n\n"
         + table(("name", "default", "bounds"), rows)
         + "\nA strategy of your own has its section as well: see [](../strategies.md).\n"
     )

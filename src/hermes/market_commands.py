@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hermes.completion import choices
 from hermes.errors import HermesError, UsageError
 from hermes.line import (
     ACCOUNT,
@@ -36,7 +37,10 @@ SymbolsFile = Annotated[Path | None, typer.Option(help="A file of symbols, one o
 All = Annotated[bool, typer.Option("--all", help="Every symbol that the archive holds, or the layer of --from.")]
 Quote = Annotated[str, typer.Option(help="With --all: only symbols quoted in it, like USDT.")]
 Match = Annotated[str, typer.Option(help="With --all: only symbols like this, as in 'BTC*'.")]
-Intervals = Annotated[list[str] | None, typer.Option(help="Bar length, like 4h; may be given several times.")]
+Intervals = Annotated[
+    list[str] | None,
+    typer.Option(help="Bar length, like 4h; may be given several times.", autocompletion=choices("dataset.interval")),
+]
 From = Annotated[str, typer.Option("--from", help="Begin at the archive, or at bronze, silver or gold.")]
 Audit = Annotated[bool, typer.Option(help="Make a quick audit before signals are made.")]
 Report = Annotated[bool, typer.Option(help="Make the page of every execution.")]

@@ -5,7 +5,11 @@ import re
 _MASK = "********"
 _MIN_LENGTH = 8  # a shorter one is a word, and would mask half of every text; S3 stores take none
 
-_USER = re.compile(r"(?<=://)[^\s@'\"]+(?=[@…])")  # user and password before a host, whoever put them there
+# What addresses carry, whoever put it there: user and password before a host, keys and tokens in a query.
+_CARRIED = re.compile(
+    r"(?<=://)[^\s@'\"]+(?=[@…])|(?<=[?&#])[\w.-]*(?:token|secret|key|password|credential|signature)[\w.-]*=[^\s&'\"]+",
+    re.I,
+)
 
 _known: set[str] = set()
 
@@ -17,10 +21,10 @@ def remember(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` with every secret in it masked, and user and password of every address."""
+    """`text` with every secret in it masked, and what addresses carry beside host and path."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, _MASK)
-    return _USER.sub(_MASK, text)
+    return _CARRIED.sub(_MASK, text)
 
 
 def open_cause(error: Exception) -> Exception:

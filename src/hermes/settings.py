@@ -345,7 +345,6 @@ def _restored(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings
 _NAMES = [name for name, _ in _leaves(Settings())]
 
 
-
 def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
     """Every secret that is set."""
     yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)

@@ -45,10 +45,11 @@ def print_verified(made: "Verified") -> None:
     if len(made.no_record) > _MOST_NAMES:
         out.print(f"[dim]and {len(made.no_record) - _MOST_NAMES:,} more without a record: see --json[/]")
     again = "remove it and run the step that makes it again, or take it from a backup"
+    gone = "take it from a backup or make it again; if it went on purpose, remove its run.json and _hashes record, too"
     for address in made.differs:
         print_error(AuditFault(f"{address} differs from what was published", again))
     for address in made.missing:
-        print_error(AuditFault(f"{address} was published and is missing", again))
+        print_error(AuditFault(f"{address} was published and is missing", gone))
     for said in made.unreadable:
         print_error(AuditFault(f"{said}", "see `hermes doctor`"))
 

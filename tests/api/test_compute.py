@@ -28,7 +28,7 @@ def test_features_of_a_frame_are_the_tables(settings: hermes.Settings, bars: pl.
     [
         {},
         {"signals__start": "2024-11-01"},
-        {"signals__start": "2024-11-03T05:00", "signals__end": "2025-02-01", "signals__context_rows": 1},
+        {"signals__start": "2024-11-03T05:00", "signals__end": "2025-02-01T04:00", "signals__context_rows": 1},
         {"signals__strategy": "donchian_breakout", "signals__context_rows": 40},
         {"strategy__smart_momentum__ema_fast": 9, "signals__end": "2025-01-15"},
     ],
@@ -49,6 +49,13 @@ def test_signals_and_figures_of_a_frame_are_an_executions(
     assert_frame_equal(measured.frame(), found)
 
 
+def test_the_bar_before_the_start_is_still_seen(settings: hermes.Settings, walked: Run, load: Callable):
+    table = hermes.read_features(settings).collect()
+    sells = hermes.compute_signals(table, load("./x/{layer}", dataset__symbol="SIMUSDT")).filter("sell_signal")
+    own = load("./x/{layer}", dataset__symbol="SIMUSDT", signals__start=sells["datetime"][3])
+    assert hermes.compute_signals(table, own).row(0, named=True)["sell_signal"]  # a flip is told from the bar before
+
+
 def test_nan_never_makes_a_signal(settings: hermes.Settings, walked: Run):
     # In Polars NaN is above every number: an EMA that is not known yet would cross.
     table = hermes.read_features(settings).collect()
@@ -67,6 +74,14 @@ def test_signals_of_your_own_are_measured_without_any_lake(bars: pl.DataFrame, l
     made = hermes.backtest(load("./nowhere/{layer}", backtest__fees=0.0), frame=mine)
     assert made.metrics["total_return_pct"] == pytest.approx(made.metrics["benchmark_return_pct"])
     assert (made.metrics["trades"], made.metrics["open_trade"]) == (1, True)
+
+
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_equity_is_of_the_configured_fill(bars: pl.DataFrame, load: Callable, fill: str):
+    turn = pl.int_range(pl.len()) % 50
+    mine = bars.with_columns(pl.col("open") * 1.01, buy_signal=turn == 7, sell_signal=turn == 40)
+    made = hermes.backtest(load("./nowhere/{layer}", backtest__fill=fill), frame=mine)
+    assert made.equity["equity"][-1] == pytest.approx(made.metrics["end_value"], rel=1e-12)
 
 
 @pytest.mark.parametrize(

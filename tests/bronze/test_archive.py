@@ -1,6 +1,7 @@
 """The exchange's archive behind a folder, an HTTP server and an object store: one behaviour, one-line errors."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -12,7 +13,8 @@ import pytest
 from obstore.store import MemoryStore
 
 from hermes.bronze.archive import Archive, ArchiveFile, open_archive
-from hermes.errors import ArchiveError, ChecksumMismatch, UsageError
+from hermes.bronze.klines import most_bytes
+from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, UsageError
 from hermes.lake.dataset import Dataset
 
 MONTHLY = Dataset()
@@ -258,6 +260,15 @@ def test_a_mismatch_that_stays_is_refused_after_two_downloads() -> None:
         assert hashlib.sha256(data).hexdigest() in str(caught.value)
     assert "BTCUSDT-4h-2024-01.zip" in str(caught.value)
     assert store.fetched == 2
+
+
+@pytest.mark.parametrize("ending", ["", ".CHECKSUM"])
+def test_a_file_that_is_too_big_for_its_period_is_not_read(ending: str) -> None:
+    good = {KEY: b"zip", f"{KEY}.CHECKSUM": says(b"zip")}
+    archive = Archive(memory(good | {f"{KEY}{ending}": bytes(most_bytes(MONTHLY, FILE.period) + 1)}), True, "a mirror")
+    with pytest.raises(KlinesRefused, match=rf"2024-01\.zip{re.escape(ending)} has [\d,]+ bytes, too many") as caught:
+        archive.fetch(FILE)
+    assert caught.value.cure
 
 
 def test_without_a_checksum_file_our_own_hash_is_kept() -> None:

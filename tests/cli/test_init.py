@@ -139,6 +139,7 @@ def completed(line: str, cwd: Path) -> list[str]:
 def test_the_shell_completes_commands_and_values(tmp_path: Path):
     assert "run" in completed("hermes r", tmp_path)
     assert completed("hermes signals --strategy ma", tmp_path) == ["ma_cross", "macd_trend"]
+    assert completed("hermes run --interval 4", tmp_path) == ["4h"]
     assert completed("hermes signals --interval 1", tmp_path) == [each for each in INTERVAL_SECONDS if each[0] == "1"]
     assert completed("hermes signals --log-format ", tmp_path) == ["text", "json"]
 

@@ -7,10 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hermes.errors import HermesError, UsageError
+from hermes.errors import HermesError, StoreError, UsageError
 from hermes.lake import catalog
 from hermes.lake.dataset import Dataset
-from hermes.lake.store import Lake
+from hermes.lake.store import FOOTER, Lake
+from hermes.pipeline import features as make_features
+from hermes.pipeline import ingest, refine
+from hermes.pipeline import signals as make_signals
 
 DATASET = Dataset(symbol="币安人生USDT")
 AT = datetime(2024, 1, 1)
@@ -100,3 +103,69 @@ def test_one_broken_table_does_not_hide_the_others(lake: Lake):
     with pytest.raises(HermesError) as refused:
         catalog.described(lake, broken)
     assert len(str(refused.value).splitlines()) == 1
+
+
+# --- files that are not what was published ---------------------------------------------------------------------------
+
+
+def rewritten(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """The same file with other rows or columns, and the footer that it had."""
+    about = pl.read_parquet_metadata(path)[FOOTER]
+    change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(path, metadata={FOOTER: about})
+
+
+@pytest.fixture
+def road(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
+    """A lake with every layer of SIMUSDT 4h."""
+    settings = load(tmp_path / "lake", dataset__symbol="SIMUSDT", archive__url=str(simulated))
+    lake = Lake.open(settings)
+    ingest(settings, lake)
+    refine(settings.dataset, lake)
+    make_features(settings.dataset, lake)
+    make_signals(settings, lake)
+    return lake
+
+
+@pytest.mark.parametrize("table", ["bronze", "silver", "features", "signals"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda frame: frame.drop("close"), lambda frame: frame.with_columns(pl.col("close").cast(pl.String))],
+    ids=["missing", "mistyped"],
+)
+def test_a_column_that_is_not_as_it_was_published_is_refused(road: Lake, table: str, change: Callable) -> None:
+    name = f"{table}_SIMUSDT_4h"
+    assert catalog.query(road, f"select sum(close) from {name}").rows
+    files = next(each for each in catalog.tables(road) if each.name == name).files
+    rewritten(Path(files[-1].location), change)
+    with pytest.raises(HermesError, match="close") as caught:
+        catalog.query(road, f"select sum(close) from {name}")
+    assert caught.value.cure
+
+
+def test_a_footer_that_cannot_be_read_is_refused(road: Lake) -> None:
+    (file,) = next(each for each in catalog.tables(road) if each.strategy).files
+    path = Path(file.location)
+    frame = pl.read_parquet(path)
+    for about in ("{", "[]", '{"rows": 1}'):
+        frame.write_parquet(path, metadata={FOOTER: about})
+        with pytest.raises(StoreError, match=r"signals\.parquet: what its footer says"):
+            road.gold.footer(file, "columns")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "copy (select 1) to '{folder}/evil.csv'",
+        "select * from read_csv('{folder}/secret.csv')",
+        "select * from '{folder}/secret.csv'",
+        "attach '{folder}/evil.db'",
+        "export database '{folder}/evil'",
+        "set enable_external_access = true",
+        "select * from known",  # a variable where the query is run
+    ],
+)
+def test_sql_reads_the_lake_and_nothing_else(lake: Lake, tmp_path: Path, sql: str) -> None:
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(HermesError):
+        catalog.query(lake, sql.format(folder=tmp_path))
+    assert not [*tmp_path.glob("evil*")]

@@ -161,3 +161,8 @@ def test_hostile_strategy_names_are_refused(name: str):
 
 def _fields(dataset: Dataset) -> dict[str, str]:
     return {name: getattr(dataset, name) for name in Dataset.__slots__}
+
+
+@pytest.mark.parametrize(("symbol", "twin"), [("ẞ", "SS"), ("ϴ", "Θ"), ("ß", "SS"), ("é", "E\u0301"), ("btc", "BTC")])
+def test_names_that_are_one_file_where_case_is_folded_are_one_symbol(symbol: str, twin: str):
+    assert names.normalize_symbol(symbol) == names.normalize_symbol(twin)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Barrier
 
@@ -115,6 +115,23 @@ def test_of_many_at_once_one_gets_it(settings: Settings):
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(attempt, range(8))) == ["held", *["refused"] * 7]
+
+
+def test_never_two_at_once_while_many_come_and_go(load: Callable, tmp_path: Path):
+    settings, inside, held = load(tmp_path), [], []
+
+    def come_and_go(_: int) -> None:
+        lake = Lake.open(settings)
+        for _ in range(40):
+            with suppress(DatasetLocked), lake.locked(BTC, "run") as mine:
+                inside.append(1)
+                held.append(len(inside))
+                mine.gold._check()
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert set(held) == {1}
 
 
 def test_no_table_and_no_listing_shows_it(lake: Lake):

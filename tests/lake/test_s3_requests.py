@@ -1,9 +1,12 @@
 """What goes over the wire: the token of temporary keys, the region of a new bucket, and errors that hold keys."""
 
+import os
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -129,3 +132,16 @@ def test_clocks_and_old_tokens_have_a_cure(wire: Wire, code: str, cure: str):
     wire.answers.append((403, f"<Error><Code>{code}</Code></Error>"))
     with pytest.raises(StoreError, match=cure):
         lake(wire).gold.files("")
+
+
+def test_files_wait_in_a_folder_that_nobody_else_can_plant(wire: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gold = lake(wire).gold
+    with gold.staged() as path:
+        assert path.is_relative_to(tmp_path)
+        assert gold.staging.stat().st_mode & 0o777 == 0o700
+    gold.staging.rmdir()
+    gold.staging.symlink_to(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: gold.staging.lstat().st_uid + 1)
+    with pytest.raises(StoreError, match="belongs to somebody else → set TMPDIR"), gold.staged():
+        pass

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,12 @@ BTC, ETH, HOUR = Dataset(), Dataset(symbol="ETHUSDT"), Dataset(interval="1h")
 START = datetime(2025, 1, 1, tzinfo=UTC)
 FRAME = pl.DataFrame({"a": [1]})
 NAMES = ("signals.parquet", "run.json", "report.html", "report.svg", "trades.csv")
+
+
+@pytest.fixture(autouse=True)
+def own_staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of S3 lakes, too: there all of one user's processes share a folder of this machine."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])

@@ -181,9 +181,8 @@ class _Lease:
             )
 
     def release(self) -> None:
-        if _now() < self._until:
-            with suppress(BaseError, OSError):  # then it ends by itself
-                self._put({"e_tag": self._tag}, free=True)
+        with suppress(BaseError, OSError):  # then it ends by itself
+            self._put({"e_tag": self._tag}, free=True)  # only if it is still ours
 
     def _read(self) -> tuple[bytes, str | None] | None:
         try:

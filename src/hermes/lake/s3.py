@@ -6,6 +6,7 @@ import re
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -42,6 +43,7 @@ _LOCATION = (
     '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 )
+_ANSWERS = 4  # how often a listing is asked for at most, until two agree
 READ_BYTES = 4 * 1024**2  # read at once while hashing
 LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
 
@@ -157,7 +159,21 @@ class Bucket:
         return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
 
     def list(self, prefix: str) -> list[LakeFile]:
-        """Every object below the folder `prefix`, in the order of the keys."""
+        """Every object below the folder `prefix`, in the order of the keys.
+
+        Over plain http a changed bit could hide a file or name one that is not there. So two answers in a row must
+        agree; where none do, as while others write, an object counts that two answers name alike.
+        """
+        answers = [self._listed(prefix)]
+        while self._plain and len(answers) < _ANSWERS:
+            answers.append(self._listed(prefix))
+            if answers[-1] == answers[-2]:
+                return [*answers[-1]]
+        times = Counter(file for answer in answers for file in answer)
+        found = {file.key: file for answer in answers for file in answer if times[file] > 1 or len(answers) == 1}
+        return sorted(found.values(), key=lambda file: file.key)
+
+    def _listed(self, prefix: str) -> Sequence[LakeFile]:
         found = []
         try:
             for page in obstore.list(self._store, self._prefix + prefix):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hermes.lake.probe import Finding
 
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
+CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers read at once
 NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
 
@@ -37,7 +38,7 @@ class Layer:
 
     def __init__(self, backend: folder.Folder | s3.Bucket) -> None:
         self._backend = backend
-        self._check: Check = lambda: None
+        self._check: Check = _not_locked
         self.address = backend.address
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -170,9 +171,9 @@ class Layer:
         footer = {FOOTER: json.dumps(about)}
         with self.errors():
             if isinstance(frame, pl.LazyFrame):
-                frame.sink_parquet(path, metadata=footer, engine="streaming")
+                frame.sink_parquet(path, compression=CODEC, metadata=footer, engine="streaming")
             else:
-                frame.write_parquet(path, metadata=footer)
+                frame.write_parquet(path, compression=CODEC, metadata=footer)
             check_written(path, about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
 
     def write_bytes(self, key: str, content: bytes) -> str:
@@ -273,6 +274,10 @@ class Lake:
             layers = (self.bronze, self.silver, self.gold)
             mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
             yield mine
+
+
+def _not_locked() -> None:
+    """What a layer asks before it publishes, where no lock is held."""
 
 
 def check_written(path: Path, rows: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from itertools import groupby, pairwise
 from math import inf
+from typing import cast
 
 import polars as pl
 
@@ -235,7 +236,8 @@ def _parts(
         # to hash the file's name on every row takes longer than to read the times.
         for frame in rows.select(_FILE, "datetime").collect_batches(maintain_order=True, engine="streaming"):
             for location, part in _by_file(frame):
-                spans.setdefault(location, []).append((part.len(), part.min(), part.max()))
+                first, last = cast("tuple[datetime, datetime]", (part.min(), part.max()))
+                spans.setdefault(location, []).append((part.len(), first, last))
     for location, found in spans.items():
         counts, firsts, lasts = zip(*found, strict=True)
         yield TablePart(by_location[location], sum(counts), min(firsts), max(lasts))
@@ -244,7 +246,7 @@ def _parts(
 def _by_file(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
     """Times by file; as a rule a frame is of one."""
     names, times = frame[_FILE], frame["datetime"]
-    if names[0] == names[-1]:
+    if len(names) and names[0] == names[-1]:
         yield names[0], times
     else:
         for (name,), part in frame.group_by(_FILE, maintain_order=True):

@@ -22,13 +22,16 @@ class Decisions:
         self._frames.append((judged.select(self._bits).rechunk(), _months(judged["datetime"])))
 
     def stamped(self, same: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The frames again, with the calendar columns, and `same`, the one row of constant columns, on every row."""
+        """The frames again, with the calendar columns, and `same`, the one row of constant columns, on every row.
+
+        Numbers come in the smallest types that hold them, as Polars fetches frames well ahead of what it has written.
+        """
         most = max(bits.height for bits, _ in self._frames)
         repeated = same.select(pl.all().repeat_by(most).explode())
         for bits, months in self._frames:
             calendar = [pl.Series(each.name, np.repeat(each, months["rows"])) for each in months.drop("rows")]
             stamps = [*calendar, *repeated.head(bits.height)]
-            yield bits.with_columns(pl.col("position").cast(pl.Int8)).hstack(stamps)
+            yield bits.hstack(stamps)
 
 
 def _months(times: pl.Series) -> pl.DataFrame:
@@ -36,4 +39,4 @@ def _months(times: pl.Series) -> pl.DataFrame:
     first = times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     months = pl.datetime_range(first, times[-1], "1mo", eager=True)
     rows = np.diff(times.search_sorted(months).to_numpy(), append=times.len())
-    return pl.DataFrame({"year": months.dt.year(), "month": months.dt.month(), "rows": rows})
+    return pl.DataFrame({"year": months.dt.year().cast(pl.Int16), "month": months.dt.month(), "rows": rows})

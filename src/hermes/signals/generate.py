@@ -89,8 +89,8 @@ def write_signals(
 
     Args:
         given: those columns of `schema` that are written as they are read; Polars takes them from file to file alone.
-        made: the other columns of the same rows, one frame after the other; a text may come as an enum, and is read
-            back as text.
+        made: the other columns of the same rows, one frame after the other; numbers are brought to the schema's types,
+            a text may come as an enum, and is read back as text.
         file: written from its start to its end.
         metadata: asked for the footer's entries after the last row.
 
@@ -107,9 +107,10 @@ def write_signals(
             failures.append(error)
             raise
 
-    beside = register_io_source(source, schema=first.schema)
+    rows = pl.concat([given, register_io_source(source, schema=first.schema)], how="horizontal")
+    columns = (pl.col(name) if dtype == pl.String else pl.col(name).cast(dtype) for name, dtype in schema.items())
     try:
-        pl.concat([given, beside], how="horizontal").select(*schema).sink_parquet(
+        rows.select(columns).sink_parquet(
             file,
             compression="snappy",
             row_group_size=ROW_GROUP_ROWS,

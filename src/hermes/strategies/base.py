@@ -36,8 +36,9 @@ class Strategy(ABC):
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "parameters"
             known = " ".join(self.parameters_type.model_fields)
-            # What stands where no parameter is may be anything, a key in the wrong section for one: it is not shown.
-            shown = "" if first["type"] == "extra_forbidden" else f" = {first['input']!r}"
+            # A long text where no parameter is may be anything, a key in the wrong section for one: it is not shown.
+            secret = first["type"] == "extra_forbidden" and len(str(first["input"])) >= 8
+            shown = "" if secret else f" = {first['input']!r}"
             raise StrategyError(
                 f"{self.name}: {where}{shown}: {first['msg'].removeprefix('Value error, ').lower()}",
                 f"its parameters are: {known}",

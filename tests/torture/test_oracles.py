@@ -1,0 +1,41 @@
+"""Every oracle of the torture suites finds the fault planted for it; `python -m torture --mutants` proves all."""
+
+import pytest
+from torture.runner import run, seeds
+
+from torture import SUITES, mutants
+
+UPLOADS_FLIPPED = range(49, 63 * 8, 63)  # cases of `s3_faults` in which a bit of a PUT is flipped
+PROVED = {
+    ("snapshot", "no_second_look"): seeds(1, 60),
+    ("io", "no_staging"): seeds(1, 36),
+    ("io", "error_swallowed"): seeds(1, 36),
+    ("s3_faults", "hash_skipped"): UPLOADS_FLIPPED,
+    ("crowd", "no_create_only"): seeds(1, 2),
+    ("parquet", "no_hash"): seeds(1, 4),
+    ("parquet", "no_contract"): seeds(1, 120),
+    ("zips", "no_cap"): seeds(1, 96),
+    ("zips", "any_member"): seeds(1, 64),
+    ("zips", "no_checksum"): seeds(1, 64),
+    ("rows", "silent_rejects"): seeds(1, 100),
+    ("rows", "nan_passes"): seeds(1, 200),
+    ("rows", "last_wins"): seeds(1, 100),
+    ("names", "any_symbol"): range(1_000_008, 1_001_000, 17),
+    ("names", "open_sql"): range(1_000_001, 1_001_000, 17),
+    ("secrets", "open_errors"): seeds(1, 60),
+    ("secrets", "open_settings"): seeds(1, 120),
+}
+
+
+@pytest.mark.parametrize(("name", "mutant"), PROVED)
+def test_mutant_is_found(monkeypatch: pytest.MonkeyPatch, name: str, mutant: str):
+    monkeypatch.setenv(mutants.VARIABLE, f"{name}:{mutant}")
+    ran = run(name, PROVED[name, mutant], jobs=1, enough=lambda ran: bool(ran.faults))
+    assert ran.faults, f"{name} does not see {mutant} in {ran.cases} cases"
+    assert ran.faults[0].fault.startswith("AssertionError"), ran.faults[0].fault
+
+
+def test_every_mutant_says_what_it_breaks():
+    for name in SUITES:
+        for mutant, plant in mutants.mutants_of(name).items():
+            assert plant.__doc__, f"{name} {mutant}"
