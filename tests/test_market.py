@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hermes import pipeline
+from hermes import market, pipeline
 from hermes.bronze.simulate import write_archive
 from hermes.cli import _exit_code
 from hermes.errors import MissingTable
@@ -103,6 +104,18 @@ def test_a_task_that_ran_twice_publishes_once(tasks):
     assert executions(settings) == 1 and second.made["path"] == first.made["path"]
     later = replace(ROAD, fresh_after=datetime.now(UTC))
     assert _walk((settings, later)).made["path"] != first.made["path"]
+
+
+def test_a_dataset_that_somebody_else_is_at_is_waited_for(tasks, monkeypatch):
+    settings = tasks()[0]
+    lake = Lake.open(settings)
+    holding = ExitStack()
+    holding.enter_context(lake.locked(settings.dataset, "run"))
+    monkeypatch.setattr(market, "sleep", lambda _: holding.close())
+    assert _walk((settings, ROAD)).made
+    monkeypatch.setattr(market, "LOCKED_S", -1)
+    with lake.locked(settings.dataset, "run"):
+        assert "run" in _walk((settings, ROAD)).error
 
 
 def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):

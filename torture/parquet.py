@@ -18,7 +18,7 @@ ABOUT = (
     "published Parquet files flipped, zeroed, cut off, replaced, columns missing, extra or mistyped: `audit --bytes` names each one; "
     "structural damage makes a read fail with a typed error, or the very answer of the sound file"
 )
-FULL, SAMPLE = 2_500, 60
+FULL, SAMPLE = 2_500, 44
 SYMBOL, INTERVAL = "SIMUSDT", "1d"
 
 _SQL = ("sql", "--json")

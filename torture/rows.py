@@ -15,7 +15,7 @@ ABOUT = (
     "CSV rows with NaN, infinities, negatives, empty cells, duplicates, disorder, mixed units, ragged lines, quotes, byte-order marks; "
     "each is kept, rejected with its rule, or its file refused, as an oracle in plain Python says, and rows in = rows accounted for"
 )
-FULL, SAMPLE = 5_000, 200
+FULL, SAMPLE = 5_000, 150
 
 _HEADER = ",".join(oracle.COLUMNS)
 _DAY_S = 86_400
@@ -281,7 +281,7 @@ def silent_rejects() -> None:
 
     clean = cleaning.clean
 
-    def silent(files, dataset):  # noqa: ANN001, ANN202
+    def silent(files, dataset):
         made = clean(files, dataset)
         return cleaning.Cleaned(
             made.rows, made.rejects.clear(), made.conflicts, made.tally.model_copy(update={"rejected": {}})
@@ -303,7 +303,7 @@ def last_wins() -> None:
 
     unique = cleaning._unique
 
-    def kept(bars):  # noqa: ANN001, ANN202
+    def kept(bars):
         once, conflicting, identical = unique(bars.unique(["datetime", "daily"], keep="last", maintain_order=True))
         return once, conflicting, identical
 

@@ -21,7 +21,7 @@ ABOUT = (
     "archive zips flipped, cut, bombs, lying sizes, hostile or missing members, too big, with CHECKSUMs right, wrong, odd and missing; refused "
     "with a typed error or read as the sound file, memory and disk bounded, bronze byte for byte as it was"
 )
-FULL, SAMPLE = 500, 48
+FULL, SAMPLE = 500, 32
 SYMBOL, INTERVAL = "SIMUSDT", "1d"
 KNOWN, NEW = "SIMUSDT-1d-2024-12", "SIMUSDT-1d-2025-01"  # in bronze already; not yet
 HUGE = 192 * 2**20  # bytes of a file that is far too big for its month

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, Self
 
 from hermes import pipeline
-from hermes.errors import HermesError, MissingTable
+from hermes.errors import DatasetLocked, HermesError, MissingTable
 from hermes.executor import Place, completed
 from hermes.lake import catalog
 from hermes.lake.dataset import Dataset
@@ -18,6 +18,8 @@ from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.ingest import archive_series
 from hermes.steps.universe import Universe, publish_universe
+
+LOCKED_S = 120  # how long a dataset is waited for that somebody else is working on
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +163,18 @@ def _in_lake(settings: Settings, layer: str) -> list[Dataset]:
 def _walk(task: tuple[Settings, Road]) -> Outcome:
     """What a thread or a worker does: small things in, small things out."""
     settings, road = task
-    try:
-        made = pipeline.run(settings, **asdict(road)).as_json()
-    except Exception as error:
-        return _failed(settings, error)
-    return Outcome(settings.dataset.symbol, settings.dataset.interval, settings.dataset.market, made)
+    give_up = monotonic() + LOCKED_S
+    while True:
+        try:
+            made = pipeline.run(settings, **asdict(road)).as_json()
+        except DatasetLocked as error:  # a cluster sent the task twice, or another run is at it: its result is as good
+            if monotonic() > give_up:
+                return _failed(settings, error)
+            sleep(1)
+        except Exception as error:
+            return _failed(settings, error)
+        else:
+            return Outcome(settings.dataset.symbol, settings.dataset.interval, settings.dataset.market, made)
 
 
 def _failed(settings: Settings, error: Exception) -> Outcome:

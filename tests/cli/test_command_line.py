@@ -191,7 +191,7 @@ def test_one_bad_symbol_does_not_stop_the_others(hermes: Hermes, simulated: Path
     said = hermes("run", "SIM1USDT", "NOPEUSDT", "SIMUSDT", *words)
     assert said.code == 1
     assert [dataset["symbol"] for dataset in said.json["datasets"]] == ["SIM1USDT", "SIMUSDT"]
-    assert said.error.startswith("error: NOPEUSDT: ")
+    assert said.error.startswith("error: NOPEUSDT 4h: ")
     assert len(said.json["errors"]) == 1
 
 

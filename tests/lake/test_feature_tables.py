@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hermes.errors import StoreError, TableRefused
+from hermes.lake import tables as lake_tables
 from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, in_order, open_table
 from hermes.schemas import DATETIME
@@ -284,3 +285,14 @@ def test_a_corrupt_file_is_one_line(gold: Layer):
     with pytest.raises(StoreError) as error:
         opened(gold)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_frame_that_crosses_files_counts_for_each_of_them():
+    times = [datetime(2024, 1, day) for day in (1, 2, 3)]
+    frame = pl.DataFrame({"__file": ["a", "a", "b"], "datetime": times})
+    assert [(name, part.to_list()) for name, part in lake_tables._by_file(frame)] == [
+        ("a", times[:2]),
+        ("b", times[2:]),
+    ]
+    assert [name for name, _ in lake_tables._by_file(frame.tail(1))] == ["b"]
+    assert list(lake_tables._by_file(frame.clear())) == []
