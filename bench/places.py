@@ -1,5 +1,6 @@
 """Where the measured tables are. Light: every peer's process may import it."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from hermes.lake.dataset import Dataset
 if TYPE_CHECKING:
     from hermes.settings import Settings
 
+HERMES = str(Path(sys.executable).with_name("hermes"))
 DATASET = Dataset(symbol="SIMUSDT", interval="1m")
 
 

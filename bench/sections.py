@@ -5,9 +5,10 @@ from pathlib import Path
 
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
+from bench.places import HERMES
+from bench.scale import long, universe
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
-HERMES = str(Path(sys.executable).with_name("hermes"))
 CHUNKS = 50  # of the notebook's way at 5 million rows
 PEERS = ("peer", "seconds", "memory, MB", "time, Hermes = 1")
 
@@ -266,86 +267,6 @@ def sweep(folder: Path, *, quick: bool) -> list[Section]:
             f"All found {facts['trades']:,} trades, and the same sums of returns and of Sharpe ratios to nine digits.",
         )
     ]
-
-
-def universe(folder: Path, *, quick: bool) -> list[Section]:
-    """Many datasets at once: threads against workers of a Dask cluster."""
-    symbols, few, times = (4, 2, 1) if quick else (200, 50, 3)
-    root = str(folder / "universe")
-    print(f"  making {symbols} symbols", file=sys.stderr, flush=True)
-    Work("universe:make", {"root": root, "symbols": symbols}).run()
-
-    def work(source: str, count: int = symbols, **given: int) -> Work:
-        return Work("universe:run", {"root": root, "symbols": count, "source": source, **given})
-
-    measured = measure(
-        {
-            "silver, threads": (times, work("silver")),
-            "silver, one worker": (times, work("silver", workers=1)),
-            "silver, two workers": (times, work("silver", workers=2)),
-            f"silver, two workers, {few} datasets": (1, work("silver", few, workers=2)),
-            "zips, threads": (times, work("archive")),
-            "zips, two workers": (times, work("archive", workers=2)),
-        }
-    )
-    same_facts(measured, *(name for name in measured if str(few) not in name))
-    counts = {name: few if f" {few} " in name else symbols for name in measured}
-    speed = {name: 60 * counts[name] / each.seconds for name, each in measured.items()}
-    one, two, threads = (measured[f"silver, {name}"] for name in ("one worker", "two workers", "threads"))
-    best_from_zips = max(speed["zips, threads"], speed["zips, two workers"])
-    return [
-        Section(
-            f"{symbols} datasets at once",
-            f"{symbols} simulated symbols of 96 months at 4 h, from silver or from their {96 * symbols:,} zips to"
-            " features, signals and every measure, written, hashed and synced, no audit and no page (`hermes run --all"
-            " --from silver --no-audit --no-report`). *Threads*: one process. *Workers*: processes of one thread each,"
-            " under Dask, whose start is not counted; memory is that of the largest worker.",
-            ("from, where", "seconds", "memory, MB", "datasets a minute"),
-            [(name, each.time, each.memory, f"{speed[name]:,.0f}") for name, each in measured.items()],
-            [
-                at_least("datasets a minute from silver, threads", speed["silver, threads"], 400, ""),
-                at_least("datasets a minute from zips", best_from_zips, 150, ""),
-                at_least("speed, two workers / one", one.seconds / two.seconds, 1.7),
-                at_most("time, two workers / threads", two.seconds / threads.seconds, 1.25),
-                at_most("memory of a worker", max(one.peak, two.peak) / 1e9, 1, "GB"),
-            ],
-            "All found the same trades.",
-        )
-    ]
-
-
-def long(folder: Path, *, quick: bool) -> list[Section]:
-    """The steps of one long series: time and memory as it grows."""
-    small, large = (50_000, 200_000) if quick else (10_000_000, 40_000_000)
-    lakes = {str(folder / f"long-{rows}"): rows for rows in (small, large)}
-    for lake, rows in lakes.items():
-        Work("long:make", {"lakes": {lake: rows}}).run()
-    lines, peaks = [], {}
-    for step in ("refine", "features", "signals"):
-        for lake, rows in lakes.items():
-            words = [HERMES, step, "SIMUSDT", "--interval", "1s", "--lake", f"{lake}/{{layer}}", "--json"]
-            measured = measure({f"{step}, {rows:,} rows": (1, Command(words))})[f"{step}, {rows:,} rows"]
-            peaks[step, rows] = measured.peak
-            speed = f"{rows / measured.seconds / 1e6:.2f}"
-            lines.append((step, f"{rows:,}", measured.time, measured.memory, speed, _bytes_per_row(lake, step, rows)))
-    growth = max(peaks[step, large] / peaks[step, small] for step in ("refine", "features", "signals"))
-    return [
-        Section(
-            "One long series of seconds",
-            f"A simulated 1s series of {small:,} and of {large:,} bars ({large / 86_400:,.0f} days) from bronze to"
-            " signals, each step a whole process. Above 4 million bars `features` works in blocks.",
-            ("step", "rows", "seconds", "memory, MB", "million rows/s", "bytes a row on disk"),
-            lines,
-            [at_most(f"memory of any step, {large:,} / {small:,} rows", growth, 1.3)],
-        )
-    ]
-
-
-def _bytes_per_row(lake: str, step: str, rows: int) -> str:
-    """Of what a step wrote."""
-    made = {"refine": "silver/binance", "features": "gold/gold_features*", "signals": "gold/trading_signals*"}[step]
-    files = [file for folder in Path(lake).glob(made) for file in folder.rglob("*.parquet")]
-    return f"{sum(file.stat().st_size for file in files) / rows:.0f}"
 
 
 SECTIONS = {

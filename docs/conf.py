@@ -17,7 +17,6 @@ root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**"]
 exclude_patterns = ["docs/generator"]
 
-suppress_warnings = ["toc.empty_glob"]  # pages that a measurement writes may not be there yet
 myst_heading_anchors = 4
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r".*")]  # types of other libraries: there is no network to look them up

@@ -96,14 +96,37 @@ def _wrong_name(stem: str, csv: bytes, random: Random) -> bytes:
     return packed(
         (
             random.choice(
-                (f"../{name}", f"../../../../tmp/{name}", f"/{name}", f"/etc/{name}", f"C:\\{name}", f"..\\{name}", f"./{name}",
-                 f"a/{name}", name.upper(), name.lower(), f"{stem}.txt", f"{name}/", f"{name} ", f"{name}.", f" {name}", f"{name}\n",
-                 stem, "x.csv", f"{'x' * 300}.csv", f"{stem[:-1]}9.csv", f"%2e%2e/{name}", f"{name}:stream", "CON", f"é{name}",
-                 f"{name[:3]}\u202e{name[3:]}")  # fmt: skip
+                (
+                    f"../{name}",
+                    f"../../../../tmp/{name}",
+                    f"/{name}",
+                    f"/etc/{name}",
+                    f"C:\\{name}",
+                    f"..\\{name}",
+                    f"./{name}",
+                    f"a/{name}",
+                    name.upper(),
+                    name.lower(),
+                    f"{stem}.txt",
+                    f"{name}/",
+                    f"{name} ",
+                    f"{name}.",
+                    f" {name}",
+                    f"{name}\n",
+                    stem,
+                    "x.csv",
+                    f"{'x' * 300}.csv",
+                    f"{stem[:-1]}9.csv",
+                    f"%2e%2e/{name}",
+                    f"{name}:stream",
+                    "CON",
+                    f"é{name}",
+                    f"{name[:3]}\u202e{name[3:]}",
+                )
             ),
             csv,
         )
-    )  # fmt: skip
+    )
 
 
 def _nul_name(stem: str, csv: bytes, random: Random) -> bytes:
@@ -151,7 +174,7 @@ def _no_zip(stem: str, csv: bytes, random: Random) -> bytes:
             b"PK\x05\x06" + bytes(18),
             random.randbytes(999),
             _sound(stem, csv)[4:],
-        )  # fmt: skip
+        )
     )
 
 

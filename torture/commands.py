@@ -1,4 +1,4 @@
-"""One `hermes` command inside this process, with all that it says: what Python prints, and what libraries print below it."""
+"""One `hermes` command inside this process, with all that it says: also what libraries print below Python."""
 
 import os
 import sys

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.s3_server import S3Server, serve
 
@@ -81,7 +82,7 @@ def case(seed: int, folder: Path, given: Given) -> int:
     return len(made)
 
 
-def _crowd(jobs: list[dict]) -> list[list[dict]]:
+def _crowd(jobs: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Start a process for each job, let all begin at once, end the readers after the writers; what each said."""
     pipe = subprocess.PIPE
     members = [
@@ -97,6 +98,7 @@ def _crowd(jobs: list[dict]) -> list[list[dict]]:
             ready = member.stdout.readline()
             assert ready, f"a process died before it began: {member.communicate()[1][-2000:]}"
         for member in members:
+            assert member.stdin
             member.stdin.write("go\n")
             member.stdin.flush()
         said = []

@@ -19,7 +19,7 @@ ABOUT = (
     " grow or be opened, the disk is full; passes when the step is done right or fails with one clear line, earlier"
     " data is intact, nothing stays in staging, and running again makes what an undisturbed run makes"
 )
-TROUBLES = (
+TROUBLES: tuple[tuple[int | str, bool], ...] = (
     *((number, for_good) for number in (errno.EIO, errno.ENOSPC, errno.EMFILE) for for_good in (False, True)),
     ("file size", True), ("open files", True), ("small disk", True),
 )  # fmt: skip

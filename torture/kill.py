@@ -80,7 +80,8 @@ def context(folder: Path) -> Iterator[Given]:
     base = lakes.walk(lakes.settings_for(f"{folder}/lake/{{layer}}", first))
     whole = lakes.contents(base)
     with serve(_made(folder / "weed")) as server:
-        plans, points = {}, []
+        plans: dict[str, Plan] = {}
+        points: list[tuple[str, str, str, int]] = []
         for name in PLANS:
             scratch = _made(folder / f"undisturbed-{name}")
             archive = later if name == "older" else first

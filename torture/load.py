@@ -57,11 +57,11 @@ def context(folder: Path) -> Iterator[Given]:
 
 def case(seed: int, folder: Path, given: Given) -> str:
     """Start them all, wait for them all, and see what is there."""
-    command = [HERMES, "signals", "SIMUSDT", "--interval", "1m", "--lake", FLAGS["lake.url"], "--json"]
+    command = [str(HERMES), "signals", "SIMUSDT", "--interval", "1m", "--lake", FLAGS["lake.url"], "--json"]
     environ = {**os.environ, **given.server.environ()}
     before, least, started = _free_mb(), _free_mb(), time.perf_counter()
     outputs = [(folder / f"{number}.out", folder / f"{number}.err") for number in range(PROCESSES)]
-    running = {}
+    running: dict[int, subprocess.Popen[bytes]] = {}
     for out, err in outputs:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environ, cwd=folder)
@@ -71,7 +71,8 @@ def case(seed: int, folder: Path, given: Given) -> str:
         while running:
             least = min(least, _free_mb())
             pid, status, usage = os.wait4(-1, os.WNOHANG)
-            if process := running.pop(pid, None):
+            if pid in running:
+                process = running.pop(pid)
                 process.returncode = os.waitstatus_to_exitcode(status)
                 peaks.append(usage.ru_maxrss / 1024)
                 failed += [process.returncode] if process.returncode else []

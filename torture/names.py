@@ -16,8 +16,9 @@ from torture.parquet import copied, make_lake
 
 NAME = "names"
 ABOUT = (
-    "SQL and path injection, %2f, NUL, globs, =, 300 characters, case and NFC twins, reserved names, any script at every entry point, 200 texts each; "
-    "refused with a typed error or round-tripped, no file outside the lake, nothing on the terminal that moves its cursor"
+    "SQL and path injection, %2f, NUL, globs, =, 300 characters, case and NFC twins, reserved names, any script "
+    "at every entry point, 200 texts each; refused with a typed error or round-tripped, no file outside the lake, "
+    "no control character on the terminal"
 )
 SYMBOL, INTERVAL = "SIMUSDT", "1d"
 BARS = 118  # that the template lake holds
@@ -126,7 +127,7 @@ def symbol(text: str, place: Place, random: Random) -> None:
 
 
 def _one_name(stored: str, text: str) -> None:
-    """A stored name is its own one spelling, and no other name is the same on a file system that folds case or forms."""
+    """A stored name is its own one spelling, and no other one is the same where a file system folds case or forms."""
     from hermes.errors import NameRefused
     from hermes.lake.dataset import normalize_symbol
 
@@ -151,8 +152,12 @@ def parsing(text: str, place: Place, random: Random) -> None:
     from hermes.errors import NameRefused
     from hermes.lake import dataset as names
 
-    fields = {"symbol": text, "interval": random.choice(tuple(names.INTERVAL_SECONDS)), "market": random.choice(tuple(names.MARKETS)),
-              "data_frequency": random.choice(names.FREQUENCIES)}  # fmt: skip
+    fields = {
+        "symbol": text,
+        "interval": random.choice(tuple(names.INTERVAL_SECONDS)),
+        "market": random.choice(tuple(names.MARKETS)),
+        "data_frequency": random.choice(names.FREQUENCIES),
+    }
     strategy = random.choice(("smart_momentum", "ma_cross", "a_spot", "x_um_y"))
     try:
         made = names.Dataset(**fields)
@@ -213,7 +218,7 @@ def option(text: str, place: Place, random: Random) -> None:
             ("frequency", "ingest"),
             ("train", "walkforward"),
             ("by", "walkforward"),
-        )  # fmt: skip
+        )
     )
     command = "refine" if command == "ls-not" else command
     said = place.hermes(
@@ -339,8 +344,16 @@ def archive_listing(text: str, place: Place, random: Random) -> None:
 
 def stored_name(text: str, place: Place, random: Random) -> None:
     """Folders and files of any name in the lake: passed over, or shown as what they are; never in the way."""
-    parent = random.choice(("gold", "gold/gold_features_spot_monthly_klines_SIMUSDT_1d", "silver/binance/spot/klines", "silver", "bronze/binance/data/spot",
-                            "gold/trading_signals_smart_momentum_spot_SIMUSDT_1d"))  # fmt: skip
+    parent = random.choice(
+        (
+            "gold",
+            "gold/gold_features_spot_monthly_klines_SIMUSDT_1d",
+            "silver/binance/spot/klines",
+            "silver",
+            "bronze/binance/data/spot",
+            "gold/trading_signals_smart_momentum_spot_SIMUSDT_1d",
+        )
+    )
     name = text.replace("/", "_").replace("\0", "_")[:60]
     if name in ("", ".", ".."):
         return
@@ -391,7 +404,7 @@ def sql(text: str, place: Place, random: Random) -> None:
             f"create secret (type s3, key_id '{quoted}')",
             f"copy signals_SIMUSDT_1d from '{place.root}/sentinel'",
             f"select * from glob('{place.root}/*')",
-        )  # fmt: skip
+        )
     )
     said = place.hermes("sql", "--json", "--lake", place.url, "--", query)
     assert "untouched" not in said.out + said.err, f"{query!a} read a file: {said}"
@@ -403,11 +416,33 @@ def sql(text: str, place: Place, random: Random) -> None:
 def config_file(text: str, place: Place, random: Random) -> None:
     """A settings file with any name or value in it."""
     quoted = json.dumps(text, ensure_ascii=random.random() < 0.5)
-    setting = random.choice(("dataset.symbol", "dataset.interval", "dataset.provider", "dataset.market", "dataset.data_frequency", "dataset.data_category",
-                             "signals.strategy", "signals.start", "backtest.fill", "s3.region", "s3.endpoint", "signals.chunk_rows"))  # fmt: skip
+    setting = random.choice(
+        (
+            "dataset.symbol",
+            "dataset.interval",
+            "dataset.provider",
+            "dataset.market",
+            "dataset.data_frequency",
+            "dataset.data_category",
+            "signals.strategy",
+            "signals.start",
+            "backtest.fill",
+            "s3.region",
+            "s3.endpoint",
+            "signals.chunk_rows",
+        )
+    )
     section, key = setting.split(".")
-    content = random.choice((f"[{section}]\n{key} = {quoted}\n", f"[{quoted}]\nx = 1\n", f"[{section}]\n{quoted} = 1\n", f"[strategy.{quoted}]\nx = {quoted}\n",
-                             text, f"[{section}]\n{key} = {text}\n"))  # fmt: skip
+    content = random.choice(
+        (
+            f"[{section}]\n{key} = {quoted}\n",
+            f"[{quoted}]\nx = 1\n",
+            f"[{section}]\n{quoted} = 1\n",
+            f"[strategy.{quoted}]\nx = {quoted}\n",
+            text,
+            f"[{section}]\n{key} = {text}\n",
+        )
+    )
     file = place.work / "given.toml"
     file.write_bytes(content.encode("utf-8", "surrogatepass"))
     place.before = place.files()
@@ -419,8 +454,22 @@ def environment(text: str, place: Place, random: Random) -> None:
     """A variable of any value, and variables of any name."""
     if "\0" in text:
         return
-    name = random.choice(("DATASET__SYMBOL", "DATASET__PROVIDER", "DATASET__INTERVAL", "SIGNALS__STRATEGY", "SIGNALS__END", "BACKTEST__FILL", "BACKTEST__FEES",
-                          "SIGNALS__CHUNK_ROWS", "S3__REGION", "S3__PATH_STYLE", "LAKE__URL", "ARCHIVE__URL"))  # fmt: skip
+    name = random.choice(
+        (
+            "DATASET__SYMBOL",
+            "DATASET__PROVIDER",
+            "DATASET__INTERVAL",
+            "SIGNALS__STRATEGY",
+            "SIGNALS__END",
+            "BACKTEST__FILL",
+            "BACKTEST__FEES",
+            "SIGNALS__CHUNK_ROWS",
+            "S3__REGION",
+            "S3__PATH_STYLE",
+            "LAKE__URL",
+            "ARCHIVE__URL",
+        )
+    )
     odd = "".join(character for character in text if character not in "=\0")
     variable = random.choice((f"HERMES_{name}", f"HERMES_{name}", f"HERMES_{odd}", f"HERMES_STRATEGY__{odd}__{odd}"))
     said = place.hermes("config", environ={variable: text})
@@ -480,9 +529,24 @@ def symbols_file(text: str, place: Place, random: Random) -> None:
 
 
 ENTRIES: tuple[Entry, ...] = (
-    symbol, parsing, strategy, option, execution, parameter, lake_address, archive_address, archive_listing, stored_name, sql, config_file, environment,
-    config_path, new_strategy, strategy_path, symbols_file,
-)  # fmt: skip
+    symbol,
+    parsing,
+    strategy,
+    option,
+    execution,
+    parameter,
+    lake_address,
+    archive_address,
+    archive_listing,
+    stored_name,
+    sql,
+    config_file,
+    environment,
+    config_path,
+    new_strategy,
+    strategy_path,
+    symbols_file,
+)
 FULL, SAMPLE = 200 * len(ENTRIES), 4 * len(ENTRIES)
 
 

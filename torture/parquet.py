@@ -15,7 +15,8 @@ from torture.damage import KINDS, spoil
 
 NAME = "parquet"
 ABOUT = (
-    "published Parquet files flipped, zeroed, cut off, replaced, columns missing, extra or mistyped: `audit --bytes` names each one; "
+    "published Parquet files flipped, zeroed, cut off, replaced, columns missing, extra or mistyped: "
+    "`audit --bytes` names each one; "
     "structural damage makes a read fail with a typed error, or the very answer of the sound file"
 )
 FULL, SAMPLE = 2_500, 44
@@ -116,7 +117,7 @@ def case(seed: int, folder: Path, given: tuple[str, dict[str, str]]) -> int:
     random = Random(seed)
     template, answers = given
     damage = KINDS[seed % len(KINDS)]
-    layer, (below, reads) = random.choice(tuple(LAYERS.items()))
+    below, reads = random.choice(tuple(LAYERS.values()))
     copied(Path(template), folder)
     files = sorted(path for path in (folder / "lake").rglob("*.parquet") if f"/lake/{below}" in str(path))
     victim = random.choice(files)
@@ -175,8 +176,23 @@ def no_contract() -> None:
 MUTANTS = {"no_hash": no_hash, "no_contract": no_contract}
 
 #: What differs from run to run, or tells the folder.
-_CHANGING = frozenset({"seconds", "rows_per_second", "path", "bytes", "execution", "executions", "trades_path", "thumbnail_path",
-                       "generated_at", "sources", "audit", "folder", "version"})  # fmt: skip
+_CHANGING = frozenset(
+    {
+        "seconds",
+        "rows_per_second",
+        "path",
+        "bytes",
+        "execution",
+        "executions",
+        "trades_path",
+        "thumbnail_path",
+        "generated_at",
+        "sources",
+        "audit",
+        "folder",
+        "version",
+    }
+)
 
 
 def _answer(said: Said, folder: Path) -> str:

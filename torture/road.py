@@ -41,7 +41,7 @@ class Road:
         """Every file is as before the step or as after it; all are as after it where it is `done`, `runs` times."""
 
         def said(kept: Kept | None) -> str | None:
-            return kept and (kept.rows if rows_only else kept.meaning)
+            return None if kept is None else kept.rows if rows_only else kept.meaning
 
         before, after = self.before[step], self.after[step]
         for key in before.keys() | after.keys() | now.keys():

@@ -3,24 +3,24 @@
 import base64
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 from random import Random
 from string import ascii_letters, ascii_uppercase, digits
 from urllib.parse import quote, quote_plus
 
+from torture.bad_servers import serving
 from torture.commands import hermes
 from torture.parquet import INTERVAL, SYMBOL, copied, make_lake
 
 NAME = "secrets"
 ABOUT = (
-    "canary keys, tokens and passwords in flags, files and the environment, through every command and through refusals, echoes, redirects, resets and "
-    "bad settings; 0 hits, also encoded, in what is printed, tracebacks, logs and every file written"
+    "canary keys, tokens and passwords in flags, files and the environment, through every command and through "
+    "refusals, echoes, redirects, resets and bad settings; 0 hits, also encoded, in what is printed, tracebacks, "
+    "logs and every file written"
 )
 
 
@@ -39,7 +39,7 @@ class Plan:
 Fault = Callable[[Plan, Mapping[str, str], Random], None]
 
 
-# --- what goes wrong ---------------------------------------------------------------------------------------------------
+# --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
 def _keys(plan: Plan, random: Random) -> None:
@@ -57,7 +57,8 @@ def _keys(plan: Plan, random: Random) -> None:
             "HERMES_S3__SESSION_TOKEN": token,
         }
     else:
-        plan.toml += f"[s3]\naccess_key = {json.dumps(key)}\nsecret_key = {json.dumps(secret)}\nsession_token = {json.dumps(token)}\n"
+        given = {"access_key": key, "secret_key": secret, "session_token": token}
+        plan.toml += "[s3]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
 
 
 def all_well(plan: Plan, servers: Mapping[str, str], random: Random) -> None:
@@ -85,17 +86,30 @@ def s3_archive(plan: Plan, servers: Mapping[str, str], random: Random) -> None:
 def webhook(plan: Plan, servers: Mapping[str, str], random: Random) -> None:
     """A receiver of notices whose address is a secret, and who fails and echoes."""
     base = random.choice((servers["echo"], servers["closed"], servers["redirect"]))
-    plan.environ |= {"HERMES_NOTIFY__URL": f"{base}/hook/{plan.canaries['token']}?key={plan.canaries['key']}", "HERMES_NOTIFY__SECRET": plan.canaries["secret"],
-                     "HERMES_NOTIFY__ON": "signal,failure"}  # fmt: skip
+    plan.environ |= {
+        "HERMES_NOTIFY__URL": f"{base}/hook/{plan.canaries['token']}?key={plan.canaries['key']}",
+        "HERMES_NOTIFY__SECRET": plan.canaries["secret"],
+        "HERMES_NOTIFY__ON": "signal,failure",
+    }
 
 
 def address(plan: Plan, servers: Mapping[str, str], random: Random) -> None:
     """A user and a password, or a token, in an address."""
     key, secret, password = (plan.canaries[name] for name in ("key", "secret", "password"))
     host = servers["echo"].removeprefix("http://")
-    url = random.choice((f"http://{key}:{password}@{host}", f"https://{key}:{password}@{host}/x", f"http://{host}/x?token={password}",
-                         f"http://{host}/x?X-Amz-Signature={password}&X-Amz-Credential={key}", f"s3://{key}:{quote(secret, safe='')}@bucket",
-                         f"http://{password}@{host}", f"ftp://{key}:{password}@{host}", f"{key}:{password}@{host}", f"http://{host}/#{password}"))  # fmt: skip
+    url = random.choice(
+        (
+            f"http://{key}:{password}@{host}",
+            f"https://{key}:{password}@{host}/x",
+            f"http://{host}/x?token={password}",
+            f"http://{host}/x?X-Amz-Signature={password}&X-Amz-Credential={key}",
+            f"s3://{key}:{quote(secret, safe='')}@bucket",
+            f"http://{password}@{host}",
+            f"ftp://{key}:{password}@{host}",
+            f"{key}:{password}@{host}",
+            f"http://{host}/#{password}",
+        )
+    )
     # A strategy is no address: only what looks like one is masked there.
     name = random.choice(
         ("lake.url", "archive.url", "s3.endpoint", *(("signals.strategy",) if "://" in url and "#" not in url else ()))
@@ -135,7 +149,7 @@ def bad_file(plan: Plan, servers: Mapping[str, str], random: Random) -> None:
             f'[s3]\nsession_token = 5\nsecret_key = "{secret}"\n',
             f'[s3]\nendpoint = "{secret}"\n' if "+" not in secret else f'[s3]\nsecret_key = "{secret}\\q"\n',
         )
-    )  # fmt: skip
+    )
     if 'endpoint = "' in plan.toml:  # an address is no secret place: what stands there may be named
         plan.toml = f'[s3]\nsecret_key = "{secret}\\q"\n'
 
@@ -154,7 +168,7 @@ def bad_variable(plan: Plan, servers: Mapping[str, str], random: Random) -> None
             {"HERMES_NOTIFY__URL": f"x{secret}"},
             {"HERMES_NOTIFY__URL": f"http:///{secret}"},
             {"HERMES_NOTIFY__ON": "none", "HERMES_NOTIFY__SECRET": secret},
-        )  # fmt: skip
+        )
     )
 
 
@@ -169,18 +183,45 @@ def damaged_lake(plan: Plan, servers: Mapping[str, str], random: Random) -> None
 
 
 FAULTS: tuple[Fault, ...] = (
-    all_well, damaged_lake, _s3("closed"), _s3("echo"), _s3("error"), _s3("redirect"), _s3("garbage"), _s3("reset"), _s3("listing"), s3_archive, webhook,
-    address, address, bad_file, bad_variable,
-)  # fmt: skip
+    all_well,
+    damaged_lake,
+    _s3("closed"),
+    _s3("echo"),
+    _s3("error"),
+    _s3("redirect"),
+    _s3("garbage"),
+    _s3("reset"),
+    _s3("listing"),
+    s3_archive,
+    webhook,
+    address,
+    address,
+    bad_file,
+    bad_variable,
+)
 
 _SERIES = (SYMBOL, "--interval", INTERVAL)
 #: Every command that reads settings; `{archive}` is the simulated archive.
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("ingest", *_SERIES), ("refine", *_SERIES), ("features", *_SERIES), ("signals", *_SERIES), ("backtest", *_SERIES), ("audit", *_SERIES, "--cuts", "2"),
-    ("audit", "--bytes"), ("run", *_SERIES, "--cuts-none"), ("report", *_SERIES), ("show", *_SERIES), ("ls",), ("sql", "select * from features_SIMUSDT_1d"),
-    ("config",), ("doctor",), ("prune", "--keep", "1"), ("sweep", *_SERIES, "--set", "rsi_low=40,45"),
-    ("walkforward", *_SERIES, "--set", "rsi_low=40,45", "--train", "60d", "--test", "20d"), ("run", "--all", "--from", "gold"),
-)  # fmt: skip
+    ("ingest", *_SERIES),
+    ("refine", *_SERIES),
+    ("features", *_SERIES),
+    ("signals", *_SERIES),
+    ("backtest", *_SERIES),
+    ("audit", *_SERIES, "--cuts", "2"),
+    ("audit", "--bytes"),
+    ("run", *_SERIES, "--cuts-none"),
+    ("report", *_SERIES),
+    ("show", *_SERIES),
+    ("ls",),
+    ("sql", "select * from features_SIMUSDT_1d"),
+    ("config",),
+    ("doctor",),
+    ("prune", "--keep", "1"),
+    ("sweep", *_SERIES, "--set", "rsi_low=40,45"),
+    ("walkforward", *_SERIES, "--set", "rsi_low=40,45", "--train", "60d", "--test", "20d"),
+    ("run", "--all", "--from", "gold"),
+)
 _GRID = tuple(product(range(len(COMMANDS)), range(len(FAULTS))))
 FULL, SAMPLE = len(_GRID), 30
 
@@ -191,7 +232,7 @@ def context(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     make_lake(folder)
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(_serving(name))
+            name: stack.enter_context(serving(name))
             for name in ("echo", "error", "redirect", "garbage", "reset", "listing")
         }
         with socket.socket() as free:
@@ -243,7 +284,8 @@ def case(seed: int, folder: Path, given: tuple[str, dict[str, str]]) -> int:
     for name, form in _forms(plan.canaries):
         where = [place for place, text in texts.items() if form in text]
         assert not where, (
-            f"{what}: {name} is in {where}\n{_around(texts[where[0]], form)}\nflags {plan.flags} environ {plan.environ}\n{plan.toml}"
+            f"{what}: {name} is in {where}\n{_around(texts[where[0]], form)}\n"
+            f"flags {plan.flags} environ {plan.environ}\n{plan.toml}"
         )
     assert said.code in (0, 1, 2, 3) and "error: unexpected" not in said.err, f"{what}\n{said}\n{plan.environ}"
     return 1
@@ -277,82 +319,6 @@ def _forms(canaries: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
 def _around(text: bytes, form: bytes) -> str:
     at = text.find(form)
     return text[max(0, at - 300) : at + len(form) + 200].decode(errors="replace")
-
-
-# --- servers -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _serving(answer: str) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"answer": answer}))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-_COUNTER = count()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers badly, with everything that it was told: real stores echo the key and what was signed."""
-
-    answer = ""
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("do_"):
-            return self._any
-        raise AttributeError(name)
-
-    def _any(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length:
-            self.rfile.read(length)
-        told = f"{self.command} {self.path}\n" + "\n".join(f"{name}: {value}" for name, value in self.headers.items())
-        if self.answer == "reset":
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
-        elif self.answer == "redirect":
-            self._reply(307, told, {"Location": f"http://127.0.0.1:1{self.path}&told={quote(told)}"})
-        elif self.answer == "garbage":
-            self._reply(
-                200, f"<Not>{told}", {"ETag": f'"{next(_COUNTER)}"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
-            )
-        elif self.answer == "listing" and "list-type=2" in self.path:
-            self._reply(200, _listing(self.path))
-        elif self.answer == "error":
-            self._reply(500, told)
-        else:
-            self._reply(
-                403,
-                f"<Error><Code>SignatureDoesNotMatch</Code><Message>{told}</Message><StringToSign>{told}</StringToSign></Error>",
-            )
-
-    def _reply(self, status: int, body: str, headers: Mapping[str, str] = {}) -> None:
-        data = body.encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/xml", "Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-
-def _listing(path: str) -> str:
-    """One feature file in every bucket: it is there, and cannot be read."""
-    bucket = path.lstrip("/").partition("?")[0].rstrip("/")
-    key = {"bronze": f"binance/data/spot/monthly/klines/{SYMBOL}/{INTERVAL}/year=2024/month=12/{SYMBOL}-{INTERVAL}-2024-12.parquet",
-           "silver": f"binance/spot/klines/{SYMBOL}/{INTERVAL}/year=2024/data_0.parquet"}.get(
-        bucket, f"gold_features_spot_monthly_klines_{SYMBOL}_{INTERVAL}/year=2024/data_0.parquet")  # fmt: skip
-    entry = f"<Contents><Key>{key}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>9000</Size></Contents>"
-    return f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated><KeyCount>1</KeyCount>{entry}</ListBucketResult>'
 
 
 def open_errors() -> None:

@@ -64,7 +64,7 @@ def run(
     assert process.returncode in (0, -9), f"the process ended with {process.returncode}: {errors[-2000:]}"
     lines = [json.loads(line) for line in said if line.endswith("\n")]
     answers = [(line["step"], line["answer"]) for line in lines if "step" in line]
-    points = next((line["points"] for line in lines if "points" in line), {})
+    points: Mapping[str, int] = next((line["points"] for line in lines if "points" in line), {})
     return Story(process.returncode != 0, answers, points)
 
 

@@ -18,8 +18,9 @@ from torture.commands import hermes
 
 NAME = "zips"
 ABOUT = (
-    "archive zips flipped, cut, bombs, lying sizes, hostile or missing members, too big, with CHECKSUMs right, wrong, odd and missing; refused "
-    "with a typed error or read as the sound file, memory and disk bounded, bronze byte for byte as it was"
+    "archive zips flipped, cut, bombs, lying sizes, hostile or missing members, too big, with CHECKSUMs right, wrong, "
+    "odd and missing; refused with a typed error or read as the sound file, memory and disk bounded, bronze byte for "
+    "byte as it was"
 )
 FULL, SAMPLE = 500, 32
 SYMBOL, INTERVAL = "SIMUSDT", "1d"
@@ -89,7 +90,7 @@ def case(seed: int, folder: Path, template: str) -> int:
 
 
 def _checksum(random: Random, path: Path, data: bytes) -> tuple[bytes | None, bool]:
-    """A CHECKSUM file and whether a zip may be taken with it; mostly the one that fits, so that the zip itself is looked at."""
+    """A CHECKSUM file, and whether a zip may be taken with it; mostly the one that fits: the zip is to be looked at."""
     right = f"{hashlib.sha256(data).hexdigest()}  {path.name}\n"
     wrong = (
         right.replace(right[0], "0" if right[0] != "0" else "1", 1),

@@ -54,6 +54,8 @@ def _instant(value: Any, end: bool) -> Any:
 
 def _open_address(url: str) -> str:
     """An address is printed and logged: it must not carry secrets."""
+    if any(ord(each) < 32 for each in url):
+        raise ValueError("expected no control character in the address")
     if _carries_secrets(url):
         raise ValueError("expected no user, password or query in the address: use s3.access_key and s3.secret_key")
     return url

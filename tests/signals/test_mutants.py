@@ -14,12 +14,14 @@ from plain_signals import ECHO_COLUMNS, MOMENTUM_COLUMNS, Echo, echo, momentum, 
 from hermes.errors import TableRefused
 from hermes.lake import tables as lake_tables
 from hermes.signals import generate
+from hermes.signals.decisions import Decisions
 from hermes.steps import signals as step
 from hermes.strategies.smart_momentum import SmartMomentum
 
 Patch = Callable[..., None]
 
 SIGNALS, PIECES, SELECT, FILL_NULL = generate.signals, generate.pieces, step.select, pl.Expr.fill_null
+STAMPED = Decisions.stamped
 
 _search = settings(
     max_examples=300,
@@ -180,10 +182,21 @@ def files_ordered_by_name(patch: Patch) -> None:
     patch(lake_tables, "sorted", by_name, raising=False)
 
 
+def decisions_on_other_rows(patch: Patch) -> None:
+    """What was decided is written beside other rows than those it was decided on."""
+
+    def shifted(self, same):
+        frames = list(STAMPED(self, same))
+        whole = pl.concat(frames)
+        yield pl.concat([whole.tail(1), whole.head(-1)])
+
+    patch(Decisions, "stamped", shifted)
+
+
 BETWEEN_CHUNKS = (position_forgotten, context_dropped, context_off_by_one, last_chunk_lost, boundary_repeated)
 IN_FRAMES = (*BETWEEN_CHUNKS, unknown_means_true, equal_averages_do_not_cross)
 IN_FRAMES_WITH_ECHO = (*BETWEEN_CHUNKS, context_one_short, unknown_means_true, both_signals_buy)
-IN_FILES = (position_forgotten, nan_is_a_number, start_cut_before_context, end_left_out)
+IN_FILES = (position_forgotten, nan_is_a_number, start_cut_before_context, end_left_out, decisions_on_other_rows)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from torture.runner import run, seeds
 from torture import SUITES, mutants
 
 UPLOADS_FLIPPED = range(49, 63 * 8, 63)  # cases of `s3_faults` in which a bit of a PUT is flipped
+FULL_ONCE = range(20, 360, 36)  # cases of `io` in which the disk is full once while features are written
 PROVED = {
     ("snapshot", "no_second_look"): seeds(1, 60),
-    ("io", "no_staging"): seeds(1, 36),
-    ("io", "error_swallowed"): seeds(1, 36),
+    ("io", "no_staging"): FULL_ONCE,
+    ("io", "error_swallowed"): FULL_ONCE,
     ("s3_faults", "hash_skipped"): UPLOADS_FLIPPED,
     ("crowd", "no_create_only"): seeds(1, 2),
     ("parquet", "no_hash"): seeds(1, 4),
