@@ -19,7 +19,20 @@ A suite is a module of this package, named in `SUITES`:
 from importlib import import_module
 from types import ModuleType
 
-SUITES = ("kill", "io", "s3_faults", "crowd", "snapshot", "load", "parquet", "zips", "rows", "names", "secrets", "alarms")
+SUITES = (
+    "kill",
+    "io",
+    "s3_faults",
+    "crowd",
+    "snapshot",
+    "load",
+    "parquet",
+    "zips",
+    "rows",
+    "names",
+    "secrets",
+    "alarms",
+)
 
 
 def suite(name: str) -> ModuleType:

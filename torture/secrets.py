@@ -335,12 +335,15 @@ class _Forgetful(set):  # type: ignore[type-arg]
 
 def open_settings() -> None:
     """`config` shows what it knows."""
-    from pydantic import SecretStr
+    from hermes.settings import Settings
 
-    SecretStr.__str__ = SecretStr.__repr__ = lambda self: self.get_secret_value()  # type: ignore[method-assign]
-    from hermes import settings
+    items = Settings.items
 
-    settings._carries_secrets = lambda text: False
+    def shown(self, *given, **more):
+        known = {name: secret.get_secret_value() for name, secret in self.secrets()}
+        return ((name, known.get(name, value), *rest) for name, value, *rest in items(self, *given, **more))
+
+    Settings.items = shown  # type: ignore[method-assign]
 
 
 MUTANTS = {"open_errors": open_errors, "open_settings": open_settings}

@@ -137,7 +137,9 @@ def described(lake: Lake, table: LakeTable) -> dict[str, Any]:
             time = pl.col("open_time")
             plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
         begin, end = ("datetime", "datetime") if table.dataset else ("first", "last")
-        rows, first, last = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max()).collect(engine="streaming").row(0)
+        rows, first, last = (
+            plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max()).collect(engine="streaming").row(0)
+        )
     return {
         "table": table.name,
         "layer": table.layer,
