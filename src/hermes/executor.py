@@ -4,14 +4,13 @@ All three are a `concurrent.futures.Executor`, so what is done does not know whe
 only: `Settings` travels without secrets, and whoever runs it opens the lake itself.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from hermes.errors import ClusterError, UsageError
 from hermes.settings import Settings
@@ -20,11 +19,16 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 RESENT = 5  # times that a task is sent again after the cluster forgot it
+SILENCE_S = 15.0  # without any task ending, after which a cluster is asked whether it still knows them
 _AHEAD = 4  # tasks for each slot that are sent before they can run, so that no worker waits for the next
-_CONNECT = "10s"
-_WORKERS = "30s"  # how long the first worker of a cluster is waited for
-_LOOPBACK = "127.0.0.1"  # what is started here, nobody else can reach
-_ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}  # workers are as many as cores: more would only wait
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """A pool that can lose tasks without a word."""
+
+    def renewed(self) -> bool:
+        """Look whether all tasks are still known; if not, start over and say True."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +64,23 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
     if workers and cluster:
         raise UsageError("--workers starts a cluster, --cluster names a running one", "give one of them")
     if workers:
-        with _secrets_in_environment(settings), _started(workers) as client:
-            yield _on(client, f"{workers} worker{'s' if workers > 1 else ''} of this machine")
+        from hermes import cluster as dask  # noqa: PLC0415 - most runs need none, and it is an extra
+
+        with _secrets_in_environment(settings), dask.started(workers) as pool:
+            name = f"{workers} worker{'s' if workers > 1 else ''} of this machine"
+            yield Place(pool, pool.slots, name, pool.dashboard)
     elif cluster:
-        with _joined(cluster) as client:
-            yield _on(client, f"the cluster at {cluster}")
+        from hermes import cluster as dask  # noqa: PLC0415
+
+        with dask.joined(cluster) as pool:
+            yield Place(pool, pool.slots, f"the cluster at {cluster}", pool.dashboard)
     else:
         threads = os.cpu_count() or 1
-        pool = ThreadPoolExecutor(threads, "hermes")
+        local = ThreadPoolExecutor(threads, "hermes")
         try:
-            yield Place(pool, threads, f"{threads} thread{'s' if threads > 1 else ''}")
+            yield Place(local, threads, f"{threads} thread{'s' if threads > 1 else ''}")
         finally:
-            pool.shutdown(cancel_futures=True)
+            local.shutdown(cancel_futures=True)
 
 
 def completed(
@@ -90,20 +99,43 @@ def completed(
                 waiting[_sent(where, work, task)] = task, 0
             if not waiting:
                 return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            done = wait(waiting, timeout=SILENCE_S, return_when=FIRST_COMPLETED).done
+            if not done and _forgotten(where.pool):
+                for future in [*waiting]:
+                    future.cancel()
+                    task, sent = waiting.pop(future)
+                    waiting[_sent(where, work, task)] = task, sent
+            for future in done:
                 task, sent = waiting.pop(future)
                 try:
-                    yield task, future.result()
+                    result = _result(future)
                 except CancelledError:
-                    if sent == RESENT:
-                        yield task, ClusterError(f"the cluster lost this task {RESENT + 1} times", "look at its logs")
-                    else:
+                    if sent < RESENT:
                         waiting[_sent(where, work, task)] = task, sent + 1
-                except Exception as error:
-                    yield task, _explained(error)
+                        continue
+                    result = ClusterError(f"the cluster lost this task {RESENT + 1} times", "look at its logs")
+                yield task, result
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _result(future: Future[Result]) -> Result | Exception:
+    """What came of a task; a worker that died again and again says nothing itself. Raises CancelledError."""
+    try:
+        return future.result()
+    except CancelledError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":
+            cure = "it may need more memory: use fewer workers"
+            return ClusterError("the workers that ran this died, one after another", cure)
+        return error
+
+
+def _forgotten(pool: Executor) -> bool:
+    """Whether a cluster has lost what it was sent and does not say so; it takes tasks again afterwards."""
+    return isinstance(pool, Renewable) and pool.renewed()
 
 
 def _sent(where: Place, work: Callable[[Task], Result], task: Task) -> Future[Result]:
@@ -111,58 +143,6 @@ def _sent(where: Place, work: Callable[[Task], Result], task: Task) -> Future[Re
         return where.pool.submit(work, task)
     except Exception as error:  # what Dask raises where its scheduler stays away is no class of its own
         raise ClusterError(f"{where.name} takes no tasks any more: {error}", "start it, then run again") from error
-
-
-def _on(client: Any, name: str) -> Place:
-    return Place(client.get_executor(pure=False), sum(client.nthreads().values()), name, client.dashboard_link)
-
-
-@contextmanager
-def _started(workers: int) -> Iterator[Any]:
-    """A scheduler in this process and workers in spawned ones, reachable from this machine only."""
-    distributed = _distributed()
-    options: dict[str, Any] = {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "processes": True,
-        "host": _LOOPBACK,
-        "dashboard_address": f"{_LOOPBACK}:0",
-        "silence_logs": logging.CRITICAL,
-        "env": _ONE_THREAD,
-    }
-    try:
-        cluster = distributed.LocalCluster(**options)
-    except (OSError, RuntimeError, TimeoutError) as error:
-        raise ClusterError(f"{workers} workers cannot be started: {error}", "start fewer, or none") from error
-    with cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@contextmanager
-def _joined(address: str) -> Iterator[Any]:
-    distributed = _distributed()
-    try:
-        client = distributed.Client(address, timeout=_CONNECT)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ClusterError(
-            f"no Dask scheduler answers at {address}", "start one with `dask scheduler`, and workers with `dask worker`"
-        ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_WORKERS)
-        except TimeoutError:
-            cure = f"start some: `dask worker {address}`"
-            raise ClusterError(f"the cluster at {address} has no workers", cure) from None
-        yield client
-
-
-def _distributed() -> Any:
-    try:
-        import distributed  # noqa: PLC0415 - most runs need no cluster, and it is an extra
-    except ImportError:
-        raise UsageError("Dask is not installed", "install hermes-signals[cluster]") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
-    return distributed
 
 
 @contextmanager
@@ -176,12 +156,3 @@ def _secrets_in_environment(settings: Settings) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _explained(error: Exception) -> Exception:
-    """A worker that died again and again says nothing itself."""
-    if type(error).__name__ == "KilledWorker":
-        return ClusterError(
-            "the workers that ran this died, one after another", "it may need more memory: use fewer workers"
-        )
-    return error

@@ -1,0 +1,138 @@
+"""Tasks on a Dask cluster: one started here, or one that runs already."""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from time import sleep
+from typing import Any, ParamSpec, TypeVar
+
+from hermes.errors import ClusterError, UsageError
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_CONNECT = "10s"
+_WORKERS = "30s"  # how long the first worker of a cluster is waited for
+_ON_ITS_WAY_S = 1.0
+_LOOPBACK = "127.0.0.1"  # what is started here, nobody else can reach
+_ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}  # workers are as many as cores: more would only wait
+
+
+class Pool(Executor):
+    """Dask's executor of one scheduler, with a new connection where the scheduler has forgotten the old one.
+
+    A client that lost its connection comes back under its old name. A scheduler that notices the loss only then drops
+    the client that has just come back, with all its tasks, and tells nobody: they would be waited for without end.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client = self._connected()
+
+    def submit(self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
+        """See `Executor`."""
+        sent: Future[Result] = self._client.get_executor(pure=False).submit(fn, *args, **kwargs)
+        return sent
+
+    def renewed(self) -> bool:
+        """Ask the scheduler whether it knows this client and every task that it waits for; if not, connect anew."""
+        client = self._client
+        mine, keys = client.id, [key for key, state in client.futures.copy().items() if state.status == "pending"]
+
+        # Inside of a function, so that it travels as code: a scheduler need not have Hermes installed.
+        def known(dask_scheduler: Any) -> bool:
+            return mine in dask_scheduler.clients and all(key in dask_scheduler.tasks for key in keys)
+
+        try:
+            for _ in range(2):  # what was sent this very moment may still be on its way
+                if client.run_on_scheduler(known):
+                    return False
+                sleep(_ON_ITS_WAY_S)
+        except Exception as error:
+            logging.getLogger(__name__).debug("the scheduler does not answer: %s", error)
+        self.close()
+        self._client = self._connected()
+        return True
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at once."""
+        return sum(self._client.nthreads().values())
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's dashboard."""
+        return str(self._client.dashboard_link)
+
+    def wait_for_workers(self) -> None:
+        """Wait for the first worker; raises ClusterError where none comes."""
+        try:
+            self._client.wait_for_workers(1, timeout=_WORKERS)
+        except TimeoutError:
+            cure = f"start some: `dask worker {self._address}`"
+            raise ClusterError(f"the cluster at {self._address} has no workers", cure) from None
+
+    def close(self) -> None:
+        """Leave the scheduler; what waits is dropped."""
+        with suppress(TimeoutError, OSError):
+            self._client.close(timeout=5)
+
+    def _connected(self) -> Any:
+        try:
+            return _distributed().Client(self._address, timeout=_CONNECT)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ClusterError(
+                f"no Dask scheduler answers at {self._address}",
+                "start one with `dask scheduler`, and workers with `dask worker`",
+            ) from error
+
+
+@contextmanager
+def started(workers: int) -> Iterator[Pool]:
+    """A scheduler in this process and workers in spawned ones, reachable from this machine only."""
+    distributed = _distributed()
+    options: dict[str, Any] = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "processes": True,
+        "host": _LOOPBACK,
+        "dashboard_address": f"{_LOOPBACK}:0",
+        "silence_logs": logging.CRITICAL,
+        "env": _ONE_THREAD,
+    }
+    try:
+        cluster = distributed.LocalCluster(**options)
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise ClusterError(f"{workers} workers cannot be started: {error}", "start fewer, or none") from error
+    with cluster:
+        pool = Pool(cluster.scheduler_address)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+@contextmanager
+def joined(address: str) -> Iterator[Pool]:
+    """A scheduler that runs already, and its workers.
+
+    Raises:
+        UsageError: Dask is not installed.
+        ClusterError: nothing answers at the address, or it has no workers.
+    """
+    pool = Pool(address)
+    try:
+        pool.wait_for_workers()
+        yield pool
+    finally:
+        pool.close()
+
+
+def _distributed() -> Any:
+    try:
+        import distributed  # noqa: PLC0415 - most runs need no cluster, and it is an extra
+    except ImportError:
+        raise UsageError("Dask is not installed", "install hermes-signals[cluster]") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
+    return distributed
