@@ -1,5 +1,6 @@
 """Many datasets at once, by threads and by a Dask cluster of this machine; the cluster's start-up is not counted."""
 
+import atexit
 import resource
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from hermes.settings import Settings
 
 FIRST, MONTHS = date(2017, 8, 1), 96  # 17,500 bars of 4 h
 _RUNNING = ExitStack()  # what is started before the clock, until the process ends
+atexit.register(_RUNNING.close)
 
 
 def make(root: str, symbols: int) -> Callable[[], Mapping[str, Any]]:
