@@ -1,6 +1,7 @@
 """`python -m bench [NAME…] [--quick]`: measure, print, and write docs/benchmarks.md."""
 
 import argparse
+from compileall import compile_dir
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 from bench.pages import page
 from bench.sections import SECTIONS
 
+SOURCES = Path(__file__).resolve().parents[1] / "src"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
 
@@ -18,6 +20,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - SECTIONS.keys():
         parser.error(f"no section {' '.join(sorted(unknown))}; there are {' '.join(SECTIONS)}")
+    compile_dir(SOURCES, quiet=1)  # as pip does when it installs a package, and did with the peers
     made = []
     for name in given.names or SECTIONS:
         with TemporaryDirectory(prefix="hermes-bench-") as folder:

@@ -129,7 +129,7 @@ def test_a_broken_connection_loses_no_task(settings, two_workers, tmp_path):
     assert dict(found) == EXPECTED and len(found) == len(EXPECTED)
 
 
-def test_tasks_that_the_scheduler_forgot_in_silence_are_sent_again(settings, two_workers, tmp_path, monkeypatch):
+def test_tasks_that_the_scheduler_forgot_in_silence_are_sent_again(settings, two_workers, monkeypatch):
     monkeypatch.setattr(executor, "SILENCE_S", 0.5)
 
     def forget(dask_scheduler, client: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
 from time import sleep
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 _CONNECT = "10s"
 _WORKERS = "30s"  # how long the first worker of a cluster is waited for
 _ON_ITS_WAY_S = 1.0
+_FETCH = "60s"
 _LOOPBACK = "127.0.0.1"  # what is started here, nobody else can reach
 _ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}  # workers are as many as cores: more would only wait
 
@@ -28,25 +29,29 @@ class Pool(Executor):
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._promised: set[Future[Any]] = set()
         self._client = self._connected()
 
     def submit(self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
-        """See `Executor`."""
-        sent: Future[Result] = self._client.get_executor(pure=False).submit(fn, *args, **kwargs)
-        return sent
+        """See `Executor`; a task that was lost, or whose result was, is cancelled. Dask's own pool forgets those."""
+        sent = self._client.submit(fn, *args, pure=False, **kwargs)
+        promised: Future[Result] = Future()
+
+        def forget(made: Future[Result]) -> None:
+            self._promised.discard(made)
+            if made.cancelled():
+                sent.cancel()
+
+        self._promised.add(promised)
+        promised.add_done_callback(forget)
+        sent.add_done_callback(lambda done: _keep(promised, done))
+        return promised
 
     def renewed(self) -> bool:
         """Ask the scheduler whether it knows this client and every task that it waits for; if not, connect anew."""
-        client = self._client
-        mine, keys = client.id, [key for key, state in client.futures.copy().items() if state.status == "pending"]
-
-        # Inside of a function, so that it travels as code: a scheduler need not have Hermes installed.
-        def known(dask_scheduler: Any) -> bool:
-            return mine in dask_scheduler.clients and all(key in dask_scheduler.tasks for key in keys)
-
         try:
             for _ in range(2):  # what was sent this very moment may still be on its way
-                if client.run_on_scheduler(known):
+                if self._known():
                     return False
                 sleep(_ON_ITS_WAY_S)
         except Exception as error:
@@ -54,6 +59,16 @@ class Pool(Executor):
         self.close()
         self._client = self._connected()
         return True
+
+    def _known(self) -> bool:
+        client = self._client
+        mine, keys = client.id, [key for key, state in client.futures.copy().items() if state.status == "pending"]
+
+        # Inside of a function, so that it travels as code: a scheduler need not have Hermes installed.
+        def known(dask_scheduler: Any) -> bool:
+            return mine in dask_scheduler.clients and all(key in dask_scheduler.tasks for key in keys)
+
+        return not self._promised or (bool(keys) and bool(client.run_on_scheduler(known)))
 
     @property
     def slots(self) -> int:
@@ -136,3 +151,18 @@ def _distributed() -> Any:
         raise UsageError("Dask is not installed", "install hermes-signals[cluster]") from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
     return distributed
+
+
+def _keep(promised: Future[Any], done: Any) -> None:
+    """What became of a task, as it is promised; called by Dask in a thread of its own."""
+    with suppress(InvalidStateError):  # nobody waits for it any more
+        try:
+            if done.status == "error":
+                promised.set_exception(done.exception(timeout=_FETCH))
+            else:
+                promised.set_result(done.result(timeout=_FETCH))
+        except InvalidStateError:
+            raise
+        except BaseException:  # cancelled, or its result cannot be fetched
+            promised.cancel()
+            promised.set_running_or_notify_cancel()

@@ -101,8 +101,7 @@ def completed(
                 return
             done = wait(waiting, timeout=SILENCE_S, return_when=FIRST_COMPLETED).done
             if not done and _forgotten(where.pool):
-                for future in [*waiting]:
-                    future.cancel()
+                for future in [each for each in waiting if each.cancel()]:
                     task, sent = waiting.pop(future)
                     waiting[_sent(where, work, task)] = task, sent
             for future in done:

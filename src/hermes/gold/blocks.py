@@ -3,8 +3,8 @@
 Every indicator forgets: of an exponential average over n bars less than 1e-16 is left after 20 n bars, a SuperTrend
 starts anew with every turn. How far back a block must look is found out on its own bars: a lead is long enough when
 twice as long a lead says the same just before the block begins, and the SuperTrend has turned within it: two that both
-began in a stretch without trades agree on nothing but how they began. That rule reads nothing but the bars before the block,
-so a block has the same values whenever it is made, and bars after it change nothing.
+began in a stretch without trades agree on nothing but how they began. That rule reads nothing but the bars before the
+block, so a block has the same values whenever it is made, and bars after it change nothing.
 """
 
 from collections.abc import Callable
