@@ -1,7 +1,6 @@
 """A lake's address tried out, layer by layer, with a cure for whatever is not as Hermes needs it."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,8 +37,9 @@ def diagnose(settings: Settings, progress: Progress = SILENT) -> Diagnosis:
     except HermesError as error:
         return Diagnosis(settings.lake.url, [Finding("lake", "address", False, error.message, error.cure)])
     layers = [getattr(lake, name) for name in LAYERS]
-    with ThreadPoolExecutor(len(LAYERS)) as pool, progress.task("doctor", len(LAYERS), "layers") as advance:
-        for found in pool.map(lambda name, layer: layer.probe(name), LAYERS, layers):
-            findings += found
+    with progress.task("doctor", len(LAYERS), "layers") as advance:
+        # One after the other: folders above the layers that one makes and removes again would be missed by another.
+        for name, layer in zip(LAYERS, layers, strict=True):
+            findings += layer.probe(name)
             advance(1, "")
     return Diagnosis(settings.lake.url, findings)
