@@ -1,6 +1,7 @@
 """Tasks on a Dask cluster: one started here, or one that runs already."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
@@ -115,6 +116,7 @@ def started(workers: int) -> Iterator[Pool]:
         "dashboard_address": f"{_LOOPBACK}:0",
         "silence_logs": logging.CRITICAL,
         "env": _ONE_THREAD,
+        "preload": __name__,
     }
     try:
         cluster = distributed.LocalCluster(**options)
@@ -166,3 +168,8 @@ def _keep(promised: Future[Any], done: Any) -> None:
         except BaseException:  # cancelled, or its result cannot be fetched
             promised.cancel()
             promised.set_running_or_notify_cancel()
+
+
+def dask_setup(_: Any) -> None:
+    """Called by Dask in each worker started here: Ctrl-C is for the process that started it, which stops them all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
