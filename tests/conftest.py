@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -69,12 +71,22 @@ def simulated_copy(simulated: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_lake(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with bronze, silver and gold features of BTCUSDT 4h from the real archive. Not to be changed."""
+    return _with_features(tmp_path_factory.mktemp("real"), archive, "BTCUSDT")
+
+
+@pytest.fixture(scope="session")
+def simulated_lake(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with bronze, silver and gold features of the simulated SIMUSDT. Not to be changed."""
+    return _with_features(tmp_path_factory.mktemp("simulated"), simulated, "SIMUSDT")
+
+
+def _with_features(root: Path, archive: Path, symbol: str) -> Path:
     from hermes.lake.store import Lake
     from hermes.pipeline import features, ingest, refine
     from hermes.settings import Settings
 
-    root = tmp_path_factory.mktemp("real")
-    settings = Settings.load({"lake.url": f"{root}/{{layer}}", "archive.url": str(archive)}, environ={})
+    flags = {"lake.url": f"{root}/{{layer}}", "archive.url": str(archive), "dataset.symbol": symbol}
+    settings = Settings.load(flags, environ={})
     lake = Lake.open(settings)
     ingest(settings, lake)
     refine(settings.dataset, lake)
@@ -86,6 +98,42 @@ def real_lake(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real_copy(real_lake: Path, tmp_path: Path) -> Path:
     """A copy of the real lake, to work in."""
     return Path(shutil.copytree(real_lake, tmp_path / "lake"))
+
+
+class Said(NamedTuple):
+    """What one command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        """The one document on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The one line on stderr."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+@pytest.fixture
+def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Said]:
+    """Run one command line in this process, in an empty folder."""
+    from hermes.cli import _exit_code
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hermes", *words])
+        capfd.readouterr()
+        code = _exit_code()
+        return Said(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import pytest
 
 from hermes import market, pipeline
 from hermes.bronze.simulate import write_archive
-from hermes.cli import _exit_code
 from hermes.errors import MissingTable
 from hermes.executor import Place, place
 from hermes.lake import catalog
@@ -149,6 +148,20 @@ def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatc
     assert made.failed[0].error == "unexpected ZeroDivisionError: of all things" and "broken" in made.failed[0].trace
 
 
+def test_a_failure_tells_no_secret(tasks, threads, monkeypatch):
+    secret = "canary-of-the-market-0123456789"
+
+    def broken(dataset, *rest):
+        raise ZeroDivisionError(f"signed with {secret}")
+
+    monkeypatch.setattr(pipeline, "features", broken)
+    given = {"s3__access_key": "somebody-of-the-desk", "s3__secret_key": secret}
+    made = run_market(tasks(symbols=SYMBOLS[:1], **given), ROAD, threads)
+    (failed,) = made.failed
+    assert "ZeroDivisionError: signed with" in failed.error
+    assert secret not in json.dumps(made.as_json()) + failed.trace
+
+
 def test_the_comparison_holds_what_the_runs_said(tasks, threads):
     named = [*SYMBOLS, "SIM9USDT"]
     made = run_market(tasks(symbols=named), replace(ROAD, reported=True), threads)
@@ -200,19 +213,6 @@ def test_a_place_that_takes_no_tasks_is_an_error(tasks):
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hermes(tmp_path, monkeypatch, capfd) -> Callable:
-    """Runs a command line: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def hermes(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["hermes", *words])
-        code = _exit_code()
-        return code, *capfd.readouterr()
-
-    return hermes
 
 
 def test_the_command_for_all_symbols(hermes, many):

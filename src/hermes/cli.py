@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import init_command, keeping_commands, logs, market_commands, search_commands, strategy_commands
-from hermes.errors import AuditFault, HermesError, UsageError
+from hermes.errors import AuditFault, UsageError
 from hermes.line import (
     ACCOUNT,
     ARCHIVE,
@@ -26,7 +26,7 @@ from hermes.line import (
     print_traceback,
     verbose,
 )
-from hermes.redaction import redact
+from hermes.redaction import redact, told
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -332,14 +332,11 @@ def _exit_code() -> int:
 def _reported(error: Exception) -> int:
     if verbose():
         print_traceback()
-    if isinstance(error, HermesError):
-        from hermes import view
+    from hermes import view
 
-        view.print_error(error)
-        return error.exit_code
-    first = redact((str(error).splitlines() or [""])[0])[:300]
-    _say("error", f"error: unexpected {type(error).__name__}: {first} → run again with -v and report it")
-    return 1
+    known = told(error)
+    view.print_error(known)
+    return known.exit_code
 
 
 def _say(event: str, text: str) -> None:

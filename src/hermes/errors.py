@@ -4,6 +4,11 @@
 """
 
 
+def first_line(text: str) -> str:
+    """What a message of somebody else's begins with: one line, at most 300 characters."""
+    return (text.splitlines() or [""])[0][:300]
+
+
 class HermesError(Exception):
     """The root of every error that Hermes raises on purpose.
 

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 from hermes.errors import ClusterError, UsageError
 from hermes.settings import Settings
@@ -23,14 +23,6 @@ SILENCE_S = 15.0  # without any task ending, after which a cluster is asked whet
 _AHEAD = 4  # tasks for each slot that are sent before they can run, so that no worker waits for the next
 
 
-@runtime_checkable
-class Renewable(Protocol):
-    """A pool that can lose tasks without a word."""
-
-    def renewed(self) -> bool:
-        """Look whether all tasks are still known; if not, start over and say True."""
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where tasks run.
@@ -40,12 +32,14 @@ class Place:
         slots: how many run at once.
         name: for people, like "2 threads".
         dashboard: address of Dask's dashboard, None without one.
+        renewed: asks whether all tasks are still known; if not, the pool starts over and True is said.
     """
 
     pool: Executor
     slots: int
     name: str
     dashboard: str | None = None
+    renewed: Callable[[], bool] = lambda: False  # threads forget nothing
 
 
 @contextmanager
@@ -68,12 +62,12 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
 
         with _secrets_in_environment(settings), dask.started(workers) as pool:
             name = f"{workers} worker{'s' if workers > 1 else ''} of this machine"
-            yield Place(pool, pool.slots, name, pool.dashboard)
+            yield Place(pool, pool.slots, name, pool.dashboard, pool.renewed)
     elif cluster:
         from hermes import cluster as dask  # noqa: PLC0415
 
         with dask.joined(cluster) as pool:
-            yield Place(pool, pool.slots, f"the cluster at {cluster}", pool.dashboard)
+            yield Place(pool, pool.slots, f"the cluster at {cluster}", pool.dashboard, pool.renewed)
     else:
         threads = os.cpu_count() or 1
         local = ThreadPoolExecutor(threads, "hermes")
@@ -100,7 +94,7 @@ def completed(
             if not waiting:
                 return
             done = wait(waiting, timeout=SILENCE_S, return_when=FIRST_COMPLETED).done
-            if not done and _forgotten(where.pool):
+            if not done and where.renewed():
                 for future in [each for each in waiting if each.cancel()]:
                     task, sent = waiting.pop(future)
                     waiting[_sent(where, work, task)] = task, sent
@@ -130,11 +124,6 @@ def _result(future: Future[Result]) -> Result | Exception:
             cure = "it may need more memory: use fewer workers"
             return ClusterError("the workers that ran this died, one after another", cure)
         return error
-
-
-def _forgotten(pool: Executor) -> bool:
-    """Whether a cluster has lost what it was sent and does not say so; it takes tasks again afterwards."""
-    return isinstance(pool, Renewable) and pool.renewed()
 
 
 def _sent(where: Place, work: Callable[[Task], Result], task: Task) -> Future[Result]:

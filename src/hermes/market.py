@@ -9,12 +9,13 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, Self
 
 from hermes import pipeline
-from hermes.errors import DatasetLocked, HermesError, MissingTable
+from hermes.errors import DatasetLocked, MissingTable
 from hermes.executor import Place, completed
 from hermes.lake import catalog
 from hermes.lake.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
+from hermes.redaction import redact, told
 from hermes.settings import Settings
 from hermes.steps.ingest import archive_series
 from hermes.steps.universe import Universe, publish_universe
@@ -50,11 +51,8 @@ class Outcome:
     @classmethod
     def of_error(cls, symbol: str, interval: str, market: str, error: Exception) -> Self:
         """What became of a dataset that raised this."""
-        trace = "".join(traceback.format_exception(error))
-        if isinstance(error, HermesError):
-            return cls(symbol, interval, market, None, error.message, error.cure, trace)
-        first = (str(error).splitlines() or [""])[0][:300]
-        return cls(symbol, interval, market, None, f"unexpected {type(error).__name__}: {first}", "report it", trace)
+        known, trace = told(error), "".join(traceback.format_exception(error))
+        return cls(symbol, interval, market, None, redact(known.message), redact(known.cure), redact(trace))
 
     def as_json(self) -> dict[str, Any]:
         """What failed and how to mend it."""

@@ -26,11 +26,11 @@ from hermes.steps.ingest import Ingested, ingest
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
 from hermes.steps.unchanged import Unchanged, latest_same
+from hermes.strategies import strategy_name
+from hermes.upkeep.watch import watched
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
-from hermes.strategies import strategy_name
-from hermes.upkeep.watch import watched
 
 __all__ = [
     "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",

@@ -2,6 +2,8 @@
 
 import re
 
+from hermes.errors import HermesError, first_line
+
 _MASK = "********"
 _MIN_LENGTH = 8  # a shorter one is a word, and would mask half of every text; S3 stores take none
 
@@ -25,6 +27,14 @@ def redact(text: str) -> str:
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return _CARRIED.sub(_MASK, text)
+
+
+def told(error: Exception) -> HermesError:
+    """`error` as people are told of it: one of Hermes' own as it is, any other one in a line, with secrets masked."""
+    if isinstance(error, HermesError):
+        return error
+    what = first_line(redact(str(error)))
+    return HermesError(f"unexpected {type(error).__name__}: {what}", "run again with -v and report it")
 
 
 def open_cause(error: Exception) -> Exception:

@@ -7,51 +7,15 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
-
-from hermes.cli import _exit_code
 
 HERMES = Path(sys.executable).with_name("hermes")
 SIGNALS = "trading_signals_smart_momentum_spot_SIMUSDT_4h"
 
 
-class Said(NamedTuple):
-    """What one command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        """The one document on stdout."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> str:
-        """The one line on stderr."""
-        (line,) = self.err.splitlines()
-        return line
-
-
-Hermes = Callable[..., Said]
-
-
-@pytest.fixture
-def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Hermes:
-    """Run one command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hermes", *words])
-        capfd.readouterr()
-        code = _exit_code()
-        return Said(code, *capfd.readouterr())
-
-    return run
+Hermes = Callable[..., Any]  # the fixture of conftest.py
 
 
 @pytest.fixture(scope="session")

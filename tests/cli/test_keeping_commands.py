@@ -1,45 +1,17 @@
 """`doctor`, `prune` and `audit --bytes` as people and scripts meet them: words, exit codes, one JSON document."""
 
-import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
-
-from hermes.cli import _exit_code
 
 SIGNALS = "trading_signals_smart_momentum_spot_SIMUSDT_4h"
 
 
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.out)
-
-
-Hermes = Callable[..., Said]
-
-
-@pytest.fixture
-def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Hermes:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hermes", *words])
-        capfd.readouterr()
-        code = _exit_code()
-        return Said(code, *capfd.readouterr())
-
-    return run
+Hermes = Callable[..., Any]  # the fixture of conftest.py
 
 
 @pytest.fixture

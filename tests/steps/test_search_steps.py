@@ -12,7 +12,6 @@ from hermes.cli import _exit_code
 from hermes.errors import MissingTable, StrategyError, TableRefused, UsageError
 from hermes.executor import place
 from hermes.lake.store import Lake
-from hermes.pipeline import features, ingest, refine
 from hermes.steps.backtest import backtest
 from hermes.steps.shares import SHARE
 from hermes.steps.sweep import sweep
@@ -44,23 +43,12 @@ OWN = "strategy.smart_momentum."
 WIDE = {f"{OWN}rsi_low": 30, f"{OWN}rsi_high": 70}
 
 
-@pytest.fixture(scope="module")
-def lake_root(simulated, tmp_path_factory, load):
-    root = tmp_path_factory.mktemp("search")
-    settings = load(root, dataset__symbol="SIMUSDT", archive__url=str(simulated))
-    lake = Lake.open(settings)
-    ingest(settings, lake)
-    refine(settings.dataset, lake)
-    features(settings.dataset, lake)
-    return root
-
-
 @pytest.fixture
-def opened(lake_root, load):
+def opened(simulated_lake, load):
     """Settings and lake, with these flags."""
 
     def opened(**flags):
-        settings = load(lake_root, dataset__symbol="SIMUSDT", **flags)
+        settings = load(simulated_lake, dataset__symbol="SIMUSDT", **flags)
         return settings, Lake.open(settings)
 
     return opened
@@ -146,8 +134,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, folder: P
     return code, capfd.readouterr().out
 
 
-def test_commands(lake_root, monkeypatch, capfd, tmp_path):
-    common = ["SIMUSDT", "--lake", f"{lake_root}/{{layer}}", "--set", "ema_fast=8,12", "--set", "rsi_low=30"]
+def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
+    common = ["SIMUSDT", "--lake", f"{simulated_lake}/{{layer}}", "--set", "ema_fast=8,12", "--set", "rsi_low=30"]
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--json")
     (found,) = json.loads(out)["datasets"]
     assert code == 0 and found["trials"] == 2 and (tmp_path / found["folder"] / "sweep.html").is_file()

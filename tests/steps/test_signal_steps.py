@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from hermes.errors import MissingTable, SourceChanged, StoreError, TableRefused, UsageError
+from hermes.lake import store
 from hermes.lake.store import Lake
 from hermes.pipeline import read_signals, signals
 from hermes.schemas import FEATURES
@@ -241,7 +242,7 @@ def test_two_executions_in_one_second_are_two(load: Callable, root: Path, monkey
 
 def test_no_free_second_is_an_error(load: Callable, root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(step, "datetime", Clock)
-    monkeypatch.setattr(step, "SECONDS_AHEAD", 1)
+    monkeypatch.setattr(store, "SECONDS_AHEAD", 1)
     made(load, root, signals__start="2025-01-01")
     before = {path: path.read_bytes() for path in published_files(root)}
     with pytest.raises(StoreError, match="taken by another execution"):

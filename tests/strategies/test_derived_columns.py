@@ -12,7 +12,7 @@ import talib
 
 from hermes.errors import HermesError, StrategyError, TableRefused
 from hermes.lake.store import Lake
-from hermes.pipeline import backtest, features, ingest, read_features, refine, signals
+from hermes.pipeline import backtest, read_features, signals
 from hermes.schemas import INDICATORS
 
 MINE = """
@@ -33,21 +33,9 @@ COLUMNS = ("ema_9", "rsi_7", "supertrend_dir_14_2.5", "donchian_high_20", "donch
 TABLE = "gold_features_spot_monthly_klines_SIMUSDT_4h"
 
 
-@pytest.fixture(scope="module")
-def made(load: Callable, simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small lake with gold features. Not to be changed."""
-    root = tmp_path_factory.mktemp("derived")
-    settings = load(root, archive__url=str(simulated), dataset__symbol="SIMUSDT")
-    lake = Lake.open(settings)
-    ingest(settings, lake)
-    refine(settings.dataset, lake)
-    features(settings.dataset, lake)
-    return root
-
-
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "lake"))
+def root(simulated_lake: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(simulated_lake, tmp_path / "lake"))
 
 
 def run(load: Callable, root: Path, columns: tuple[str, ...] = COLUMNS, **flags: object):

@@ -8,25 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hermes.cli import _exit_code
 from hermes.strategies import STRATEGIES
 
 Hermes = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Hermes:
-    """Run one command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hermes", *words])
-        capfd.readouterr()
-        code = _exit_code()
-        return (code, *capfd.readouterr())
-
-    return run
 
 
 def test_from_nothing_to_signals(hermes: Hermes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -7,16 +7,17 @@ Where something is made from several files, it is made from a snapshot, which is
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from hermes.errors import HermesError, StoreError
+from hermes.errors import AlreadyPublished, HermesError, StoreError
 from hermes.lake import folder, s3
 from hermes.lake.dataset import LAYERS, Dataset
 from hermes.lake.files import LakeFile, sha256
@@ -27,6 +28,7 @@ from hermes.settings import Settings
 if TYPE_CHECKING:
     from hermes.lake.probe import Finding
 
+SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers read at once
@@ -152,6 +154,30 @@ class Layer:
         self._check()
         self._backend.create(key, staged, digest)
         return digest
+
+    def create_at(
+        self, at: datetime, folder: Callable[[datetime], str], name: str, staged: Path, digest: str | None = None
+    ) -> str:
+        """`create` the file `name` in the folder of an instant or, where that is taken, of the next free second.
+
+        Args:
+            folder: tells the folder of an instant.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StoreError: every second for a while is taken.
+        """
+        digest = digest or sha256(staged)
+        for later in range(SECONDS_AHEAD):
+            place = folder(at + timedelta(seconds=later))
+            try:
+                self.create(f"{place}/{name}", staged, digest)
+            except AlreadyPublished:
+                continue
+            return place
+        raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.errors import StrategyError
+from hermes.errors import StrategyError, first_line
 from hermes.signals.plan import BARS, RESERVED, input_schema
 from hermes.strategies.base import Strategy
 
@@ -46,7 +46,7 @@ def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:
         return ask()
     except Exception as error:
         raise StrategyError(
-            f"{strategy.name}: {part} raised {type(error).__name__}: {_first(error)}", "mend it"
+            f"{strategy.name}: {part} raised {type(error).__name__}: {first_line(str(error))}", "mend it"
         ) from error
 
 
@@ -87,7 +87,9 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
     try:
         dtype = pl.LazyFrame(schema=schema).select(rule=rule).collect_schema()["rule"]
     except Exception as error:
-        raise StrategyError(f"{strategy.name}: {part} cannot be computed: {_first(error)}", "mend it") from error
+        raise StrategyError(
+            f"{strategy.name}: {part} cannot be computed: {first_line(str(error))}", "mend it"
+        ) from error
     if dtype not in (pl.Boolean, pl.Null):
         raise StrategyError(f"{strategy.name}: {part} gives {dtype}", "expected a Boolean for each row: compare it")
 
@@ -114,7 +116,3 @@ def _wrong(strategy: Strategy, part: str, found: Any, expected: str) -> Strategy
     if len(shown) > 60 or "\n" in shown:
         shown = type(found).__name__
     return StrategyError(f"{strategy.name}: {part} gives {shown}", f"expected {expected}")
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]

@@ -4,7 +4,8 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from logging import WARNING
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +17,7 @@ import polars as pl
 from polars.exceptions import ShapeError
 
 import hermes
-from hermes.errors import AlreadyPublished, MissingTable, SourceChanged, StoreError
+from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake.files import HashedFile
 from hermes.lake.store import FOOTER, Lake, check_written
 from hermes.logs import event, logged
@@ -30,7 +31,6 @@ from hermes.steps.measure import Measured, Selection, Tally, measure, select
 from hermes.steps.verdict import kept_verdict
 
 ATTEMPTS = 3
-SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -152,22 +152,16 @@ def _write(
 
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:
     """Publish under the second of `generated_at` or the next one that is free; returns the address."""
+    dataset, strategy = selection.settings.dataset, selection.strategy.name
     at = datetime.fromisoformat(lineage["generated_at"])
-    for later in range(SECONDS_AHEAD):
-        second = at + timedelta(seconds=later)
-        folder = selection.settings.dataset.execution_folder(selection.strategy.name, second)
-        key = f"{folder}/signals.parquet"
-        try:
-            lake.gold.create(key, path, digest)
-        except AlreadyPublished:
-            continue
-        copy = {**lineage, "path": lake.gold.locate(key), "sha256": digest}
-        try:
-            lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
-        except StoreError as error:  # the execution is there, whole, with its lineage in its footer: no failure
-            event("copy", level=WARNING, message=f"{folder}/run.json was not written: {error}", path=copy["path"])
-        return lake.gold.locate(key)
-    raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
+    folder = lake.gold.create_at(at, partial(dataset.execution_folder, strategy), "signals.parquet", path, digest)
+    location = lake.gold.locate(f"{folder}/signals.parquet")
+    copy = {**lineage, "path": location, "sha256": digest}
+    try:
+        lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
+    except StoreError as error:  # the execution is there, whole, with its lineage in its footer: no failure
+        event("copy", level=WARNING, message=f"{folder}/run.json was not written: {error}", path=location)
+    return location
 
 
 def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any]:

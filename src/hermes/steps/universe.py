@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -10,7 +11,6 @@ import polars as pl
 
 import hermes
 from hermes.backtest.metrics import Metrics
-from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.dataset import universe_folder
 from hermes.lake.store import Lake
 from hermes.report.universe import universe_page
@@ -18,7 +18,6 @@ from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
 
-SECONDS_AHEAD = 600  # how many later seconds a comparison may be named after, where others took its own
 _TYPES: dict[Any, type[pl.DataType]] = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}
 
 
@@ -82,15 +81,7 @@ def publish_universe(
     }
     with lake.gold.staged() as staged:
         lake.gold.stage(staged, table, about)
-        for later in range(SECONDS_AHEAD):
-            folder = universe_folder(strategy, at + timedelta(seconds=later))
-            try:
-                lake.gold.create(f"{folder}/universe.parquet", staged)
-                break
-            except AlreadyPublished:
-                continue
-        else:
-            raise StoreError(f"every second from {at} on is taken by another comparison", "run again later")
+        folder = lake.gold.create_at(at, partial(universe_folder, strategy), "universe.parquet", staged)
     html = None
     if page:
         text = universe_page(table, f"{len(rows):,} datasets with {strategy}", at)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import hermes
-from hermes.errors import HermesError, StrategyError
+from hermes.errors import HermesError, StrategyError, first_line
 from hermes.lake.dataset import check_strategy_name, strategy_file
 from hermes.strategies.base import Parameters, Strategy
 from hermes.strategies.bollinger_reversion import BollingerReversion
@@ -191,7 +191,7 @@ def _lines(error: BaseException, file: str) -> Iterator[int]:
 def _told(error: BaseException) -> str:
     """An error in one line."""
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = (message.splitlines() or [""])[0][:300]
+    first = first_line(message)
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 

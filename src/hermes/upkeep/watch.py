@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from hermes import logs
 from hermes.errors import DatasetLocked, HermesError
 from hermes.lake.store import Lake
+from hermes.redaction import told
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
 from hermes.upkeep.notices import Execution, last_signal, of_failure, tell_new
@@ -82,20 +83,19 @@ def _done(settings: Settings, lake: Lake, made: "Run", seconds: float) -> None:
 
 
 def _failed(settings: Settings, error: Exception, started: datetime, seconds: float) -> None:
-    if not isinstance(error, HermesError):
-        error = HermesError(f"unexpected {type(error).__name__}: {error}", "run again with -v and report it")
+    known = told(error)
     about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
-    logs.event("run", level=logging.ERROR, **about, error=error.message, cure=error.cure)
+    logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)
     lost = 0
     if settings.notify.url and "failure" in settings.notify.on:
         lost = 1
         with _surely(settings):
-            notice = of_failure(settings, error, started)
+            notice = of_failure(settings, known, started)
             send(settings.notify, notice["id"], notice)
             lost = 0
     figures = {
         "hermes_run_last_failure_timestamp_seconds": time(),
-        "hermes_run_exit_status": error.exit_code,
+        "hermes_run_exit_status": known.exit_code,
         "hermes_run_duration_seconds": seconds,
     }
     _record(settings, _name(settings), figures, lost)
