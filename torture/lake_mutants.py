@@ -19,11 +19,11 @@ def no_staging() -> None:
 
     def replace(self: Folder, key: str, staged: Path, digest: str) -> None:
         final = self.root / key
-        self._record(key, digest)
+        self._records.expect(key, digest)
         _write(staged, final, os.O_TRUNC)
 
     def create(self: Folder, key: str, staged: Path, digest: str) -> None:
-        self._record(key, digest)
+        self._records.expect(key, digest)
         try:
             _write(staged, self.root / key, os.O_EXCL)
         except FileExistsError:
@@ -58,7 +58,7 @@ def hash_too_late() -> None:
             os.link(staged, self.root / key)
         except FileExistsError:
             raise AlreadyPublished(f"{key} is there already", "run again") from None
-        self._record(key, record)
+        self._records.expect(key, record)
 
     Folder._link = link  # type: ignore[method-assign]
 

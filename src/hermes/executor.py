@@ -69,7 +69,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
         with dask.joined(cluster) as pool:
             yield Place(pool, pool.slots, f"the cluster at {cluster}", pool.dashboard, pool.renewed)
     else:
-        threads = os.cpu_count() or 1
+        threads = (os.cpu_count() or 1) + 1  # now and then each waits for the disk
         local = ThreadPoolExecutor(threads, "hermes")
         try:
             yield Place(local, threads, f"{threads} thread{'s' if threads > 1 else ''}")

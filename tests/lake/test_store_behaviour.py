@@ -17,7 +17,7 @@ import pytest
 from obstore.exceptions import BaseError, GenericError
 
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake import folder, s3
+from hermes.lake import folder, records, s3
 from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.settings import Settings
@@ -275,7 +275,7 @@ def test_a_staged_file_is_gone_after_an_error(gold: Layer, error: BaseException)
 def test_rows_that_were_lost_while_writing_are_noticed(gold: Layer, monkeypatch: pytest.MonkeyPatch):
     write = pl.DataFrame.write_parquet
     monkeypatch.setattr(pl.DataFrame, "write_parquet", lambda self, path, **kw: write(self.head(1), path, **kw))
-    with pytest.raises(StoreError, match="holds 1 rows after writing 3"):
+    with pytest.raises(StoreError, match="1 rows after writing 3"):
         gold.write("t/x.parquet", FRAME, {})
     assert gold.files("") == []
 
@@ -342,7 +342,7 @@ def test_a_file_whose_hash_cannot_be_recorded_is_not_published(
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(folder.Folder, "_record", fails)
+    monkeypatch.setattr(records.Records, "expect", fails)
     with local.staged() as path:
         path.write_bytes(b"x")
         with pytest.raises(StoreError, match="free some space"):
@@ -429,14 +429,14 @@ def kill_at(patch: pytest.MonkeyPatch, target: object, name: str, number: int) -
 def test_a_file_that_goes_while_it_is_listed_is_left_out(local: Layer, monkeypatch: pytest.MonkeyPatch):
     for name in ("x", "y"):
         local.write_bytes(f"t/{name}.bin", b"x")
-    stat = Path.stat
+    stat = os.stat
 
-    def gone(self: Path, **kw: object) -> os.stat_result:
-        if self.name == "x.bin":
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
-        return stat(self, **kw)
+    def gone(path: str | Path, **kw: object) -> os.stat_result:
+        if str(path).endswith("x.bin"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return stat(path, **kw)
 
-    monkeypatch.setattr(Path, "stat", gone)
+    monkeypatch.setattr(os, "stat", gone)
     assert [file.key for file in local.files("t", ".bin")] == ["t/y.bin"]
 
 
@@ -560,3 +560,44 @@ def test_deadlines_are_set_for_both_clients(s3_server):
 def test_a_name_that_is_no_bucket_is_refused(bucket: str):
     with pytest.raises(StoreError, match="is not a bucket name"):
         s3.Bucket(f"s3://{bucket}", Settings.load(environ={}).s3)
+
+
+def record_of(local: Layer, key: str) -> Path:
+    return next(Path(local.address).parent.joinpath(folder.HASHES).rglob(f"{Path(key).name}.sha256"))
+
+
+def test_records_of_a_file_that_is_replaced_again_and_again_stay_short(local: Layer):
+    digests = [local.write_bytes("t/x.bin", str(number).encode()) for number in range(100)]
+    (file,) = local.files("t", ".bin")
+    assert local.fingerprints([file]) == digests[-1:] and local.hashed(file) == (digests[-1], {digests[-1]})
+    assert record_of(local, "t/x.bin").stat().st_size < 2 * records._LONGEST
+
+
+def test_a_record_that_a_power_cut_lost_or_cut_off_leaves_the_hash_known(local: Layer):
+    local.write_bytes("t/x.bin", b"before")
+    after = local.write_bytes("t/x.bin", b"after")
+    (file,) = local.files("t", ".bin")
+    record = record_of(local, "t/x.bin")
+    whole = record.read_text()
+    last = whole.rstrip("\n").rfind("\n") + 1
+    for end in range(last, len(whole)):  # that it was published is not on disk, or a part of it
+        record.write_text(whole[:end])
+        assert local.fingerprints([file]) == [after] and local.hashed(file) == (after, {after}), whole[last:end]
+    again = local.write_bytes("t/x.bin", b"again")
+    (file,) = local.files("t", ".bin")
+    assert local.fingerprints([file]) == [again] and local.hashed(file) == (again, {again})
+
+
+def test_many_files_are_published_at_once_and_each_folder_is_synced_once(gold: Layer, tmp_path, monkeypatch):
+    synced: list[Path] = []
+    monkeypatch.setattr(folder, "sync", synced.append)
+    keys = [f"many/year={year}/month={month}/x.bin" for year in (2024, 2025) for month in range(1, 13)]
+    staged = {key: tmp_path / str(number) for number, key in enumerate(keys)}
+    for key, path in staged.items():
+        path.write_text(key)
+    gold.replace_all(staged)
+    assert [file.key for file in gold.files("many", ".bin")] == sorted(keys)
+    assert all(gold.read(key) == key.encode() for key in keys)
+    if synced:  # a folder
+        above = [path for path in synced if path.name in {"many", "year=2024", "year=2025"}]
+        assert len(above) == 3 and len([path for path in synced if path.name.startswith("month=")]) == 24

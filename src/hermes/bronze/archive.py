@@ -1,6 +1,7 @@
 """The exchange's archive, wherever it stands: list, fetch, verify checksums. The only download code."""
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FIRST_PERIOD = date(2017, 8, 1)  # nothing in the exchange's archive is older
 CHECKSUM_BYTES = 4096  # several times a CHECKSUM file's size
+FETCHERS = 8  # files of a server fetched at once
 PROBES = 16  # requests at once where files can only be asked for one by one
 
 # An endpoint that swallows packets is given up after two connects: the second starts before the 8 s are over.
@@ -77,6 +79,8 @@ class Archive:
         self._listable = listable
         self._address = address
         self._root = f"{root}/" if root else ""
+        #: how many files to fetch at once: those of a folder wait for nothing but a core
+        self.fetchers = (os.cpu_count() or 1) if isinstance(store, LocalStore) else FETCHERS
 
     def list(self, dataset: Dataset, since: date | None = None, until: date | None = None) -> list[ArchiveFile]:
         """Files of the series whose month or day overlaps [since, until] (inclusive, None is open), oldest first.

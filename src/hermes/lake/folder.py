@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,11 @@ from typing import Any
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile, sha256
 from hermes.lake.lock import Check, Holder, file_lock
+from hermes.lake.records import Records, remove_empty, sync
 from hermes.lake.staging import Staging
 
 STAGING = "_staging"  # beside the layer, on the same file system, where no glob over the layer reaches it
-HASHES = "_hashes"
-_HASH = ".sha256"
-_PENDING = "pending"  # ends the record of a file that may not be there yet, or not any more
+HASHES = "_hashes"  # beside the layer, too
 
 _CURES = {
     errno.ENOSPC: "free some space",
@@ -44,6 +43,14 @@ def disk_error(error: Exception, path: str) -> StoreError | None:
     return explain(OSError(number, os.strerror(number)), path) if number in _CURES else None
 
 
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
 class Folder:
     """Keys are paths below the folder `address`."""
 
@@ -52,30 +59,29 @@ class Folder:
         self.address = str(self.root)
         self.scan_options: dict[str, Any] | None = None
         self.staging = Staging(self.root.parent / STAGING)
+        self._records = Records(self.root.parent / HASHES / self.root.name, self.staging)
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Every file below the folder `prefix`, in the order of the keys."""
         found = []
         try:
-            for folder, _, names in os.walk(self.root / prefix, onerror=_raise_unless_absent):
+            for folder, _, names in os.walk(self.locate(prefix), onerror=_raise_unless_absent):
                 for name in names:
-                    path = Path(folder, name)
+                    path = f"{folder}/{name}"  # lakes have many files: a Path for each would take half of the time
                     try:
-                        status = path.stat()
+                        status = os.stat(path)  # noqa: PTH116
                     except FileNotFoundError:  # removed meanwhile
                         continue
                     version = f"{status.st_ino:x}-{_stamp(status)}"
-                    found.append(LakeFile(path.relative_to(self.root).as_posix(), status.st_size, version, str(path)))
+                    found.append(LakeFile(path[len(self.address) + 1 :], status.st_size, version, path))
         except OSError as error:
             raise explain(error, self.address) from error
         return sorted(found, key=lambda file: file.key)
 
     def exists(self) -> bool:
         """Whether the folder is there."""
-        try:
+        with _explained(self.address):
             return self.root.is_dir()
-        except OSError as error:
-            raise explain(error, self.address) from error
 
     def modified(self, key: str) -> datetime:
         """When a file was last written, by the clock of its file system (UTC)."""
@@ -103,13 +109,18 @@ class Folder:
             raise explain(error, self.address) from error
 
     def recorded_hashes(self, key: str) -> set[str]:
-        """SHA-256 that may stand under `key`: one, or more where a replacement was cut off before it was there."""
-        return {words[0] for words in self._records(key)}
+        """SHA-256 that may stand under `key`: that of the version that is there, else all that are on record."""
+        try:
+            stamp = _stamp((self.root / key).stat())
+        except OSError:
+            stamp = ""
+        with _explained(self.address):
+            return self._records.known(key, stamp)
 
     def recorded_hash(self, file: LakeFile) -> str | None:
         """The SHA-256 on record for this very version of a file; None where another tool wrote it, or wrote over it."""
-        stamp = file.version.partition("-")[2]
-        return next((words[0] for words in self._records(file.key) if words[1:2] == [stamp]), None)
+        with _explained(self.address):
+            return self._records.of_version(file.key, file.version.partition("-")[2])
 
     def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
         """SHA-256 of the bytes as they are now, and those that may stand there by the record.
@@ -124,30 +135,20 @@ class Folder:
             raise
         except OSError as error:
             raise explain(error, str(path)) from error
-        records = self._records(file.key)
-        stamped = {words[0] for words in records if words[1:2] == [stamp]}
-        return digest, stamped or {words[0] for words in records}
+        with _explained(self.address):
+            return digest, self._records.known(file.key, stamp)
 
     def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
         """Keys below the folder `prefix` that were published, are not `present`, and were not removed by Hermes."""
-        hashes = self._hash_folder()
-        keys = [path.relative_to(hashes).as_posix()[: -len(_HASH)] for path in (hashes / prefix).rglob(f"*{_HASH}")]
-        return sorted(
-            key
-            for key in keys
-            if key not in present
-            and any(words[-1] != _PENDING for words in self._records(key))
-            and not (self.root / key).exists()
-        )
+        with _explained(self.address):
+            published = self._records.published(prefix)
+        return sorted(key for key in published if key not in present and not (self.root / key).exists())
 
     @contextmanager
     def staged(self, suffix: str) -> Iterator[Path]:
         """A file to write to, on the layer's own file system; gone afterwards."""
-        try:
-            with self.staging.file(suffix) as path:
-                yield path
-        except OSError as error:
-            raise explain(error, str(self.staging.root)) from error
+        with _explained(str(self.staging.root)), self.staging.file(suffix) as path:
+            yield path
 
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet.
@@ -156,7 +157,7 @@ class Folder:
             AlreadyPublished: the name is somebody else's.
         """
         final = self.root / key
-        try:
+        with _explained(str(final)):
             sync(staged)
             made = _make_folders(final.parent)
             try:
@@ -166,8 +167,6 @@ class Folder:
                     with suppress(OSError):
                         folder.rmdir()
                 raise
-        except OSError as error:
-            raise explain(error, str(final)) from error
 
     def _link(self, key: str, staged: Path, record: str) -> None:
         final = self.root / key
@@ -175,7 +174,7 @@ class Folder:
         if final.exists():
             raise taken
         # On record before it is there: a crash in between leaves a record that waits for nothing.
-        self._record(key, f"{record} {_PENDING}")
+        self._records.expect(key, record)
         try:
             os.link(staged, final)
         except FileExistsError:
@@ -186,84 +185,43 @@ class Folder:
         except OSError:
             final.unlink()
             raise
-        with suppress(OSError):  # published, and its hash is on record
-            self._settle(key, record)
+        self._records.settle(key, record)
+
+    def prepare(self, keys: Iterable[str]) -> None:
+        """Make the folders of files that are about to be published: each of them and those above are synced once."""
+        with _explained(self.address):
+            _make_folders(*{(self.root / key).parent for key in keys})
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""
         final = self.root / key
-        try:
+        with _explained(str(final)):
             sync(staged)
             _make_folders(final.parent)
             record = f"{digest} {_stamp(staged.stat())}"
             # On record before it is there: a crash in between leaves the old bytes, whose hash stays on record too.
-            self._record(key, f"{record} {_PENDING}")
+            self._records.expect(key, record)
             staged.replace(final)
             sync(final.parent)
-            with suppress(OSError):  # published, and its hash is on record
-                self._settle(key, record)
-        except OSError as error:
-            raise explain(error, str(final)) from error
+            self._records.settle(key, record)
 
     def remove(self, key: str) -> None:
         """Take a file away, then its hash; a file that is not there is no error."""
         final = self.root / key
-        try:
-            records = self._records(key)
-            with suppress(FileNotFoundError):  # somebody else removes the same
-                self._settle(key, *(" ".join([*words, _PENDING]) for words in records))
+        with _explained(str(final)):
+            self._records.doubt(key)
             final.unlink(missing_ok=True)
-            self._hash_file(key).unlink(missing_ok=True)
-            for folder, root in ((final.parent, self.root), (self._hash_file(key).parent, self._hash_folder())):
-                _remove_empty(folder, root)
-        except OSError as error:
-            raise explain(error, str(final)) from error
+            self._records.remove(key)
+            remove_empty(final.parent, self.root)
 
     @contextmanager
     def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:
         """Hold a lock beside the layer, where no glob reaches it; see `lock.file_lock`."""
         path = self.root.parent / key
         with ExitStack() as stack:
-            try:
+            with _explained(str(path)):
                 check = stack.enter_context(file_lock(path, what, me))
-            except OSError as error:
-                raise explain(error, str(path)) from error
             yield check
-
-    def _hash_folder(self) -> Path:
-        return self.root.parent / HASHES / self.root.name
-
-    def _hash_file(self, key: str) -> Path:
-        return self._hash_folder() / f"{key}{_HASH}"
-
-    def _records(self, key: str) -> Sequence[Sequence[str]]:
-        """One for each file that may stand under `key`: its SHA-256, its time and size, and whether it is pending."""
-        try:
-            return [words for line in self._hash_file(key).read_text().splitlines() if (words := line.split())]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise explain(error, self.address) from error
-
-    def _record(self, key: str, record: str) -> None:
-        """Add a record to those that are there; several may do so at once."""
-        path = self._hash_file(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(handle, f"\n{record}\n".encode())  # what a crash has cut off before is a line of its own
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def _settle(self, key: str, *records: str) -> None:
-        """Put these records in place of all that are there, whole."""
-        if not records:
-            return
-        with self.staging.file(_HASH) as path:
-            path.write_text("\n".join(records) + "\n")
-            sync(path)
-            path.replace(self._hash_file(key))
 
 
 def _stamp(status: os.stat_result) -> str:
@@ -271,35 +229,22 @@ def _stamp(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def _remove_empty(folder: Path, root: Path) -> None:
-    """Remove `folder` if nothing is in it, then the one above, up to `root`."""
-    with suppress(OSError):
-        while folder != root:
-            folder.rmdir()
-            folder = folder.parent
-
-
 def _raise_unless_absent(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
-def sync(path: Path) -> None:
-    """Force a file, or the entries of a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Make `folder` and those above it; returns the ones that are new, innermost first."""
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for new in reversed(missing):
-        new.mkdir(exist_ok=True)
-        sync(new.parent)
-    return missing
+def _make_folders(*folders: Path) -> list[Path]:
+    """Make folders and those above them; returns the ones that are new, innermost first."""
+    missing = set()
+    for folder in folders:
+        above = folder
+        while above not in missing and not above.exists():
+            missing.add(above)
+            above = above.parent
+    new = sorted(missing, key=lambda folder: len(folder.parts))
+    for folder in new:
+        folder.mkdir(exist_ok=True)
+    for above in {folder.parent for folder in new}:
+        sync(above)
+    return new[::-1]

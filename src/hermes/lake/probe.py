@@ -16,7 +16,8 @@ from pathlib import Path
 
 from hermes.errors import AlreadyPublished, HermesError
 from hermes.lake.files import sha256
-from hermes.lake.folder import Folder, sync
+from hermes.lake.folder import Folder
+from hermes.lake.records import sync
 from hermes.lake.s3 import Bucket
 from hermes.lake.staging import leftovers
 

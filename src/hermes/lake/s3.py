@@ -7,7 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -325,6 +325,9 @@ class Bucket:
         except StoreError:
             if digest not in self.recorded_hashes(key):
                 raise
+
+    def prepare(self, keys: Iterable[str]) -> None:
+        """Nothing: a bucket has no folders."""
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""

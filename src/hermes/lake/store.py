@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
@@ -28,10 +28,13 @@ from hermes.settings import Settings
 if TYPE_CHECKING:
     from hermes.lake.probe import Finding
 
+Answer = TypeVar("Answer")
+
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
-_READERS = 8  # footers read at once
+_READERS = 8  # footers that a store is asked for at once
+_WRITERS = 8  # files published at once: each waits for the disk or the store most of the time
 NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
 
 
@@ -99,14 +102,19 @@ class Layer:
         return about
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
-        """`footer` of each file, several read at once."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(lambda file: self.footer(file, *needed), files))
+        """`footer` of each file."""
+        return self._each(lambda file: self.footer(file, *needed), files)
 
     def fingerprints(self, files: Sequence[LakeFile]) -> list[str]:
         """What each file's bytes are known by: the SHA-256 on record, else the version that the store gives them."""
+        return self._each(lambda file: self._backend.recorded_hash(file) or file.version, files)
+
+    def _each(self, asked: Callable[[LakeFile], Answer], files: Sequence[LakeFile]) -> list[Answer]:
+        """What is asked of each file; several at once where each is a request (on a folder threads cost more)."""
+        if isinstance(self._backend, folder.Folder):
+            return [asked(file) for file in files]
         with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(lambda file: self._backend.recorded_hash(file) or file.version, files))
+            return list(pool.map(asked, files))
 
     def unchanged(self, prefix: str, snapshot: Sequence[LakeFile]) -> bool:
         """Whether the files below `prefix` are still those of the snapshot, byte versions included."""
@@ -186,21 +194,27 @@ class Layer:
         self._backend.replace(key, staged, digest)
         return digest
 
+    def replace_all(self, staged: Mapping[str, Path]) -> None:
+        """`replace` many files (key → staged file), several at once."""
+        self._backend.prepare(staged)
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(self.replace, staged.keys(), staged.values()))
+
     def write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> str:
         """Replace one Parquet file by `frame`, with `about` in its footer; returns its SHA-256. A plan is streamed."""
         with self.staged() as path:
             self.stage(path, frame, about)
+            check_written([path], about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
             return self.replace(key, path)
 
     def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
-        """Write `frame` to a staged path, with `about` in its footer, and read the footer back."""
+        """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`."""
         footer = {FOOTER: json.dumps(about)}
         with self.errors():
             if isinstance(frame, pl.LazyFrame):
                 frame.sink_parquet(path, compression=CODEC, metadata=footer, engine="streaming")
             else:
                 frame.write_parquet(path, compression=CODEC, metadata=footer)
-            check_written(path, about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
 
     def write_bytes(self, key: str, content: bytes) -> str:
         """Replace one small file; returns its SHA-256."""
@@ -306,15 +320,16 @@ def _not_locked() -> None:
     """What a layer asks before it publishes, where no lock is held."""
 
 
-def check_written(path: Path, rows: int) -> None:
-    """Read a staged Parquet file's footer back: it must hold `rows` rows.
+def check_written(paths: Sequence[Path], rows: int) -> None:
+    """Read the footers of staged Parquet files back: they must hold `rows` rows together.
 
     Raises:
-        StoreError: it does not.
+        StoreError: they do not.
     """
-    found = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    found = pl.scan_parquet(list(paths), glob=False).select(pl.len()).collect().item()
     if found != rows:
-        raise StoreError(f"{path} holds {found:,} rows after writing {rows:,}", "check the disk, then run again")
+        what = paths[0] if len(paths) == 1 else f"{len(paths):,} files in {paths[0].parent}"
+        raise StoreError(f"{what}: {found:,} rows after writing {rows:,}", "check the disk, then run again")
 
 
 def fingerprint(*parts: Any) -> str:

@@ -88,20 +88,16 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
     Raises:
         QualityFault: in one file more than 0.1 % of the bars (and more than one) are quarantined.
     """
-    stacked = _stack(files)
-    sound = pl.all_horizontal(_RULES.values())
-    rule = pl.coalesce(pl.when(~holds).then(pl.lit(name)) for name, holds in _RULES.items())
-    broken = stacked.filter(~sound).with_columns(rule=rule)
-    bars = _as_bars(stacked.filter(sound))
-    bars, conflicting, identical = _unique(bars)
-    rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())]).sort(
-        "source", "line", maintain_order=True
-    )
-    _check_share(rejects, {source.stem: frame.height for source, frame in files})
+    bars, broken = _judged(_stack(files))
+    bars, conflicting, identical = _unique(_as_bars(bars))
+    rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())])
+    if rejects.height:
+        rejects = rejects.sort("source", "line", maintain_order=True)
+        _check_share(rejects, {source.stem: frame.height for source, frame in files})
 
     bars, conflicts = _union(bars)
     tally = Tally(
-        rejected=dict(rejects.group_by("rule").len().sort("rule").iter_rows()),
+        rejected=dict(rejects.group_by("rule").len().sort("rule").iter_rows()) if rejects.height else {},
         identical_duplicates=identical,
         conflicts=conflicts["datetime"].n_unique(),
         conflict_examples=tuple(Conflict(**row) for row in conflicts.head(CONFLICTS_LISTED).iter_rows(named=True)),
@@ -142,6 +138,15 @@ def _microseconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
 
 
+def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that keep every rule, and those that do not with the first `rule` that they break."""
+    sound = rows.select(pl.all_horizontal(_RULES.values())).to_series()
+    if sound.all():  # as nearly always, and then nothing needs to be copied
+        return rows, rows.clear().with_columns(rule=pl.lit(None, pl.String))
+    rule = pl.coalesce(pl.when(~holds).then(pl.lit(name)) for name, holds in _RULES.items())
+    return rows.filter(sound), rows.filter(~sound).with_columns(rule=rule)
+
+
 def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` with `datetime`, sorted by it; of one datetime the daily rows come first."""
     return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
@@ -153,9 +158,9 @@ def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """One row per frequency and datetime; rows that contradict each other; how many identical ones were dropped."""
     same = (pl.col("datetime") == pl.col("datetime").shift()) & (pl.col("daily") == pl.col("daily").shift())
     again = same | same.shift(-1)
+    if not bars.select(again.any()).item():
+        return bars, bars.clear().with_columns(rule=pl.lit(_CONFLICTING)), 0
     repeated = bars.filter(again)
-    if repeated.is_empty():
-        return bars, repeated.with_columns(rule=pl.lit(_CONFLICTING)), 0
     contradicts = (pl.struct(_VALUES).n_unique() > 1).over("datetime", "daily")
     conflicting = repeated.filter(contradicts)
     kept = repeated.filter(~contradicts)
@@ -167,9 +172,9 @@ def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
 
 def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row per datetime, the daily one where both frequencies have it, and the values on which they disagree."""
-    daily = bars.filter("daily")
-    if daily.height in (0, bars.height):
+    if bars["daily"].sum() in (0, bars.height):
         return bars, pl.DataFrame(schema=CONFLICTS)
+    daily = bars.filter("daily")
     monthly = bars.filter(~pl.col("daily"))
     both = daily.select("datetime", *_VALUES).join(monthly.select("datetime", *_VALUES), on="datetime", suffix="|m")
     differing = [

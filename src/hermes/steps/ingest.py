@@ -16,13 +16,12 @@ from hermes.bronze.klines import read_zip
 from hermes.errors import ArchiveError, ChecksumMismatch, StoreError
 from hermes.lake import s3
 from hermes.lake.dataset import Dataset
-from hermes.lake.store import Lake
+from hermes.lake.store import Lake, check_written
 from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.settings import PUBLIC_ARCHIVE, S3Settings, Settings
 from hermes.steps.alone import alone
 
-FETCHERS = 8
 PUBLIC_REGION = "ap-northeast-1"
 
 
@@ -151,7 +150,7 @@ def _fetched(
         }
 
     new = 0
-    pool = ThreadPoolExecutor(FETCHERS)
+    pool = ThreadPoolExecutor(archive.fetchers)
     try:
         with progress.task(f"ingest {listed[0].dataset}", len(listed), "files") as advance:
             futures = {pool.submit(work, file): file for file in listed}
@@ -174,5 +173,7 @@ def _same(archive: Archive, file: ArchiveFile, about: Mapping[str, Any] | None) 
 
 
 def _publish(lake: Lake, staged: Sequence[_Staged]) -> None:
-    with ThreadPoolExecutor(FETCHERS) as pool:
-        list(pool.map(lambda file: lake.bronze.replace(file.key, file.path), staged))
+    if staged:
+        with lake.bronze.errors():
+            check_written([file.path for file in staged], sum(file.rows for file in staged))
+        lake.bronze.replace_all({file.key: file.path for file in staged})

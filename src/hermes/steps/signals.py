@@ -146,7 +146,7 @@ def _write(
             write_signals(given, made(advance), output_schema(strategy), cast("IO[bytes]", file), footer)
     except ShapeError:
         return None
-    check_written(path, tally.rows)
+    check_written([path], tally.rows)
     return file.sha256
 
 

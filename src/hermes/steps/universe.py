@@ -12,7 +12,7 @@ import polars as pl
 import hermes
 from hermes.backtest.metrics import Metrics
 from hermes.lake.dataset import universe_folder
-from hermes.lake.store import Lake
+from hermes.lake.store import Lake, check_written
 from hermes.report.universe import universe_page
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
@@ -81,6 +81,7 @@ def publish_universe(
     }
     with lake.gold.staged() as staged:
         lake.gold.stage(staged, table, about)
+        check_written([staged], table.height)
         folder = lake.gold.create_at(at, partial(universe_folder, strategy), "universe.parquet", staged)
     html = None
     if page:
