@@ -7,9 +7,11 @@ from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
 from bench.places import HERMES
 from bench.scale import long, universe
+from bench.stages import COPY, STAGES, WHOLE
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 CHUNKS = 50  # of the notebook's way at 5 million rows
+IMPORTS = "import hermes.cli, hermes.view, hermes.pipeline"  # what a command has loaded before it reads a file
 PEERS = ("peer", "seconds", "memory, MB", "time, Hermes = 1")
 
 _PEERS = (
@@ -51,6 +53,8 @@ def road(folder: Path, *, quick: bool) -> list[Section]:
             "archive to signals again, nothing new": (times, first[0]),
             "signals alone (the notebook's job)": (2 * times + 1, Command([HERMES, "signals", *common, lakes[0]])),
             "hermes --help": (2 * times + 1, Command([HERMES, "--help"])),
+            "python, with all that signals import": (2 * times + 1, Command([sys.executable, "-c", IMPORTS])),
+            "python, nothing": (2 * times + 1, Command([sys.executable, "-c", "pass"])),
             'python -c "import polars"': (2 * times + 1, import_polars),
         }
     )
@@ -139,6 +143,8 @@ def signals(folder: Path, *, quick: bool) -> list[Section]:
         }
     )
     smallest = measure({"Hermes": hermes(small, 5)})["Hermes"]
+    profile = {rows: Work("stages:stages", {"lake": lakes[rows], "target": target}) for rows in (middle, large)}
+    spent = {rows: work.run().facts for rows, work in profile.items()}
     same_facts(at_middle, "Hermes", "pandas", "notebook, unchunked")
     facts = same_facts(at_large, "Hermes", "pandas")
 
@@ -180,6 +186,30 @@ def signals(folder: Path, *, quick: bool) -> list[Section]:
                 at_most("memory, Hermes / pandas", largest.peak / largest_pandas.peak, 0.5),
             ],
             f"Hermes and pandas found {facts['buys']:,} buys and {facts['sells']:,} sells.",
+        ),
+        Section(
+            "Where the time of signals goes",
+            "In one process, medians of five runs in turns with the copy; CPU seconds are of all threads. What keeps"
+            " both cores busy all the time takes half of its CPU seconds.",
+            ("stage", *(f"{unit}, {rows:,} rows" for rows in spent for unit in ("seconds", "CPU seconds"))),
+            [
+                (stage, *(f"{seconds:.2f}" for each in spent.values() for seconds in each[stage]))
+                for stage in (*STAGES.values(), WHOLE, COPY)
+            ],
+        ),
+        Section(
+            "What the copy leaves room for",
+            "A bare copy of the finished file does none of the work of signals. Where even the copy does not reach a"
+            " figure, nothing that writes this file with Polars can.",
+            ("ratio", "to reach", "Hermes", "the copy in its place"),
+            [
+                (what, f"≥ {bound} x", f"{theirs / mine.seconds:.2f} x", f"{theirs / copy.seconds:.2f} x")
+                for what, theirs, bound in (
+                    ("time of the notebook unchunked", at_middle["notebook, unchunked"].seconds, 8),
+                    ("time of the notebook chunked", whole, 100),
+                    ("time of pandas", pandas.seconds, 3),
+                )
+            ],
         ),
         Section(
             "Signals as the table grows",
