@@ -1,6 +1,5 @@
 """One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
-import gc
 import logging
 import sys
 from datetime import date, datetime
@@ -310,7 +309,6 @@ def _main(
 def main() -> None:
     """The `hermes` command: every error is one line on stderr and an exit code."""
     started = perf_counter()
-    gc.disable()  # a tenth of the start went into looking for garbage among modules; `Line.settings` ends that
     code = _exit_code()
     logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
     sys.exit(code)

@@ -1,6 +1,5 @@
 """The command line's words: options that name settings, the options every command has, and how commands are made."""
 
-import gc
 import logging
 import sys
 import traceback
@@ -99,7 +98,6 @@ class Line:
         """The resolved settings for one symbol; `flags` come on top."""
         from hermes.settings import Settings
 
-        gc.enable()  # all is imported by now, see `cli.main`
         given = {**self.flags, **(flags or {})}
         if symbol:
             given["dataset.symbol"] = symbol

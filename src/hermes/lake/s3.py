@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import tempfile
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -386,9 +388,6 @@ class Bucket:
 
     def _create_bucket(self) -> None:
         # obstore cannot make buckets, but it signs: S3 makes one on a PUT of its bare name.
-        import urllib.error  # noqa: PLC0415 - slow to load, and most lakes have their buckets
-        import urllib.request  # noqa: PLC0415
-
         url = obstore.sign(self._store, "PUT", "", timedelta(minutes=1))
         region = self._s3.region
         body = None if region == LOCATION_FREE else _LOCATION.format(region=escape(region)).encode()
