@@ -57,6 +57,24 @@ def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], 
     return work
 
 
+def arithmetic(processes: int) -> Callable[[], Mapping[str, Any]]:
+    """Sums in so many processes, each on its own: what the cores can do when nothing stands between them."""
+    pool = _RUNNING.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
+    list(pool.map(_sum, [1] * 20 * processes))  # they have started
+
+    def work() -> Mapping[str, Any]:
+        return {"sum": sum(pool.map(_sum, [1_000_000] * 200))}
+
+    return work
+
+
+def _sum(numbers: int) -> int:
+    total = 0
+    for number in range(numbers):
+        total += number
+    return total
+
+
 def _write(root: str, number: int) -> None:
     write_archive(Path(root), Dataset(symbol=f"SIM{number:03d}USDT"), FIRST, MONTHS)
 
