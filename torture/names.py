@@ -269,8 +269,8 @@ def lake_address(text: str, place: Place, random: Random) -> None:
     if text.startswith("~") or "://" in text:
         text = f"x{text}"
     address = f"{place.work}/lakes/{text}/{{layer}}"
-    if not os.path.normpath(address).startswith(f"{place.root}/"):
-        return  # an address may be anywhere: only what is below the case's folder can be looked at
+    if not os.path.normpath(address).startswith(f"{place.work}/"):
+        return  # an address may be anywhere: what is beside the work folder is where nothing else may be
     said = place.hermes("ingest", SYMBOL, "--interval", INTERVAL, "--archive", str(place.archive), lake=address)
     if said.code:
         made = [path for path in place.new() if (place.root / path).is_file()]  # the folders on the way may be there
@@ -452,6 +452,10 @@ def config_file(text: str, place: Place, random: Random) -> None:
 
 def environment(text: str, place: Place, random: Random) -> None:
     """A variable of any value, and variables of any name."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:  # no environment can hold it
+        return
     if "\0" in text:
         return
     name = random.choice(

@@ -99,7 +99,7 @@ class Line:
         from hermes.settings import Settings
 
         given = {**self.flags, **(flags or {})}
-        if symbol:
+        if symbol is not None:
             given["dataset.symbol"] = symbol
         settings = Settings.load(given, file=self.config)
         logs.to_stderr(settings.log.format)

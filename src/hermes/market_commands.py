@@ -125,7 +125,7 @@ def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], road: "R
             view.print_run(made)
         return made.as_json()
 
-    line.each(work, {**on_top, **({"dataset.symbol": symbol} if symbol else {})})
+    line.each(work, {**on_top, **({"dataset.symbol": symbol} if symbol is not None else {})})
 
 
 def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, cluster: str | None) -> None:

@@ -251,6 +251,7 @@ class Settings(_Section):
         nested: dict[str, Any] = {}
         for name, (value, origin) in values.items():
             _check_name(name, origin)
+            _check_text(name, value, origin)
             node = nested
             *sections, key = name.split(".")
             for section in sections:
@@ -387,6 +388,20 @@ def _check_name(name: str, origin: str) -> None:
         f"{name} ({origin}) is not a setting",
         f"did you mean {near[0]}?" if near else "see `hermes config` for all names",
     )
+
+
+def _check_text(name: str, value: Any, origin: str) -> None:
+    """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
+    if isinstance(value, str) and ("\0" in value or (not value.isascii() and not _is_unicode(value))):
+        raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _ambient(environ: Mapping[str, str]) -> Layer:

@@ -312,7 +312,7 @@ def test_a_malformed_checksum_file_is_refused(text: bytes) -> None:
 # --- addresses and unreachable servers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["/no/such/folder", "", __file__])
+@pytest.mark.parametrize("address", ["/no/such/folder", "", __file__, "x" * 800])
 def test_a_folder_that_does_not_exist_is_named(address: str) -> None:
     with pytest.raises(ArchiveError, match="does not exist") as caught:
         open_archive(address, no_s3)

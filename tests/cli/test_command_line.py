@@ -343,3 +343,8 @@ def test_a_closed_pipe_is_no_traceback(lake: Path, tmp_path: Path):
     command = f"{HERMES} sql '{query}' --lake '{lake}/{{layer}}' --json | head -c 10"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_symbol_is_not_the_settings_symbol(hermes):
+    said = hermes("config", "")
+    assert said.code == 2 and "symbol" in said.error

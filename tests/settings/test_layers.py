@@ -203,6 +203,14 @@ def test_a_refused_secret_is_not_in_the_error(flags: dict):
     assert refused.value.__context__ is None or refused.value.__suppress_context__
 
 
+@pytest.mark.parametrize("value", ["BTC\0USDT", "lake\udcff", "\ud800.py"])
+@pytest.mark.parametrize("name", ["lake.url", "archive.url", "dataset.symbol", "signals.strategy", "s3.secret_key"])
+def test_text_that_nothing_could_hold_is_refused_and_not_shown(name: str, value: str):
+    with pytest.raises(SettingsError, match="not UTF-8") as refused:
+        Settings.load({name: value}, environ={})
+    assert name in str(refused.value) and value not in str(refused.value)
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(Exception, match="frozen"):
         load().lake.url = "x"  # type: ignore[misc]

@@ -113,6 +113,7 @@ def test_a_file_that_is_not_there(tmp_path: Path):
     assert "there is no such file" in refused(tmp_path / "none.py")
     (tmp_path / "folder.py").mkdir()
     assert "cannot be read: Is a directory" in refused(tmp_path / "folder.py")
+    assert "is no path" in refused("./BTC\0USDT.py") and "is no path" in refused("./\ud800.py")
 
 
 def test_an_init_that_raises(write: Write):

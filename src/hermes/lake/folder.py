@@ -55,7 +55,8 @@ class Folder:
     """Keys are paths below the folder `address`."""
 
     def __init__(self, address: str) -> None:
-        self.root = Path(address).expanduser().absolute()
+        root = Path(address).expanduser().absolute()
+        self.root = root.resolve() if ".." in root.parts else root  # else it would make the folders that `..` leaves
         self.address = str(self.root)
         self.scan_options: dict[str, Any] | None = None
         self.staging = Staging(self.root.parent / STAGING)

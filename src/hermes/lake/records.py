@@ -35,7 +35,9 @@ class Records:
     def known(self, key: str, stamp: str) -> set[str]:
         """SHA-256 of the version `stamp`; of all that may be there where it is unknown (a copy without times)."""
         lines = self._lines(key)
-        return {words[0] for words in lines if words[1:2] == [stamp]} or {words[0] for words in lines}
+        last = max((at for at, words in enumerate(lines) if words[-1] == _PUBLISHED), default=0)
+        # A void line counts for its own version: in a snapshot of hard links, which shares records that are added to.
+        return {words[0] for words in lines if words[1:2] == [stamp]} or {words[0] for words in lines[last:]}
 
     def of_version(self, key: str, stamp: str) -> str | None:
         """SHA-256 of the version `stamp`, None where it is not on record."""
@@ -77,12 +79,11 @@ class Records:
         return self._root / f"{key}{_ENDING}"
 
     def _lines(self, key: str) -> Sequence[Sequence[str]]:
-        """The words of each line that is not void."""
+        """The words of each line."""
         try:
-            lines = [words for line in self._path(key).read_text().splitlines() if (words := line.split())]
+            return [words for line in self._path(key).read_text().splitlines() if (words := line.split())]
         except FileNotFoundError:
             return []
-        return lines[max((at for at, words in enumerate(lines) if words[-1] == _PUBLISHED), default=0) :]
 
     def _rewrite(self, key: str, lines: Sequence[str]) -> None:
         """Put these lines in place of all that are there, whole."""

@@ -32,6 +32,7 @@ Answer = TypeVar("Answer")
 
 SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
+_FOOTER_HASH = "hermes_sha256"
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers that a store is asked for at once
 _WRITERS = 8  # files published at once: each waits for the disk or the store most of the time
@@ -96,6 +97,8 @@ class Layer:
         try:
             about = json.loads(metadata[FOOTER])
         except ValueError:
+            about = None
+        if metadata.get(_FOOTER_HASH, found := _hash(metadata[FOOTER])) != found:
             about = None
         if not isinstance(about, dict) or not set(needed) <= about.keys():
             raise StoreError(f"{file.location}: what its footer says of it cannot be read", NAMES_DAMAGE)
@@ -209,7 +212,7 @@ class Layer:
 
     def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
         """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`."""
-        footer = {FOOTER: json.dumps(about)}
+        footer = footer_of(about)
         with self.errors():
             if isinstance(frame, pl.LazyFrame):
                 frame.sink_parquet(path, compression=CODEC, metadata=footer, engine="streaming")
@@ -259,6 +262,12 @@ class Layer:
         except PolarsError as error:
             cause = open_cause(error)
             raise (folder.disk_error(error, self.address) or s3.explain(error, self.address)) from cause
+        except (ValueError, OverflowError) as error:
+            if "out of range" not in str(error):  # what Python says of a year 16051
+                raise
+            raise StoreError(
+                f"{self.address}: a file there holds an impossible time ({error})", NAMES_DAMAGE
+            ) from error
         except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
             first = str(error).partition("\n")[0][:200]
             raise StoreError(f"{self.address}: a file there is damaged (Polars: {first})", NAMES_DAMAGE) from error
@@ -318,6 +327,16 @@ class Lake:
 
 def _not_locked() -> None:
     """What a layer asks before it publishes, where no lock is held."""
+
+
+def footer_of(about: Mapping[str, Any]) -> dict[str, str]:
+    """What goes into the footer of a Parquet file: `about`, and its hash, as Parquet itself does not check a footer."""
+    text = json.dumps(about)
+    return {FOOTER: text, _FOOTER_HASH: _hash(text)}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_written(paths: Sequence[Path], rows: int) -> None:

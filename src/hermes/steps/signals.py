@@ -19,7 +19,7 @@ from polars.exceptions import ShapeError
 import hermes
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake.files import HashedFile
-from hermes.lake.store import FOOTER, Lake, check_written
+from hermes.lake.store import Lake, check_written, footer_of
 from hermes.logs import event, logged
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
@@ -133,7 +133,7 @@ def _write(
 
     def footer() -> dict[str, str]:
         lineage["seconds"] = round(perf_counter() - started, 6)
-        return {FOOTER: json.dumps(lineage)}
+        return footer_of(lineage)
 
     def made(advance: Advance) -> Iterator[pl.DataFrame]:
         for frame in decisions.stamped(constants(strategy, dataset.symbol, generated_at, metrics)):

@@ -1,5 +1,6 @@
 """Where strategies come from: this package, the entry points of installed packages, or a file."""
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -141,6 +142,8 @@ def _from_file(path: Path, name: str | None) -> Found:
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise StrategyError(f"strategy file {path} cannot be read: {reason}", "check the path") from None
+    except ValueError:
+        raise StrategyError(f"strategy file {str(path)!r} is no path", "check the path") from None
     digest = sha256(content).hexdigest()
     module = _run(path, content, digest)
     own = {key: value for key, value in vars(module).items() if _defined_here(value, module)}
@@ -159,7 +162,7 @@ def _from_file(path: Path, name: str | None) -> Found:
 
 def _run(path: Path, content: bytes, digest: str) -> ModuleType:
     """The file as a module. It is registered under a name of its own, which typed classes look up."""
-    key = f"hermes_strategy_{path.stem}_{sha256(str(path.resolve()).encode() + digest.encode()).hexdigest()[:16]}"
+    key = f"hermes_strategy_{path.stem}_{sha256(os.fsencode(path.resolve()) + digest.encode()).hexdigest()[:16]}"
     if key in _modules:
         return _modules[key]
     spec = spec_from_file_location(key, path)
