@@ -34,7 +34,7 @@ test: install ## run the tests
 bench: install ## measure against the peers, in one run on this machine
 	$(BIN)/python -m bench
 
-torture: install ## torture the lake: kills, faults, races, hostile bytes (about half an hour)
+torture: install ## torture the lake: kills, faults, races, hostile bytes (about 45 minutes)
 	$(BIN)/python -m torture
 
 docs: install ## build the documentation in build/site, every warning an error
