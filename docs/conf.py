@@ -39,15 +39,8 @@ html_copy_source = html_show_sourcelink = False
 def setup(app):
     """The reference is made from the code before the pages are read; the site's front door leads to its contents."""
     app.connect("config-inited", lambda *_: write_pages(HERE / "reference"))
-    app.connect("source-read", _with_torture)
     app.connect("autodoc-process-docstring", _whole_sentence, priority=900)  # after Napoleon
     app.connect("build-finished", lambda app, error: error or _front_door(Path(app.outdir)))
-
-
-def _with_torture(app, page: str, source: list[str]) -> None:
-    """The page that `make torture` writes is in the contents as soon as it is there."""
-    if page == root_doc and (HERE / "torture.md").is_file():
-        source[0] = source[0].replace("\nbenchmarks\n", "\nbenchmarks\ntorture\n")
 
 
 def _whole_sentence(app, what, name, thing, options, lines: list[str]) -> None:
