@@ -4,10 +4,11 @@ All of them answer how many rows, buys and sells they wrote, and leave their fil
 """
 # ruff: noqa: PLC0415 (a peer's process imports only what that peer needs)
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from hermes.lake.records import sync
 
 FAST, SLOW, RSI, DIRECTION = "ema_12", "ema_26", "rsi_14", "supertrend_dir_10_3.0"
 PRICES = ["open", "high", "low", "close", "volume"]
@@ -51,7 +52,7 @@ def copy(lake: str, target: str) -> Peer:
         pl.scan_parquet(finished, hive_partitioning=False).sink_parquet(
             target, compression="snappy", row_group_size=ROW_GROUP_ROWS
         )
-        _sync(target)
+        sync(Path(target))
         return {}
 
     return work
@@ -74,7 +75,7 @@ def in_pandas(lake: str, target: str) -> Peer:
         calendar = {"year": table["datetime"].dt.year, "month": table["datetime"].dt.month}
         table = table[WRITTEN].assign(**calendar, **STAMPS, position=held.astype("int8"))
         table.to_parquet(target, compression="snappy", index=False)
-        _sync(target)
+        sync(Path(target))
         return {"rows": len(table), "buys": int(table["buy_signal"].sum()), "sells": int(table["sell_signal"].sum())}
 
     return work
@@ -138,15 +139,7 @@ def notebook(lake: str, target: str, chunk_rows: int, only: int | None = None) -
                 f"COPY (SELECT * FROM made ORDER BY datetime) TO '{target}' (FORMAT PARQUET, COMPRESSION 'snappy')"
             )
             connection.execute(copying).fetchall()
-            _sync(target)
+            sync(Path(target))
         return {"rows": whole.height, "buys": int(whole["buy_signal"].sum()), "sells": int(whole["sell_signal"].sum())}
 
     return work
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -43,6 +43,12 @@ class Place:
         copied(Path(template) / "lake", self.work)
         self.lake = self.work / "lake"
         self.before = self.files()
+        self.asked = ""  # where below the case's folder a lake was asked for, if it was
+
+    def is_asked(self, path: str) -> bool:
+        """Whether a path is of the lake that was asked for, or on the way to it."""
+        below = f"{path}/".startswith(f"{self.asked}/")
+        return bool(self.asked) and (below or f"{self.asked}/".startswith(f"{path}/"))
 
     def files(self) -> set[str]:
         """Every file and folder below the case's folder, but for what comes and goes in a lake."""
@@ -85,7 +91,7 @@ def case(seed: int, folder: Path, template: str) -> int:
     except AssertionError as error:
         raise AssertionError(f"{entry.__name__} {text!a}: {error}") from None
     assert (folder / "sentinel").read_text() == "untouched"
-    outside = [path for path in place.new() if not path.startswith("a/b/c/work/")]
+    outside = [path for path in place.new() if not path.startswith("a/b/c/work/") and not place.is_asked(path)]
     assert not outside, f"{entry.__name__} {text!a} reached {outside}"
     return 1
 
@@ -269,8 +275,9 @@ def lake_address(text: str, place: Place, random: Random) -> None:
     if text.startswith("~") or "://" in text:
         text = f"x{text}"
     address = f"{place.work}/lakes/{text}/{{layer}}"
-    if not os.path.normpath(address).startswith(f"{place.work}/"):
-        return  # an address may be anywhere: what is beside the work folder is where nothing else may be
+    if not os.path.normpath(address).startswith(f"{place.root}/"):
+        return  # an address may be anywhere: only what is below the case's folder can be looked at
+    place.asked = os.path.relpath(os.path.normpath(address.partition("/{layer}")[0]), place.root)
     said = place.hermes("ingest", SYMBOL, "--interval", INTERVAL, "--archive", str(place.archive), lake=address)
     if said.code:
         made = [path for path in place.new() if (place.root / path).is_file()]  # the folders on the way may be there
@@ -281,14 +288,9 @@ def lake_address(text: str, place: Place, random: Random) -> None:
         assert said.code == 0, ascii(str(said))
     found = json.loads(place.hermes("ls", "--json", lake=address).out)["tables"]
     assert [table["rows"] for table in found] == [BARS] * 4, f"{found}"
-    there = os.path.relpath(Path(os.path.normpath(address.partition("/{layer}")[0])), place.root)
-    elsewhere = [
-        path
-        for path in place.new()
-        if not f"{path}/".startswith(f"{there}/") and not f"{there}/".startswith(f"{path}/")
-    ]
+    elsewhere = [path for path in place.new() if not place.is_asked(path)]
     allowed = [path for path in elsewhere if "{layer}" not in text]
-    assert not allowed, f"a lake at {there!a} made {elsewhere}"
+    assert not allowed, f"a lake at {place.asked!a} made {elsewhere}"
 
 
 def archive_address(text: str, place: Place, random: Random) -> None:

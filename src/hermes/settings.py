@@ -392,7 +392,7 @@ def _check_name(name: str, origin: str) -> None:
 
 def _check_text(name: str, value: Any, origin: str) -> None:
     """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
-    if isinstance(value, str) and ("\0" in value or (not value.isascii() and not _is_unicode(value))):
+    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
         raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")
 
 

@@ -65,7 +65,7 @@ class Folder:
     def list(self, prefix: str) -> list[LakeFile]:
         """Every file below the folder `prefix`, in the order of the keys."""
         found = []
-        try:
+        with _explained(self.address):
             for folder, _, names in os.walk(self.locate(prefix), onerror=_raise_unless_absent):
                 for name in names:
                     path = f"{folder}/{name}"  # lakes have many files: a Path for each would take half of the time
@@ -75,8 +75,6 @@ class Folder:
                         continue
                     version = f"{status.st_ino:x}-{_stamp(status)}"
                     found.append(LakeFile(path[len(self.address) + 1 :], status.st_size, version, path))
-        except OSError as error:
-            raise explain(error, self.address) from error
         return sorted(found, key=lambda file: file.key)
 
     def exists(self) -> bool:
