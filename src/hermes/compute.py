@@ -88,12 +88,10 @@ def measure(rows: Frame, settings: Settings) -> Measured:
         raise TableRefused("the frame has no row", "give it at least one bar")
     tally = Tally()
     tally.add(table)
-    results = {}
-    for fill, account in accounts(settings.backtest).items():
-        engine = Backtest(settings.dataset.interval_seconds, account)
-        engine.update(table)
-        results[fill] = engine.finish()
-    return Measured(tally, results)
+    terms = accounts(settings.backtest)
+    backtest = Backtest(settings.dataset.interval_seconds, *terms.values())
+    backtest.update(table)
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
 
 
 def _sound(rows: Frame, columns: Schema, prices: tuple[str, ...]) -> pl.DataFrame:

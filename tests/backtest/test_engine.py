@@ -21,7 +21,8 @@ def in_pieces(frame: pl.DataFrame, cuts: list[int], account: Account) -> Result:
     edges = [0, *sorted(cuts), frame.height]
     for begin, end in pairwise(edges):
         run.update(frame[begin:end])
-    return run.finish()
+    (result,) = run.finish()
+    return result
 
 
 def assert_same_bits(one: Result, other: Result) -> None:
@@ -40,6 +41,15 @@ def small_blocks(monkeypatch):
 def test_any_cut_gives_the_same_bits(small_blocks, frame, account, data):
     cuts = data.draw(st.lists(st.integers(0, frame.height)))
     assert_same_bits(in_pieces(frame, cuts, account), backtest(frame, HOURS_4, account))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(markets(), st.lists(accounts(), min_size=2, max_size=3))
+def test_accounts_side_by_side_are_as_each_alone(small_blocks, frame, terms):
+    run = Backtest(HOURS_4, *terms)
+    run.update(frame)
+    for found, account in zip(run.finish(), terms, strict=True):
+        assert_same_bits(found, backtest(frame, HOURS_4, account))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""The backtest as a stream: bars in pieces of any size go in, one result comes out, in flat memory."""
+"""The backtest as a stream: bars in pieces of any size go in, one result for each account comes out, in flat memory."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import polars as pl
 
 from hermes.backtest.metrics import BarTally, Metrics, measure
 from hermes.backtest.periods import PeriodReturns
-from hermes.backtest.portfolio import BARS, Account, Portfolio
+from hermes.backtest.portfolio import BARS, Account, Asked, Floats, Portfolio, Times, asked
 from hermes.errors import TableRefused
 
 #: Sums of floats depend on where they are cut, so the bars are cut anew, always here, whatever pieces they came in.
@@ -32,26 +32,23 @@ class Result:
 
 
 class Backtest:
-    """One account trading the signals of one series.
+    """Accounts that trade the signals of one series, each on its own; the bars are checked and cut once for all.
 
     Args:
         interval_seconds: length of one bar.
-        account: the terms of trade.
+        accounts: the terms of trade of each, at least one.
     """
 
-    def __init__(self, interval_seconds: int, account: Account) -> None:
+    def __init__(self, interval_seconds: int, *accounts: Account) -> None:
         self._interval_seconds = interval_seconds
-        self._account = account
-        self._portfolio = Portfolio(account)
-        self._tally = BarTally(account)
-        self._periods = PeriodReturns(account.initial_cash)
+        self._traders = [_Trader(account) for account in accounts]
         self._block = pl.DataFrame(schema=BARS)
-        self._last = np.datetime64("0001-01-01")  # of the bars so far
+        self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
 
     def update(self, piece: pl.DataFrame) -> None:
         """The next bars, any number of them: `BARS` in any order and among other columns, as `schemas` has them.
 
-        The result is the same, bit for bit, however the bars are cut into pieces.
+        The results are the same, bit for bit, however the bars are cut into pieces.
 
         Raises:
             TableRefused: times that do not ascend, within a piece or from one to the next.
@@ -64,29 +61,49 @@ class Backtest:
             if self._block.height == BLOCK_ROWS:
                 self._run()
 
-    def finish(self) -> Result:
-        """The result of all bars; nothing may be fed after it."""
+    def finish(self) -> list[Result]:
+        """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
         if self._block.height:
             self._run()
-        metrics = measure(self._tally, self._portfolio.outcomes(), self._account, self._interval_seconds)
-        return Result(metrics, self._portfolio.trades(), self._periods.monthly(), self._periods.yearly())
+        return [trader.result(self._interval_seconds) for trader in self._traders]
 
     def _run(self) -> None:
-        times = self._block["datetime"].to_numpy()
-        if times[0] <= self._last or (times[1:] <= times[:-1]).any():
+        times, opens, close, buy, sell = (self._block[name].to_numpy() for name in BARS)
+        ticks = times.view(np.int64)  # numpy compares these four times as fast
+        if ticks[0] <= self._last or (ticks[1:] <= ticks[:-1]).any():
             raise TableRefused(
                 f"bars up to {times[-1]} are not in ascending order of time, each once",
                 "sort the table, or feed its pieces in order",
             )
-        self._last = times[-1]
-        steps = self._portfolio.advance(self._block)
-        self._tally.add(self._block["close"].to_numpy(), steps)
-        self._periods.add(times, steps)
+        self._last = ticks[-1]
+        wanted = asked(buy, sell)
+        for trader in self._traders:
+            trader.trade(times, opens, close, wanted)
         self._block = self._block.clear()
+
+
+class _Trader:
+    """One account on its way through the blocks, and all that is measured of it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._portfolio = Portfolio(account)
+        self._tally = BarTally(account)
+        self._periods = PeriodReturns(account.initial_cash)
+
+    def trade(self, times: Times, opens: Floats, close: Floats, wanted: Asked) -> None:
+        steps = self._portfolio.trade(times, opens, close, wanted)
+        self._tally.add(close, steps)
+        self._periods.add(times, steps)
+
+    def result(self, interval_seconds: int) -> Result:
+        metrics = measure(self._tally, self._portfolio.outcomes(), self._account, interval_seconds)
+        return Result(metrics, self._portfolio.trades(), self._periods.monthly(), self._periods.yearly())
 
 
 def backtest(frame: pl.DataFrame, interval_seconds: int, account: Account | None = None) -> Result:
     """The whole series in one frame (`BARS`) → its result; `account` is the default one unless given."""
     engine = Backtest(interval_seconds, account or Account())
     engine.update(frame)
-    return engine.finish()
+    (result,) = engine.finish()
+    return result

@@ -122,10 +122,10 @@ def with_prices(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) 
     """Pass frames through, refusing the first row that no account could trade at; arguments as for `in_order`."""
     for frame in frames:
         for name in _PRICES:
-            sound = frame[name].is_between(0, inf, closed="none").fill_null(value=False)
-            if not sound.all():
-                row = int(sound.arg_min() or 0)
-                raise _bad_price(table, skipped + row, name, frame[name][row])
+            prices = frame[name]
+            if prices.null_count() or not 0 < cast("float", prices.min()) <= cast("float", prices.max()) < inf:
+                row = int(prices.is_between(0, inf, closed="none").fill_null(value=False).arg_min() or 0)
+                raise _bad_price(table, skipped + row, name, prices[row])
         skipped += frame.height
         yield frame
 

@@ -1,9 +1,14 @@
 """What a strategy decided, carried from the pass that judges the rows to the pass that writes them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+#: Days or months (numpy's datetime64), from the first to the last one, and how many rows each has.
+Calendar = tuple[NDArray[np.datetime64], NDArray[np.intp]]
 
 
 class Decisions:
@@ -15,11 +20,11 @@ class Decisions:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._bits = [*columns, pl.col("position").cast(pl.Boolean)]
-        self._frames: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+        self._frames: list[tuple[pl.DataFrame, Calendar]] = []
 
     def add(self, judged: pl.DataFrame) -> None:
         """Remember one more frame, later than those before it."""
-        self._frames.append((judged.select(self._bits).rechunk(), _months(judged["datetime"])))
+        self._frames.append((judged.select(self._bits).rechunk(), calendar(judged["datetime"], "M")))
 
     def stamped(self, same: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The frames again, with the calendar columns, and `same`, the one row of constant columns, on every row.
@@ -28,15 +33,16 @@ class Decisions:
         """
         most = max(bits.height for bits, _ in self._frames)
         repeated = same.select(pl.all().repeat_by(most).explode())
-        for bits, months in self._frames:
-            calendar = [pl.Series(each.name, np.repeat(each, months["rows"])) for each in months.drop("rows")]
-            stamps = [*calendar, *repeated.head(bits.height)]
-            yield bits.hstack(stamps)
+        for bits, (months, rows) in self._frames:
+            since_1970 = months.astype(np.int64)
+            year = pl.Series("year", np.repeat((1970 + since_1970 // 12).astype(np.int16), rows))
+            month = pl.Series("month", np.repeat((1 + since_1970 % 12).astype(np.int8), rows))
+            yield bits.hstack([year, month, *repeated.head(bits.height)])
 
 
-def _months(times: pl.Series) -> pl.DataFrame:
-    """`year, month, rows` of ascending times: looked up per month, as row by row they cost more than all the rules."""
-    first = times[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    months = pl.datetime_range(first, times[-1], "1mo", eager=True)
-    rows = np.diff(times.search_sorted(months).to_numpy(), append=times.len())
-    return pl.DataFrame({"year": months.dt.year().cast(pl.Int16), "month": months.dt.month(), "rows": rows})
+def calendar(times: pl.Series, unit: Literal["D", "M"]) -> Calendar:
+    """The days or months of ascending times: looked up one by one, as row by row they cost more than all the rules."""
+    ticks = times.to_numpy()
+    first, last = ticks[[0, -1]].astype(f"datetime64[{unit}]")
+    periods = np.arange(first, last + 1)
+    return periods, np.diff(np.searchsorted(ticks, periods.astype(ticks.dtype)), append=len(ticks))

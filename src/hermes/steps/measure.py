@@ -22,6 +22,7 @@ from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import INDICATORS
 from hermes.settings import BacktestSettings, Settings
 from hermes.signals.contract import check_strategy
+from hermes.signals.decisions import calendar
 from hermes.signals.generate import ROW_GROUP_ROWS, check_context, pieces, signal_chunks
 from hermes.signals.plan import input_schema, rule_columns
 from hermes.strategies import find_strategy
@@ -45,8 +46,7 @@ class Tally:
         """Count one more frame, later than those before it."""
         times = judged["datetime"]
         first, last = times[0], times[-1]
-        midnights = pl.datetime_range(first.date(), last.date(), "1d", time_unit="us", eager=True)
-        rows = np.diff(times.search_sorted(midnights).to_numpy(), append=times.len())
+        _, rows = calendar(times, "D")
         self.days += int(np.count_nonzero(rows)) - (first.date() == (self.last and self.last.date()))
         self.first, self.last = self.first or first, last
         self.rows += judged.height
@@ -215,8 +215,8 @@ def measure(
         StrategyError: a rule fails on these rows.
     """
     settings, table, before = selection.settings, selection.table, selection.before
-    interval = settings.dataset.interval_seconds
-    backtests = {fill: Backtest(interval, account) for fill, account in accounts(settings.backtest).items()}
+    terms = accounts(settings.backtest)
+    backtest = Backtest(settings.dataset.interval_seconds, *terms.values())
     tally = Tally()
     columns = list(dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy))))
 
@@ -228,21 +228,21 @@ def measure(
 
     with (
         progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,
-        ThreadPoolExecutor(len(backtests)) as pool,
+        ThreadPoolExecutor(1) as pool,
     ):
         # Cut anew: what is done with judged rows costs the same however small the chunks are.
         frames = in_order(pieces(told(advance), repeat(ROW_GROUP_ROWS)), table, before)
-        updates: list[Future[None]] = []
+        update: Future[None] | None = None
         for judged in with_prices(frames, table, before):  # while the next rows are judged, the accounts trade these
             tally.add(judged)
             if keep:
                 keep(judged)
-            for update in updates:
+            if update:
                 update.result()
-            updates = [pool.submit(backtest.update, judged) for backtest in backtests.values()]
-        for update in updates:
+            update = pool.submit(backtest.update, judged)
+        if update:
             update.result()
-    return Measured(tally, {fill: backtest.finish() for fill, backtest in backtests.items()})
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
 
 
 def accounts(settings: BacktestSettings) -> dict[str, Account]:

@@ -126,7 +126,8 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
         with progress.task(f"report {dataset}", lineage["rows"], "rows") as advance:
             for rows in run.through(_sound(pieces(read, repeat(size)), lineage["path"])):
                 advance(rows, "")
-    results = {fill: backtest.finish() for fill, backtest in run.backtests.items()}
+    results = dict(zip(FILLS, run.fills.finish(), strict=True))
+    (holding,) = run.holding.finish()
     stamped = results[lineage["backtest"]["fill"]]
     _check(lineage, stamped)
     bars, note = _with_trend(lake, dataset, pl.concat(run.bars), columns)
@@ -135,8 +136,8 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
     return Execution(
         lineage=lineage,
         simulated=is_simulated(dataset.symbol),
-        results={fill: results[fill].metrics.as_dict() for fill in FILLS},
-        holding=results["holding"].metrics.as_dict(),
+        results={fill: result.metrics.as_dict() for fill, result in results.items()},
+        holding=holding.metrics.as_dict(),
         trades=stamped.trades,
         monthly=stamped.monthly,
         yearly=stamped.yearly,
@@ -171,10 +172,9 @@ class _Run:
     def __init__(self, account: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
         terms = {name: value for name, value in account.items() if name != "fill"}
         self._account = Account(**account)
-        accounts: dict[str, Account] = {fill: Account(**terms, fill=fill) for fill in FILLS}
+        self.fills = Backtest(dataset.interval_seconds, *(Account(**terms, fill=fill) for fill in FILLS))
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
-        accounts["holding"] = Account(initial_cash=account["initial_cash"], fees=0)
-        self.backtests = {name: Backtest(dataset.interval_seconds, terms) for name, terms in accounts.items()}
+        self.holding = Backtest(dataset.interval_seconds, Account(initial_cash=account["initial_cash"], fees=0))
         self.bars: list[pl.DataFrame] = []
         self.marks: list[pl.DataFrame] = []
         self._columns, self._each = columns, each
@@ -184,10 +184,9 @@ class _Run:
         """Take every piece in; yields its rows."""
         ours, theirs = tee(pieces)
         for piece, curve in zip(ours, equity_curve(theirs, self._account), strict=True):
-            for fill in FILLS:
-                self.backtests[fill].update(piece)
+            self.fills.update(piece)
             first = pl.int_range(pl.len()) == (0 if not self.bars else -1)
-            self.backtests["holding"].update(piece.with_columns(buy_signal=first, sell_signal=pl.lit(value=False)))
+            self.holding.update(piece.with_columns(buy_signal=first, sell_signal=pl.lit(value=False)))
             self.marks.append(marks(piece, self._position))
             self._position = piece["position"][-1]
             self.bars.append(self._candles(piece, curve))
