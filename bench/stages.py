@@ -1,6 +1,5 @@
 """Where the time of `hermes signals` goes, stage by stage, beside the bare copy of its file."""
 
-import os
 import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from bench.peers import copy
+from bench.peers import copy, finished, take_away
 from bench.places import settings_of
 
 #: What the functions of `hermes.steps.signals` do, in their order.
@@ -34,11 +33,10 @@ def stages(lake: str, target: str, runs: int = 5) -> Callable[[], Mapping[str, A
 
     def work() -> Mapping[str, Any]:
         for _ in range(runs):
-            os.sync()  # what the one before left to write is not counted
-            made = whole(settings, Lake.open(settings))
-            os.sync()
+            take_away(*finished(lake))
+            whole(settings, Lake.open(settings))
+            take_away(Path(target))
             bare()
-            Path(made.path).unlink()
         return {stage: [median(values) for values in zip(*each, strict=True)] for stage, each in taken.items()}
 
     return work

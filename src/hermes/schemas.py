@@ -11,6 +11,8 @@ Schema = Mapping[str, pl.DataType]
 
 DATETIME = pl.Datetime("us")
 
+ARROW_SCHEMA = "ARROW:schema"  # key in the footer of a Parquet file: its columns in Arrow's words
+
 #: One row per line of an archive file, values unchanged (times stay in the file's own unit).
 BRONZE: Schema = {
     "line": pl.UInt32(),  # 1-based line in the CSV, so that a rejected row can be found again

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hermes.errors import StoreError, TableRefused
 from hermes.lake import tables as lake_tables
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, in_order, open_table
+from hermes.lake.tables import Table, in_order, open_table, with_prices
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
 
@@ -157,6 +158,14 @@ def test_empty_files_are_passed_over_but_stay_in_the_snapshot(gold: Layer):
     assert whole(gold).equals(bars(0, 5))
 
 
+def test_types_are_told_apart_where_footers_do_not_speak_arrow(gold: Layer):
+    """Files without Arrow's description of their columns, and with one."""
+    put(gold, a=bars(0, 5), d=DIALECTS["float direction"](bars(15, 5)))
+    for name, frame in {"b": bars(5, 5), "c": DIALECTS["integer prices"](DIALECTS["ms"](bars(10, 5)))}.items():
+        pq.write_table(frame.to_arrow(), Path(gold.address) / "t" / f"{name}.parquet", store_schema=False)
+    assert whole(gold).equals(bars(0, 20))
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +253,24 @@ def test_rows_are_counted_from_the_start_of_the_file_also_after_a_cut(gold: Laye
     table = opened(gold)
     with pytest.raises(TableRefused, match=r"^t/a.parquet: datetime of row 7 .* repeats"):
         list(in_order(table.plan.collect()[skipped:].iter_slices(4), table, skipped))
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+@pytest.mark.parametrize("row", [1, 2, 9])
+@pytest.mark.parametrize("name", ["open", "close"])
+@pytest.mark.parametrize("price", [None, float("nan"), float("inf"), float("-inf"), 0.0, -0.0, -1.0])
+def test_a_price_that_nobody_could_trade_at_names_file_and_row(
+    gold: Layer, price: float | None, name: str, row: int, chunk: int
+):
+    columns = {"datetime": DATETIME, "open": pl.Float64(), "close": pl.Float64()}
+    bad = pl.when(pl.int_range(1, pl.len() + 1) == row).then(pl.lit(price)).otherwise(name).alias(name)
+    sound, faulty = (bars(first, 9).with_columns(open=1.0, close=2.0) for first in (0, 9))
+    put(gold, b=sound, a=faulty.with_columns(bad))
+    table = opened(gold, columns)
+    with pytest.raises(TableRefused, match=rf"^t/a.parquet: {name} of row {row} is "):
+        list(with_prices(table.plan.collect().iter_slices(chunk), table))
+    with pytest.raises(TableRefused, match=rf"^t/a.parquet: {name} of row {row} is "):
+        list(with_prices(table.plan.collect()[9:].iter_slices(chunk), table, skipped=9))
 
 
 def test_times_that_are_the_same_microsecond_are_a_repetition(gold: Layer):

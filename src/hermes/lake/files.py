@@ -2,12 +2,16 @@
 
 import hashlib
 import io
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+SYNC_BYTES = 32_000_000  # of a file that is still being written, after which it is synced in the background
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +38,49 @@ def sha256(path: Path) -> str:
 
 
 class HashedFile(io.RawIOBase):
-    """A new file that is hashed while it is written: reading a big one again would take a fifth of the whole time."""
+    """A new file that is hashed, and on its way to the disk, while it is written.
+
+    To read a big one again, or to begin syncing it when it is complete, would each take some of the whole time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self._hash = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1, "hermes-sync")  # starts its thread when it is first needed
+        self._syncing: Future[None] | None = None
+        self._unsynced = 0  # bytes
 
     def writable(self) -> bool:
         """Always; it cannot be read, and cannot go back."""
         return True
 
     def write(self, data: "ReadableBuffer") -> int:
-        """Append, whole."""
+        """Append, whole; raises OSError also for what was appended before and did not get to the disk."""
         self._hash.update(data)
         view = memoryview(data)
         done = 0
         while done < view.nbytes:
             done += self._file.write(view[done:]) or 0
+        self._unsynced += done
+        if self._unsynced >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            self._check_synced()
+            self._syncing = self._pool.submit(os.fsync, self._file.fileno())
+            self._unsynced = 0
         return done
 
     def close(self) -> None:
-        """Close the file below; the hash stays."""
+        """Close the file below; the hash stays. It is for whoever publishes the file to sync what is left."""
+        if self.closed:
+            return
+        self._pool.shutdown()
         self._file.close()
         super().close()
+        self._check_synced()
+
+    def _check_synced(self) -> None:
+        """Raise what went wrong in the background: the system tells of it only once."""
+        if self._syncing:
+            self._syncing.result()
 
     @property
     def sha256(self) -> str:

@@ -23,6 +23,7 @@ from hermes.lake.dataset import LAYERS, Dataset
 from hermes.lake.files import LakeFile, sha256
 from hermes.lake.lock import Check, Holder
 from hermes.redaction import open_cause
+from hermes.schemas import ARROW_SCHEMA
 from hermes.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +71,20 @@ class Layer:
             **options,
         )
 
+    def schemas(self, files: Sequence[LakeFile]) -> list[pl.Schema]:
+        """The columns of each file, and their types."""
+        known: dict[str, pl.Schema] = {}  # by what the footer says in Arrow's words: as a rule all files say the same
+
+        def schema(file: LakeFile) -> pl.Schema:
+            said = self._metadata(file).get(ARROW_SCHEMA)
+            if said is None:
+                return self.scan([file]).collect_schema()
+            if said not in known:
+                known[said] = self.scan([file]).collect_schema()
+            return known[said]
+
+        return self._each(schema, files)
+
     def read(self, key: str) -> bytes | None:
         """The bytes of a small file, or None where there is none."""
         try:
@@ -88,10 +103,7 @@ class Layer:
             StoreError: it cannot be read, or lacks one of the `needed` names.
         """
         with self.errors():
-            (source,) = self._backend.sources([file])
-            metadata = pl.read_parquet_metadata(
-                source, storage_options=self._backend.scan_options, credential_provider=None
-            )
+            metadata = self._metadata(file)
         if FOOTER not in metadata:
             return {}
         try:
@@ -103,6 +115,10 @@ class Layer:
         if not isinstance(about, dict) or not set(needed) <= about.keys():
             raise StoreError(f"{file.location}: what its footer says of it cannot be read", NAMES_DAMAGE)
         return about
+
+    def _metadata(self, file: LakeFile) -> dict[str, str]:
+        (source,) = self._backend.sources([file])
+        return pl.read_parquet_metadata(source, storage_options=self._backend.scan_options, credential_provider=None)
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
         """`footer` of each file."""

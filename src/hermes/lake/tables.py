@@ -1,7 +1,6 @@
 """Read a feature table that any tool wrote: files ordered by time, types brought to the contract, disorder refused."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -16,7 +15,6 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import Layer
 from hermes.schemas import DATETIME
 
-_READERS = 8  # schemas read at once
 _PRICES = ("open", "close")  # what an account trades at
 _FILE = "__file"
 _KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
@@ -66,9 +64,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
             files, or no row at all. Disorder inside a file is found by `in_order`.
     """
     with layer.errors():
-        with ThreadPoolExecutor(_READERS) as pool:
-            found = list(pool.map(lambda file: layer.scan([file]).collect_schema(), files))
-        schemas = {file.key: schema for file, schema in zip(files, found, strict=True)}
+        schemas = {file.key: schema for file, schema in zip(files, layer.schemas(files), strict=True)}
         for file in files:
             _check_schema(file, schemas[file.key], {**_KEY, **columns})
             _check_whole(layer, file, schemas[file.key], columns)
@@ -90,8 +86,8 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
 
 def column_names(layer: Layer, files: Sequence[LakeFile]) -> set[str]:
     """The columns that any of the files has."""
-    with layer.errors(), ThreadPoolExecutor(_READERS) as pool:
-        return {name for schema in pool.map(lambda f: layer.scan([f]).collect_schema(), files) for name in schema}
+    with layer.errors():
+        return {name for schema in layer.schemas(files) for name in schema}
 
 
 def in_order(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) -> Iterator[pl.DataFrame]:

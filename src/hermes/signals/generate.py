@@ -13,10 +13,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from hermes.errors import UsageError
+from hermes.schemas import ARROW_SCHEMA
 from hermes.signals.plan import signals
 from hermes.strategies.base import Strategy
 
-_ARROW_SCHEMA = "ARROW:schema"
 ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
 
 
@@ -114,7 +114,7 @@ def write_signals(
             file,
             compression="snappy",
             row_group_size=ROW_GROUP_ROWS,
-            metadata=lambda _: {_ARROW_SCHEMA: _arrow_schema(schema), **metadata()},
+            metadata=lambda _: {ARROW_SCHEMA: _arrow_schema(schema), **metadata()},
             engine="streaming",
         )
     except BaseException as error:
@@ -125,4 +125,4 @@ def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:
     """What Polars would write into the footer of a file with these columns, for readers that ask for Arrow types."""
     empty = BytesIO()
     pl.DataFrame(schema=schema).write_parquet(empty)
-    return pl.read_parquet_metadata(empty.getvalue())[_ARROW_SCHEMA]
+    return pl.read_parquet_metadata(empty.getvalue())[ARROW_SCHEMA]
