@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from hermes.bronze.simulate import write_archive
 from hermes.executor import Place, completed, place
@@ -19,7 +20,6 @@ from hermes.settings import Settings
 
 FIRST, MONTHS = date(2017, 8, 1), 96  # 17,500 bars of 4 h
 _RUNNING = ExitStack()  # what is started before the clock, until the process ends
-atexit.register(_RUNNING.close)
 
 
 def make(root: str, symbols: int) -> Callable[[], Mapping[str, Any]]:
@@ -39,12 +39,14 @@ def make(root: str, symbols: int) -> Callable[[], Mapping[str, Any]]:
 
 def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], Mapping[str, Any]]:
     """From zips (`archive`) or `silver` to features, signals and backtest of every symbol, no audit and no page."""
-    lake = f"{source}-{workers}"
-    shutil.rmtree(f"{root}/{lake}", ignore_errors=True)
+    # A new folder each time: ext4 passes over every file that was removed in the last minutes, one by one, whenever
+    # one is made.
+    lake = f"{source}-{uuid4().hex}"
     if source == "silver":
         shutil.copytree(f"{root}/silver", f"{root}/{lake}")
     tasks = _tasks(root, lake, symbols)
     where = _RUNNING.enter_context(place(tasks[0], workers or None))
+    atexit.register(_RUNNING.close)  # only now, so that it runs before what Dask has registered to end its own
     _peaks(where)  # every worker has imported what it needs
 
     def work() -> Mapping[str, Any]:
@@ -60,6 +62,7 @@ def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], 
 def arithmetic(processes: int) -> Callable[[], Mapping[str, Any]]:
     """Sums in so many processes, each on its own: what the cores can do when nothing stands between them."""
     pool = _RUNNING.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
+    atexit.register(_RUNNING.close)
     list(pool.map(_sum, [1] * 20 * processes))  # they have started
 
     def work() -> Mapping[str, Any]:

@@ -51,6 +51,23 @@ def test_nothing_is_left_of_what_was_staged(tmp_path: Path):
     assert list((tmp_path / "_staging").iterdir()) == []
 
 
+def test_a_kept_folder_is_made_once_and_only_if_it_is_needed(tmp_path: Path):
+    root = tmp_path / "_staging"
+    staging = Staging(root)
+    with staging.kept():
+        assert not root.exists()
+        with staging.file(".a") as first:
+            pass
+        assert not first.exists()
+        with staging.kept(), staging.file(".b") as second:
+            assert first.parent == second.parent
+        assert sweep(root) == []  # a folder in use is no leftover, also of this very process
+        assert [path.name for path in root.iterdir() if path.is_dir()] == [first.parent.name]
+    assert list(root.iterdir()) == []
+    with staging.file(".c") as third:
+        assert third.parent != first.parent
+
+
 def test_what_a_live_process_has_staged_stays_and_what_a_killed_one_had_goes(tmp_path: Path, held):
     process, path = held
     assert leftovers(tmp_path) == []

@@ -34,13 +34,13 @@ class Leftover:
 
 
 class Staging:
-    """The staging folder of one process below `root`; it is there only while something is staged."""
+    """The staging folder of one process below `root`; it is there only while something is staged, or it is kept."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._mutex = Lock()
-        self._files = 0
-        self._own = root
+        self._users = 0  # files that are staged, and blocks that keep the folder
+        self._own: Path | None = None
         self._lock = -1
 
     @contextmanager
@@ -50,22 +50,37 @@ class Staging:
         Raises:
             OSError: the folder cannot be made.
         """
-        with self._mutex:
-            if not self._files:
-                self._open()
-            self._files += 1
-        path = self._own / f"{uuid.uuid4().hex}{suffix}"
-        try:
-            yield path
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            with self._mutex:
-                self._files -= 1
-                if not self._files:
-                    self._close()
+        with self.kept():
+            path = self._folder() / f"{uuid.uuid4().hex}{suffix}"
+            try:
+                yield path
+            finally:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
 
-    def _open(self) -> None:
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Until the block is left, the folder that the first file needs is there for all others, too.
+
+        To make and to remove a folder and its lock for every small file takes longer than to write the file.
+        """
+        with self._mutex:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._users -= 1
+                if not self._users and (own := self._own):
+                    self._own = None  # first: Ctrl-C while it is closed must not leave a folder that is gone
+                    self._close(own)
+
+    def _folder(self) -> Path:
+        with self._mutex:
+            self._own = self._own or self._open()
+            return self._own
+
+    def _open(self) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
         while True:
             own = self.root / uuid.uuid4().hex
@@ -77,12 +92,13 @@ class Staging:
         except OSError:
             _release(lock, own.with_suffix(_LOCK))
             raise
-        self._own, self._lock = own, lock
+        self._lock = lock
+        return own
 
-    def _close(self) -> None:
+    def _close(self, own: Path) -> None:
         with suppress(OSError):
-            self._own.rmdir()
-        _release(self._lock, self._own.with_suffix(_LOCK))
+            own.rmdir()
+        _release(self._lock, own.with_suffix(_LOCK))
 
 
 def leftovers(root: Path) -> list[Leftover]:

@@ -7,9 +7,9 @@ Where something is made from several files, it is made from a snapshot, which is
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -226,6 +226,19 @@ class Layer:
             check_written([path], about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
             return self.replace(key, path)
 
+    def write_all(self, files: Iterable[tuple[str, pl.DataFrame, Mapping[str, Any]]]) -> None:
+        """`write` several files (key, rows, about): when all are staged and read back, published in this order."""
+        with ExitStack() as stack:
+            staged, rows = {}, 0
+            for key, frame, about in files:
+                staged[key] = stack.enter_context(self.staged())
+                self.stage(staged[key], frame, about)
+                rows += frame.height
+            check_written(list(staged.values()), rows)
+            self._backend.prepare(staged)
+            for key, path in staged.items():
+                self.replace(key, path)
+
     def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
         """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`."""
         footer = footer_of(about)
@@ -246,6 +259,10 @@ class Layer:
         """Hold the lock `key` for `command`; see `Lake.locked`."""
         with self._backend.locked(key, what, Holder.me(command)) as check:
             yield check
+
+    def keeping_staging(self) -> AbstractContextManager[None]:
+        """Until the block is left, all files are staged in one folder; see `staging.Staging.kept`."""
+        return self._backend.staging.kept()
 
     def checked(self, check: Check) -> Self:
         """The same layer, which asks `check` before it publishes anything."""
@@ -333,10 +350,13 @@ class Lake:
         if self._held == dataset.lock_key:
             yield self
             return
-        with self.gold.locked(dataset.lock_key, str(dataset), command) as check:
+        layers = (self.bronze, self.silver, self.gold)
+        with ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(layer.keeping_staging())
+            check = stack.enter_context(self.gold.locked(dataset.lock_key, str(dataset), command))
             mine = copy.copy(self)
             mine._held = dataset.lock_key
-            layers = (self.bronze, self.silver, self.gold)
             mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
             yield mine
 

@@ -115,14 +115,12 @@ def _make(
                 if not lake.silver.unchanged(dataset.silver_folder, silver):
                     return None
                 _check(dataset, table, block, parts[-1].end, rows)
-            for part in block:
-                if part in stale:
-                    rows_of_part = table.slice(part.begin - block[0].begin, part.end - part.begin)
-                    lake.gold.write(part.key, rows_of_part, wanted[part.key])
-                    written.append(part.key)
-                else:
-                    unchanged.append(part.key)
-                advance(1, f"{len(written)} new")
+                first = block[0].begin
+                slices = {part.key: table.slice(part.begin - first, part.end - part.begin) for part in stale}
+                lake.gold.write_all((key, made, wanted[key]) for key, made in slices.items())
+            written += [part.key for part in stale]
+            unchanged += [part.key for part in block if part not in stale]
+            advance(len(block), f"{len(written)} new")
     return rows, written, unchanged
 
 
