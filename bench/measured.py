@@ -40,14 +40,15 @@ class Command:
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
             raise SystemExit(f"{' '.join(self.arguments)} failed: run it by hand to see why")
-        return Sample(seconds, usage.ru_maxrss * 1024, {})
+        return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, {})
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: seconds, the most memory the process ever held in bytes, and what it found."""
+    """One measurement: seconds, CPU seconds, the most memory the process ever held in bytes, and what it found."""
 
     seconds: float
+    cpu: float
     peak: float
     facts: Mapping[str, Any]
 
@@ -59,6 +60,7 @@ class Measured:
     seconds: float
     fastest: float
     slowest: float
+    cpu: float
     peak: float
     repetitions: int
     facts: Mapping[str, Any]
@@ -90,8 +92,8 @@ def _summary(name: str, samples: Sequence[Sample]) -> Measured:
     facts = samples[0].facts
     if any(sample.facts != facts for sample in samples):
         raise SystemExit(f"{name} found something else each time: {[sample.facts for sample in samples]}")
-    peak = median(sample.peak for sample in samples)
-    return Measured(median(seconds), min(seconds), max(seconds), peak, len(samples), facts)
+    cpu, peak = (median(getattr(sample, name) for sample in samples) for name in ("cpu", "peak"))
+    return Measured(median(seconds), min(seconds), max(seconds), cpu, peak, len(samples), facts)
 
 
 def same_facts(measured: Mapping[str, Measured], *names: str) -> Mapping[str, Any]:

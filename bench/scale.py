@@ -45,8 +45,11 @@ def universe(folder: Path, *, quick: bool) -> list[Section]:
             " features, signals and every measure, written, hashed and synced, no audit and no page (`hermes run --all"
             " --from silver --no-audit --no-report`). *Threads*: one process. *Workers*: processes of one thread each,"
             " under Dask, whose start is not counted; memory is that of the largest worker.",
-            ("from, where", "seconds", "memory, MB", "datasets a minute"),
-            [(name, each.time, each.memory, f"{speed[name]:,.0f}") for name, each in measured.items()],
+            ("from, where", "seconds", "memory, MB", "datasets a minute", "cores busy"),
+            [
+                (name, each.time, each.memory, f"{speed[name]:,.0f}", f"{each.cpu / each.seconds:.2f}")
+                for name, each in measured.items()
+            ],
             [
                 at_least("datasets a minute from silver, threads", speed["silver, threads"], 400, ""),
                 at_least("datasets a minute from zips", best_from_zips, 150, ""),
@@ -54,8 +57,10 @@ def universe(folder: Path, *, quick: bool) -> list[Section]:
                 at_most("time, two workers / threads", two.seconds / threads.seconds, 1.25),
                 at_most("memory of a worker", max(one.peak, two.peak) / 1e9, 1, "GB"),
             ],
-            "All found the same trades. Two processes that only add numbers are here"
-            f" {cores:.2f} times as fast as one.",
+            f"All found the same trades. Two processes that only add numbers are here {cores:.2f} times as fast as one."
+            f" A worker of one thread keeps {one.cpu / one.seconds:.2f} cores busy, with Polars' threads for files and"
+            " with Dask's scheduler beside it: if two workers kept both cores busy all the time, for as many CPU"
+            f" seconds as now, they would be {2 * one.seconds / two.cpu:.2f} times as fast.",
         )
     ]
 

@@ -1,6 +1,7 @@
 """The sections of the page: what is compared, and which figures are to be reached."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench.measured import Command, Measured, Work, measure, same_facts
@@ -80,9 +81,7 @@ def _merged(runs: list[dict[str, Measured]]) -> dict[str, Measured]:
     (name,) = runs[0]
     samples = sorted((run[name] for run in runs), key=lambda run: run.seconds)
     middle = samples[len(samples) // 2]
-    return {
-        name: Measured(middle.seconds, samples[0].seconds, samples[-1].seconds, middle.peak, len(samples), middle.facts)
-    }
+    return {name: replace(middle, fastest=samples[0].seconds, slowest=samples[-1].seconds, repetitions=len(samples))}
 
 
 def features(folder: Path, *, quick: bool) -> list[Section]:
@@ -137,8 +136,8 @@ def signals(folder: Path, *, quick: bool) -> list[Section]:
     )
     at_large = measure(
         {
-            "Hermes": hermes(large, 3),
-            "Polars copy": other("copy", large, 3),
+            "Hermes": hermes(large, 5),
+            "Polars copy": other("copy", large, 5),
             "pandas": other("in_pandas", large, 1),
         }
     )

@@ -1,6 +1,7 @@
 """Many datasets at once, by threads and by a Dask cluster of this machine; the cluster's start-up is not counted."""
 
 import atexit
+import os
 import resource
 import shutil
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from hermes.bronze.simulate import write_archive
@@ -47,14 +48,18 @@ def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], 
     tasks = _tasks(root, lake, symbols)
     where = _RUNNING.enter_context(place(tasks[0], workers or None))
     atexit.register(_RUNNING.close)  # only now, so that it runs before what Dask has registered to end its own
-    _peaks(where)  # every worker has imported what it needs
+    before = _used(where)  # every worker has imported what it needs
 
     def work() -> Mapping[str, Any]:
         road = Road(source=source, audited=False, reported=False, fresh_after=datetime.now(UTC))
         made = run_market(tasks, road, where)
         facts: dict[str, Any] = {"datasets": len(made.done), "rows": sum(each["rows"] for each in made.done)}
         facts["trades"] = sum(each["metrics"]["trades"] for each in made.done)
-        return facts | ({"peak": _peaks(where)} if workers else {})
+        if workers:
+            used = _used(where)
+            facts["cpu"] = sum(cpu - before[process].cpu for process, (cpu, _) in used.items())
+            facts["peak"] = max(each.peak for each in used.values())
+        return facts
 
     return work
 
@@ -89,12 +94,21 @@ def _tasks(root: str, lake: str, symbols: int) -> list[Settings]:
     ]
 
 
-def _peaks(where: Place) -> float:
-    """The most memory that any worker ever held, in bytes."""
-    return max(peak for _, peak in completed(where, _peak, range(20 * where.slots)) if isinstance(peak, float))
+class _Used(NamedTuple):
+    """What a process has used: CPU seconds so far, and the most memory it ever held, in bytes."""
+
+    cpu: float
+    peak: float
 
 
-def _peak(_: int) -> float:
+def _used(where: Place) -> dict[int, _Used]:
+    """What each worker has used, by the number of its process."""
+    asked = completed(where, _used_here, range(20 * where.slots))
+    return dict(answer for _, answer in asked if not isinstance(answer, Exception))
+
+
+def _used_here(_: int) -> tuple[int, _Used]:
     import hermes.pipeline  # noqa: F401, PLC0415 - as a worker does before its first dataset
 
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return os.getpid(), _Used(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)

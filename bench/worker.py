@@ -11,11 +11,12 @@ def main() -> None:
     where, given = sys.argv[1:]
     module, function = where.split(":")
     work = getattr(import_module(f"bench.{module}"), function)(**json.loads(given))  # imports and preparations
-    started = perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_SELF), perf_counter()
     facts = work()
-    seconds = perf_counter() - started
-    peak = facts.pop("peak", None) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of its own workers
-    print(json.dumps({"seconds": seconds, "peak": peak, "facts": facts}))
+    seconds, after = perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+    peak = facts.pop("peak", None) or after.ru_maxrss * 1024  # of its own workers
+    cpu = facts.pop("cpu", 0.0) + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "facts": facts}))
 
 
 if __name__ == "__main__":  # what it spawns imports it again
