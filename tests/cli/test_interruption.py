@@ -49,32 +49,26 @@ def files(root: Path) -> set[Path]:
     return {path for folder in ("_staging", f"gold/{SIGNALS}") for path in (root / folder).rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("moment", ["while it measures", "while it writes"])
-def test_ctrl_c(tmp_path: Path, moment: str):
+@pytest.mark.parametrize(("moment", "chunk_rows"), [("while it measures", 20), ("while it writes", 1_000_000)])
+def test_ctrl_c(tmp_path: Path, moment: str, chunk_rows: int):
     write_features(tmp_path, 3_000_000)
     command = [
-        HERMES,
-        "signals",
-        "SIMUSDT",
-        "--interval",
-        "1m",
-        "--lake",
-        f"{tmp_path}/{{layer}}",
-        "--chunk-rows",
-        "20",
-    ]
+        HERMES, "signals", "SIMUSDT", "--interval", "1m", "--lake", f"{tmp_path}/{{layer}}", "--chunk-rows",
+        str(chunk_rows),
+    ]  # fmt: skip
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
     )
+    come = {
+        "while it measures": lambda: _cpu_seconds(process.pid) > 1.5,
+        "while it writes": lambda: any((tmp_path / "_staging").rglob("*.parquet")),
+    }[moment]
     try:
         for _ in range(3000):
-            # The staged file appears when writing starts; measuring comes before it.
-            staged = any((tmp_path / "_staging").glob("*")) if (tmp_path / "_staging").is_dir() else False
-            if staged or process.poll() is not None:
-                break
-            if moment == "while it measures" and _cpu_seconds(process.pid) > 1.5:
+            if process.poll() is not None or come():
                 break
             time.sleep(0.01)
+        assert come(), process.communicate()
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
