@@ -1,6 +1,7 @@
 """One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
 import logging
+import os
 import sys
 from datetime import date, datetime
 from math import isnan
@@ -311,6 +312,12 @@ def main() -> None:
     started = perf_counter()
     code = _exit_code()
     logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
+    if code == INTERRUPTED:
+        # All is tidied up. A thread of Polars may still be on its way into Python, and would abort the process if it
+        # met an interpreter that is being taken down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -7,11 +7,13 @@ from law import Case, File, Way, make
 from plain_signals import FIRST, HOUR, MOMENTUM_COLUMNS, Echo, momentum, plain_signals
 
 from hermes.errors import UsageError
+from hermes.signals import generate
 from hermes.signals.decisions import Decisions
 from hermes.signals.generate import ROW_GROUP_ROWS, signal_chunks, write_signals
 from hermes.signals.plan import input_schema
 
 NUMBERS = {"number": pl.Int64()}
+MADE = pl.LazyFrame(schema=NUMBERS)
 
 
 class Broken(Exception):
@@ -57,6 +59,23 @@ def test_an_error_in_the_frames_is_raised_as_it_was(error, tmp_path):
     with pytest.raises(type(error)) as raised:
         write_signals(pl.LazyFrame({"given": [1]}), frames(), NUMBERS, tmp_path / "made.parquet", dict)
     assert raised.value is error
+
+
+def test_ctrl_c_is_raised_not_that_frames_were_wanted_no_more(tmp_path, monkeypatch):
+    """Where Polars is interrupted while it writes, it closes the source of the frames first."""
+    sources = []
+
+    def interrupted(*_, **options):
+        frames = sources[0]()
+        next(frames)
+        frames.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generate, "register_io_source", lambda source, schema: sources.append(source) or MADE)
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", interrupted)
+    frames = iter([pl.DataFrame({"number": [1]}, NUMBERS)] * 2)
+    with pytest.raises(KeyboardInterrupt):
+        write_signals(pl.LazyFrame({"given": [1, 2]}), frames, NUMBERS, tmp_path / "made.parquet", dict)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

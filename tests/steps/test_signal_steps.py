@@ -1,6 +1,9 @@
 """gold features → gold signals on the real rows: the published counts, lineage, and nothing that depends on chunks."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,6 +13,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from polars.exceptions import ShapeError
 
 from hermes.errors import MissingTable, SourceChanged, StoreError, TableRefused, UsageError
 from hermes.lake import store
@@ -336,6 +340,27 @@ def test_features_that_change_meanwhile_are_read_again(load: Callable, root: Pat
     with pytest.raises(SourceChanged, match="changed 3 times"):
         made(load, root, signals__start="2025-01-01")
     assert published_files(root) == before
+
+
+def test_a_full_disk_is_not_taken_for_features_that_changed(load, root: Path, monkeypatch: pytest.MonkeyPatch):
+    class Full:
+        def write(self, _):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self):
+            pass
+
+    def fails(given, frames, schema, file, metadata):
+        file._file.close()
+        file._file = Full()
+        with contextlib.suppress(OSError):
+            file.write(b"row group")
+        raise ShapeError("zip node received non-equal length inputs")
+
+    monkeypatch.setattr(step, "write_signals", fails)
+    with pytest.raises(StoreError, match="No space left on device → free some space"):
+        made(load, root)
+    assert not published_files(root)
 
 
 @pytest.mark.parametrize("call", ["fsync", "link"])

@@ -49,6 +49,7 @@ class HashedFile(io.RawIOBase):
         self._pool = ThreadPoolExecutor(1, "hermes-sync")  # starts its thread when it is first needed
         self._syncing: Future[None] | None = None
         self._unsynced = 0  # bytes
+        self.failure: OSError | None = None  # of writing: who writes may be told of something else
 
     def writable(self) -> bool:
         """Always; it cannot be read, and cannot go back."""
@@ -59,8 +60,12 @@ class HashedFile(io.RawIOBase):
         self._hash.update(data)
         view = memoryview(data)
         done = 0
-        while done < view.nbytes:
-            done += self._file.write(view[done:]) or 0
+        try:
+            while done < view.nbytes:
+                done += self._file.write(view[done:]) or 0
+        except OSError as error:
+            self.failure = error
+            raise
         self._unsynced += done
         if self._unsynced >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
             self._check_synced()

@@ -103,6 +103,8 @@ def write_signals(
     def source(*_: object) -> Iterator[pl.DataFrame]:
         try:
             yield from chain([first], iterator)
+        except GeneratorExit:  # Polars wants no more frames: why, is the error that it raises itself
+            raise
         except BaseException as error:
             failures.append(error)
             raise

@@ -145,6 +145,8 @@ def _write(
         with progress.task(f"signals {dataset}", tally.rows, "rows") as advance, HashedFile(path) as file:
             write_signals(given, made(advance), output_schema(strategy), cast("IO[bytes]", file), footer)
     except ShapeError:
+        if file.failure:  # what Polars may make of a disk that is full: it stopped one side of the rows first
+            raise file.failure from None
         return None
     check_written([path], tally.rows)
     return file.sha256
