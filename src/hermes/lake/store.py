@@ -221,23 +221,20 @@ class Layer:
 
     def write(self, key: str, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> str:
         """Replace one Parquet file by `frame`, with `about` in its footer; returns its SHA-256. A plan is streamed."""
-        with self.staged() as path:
-            self.stage(path, frame, about)
-            check_written([path], about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height)
-            return self.replace(key, path)
+        (digest,) = self.write_all([(key, frame, about)])
+        return digest
 
-    def write_all(self, files: Iterable[tuple[str, pl.DataFrame, Mapping[str, Any]]]) -> None:
+    def write_all(self, files: Iterable[tuple[str, pl.DataFrame | pl.LazyFrame, Mapping[str, Any]]]) -> list[str]:
         """`write` several files (key, rows, about): when all are staged and read back, published in this order."""
         with ExitStack() as stack:
             staged, rows = {}, 0
             for key, frame, about in files:
                 staged[key] = stack.enter_context(self.staged())
                 self.stage(staged[key], frame, about)
-                rows += frame.height
+                rows += about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height
             check_written(list(staged.values()), rows)
             self._backend.prepare(staged)
-            for key, path in staged.items():
-                self.replace(key, path)
+            return [self.replace(key, path) for key, path in staged.items()]
 
     def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
         """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`."""
