@@ -17,6 +17,7 @@ from hermes.errors import ClusterError, UsageError
 from hermes.executor import RESENT, completed, place
 from hermes.settings import Settings
 
+CORES = len(os.sched_getaffinity(0))
 CANARY = "canary-of-a-secret-key"
 
 
@@ -44,6 +45,11 @@ def slow_square(number: int) -> int:
 
 def whoami(_: int) -> tuple[int, str | None]:
     return os.getpid(), os.environ.get("POLARS_MAX_THREADS")
+
+
+def core_of(_: int) -> tuple[int, frozenset[int]]:
+    time.sleep(0.05)
+    return os.getpid(), frozenset(os.sched_getaffinity(0))
 
 
 def secret_of(settings: Settings) -> str | None:
@@ -96,6 +102,26 @@ def test_workers_are_processes_of_one_thread(two_workers):
     found = [result for _, result in completed(two_workers, whoami, range(20))]
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {"1"}
+
+
+@pytest.mark.skipif(CORES > 4, reason=f"it would start {CORES} workers")
+def test_workers_that_are_as_many_as_cores_have_one_each_also_after_one_died(settings, tmp_path):
+    with place(settings, workers=CORES) as where:
+        before = dict(result for _, result in completed(where, core_of, range(20 * CORES)))
+        ((_, outcome),) = completed(where, die_once, [tmp_path / "died"])
+        assert outcome == "done"
+        where.pool._client.wait_for_workers(CORES)
+        after = dict(result for _, result in completed(where, core_of, range(20 * CORES)))
+    assert before.keys() != after.keys()
+    each = sorted([core] for core in os.sched_getaffinity(0))
+    assert sorted(map(sorted, before.values())) == sorted(map(sorted, after.values())) == each
+
+
+@pytest.mark.skipif(CORES < 2, reason="there is one core only")
+def test_fewer_workers_than_cores_use_any(settings):
+    with place(settings, workers=1) as where:
+        ((_, (_, cores)),) = completed(where, core_of, [0])
+    assert cores == os.sched_getaffinity(0)
 
 
 def test_secrets_reach_workers_but_never_travel(settings, two_workers):

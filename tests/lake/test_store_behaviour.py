@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -605,19 +606,77 @@ def test_an_address_with_dots_makes_no_folder_on_the_way(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lake"]
 
 
-def test_many_files_are_published_at_once_and_each_folder_is_synced_once(gold: Layer, tmp_path, monkeypatch):
-    synced: list[Path] = []
-    monkeypatch.setattr(folder, "sync", synced.append)
-    keys = [f"many/year={year}/month={month}/x.bin" for year in (2024, 2025) for month in range(1, 13)]
-    staged = {key: tmp_path / str(number) for number, key in enumerate(keys)}
+KEYS = [f"many/year={year}/month={month}/x.bin" for year in (2024, 2025) for month in range(1, 13)]
+
+
+def staged_for(keys: list[str], where: Path) -> dict[str, Path]:
+    staged = {key: where / f"{number}.staged" for number, key in enumerate(keys)}
     for key, path in staged.items():
         path.write_text(key)
-    gold.replace_all(staged)
-    assert [file.key for file in gold.files("many", ".bin")] == sorted(keys)
-    assert all(gold.read(key) == key.encode() for key in keys)
-    if synced:  # a folder
-        above = [path for path in synced if path.name in {"many", "year=2024", "year=2025"}]
-        assert len(above) == 3 and len([path for path in synced if path.name.startswith("month=")]) == 24
+    return staged
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_many_files_are_published_at_once(gold: Layer, tmp_path: Path, in_order: bool):
+    digests = gold.replace_all(staged_for(KEYS, tmp_path), in_order=in_order)
+    assert digests == [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
+    assert [file.key for file in gold.files("many", ".bin")] == sorted(KEYS)
+    assert all(gold.read(key) == key.encode() for key in KEYS)
+
+
+@pytest.mark.parametrize("method", ["create", "replace", "replace_all"])
+def test_all_that_a_publish_needs_is_on_disk_before_it_and_the_publish_itself_after(
+    local: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    """Else a power cut leaves names without bytes, or bytes without a record."""
+    told: list[tuple[str, Path]] = []
+
+    def tells(target: object, name: str, path_of: Callable[..., Path]) -> None:
+        real = getattr(target, name)
+        monkeypatch.setattr(target, name, lambda *args: (real(*args), told.append((name, path_of(*args))))[0])
+
+    tells(os, "fsync", lambda handle: Path(f"/proc/self/fd/{handle}").readlink())
+    tells(os, "link", lambda _, final: Path(final))
+    tells(Path, "replace", lambda _, final: Path(final))
+    keys = KEYS if method == "replace_all" else KEYS[:1]
+    staged = staged_for(keys, tmp_path)
+    if method == "create":
+        local.create(keys[0], staged[keys[0]])
+    elif method == "replace":
+        local.replace(keys[0], staged[keys[0]])
+    else:
+        local.replace_all(staged)
+    root = Path(local.address)
+    finals = [root / key for key in keys]
+    published = [at for at, (name, _) in enumerate(told) if name != "fsync"]
+    assert [told[at][1] for at in published] == finals  # in their order
+    before = {path for _, path in told[: published[0]]}
+    after = {path for _, path in told[published[-1] + 1 :]}
+    assert before >= set(staged.values())
+    assert before >= {root.parent / "_hashes" / root.name / f"{key}.sha256" for key in keys}
+    assert before >= {above for final in finals for above in final.parents[1:] if above.is_relative_to(root)}
+    assert after >= {final.parent for final in finals}
+    assert len(told) == len(set(told))  # nothing twice
+
+
+def test_many_files_cut_off_anywhere_leave_the_first_ones_published_each_with_its_hash(
+    local: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A kill is an exception that nobody handles, at each call to the system in turn."""
+    for target, name in [(os, "fsync"), (os, "open"), (Path, "replace")]:
+        for number in range(0, 24, 3):
+            keys = [f"{name}{number}/{key}" for key in KEYS[:6]]
+            for key in keys[::2]:
+                local.write_bytes(key, b"old")
+            with monkeypatch.context() as patch, suppress(Killed):
+                kill_at(patch, target, name, number)
+                local.replace_all(staged_for(keys, tmp_path))
+            there = [local.read(key) for key in keys]
+            new = sum(content == key.encode() for content, key in zip(there, keys, strict=True))
+            assert there == [key.encode() for key in keys[:new]] + [None if at % 2 else b"old" for at in range(new, 6)]
+            found = local.files(f"{name}{number}", ".bin")
+            assert all(now in recorded for now, recorded in filter(None, map(local.hashed, found)))
+            assert local.lost(f"{name}{number}", {file.key for file in found}) == []
 
 
 def test_a_figure_that_changed_in_a_footer_is_noticed(local: Layer):

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -29,6 +29,20 @@ class LakeFile:
     size: int
     version: str
     location: str
+
+
+class Staged(NamedTuple):
+    """A complete file that waits to be published.
+
+    Attributes:
+        key: the name it will have inside the layer.
+        path: where it waits.
+        digest: SHA-256 of its bytes.
+    """
+
+    key: str
+    path: Path
+    digest: str
 
 
 def sha256(path: Path) -> str:

@@ -3,16 +3,16 @@
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.files import LakeFile, sha256
-from hermes.lake.lock import Check, Holder, file_lock
-from hermes.lake.records import Records, remove_empty, sync
+from hermes.lake.files import LakeFile, Staged, sha256
+from hermes.lake.lock import Check, Holder, file_lock, unlocked
+from hermes.lake.records import Records, begin_sync, remove_empty, sync
 from hermes.lake.staging import Staging
 
 STAGING = "_staging"  # beside the layer, on the same file system, where no glob over the layer reaches it
@@ -149,6 +149,10 @@ class Folder:
         with _explained(str(self.staging.root)), self.staging.file(suffix) as path:
             yield path
 
+    def begin_sync(self, staged: Path) -> None:
+        """Say that a staged file is complete: it is on its way to the disk while others are made."""
+        begin_sync(staged)
+
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet.
 
@@ -157,23 +161,21 @@ class Folder:
         """
         final = self.root / key
         with _explained(str(final)):
-            sync(staged)
             made = _make_folders(final.parent)
             try:
-                self._link(key, staged, f"{digest} {_stamp(staged.stat())}")
+                self._link(key, staged, f"{digest} {_stamp(staged.stat())}", made)
             except OSError:
                 for folder in made:
                     with suppress(OSError):
                         folder.rmdir()
                 raise
 
-    def _link(self, key: str, staged: Path, record: str) -> None:
+    def _link(self, key: str, staged: Path, record: str, made: Iterable[Path]) -> None:
         final = self.root / key
         taken = AlreadyPublished(f"{final} is there already", "run again")
         if final.exists():
             raise taken
-        # On record before it is there: a crash in between leaves a record that waits for nothing.
-        self._records.expect(key, record)
+        self._secure({key: record}, [staged], made)
         try:
             os.link(staged, final)
         except FileExistsError:
@@ -186,23 +188,31 @@ class Folder:
             raise
         self._records.settle(key, record)
 
-    def prepare(self, keys: Iterable[str]) -> None:
-        """Make the folders of files that are about to be published: each of them and those above are synced once."""
-        with _explained(self.address):
-            _make_folders(*{(self.root / key).parent for key in keys})
-
     def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""
-        final = self.root / key
-        with _explained(str(final)):
-            sync(staged)
-            _make_folders(final.parent)
-            record = f"{digest} {_stamp(staged.stat())}"
-            # On record before it is there: a crash in between leaves the old bytes, whose hash stays on record too.
-            self._records.expect(key, record)
-            staged.replace(final)
-            sync(final.parent)
-            self._records.settle(key, record)
+        self.replace_all([Staged(key, staged, digest)])
+
+    def replace_all(self, files: Sequence[Staged], check: Check = unlocked, *, in_order: bool = True) -> None:
+        """`replace` several files in this order, when all are on disk; `check` is asked before."""
+        finals = {file.key: self.root / file.key for file in files}
+        with _explained(self.address):
+            made = _make_folders(*{final.parent for final in finals.values()})
+            records = {file.key: f"{file.digest} {_stamp(file.path.stat())}" for file in files}
+            self._secure(records, [file.path for file in files], made)
+            check()
+            for file in files:
+                file.path.replace(finals[file.key])
+            sync(*dict.fromkeys(final.parent for final in finals.values()))
+            for key, record in records.items():
+                self._records.settle(key, record)
+
+    def _secure(self, records: Mapping[str, str], staged: Sequence[Path], made: Iterable[Path]) -> None:
+        """Force to disk what must be there before these files are published: their bytes, records, and new folders.
+
+        On record before they are there: a crash in between leaves the old bytes, whose hash stays on record too, and
+        records that wait for nothing. All at once: a file system writes its journal for each sync, or once for many.
+        """
+        sync(*staged, *self._records.expect(records), *dict.fromkeys(folder.parent for folder in made))
 
     def remove(self, key: str) -> None:
         """Take a file away, then its hash; a file that is not there is no error."""
@@ -234,7 +244,7 @@ def _raise_unless_absent(error: OSError) -> None:
 
 
 def _make_folders(*folders: Path) -> list[Path]:
-    """Make folders and those above them; returns the ones that are new, innermost first."""
+    """Make folders and those above them; returns the ones that are new, innermost first. Nothing is synced."""
     missing = set()
     for folder in folders:
         above = folder
@@ -244,6 +254,4 @@ def _make_folders(*folders: Path) -> list[Path]:
     new = sorted(missing, key=lambda folder: len(folder.parts))
     for folder in new:
         folder.mkdir(exist_ok=True)
-    for above in {folder.parent for folder in new}:
-        sync(above)
     return new[::-1]

@@ -44,6 +44,10 @@ _log = logging.getLogger("hermes.lock")
 Check = Callable[[], None]
 
 
+def unlocked() -> None:
+    """The `Check` where no lock is held."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a lock: the `hermes` command, on which machine, and since when (UTC)."""

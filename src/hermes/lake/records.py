@@ -6,8 +6,9 @@ whose hash nobody knows.
 """
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hermes.lake.staging import Staging
@@ -49,18 +50,26 @@ class Records:
         keys = [path.relative_to(self._root).as_posix()[: -len(_ENDING)] for path in paths]
         return [key for key in keys if any(words[-1] == _PUBLISHED for words in self._lines(key))]
 
-    def expect(self, key: str, version: str) -> None:
-        """Note a version (SHA-256 and stamp) that is about to be there; several may do so at once."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _append(path, f"{version} {_PENDING}", durable=True)
+    def expect(self, versions: Mapping[str, str]) -> Sequence[Path]:
+        """Note versions (key → SHA-256 and stamp) that are about to be there; several may do so at once.
+
+        Returns:
+            The files of the records, which the caller syncs before the versions are there.
+        """
+        paths = []
+        for key, version in versions.items():
+            path = self._path(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _append(path, f"{version} {_PENDING}")
+            paths.append(path)
+        return paths
 
     def settle(self, key: str, version: str) -> None:
         """Note that a version is there. A power cut may lose this, and the hash stays known; so may an error."""
         path = self._path(key)
         with suppress(OSError):
             if path.stat().st_size < _LONGEST:
-                _append(path, f"{version} {_PUBLISHED}", durable=False)
+                _append(path, f"{version} {_PUBLISHED}")
             else:
                 self._rewrite(key, [f"{version} {_PUBLISHED}"])
 
@@ -95,11 +104,31 @@ class Records:
             path.replace(self._path(key))
 
 
-def sync(path: Path) -> None:
-    """Force a file, or the entries of a folder, to disk."""
+def begin_sync(path: Path) -> None:
+    """Have the system begin to write what is dirty of a file or folder, where it can: `sync` then waits for less."""
+    if sys.platform == "linux":
+        with _opened(path) as handle:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)  # what is dirty is written, not forgotten
+
+
+def sync(*paths: Path) -> None:
+    """Force files, or the entries of folders, to disk; all are on their way before the first is waited for."""
+    for path in paths[1:]:
+        begin_sync(path)
+    for path in paths:
+        with _opened(path) as handle:
+            os.fsync(handle)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A handle; what goes wrong with it names the path."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        yield handle
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(handle)
 
@@ -112,11 +141,9 @@ def remove_empty(folder: Path, root: Path) -> None:
             folder = folder.parent
 
 
-def _append(path: Path, line: str, *, durable: bool) -> None:
+def _append(path: Path, line: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         os.write(handle, f"\n{line}\n".encode())  # what a crash has cut off before is a line of its own
-        if durable:
-            os.fsync(handle)
     finally:
         os.close(handle)

@@ -7,7 +7,8 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from obstore.store import S3Store
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake import folder
 from hermes.lake.checked import Checked
-from hermes.lake.files import LakeFile
+from hermes.lake.files import LakeFile, Staged
 from hermes.lake.lock import REQUEST_S as LEASE_REQUEST_S
 from hermes.lake.lock import Check, Holder, lease
 from hermes.lake.staging import Staging
@@ -43,6 +44,7 @@ _LOCATION = (
     '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 )
+_WRITERS = 8  # objects written at once: each waits for the store most of the time
 _ANSWERS = 4  # how often a listing is asked for at most, until two agree
 READ_BYTES = 4 * 1024**2  # read at once while hashing
 LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
@@ -302,6 +304,9 @@ class Bucket:
                 raise
             raise folder.explain(error, str(root)) from error
 
+    def begin_sync(self, staged: Path) -> None:
+        """Nothing: what is sent need not be on this disk."""
+
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet, with one create-only PUT.
 
@@ -326,12 +331,20 @@ class Bucket:
             if digest not in self.recorded_hashes(key):
                 raise
 
-    def prepare(self, keys: Iterable[str]) -> None:
-        """Nothing: a bucket has no folders."""
-
     def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""
         self._put(key, staged, digest, create=False)
+
+    def replace_all(self, files: Sequence[Staged], check: Check, *, in_order: bool) -> None:
+        """`replace` several files, one after the other or several at once; `check` is asked before each."""
+
+        def publish(file: Staged) -> None:
+            check()
+            self.replace(*file)
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            for _ in (map if in_order else pool.map)(publish, files):
+                pass
 
     @contextmanager
     def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:

@@ -176,4 +176,4 @@ def _publish(lake: Lake, staged: Sequence[_Staged]) -> None:
     if staged:
         with lake.bronze.errors():
             check_written([file.path for file in staged], sum(file.rows for file in staged))
-        lake.bronze.replace_all({file.key: file.path for file in staged})
+        lake.bronze.replace_all({file.key: file.path for file in staged}, in_order=False)
