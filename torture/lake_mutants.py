@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished
 from hermes.lake import s3
+from hermes.lake.files import Staged
 from hermes.lake.folder import Folder
 from hermes.lake.store import Layer
 
@@ -17,19 +19,19 @@ from hermes.lake.store import Layer
 def no_staging() -> None:
     """Files of a folder are written straight to their final path."""
 
-    def replace(self: Folder, key: str, staged: Path, digest: str) -> None:
-        final = self.root / key
-        self._records.expect(key, digest)
-        _write(staged, final, os.O_TRUNC)
+    def replace_all(self: Folder, files: Sequence[Staged], *_: object, **__: object) -> None:
+        for file in files:
+            self._records.expect({file.key: file.digest})
+            _write(file.path, self.root / file.key, os.O_TRUNC)
 
     def create(self: Folder, key: str, staged: Path, digest: str) -> None:
-        self._records.expect(key, digest)
+        self._records.expect({key: digest})
         try:
             _write(staged, self.root / key, os.O_EXCL)
         except FileExistsError:
             raise AlreadyPublished(f"{key} is there already", "run again") from None
 
-    Folder.replace, Folder.create = replace, create  # type: ignore[method-assign]
+    Folder.replace_all, Folder.create = replace_all, create  # type: ignore[method-assign]
 
 
 def _write(staged: Path, final: Path, how: int) -> None:
@@ -53,12 +55,12 @@ def no_create_only() -> None:
 def hash_too_late() -> None:
     """The hash of an execution goes on record only after the execution is there, on a folder."""
 
-    def link(self: Folder, key: str, staged: Path, record: str) -> None:
+    def link(self: Folder, key: str, staged: Path, record: str, _: Iterable[Path]) -> None:
         try:
             os.link(staged, self.root / key)
         except FileExistsError:
             raise AlreadyPublished(f"{key} is there already", "run again") from None
-        self._records.expect(key, record)
+        self._records.expect({key: record})
 
     Folder._link = link  # type: ignore[method-assign]
 
@@ -86,10 +88,11 @@ def error_swallowed() -> None:
 
 
 def _swallowing(backend: type[Folder] | type[s3.Bucket]) -> None:
-    replace = backend.replace
+    replace_all = backend.replace_all
 
-    def quiet(self: Any, key: str, staged: Path, digest: str) -> None:
-        with suppress(Exception):
-            replace(self, key, staged, digest)
+    def quiet(self: Any, files: Sequence[Staged], *args: Any, **options: Any) -> None:
+        for file in files:
+            with suppress(Exception):
+                replace_all(self, [file], *args, **options)
 
-    backend.replace = quiet  # type: ignore[method-assign]
+    backend.replace_all = quiet  # type: ignore[method-assign]

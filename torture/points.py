@@ -58,7 +58,7 @@ class Points:
         self._wrap(Layer, "files", lambda layer, *_: f"listing {_name(layer)}")
         self._wrap(Layer, "scan", lambda layer, *_: f"scanning {_name(layer)}")
         self._wrap(Layer, "stage", lambda layer, *_: f"staging {_name(layer)}")
-        self._wrap(Layer, "replace", lambda layer, key, *_: f"publishing {_what(layer, key)}")
+        self._wrap(Layer, "replace_all", lambda layer, staged, *_: f"publishing {_what(layer, next(iter(staged)))}")
         self._wrap(Layer, "create", lambda *_: "publishing signals")
         self._wrap(generate, "signals", lambda *_: "a chunk")
         self._wrap(HashedFile, "write", lambda *_: "encoding", _half_data)
