@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from obstore.exceptions import BaseError, GenericError
 
-from hermes.errors import AlreadyPublished, StoreError
+from hermes.errors import AlreadyPublished, LockLost, StoreError
 from hermes.lake import folder, records, s3
 from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
@@ -622,6 +622,19 @@ def test_many_files_are_published_at_once(gold: Layer, tmp_path: Path, in_order:
     assert digests == [hashlib.sha256(key.encode()).hexdigest() for key in KEYS]
     assert [file.key for file in gold.files("many", ".bin")] == sorted(KEYS)
     assert all(gold.read(key) == key.encode() for key in KEYS)
+
+
+def test_a_lock_that_is_lost_between_files_leaves_the_first_ones(gold: Layer, tmp_path: Path):
+    asked = itertools.count()
+    in_a_folder = isinstance(gold._backend, folder.Folder)  # which asks once for all: nothing takes long in between
+
+    def check() -> None:
+        if next(asked) == (0 if in_a_folder else 2):
+            raise LockLost("the lock was lost", "run again")
+
+    with pytest.raises(LockLost):
+        gold.checked(check).replace_all(staged_for(KEYS, tmp_path))
+    assert [file.key for file in gold.files("many", ".bin")] == ([] if in_a_folder else KEYS[:2])
 
 
 @pytest.mark.parametrize("method", ["create", "replace", "replace_all"])
