@@ -185,7 +185,7 @@ def _cores() -> list[int]:
 def dask_setup(worker: Any) -> None:
     """Called by Dask in each worker started here, before its first task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it, which stops them all
-    if _OWN_CORE in os.environ and worker.name in range(len(_cores())):
+    if _OWN_CORE in os.environ and worker.name in range(len(cores := _cores())):
         # Polars hands each small piece of work from thread to thread. Between cores, the other core has to be woken for
         # it each time, and both wait meanwhile: two workers that keep to their own core are an eighth faster.
-        os.sched_setaffinity(0, {_cores()[worker.name]})  # this thread, and those that it will start
+        os.sched_setaffinity(0, {cores[worker.name]})  # this thread, and those that it will start
