@@ -5,6 +5,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from hermes.errors import StoreError
-from hermes.lake import s3
+from hermes.lake import lock, s3
+from hermes.lake.dataset import Dataset
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
 from hermes.settings import Settings
@@ -28,25 +30,26 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Wire(NamedTuple):
-    """A server that notes every request and answers what it is told to: status and body, then 200."""
+@dataclass
+class Wire:
+    """A server that notes every request and answers what it is told to: status and body, then `always`."""
 
     address: str
-    requests: list[Request]
-    answers: list[tuple[int, str]]
+    requests: list[Request] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    always: tuple[int, str] = (200, "")
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    requests: list[Request] = []
-    answers: list[tuple[int, str]] = []
+    wire = Wire("")
 
     class Handler(BaseHTTPRequestHandler):
         def do(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            requests.append(Request(self.command, self.path, headers, body))
-            status, said = answers.pop(0) if answers else (200, "")
+            wire.requests.append(Request(self.command, self.path, headers, body))
+            status, said = wire.answers.pop(0) if wire.answers else wire.always
             self.send_response(status)
             self.send_header("ETag", '"1"')
             self.send_header("Content-Length", str(len(said)))
@@ -61,7 +64,8 @@ def wire() -> Iterator[Wire]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Wire(f"http://127.0.0.1:{server.server_port}", requests, answers)
+    wire.address = f"http://127.0.0.1:{server.server_port}"
+    yield wire
     server.shutdown()
     server.server_close()
 
@@ -144,4 +148,49 @@ def test_files_wait_in_a_folder_that_nobody_else_can_plant(wire: Wire, monkeypat
     gold.staging.symlink_to(tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: gold.staging.lstat().st_uid + 1)
     with pytest.raises(StoreError, match="belongs to somebody else → set TMPDIR"), gold.staged():
+        pass
+
+
+NO_KEY = "<Error><Code>NoSuchKey</Code></Error>"
+BARE_404 = ""  # what some servers say of a bucket as of a key
+
+
+@pytest.mark.parametrize("said", [NO_BUCKET, BARE_404])
+def test_a_lock_in_a_missing_bucket_creates_the_bucket(wire: Wire, said: str):
+    wire.answers.extend([(404, said), (404, said), (200, ""), (404, NO_KEY)])
+    with lake(wire).locked(Dataset(symbol="BTCUSDT"), "run"):
+        pass
+    asked = [(request.method, request.path.partition("?")[0].rstrip("/")) for request in wire.requests]
+    key = f"/x-gold/{Dataset(symbol='BTCUSDT').lock_key}"
+    assert asked[:5] == [("GET", key), ("PUT", key), ("PUT", "/x-gold"), ("GET", key), ("PUT", key)]
+
+
+@pytest.mark.parametrize("act", ["write", "lock"])
+def test_a_bucket_that_may_not_be_created_is_an_error(wire: Wire, act: str):
+    wire.answers.extend([(404, NO_KEY)] * (act == "lock") + [(404, NO_BUCKET), (403, "")])
+    with pytest.raises(StoreError, match=r"x-gold is missing and cannot be created \(HTTP 403\) → create it"):
+        write_or_lock(wire, act)
+
+
+@pytest.mark.parametrize("act", ["write", "lock"])
+def test_a_store_that_never_has_the_bucket_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch, act: str):
+    monkeypatch.setattr(s3, "CREATED_S", 0.2)
+    wire.answers.extend([(404, NO_KEY)] * (act == "lock") + [(404, NO_BUCKET), (200, "")])
+    wire.always = (404, NO_BUCKET)
+    with pytest.raises(StoreError, match=r"bucket x-gold was created, and 0 s later .* is missing → create it"):
+        write_or_lock(wire, act)
+
+
+def test_a_lock_that_a_store_never_gives_and_never_shows_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch):
+    for name in ("LEASE_S", "TAKE_S", "RENEW_S"):
+        monkeypatch.setattr(lock, name, 0.1)
+    wire.answers.extend([(404, NO_KEY), (412, ""), (404, NO_KEY)] * 1000)
+    with pytest.raises(StoreError, match=r"its lock _locks/.* could neither be taken nor seen .* `hermes doctor`"):
+        write_or_lock(wire, "lock")
+
+
+def write_or_lock(wire: Wire, act: str) -> None:
+    if act == "write":
+        lake(wire).gold.write_bytes("x.bin", b"x")
+    with lake(wire).locked(Dataset(symbol="BTCUSDT"), "run"):
         pass

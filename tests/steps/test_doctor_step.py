@@ -103,7 +103,7 @@ def test_a_store_that_cannot_be_used(
 def test_a_bucket_that_is_missing_is_not_made(s3_server):
     settings = Settings.load({"lake.url": f"s3://t{uuid.uuid4().hex}-{{layer}}", **s3_server.flags()}, environ={})
     for _ in range(2):
-        assert faults(diagnose(settings)) == {("reachable", "create it, or let `hermes ingest` do it")}
+        assert faults(diagnose(settings)) == {("reachable", "create it, or let `hermes run` do it")}
 
 
 def test_a_store_that_ignores_create_only(bucket: Settings, monkeypatch: pytest.MonkeyPatch):

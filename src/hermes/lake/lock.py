@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from hermes.errors import DatasetLocked, LockLost
+from hermes.errors import DatasetLocked, LockLost, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LEASE_S = 30.0  # a lease that was not renewed for so long is free to take
 RENEW_S = 5.0
 REQUEST_S = 10.0  # deadline of one request about a lease
+TAKE_S = 30.0  # beyond the time of watching a lease, after which nobody knows what the store does
+_ATTEMPTS = 1000  # at a lock file that others make and remove
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps
 _log = logging.getLogger("hermes.lock")
 
@@ -96,7 +98,7 @@ def file_lock(path: Path, what: str, me: Holder) -> Iterator[Check]:
 
 def _open(path: Path, what: str) -> int:
     """A handle that has the lock of the file which is at `path` now."""
-    while True:
+    for _ in range(_ATTEMPTS):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,6 +114,10 @@ def _open(path: Path, what: str) -> int:
             os.close(handle)
             raise
         os.close(handle)
+    raise StoreError(
+        f"{what}: the file of its lock, {path}, was another one each of {_ATTEMPTS:,} times",
+        "keep the lake on a file system whose files stay the same when they are opened, or on S3",
+    )
 
 
 def _is(handle: int, path: Path) -> bool:
@@ -129,6 +135,8 @@ def lease(store: "S3Store", key: str, what: str, me: Holder) -> Iterator[Check]:
 
     Raises:
         DatasetLocked: somebody else holds it and is alive.
+        StoreError: the store does not let anybody have it.
+        FileNotFoundError: the bucket is missing.
         BaseError, OSError: the store's own.
     """
     mine = _Lease(store, key, what, me)
@@ -153,8 +161,8 @@ class _Lease:
         self._until = 0.0  # nobody takes it over before then
 
     def take(self) -> None:
-        watched, since = None, 0.0
-        while True:
+        watched, since, begun = None, 0.0, _now()
+        while _now() - begun <= LEASE_S + TAKE_S:
             found = self._read()
             if found is None:
                 taken = self._put("create")
@@ -170,6 +178,11 @@ class _Lease:
             if taken:
                 return
             time.sleep(RENEW_S / 10)
+        raise StoreError(
+            f"{self._what}: its lock {self._key} could neither be taken nor seen to be somebody's for"
+            f" {LEASE_S + TAKE_S:.0f} s",
+            "run `hermes doctor`, which tries whether the store is fit for locks",
+        )
 
     def renew(self, stop: Event) -> None:
         while not stop.wait(RENEW_S) and _now() < self._until:
@@ -203,7 +216,7 @@ class _Lease:
         begun = _now()
         try:
             tag = obstore.put(self._store, self._key, content, mode=mode)["e_tag"]  # type: ignore[arg-type]
-        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+        except (AlreadyExistsError, PreconditionError):
             found = self._read()
             if found is None or found[0] != content:  # else it was us, and the answer got lost
                 return False

@@ -104,7 +104,7 @@ def _reachable(backend: Backend) -> str:
     if isinstance(backend, Folder):
         return f"{backend.address}" if there else f"{backend.address} is not there yet; the first step makes it"
     if not there:
-        raise _Fault(f"{backend.address}: there is no such bucket", "create it, or let `hermes ingest` do it")
+        raise _Fault(f"{backend.address}: there is no such bucket", "create it, or let `hermes run` do it")
     return f"{backend.address}, requests {'signed' if backend.signed else 'not signed: no keys are set'}"
 
 

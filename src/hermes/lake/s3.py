@@ -4,15 +4,16 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from xml.sax.saxutils import escape
 
 import obstore
@@ -32,6 +33,8 @@ from hermes.settings import S3Settings
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
+Answer = TypeVar("Answer")
+
 CONNECT_S = 5
 REQUEST_S = 60
 RETRIES = 3
@@ -44,6 +47,7 @@ _LOCATION = (
     '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 )
+CREATED_S = 10.0  # how long a bucket that was just created may stay unknown to the store
 _WRITERS = 8  # objects written at once: each waits for the store most of the time
 _ANSWERS = 4  # how often a listing is asked for at most, until two agree
 READ_BYTES = 4 * 1024**2  # read at once while hashing
@@ -70,7 +74,7 @@ _CAUSES = (
         "what arrived there is not what was sent",
         "run again, and check the network on the way (https would notice)",
     ),
-    (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes ingest` create it"),
+    (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes run` create it"),
     (
         r"error sending request|[Cc]onnect|dns error|operation timed out|TimedOut",
         "the store cannot be reached",
@@ -138,6 +142,19 @@ def explain(error: Exception, address: str) -> StoreError:
     return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
 
 
+def bucket_missing(error: Exception) -> bool:
+    """Whether an answer to a listing says that the bucket is missing: of a key it never says 404."""
+    return "404 Not Found" in str(error) or "NoSuchBucket" in str(error)
+
+
+def write_found_no_bucket(error: Exception) -> bool:
+    """Whether an answer to a PUT says that the bucket is missing: one without If-Match is never told 404 of a key.
+
+    obstore takes the 404 for that of a key: a FileNotFoundError, without a number as the system's own ones have it.
+    """
+    return (isinstance(error, FileNotFoundError) and error.errno is None) or "NoSuchBucket" in str(error)
+
+
 class Bucket:
     """Keys under `prefix` of one bucket."""
 
@@ -184,7 +201,7 @@ class Bucket:
                     version = entry["e_tag"] or entry["last_modified"].isoformat()
                     found.append(LakeFile(key, entry["size"], version, self.locate(key)))
         except (BaseError, OSError) as error:
-            if "NoSuchBucket" in str(error):
+            if bucket_missing(error):
                 return []
             raise explain(error, self.address) from open_cause(error)
         return sorted(found, key=lambda file: file.key)
@@ -194,7 +211,7 @@ class Bucket:
         try:
             next(iter(obstore.list(self._store, self._prefix, chunk_size=1)), None)
         except (BaseError, OSError) as error:
-            if "NoSuchBucket" in str(error):
+            if bucket_missing(error):
                 return False
             raise explain(error, self.address) from open_cause(error)
         return True
@@ -352,13 +369,7 @@ class Bucket:
         store = connect(self._bucket, self._s3, timeout_s=LEASE_REQUEST_S)
         with ExitStack() as stack:
             try:
-                try:
-                    check = stack.enter_context(lease(store, self._prefix + key, what, me))
-                except (BaseError, OSError) as error:
-                    if "NoSuchBucket" not in str(error):
-                        raise
-                    self._create_bucket()
-                    check = stack.enter_context(lease(store, self._prefix + key, what, me))
+                check = self._in_bucket(lambda: stack.enter_context(lease(store, self._prefix + key, what, me)))
             except (BaseError, OSError) as error:
                 raise explain(error, self.address) from open_cause(error)
             yield check
@@ -387,17 +398,34 @@ class Bucket:
             )
 
         try:
-            try:
-                put()
-            except (BaseError, OSError) as error:
-                if "NoSuchBucket" not in str(error):
-                    raise
-                self._create_bucket()
-                put()
+            self._in_bucket(put)
         except AlreadyExistsError:
             raise AlreadyPublished(f"{self.address}/{key} is there already", "run again") from None
         except (BaseError, OSError) as error:
             raise explain(error, self.address) from open_cause(error)
+
+    def _in_bucket(self, write: Callable[[], Answer]) -> Answer:
+        """Do `write`, which puts something into the bucket; where that is missing, it is created first."""
+        try:
+            return write()
+        except (BaseError, OSError) as error:
+            if not write_found_no_bucket(error):
+                raise
+        self._create_bucket()
+        give_up = time.monotonic() + CREATED_S
+        while True:
+            try:
+                return write()
+            except (BaseError, OSError) as error:
+                if not write_found_no_bucket(error):
+                    raise
+                if time.monotonic() > give_up:
+                    raise StoreError(
+                        f"bucket {self._bucket} was created, and {CREATED_S:.0f} s later the store still says that it"
+                        " is missing",
+                        "create it with the store's own tools, and check s3.endpoint and s3.region",
+                    ) from open_cause(error)
+            time.sleep(CREATED_S / 20)
 
     def _create_bucket(self) -> None:
         # obstore cannot make buckets, but it signs: S3 makes one on a PUT of its bare name.
@@ -409,7 +437,7 @@ class Bucket:
         except urllib.error.HTTPError as error:
             if error.code != 409:  # somebody made it at the same moment
                 raise StoreError(
-                    f"bucket {self._bucket} is not there and cannot be created (HTTP {error.code})",
+                    f"bucket {self._bucket} is missing and cannot be created (HTTP {error.code})",
                     "create it, or give keys that may",
                 ) from None
         except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 _LOCK = ".lock"
+_ATTEMPTS = 100
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -82,11 +83,13 @@ class Staging:
 
     def _open(self) -> Path:
         self.root.mkdir(parents=True, exist_ok=True)
-        while True:
+        for _ in range(_ATTEMPTS):  # a sweep may take the lock file away before it is locked
             own = self.root / uuid.uuid4().hex
             lock = _locked(own.with_suffix(_LOCK), wait=True)
             if lock is not None:
                 break
+        else:
+            raise OSError(errno.ESTALE, "the file of a lock is another one each time it is opened", str(self.root))
         try:
             own.mkdir()
         except OSError:
