@@ -59,7 +59,7 @@ class Board:
         `window_axis` does not work on log axes.)
         """
         source.name = f"{name} bars"
-        columns = [column for column in source.data if column != "time"]
+        columns = [str(column) for column in source.data if column != "time"]
         zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
         pan = PanTool(dimensions="width")
         plot = figure(

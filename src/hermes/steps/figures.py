@@ -10,7 +10,7 @@ from hermes.errors import HermesError
 from hermes.steps.measure import Measured, accounts
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped] # its stubs are a package that few install
+    import pandas as pd
 
     from hermes.settings import Settings
 
