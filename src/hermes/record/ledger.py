@@ -1,0 +1,321 @@
+"""The ledger of decisions, pure: the columns of a row, its canonical text, and the chain of hashes that seals it.
+
+`docs/record-format.md` specifies the text and the hashes for other languages. In short: the canonical text of a row is
+one line `name=value` for each column that has a value, except `hash`, in the order of the names; `hash` is its SHA-256.
+As the text holds `previous_hash`, no row can change without changing every hash after it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Literal, NamedTuple, Self
+
+import polars as pl
+
+import hermes
+from hermes.errors import TableRefused
+from hermes.lake.dataset import Dataset
+from hermes.schemas import DATETIME, Schema
+from hermes.strategies.base import Strategy
+
+Kind = Literal["decision", "revision"]
+
+#: The `previous_hash` of a chain's first row, and the `bars_sha256` before its first bar.
+ZERO = "0" * 64
+
+_BEFORE: Schema = {
+    "decided_at": DATETIME,  # UTC, by the clock of the machine that decided
+    "server_time": DATETIME,  # UTC, by the exchange's clock, when the bar was known to be closed
+    "kind": pl.String(),  # decision, or revision: the exchange changed a bar that was decided on
+    "sequence": pl.Int64(),
+    "provider": pl.String(),
+    "market": pl.String(),
+    "datetime": DATETIME,
+    "symbol": pl.String(),
+    "interval": pl.String(),
+    "strategy": pl.String(),
+    "parameters": pl.String(),  # JSON, names in order
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+}
+_DECIDED: Schema = {"buy_signal": pl.Boolean(), "sell_signal": pl.Boolean(), "position": pl.Int8()}
+_SHORT: Schema = {"short_signal": pl.Boolean(), "cover_signal": pl.Boolean()}
+_AFTER: Schema = {
+    "late": pl.Boolean(),
+    "bars_sha256": pl.String(),
+    "hermes": pl.String(),
+    "previous_hash": pl.String(),
+    "hash": pl.String(),
+}
+_BAR = ("datetime", "open", "high", "low", "close", "volume")
+_SEALS = ("sequence", "bars_sha256", "previous_hash", "hash")
+
+
+class Chain(NamedTuple):
+    """What has a chain of its own: one dataset, decided on by one strategy."""
+
+    provider: str
+    market: str
+    symbol: str
+    interval: str
+    strategy: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.interval} ({self.strategy}, {self.provider} {self.market})"
+
+
+def chain_of(dataset: Dataset, strategy: str) -> Chain:
+    """The chain that `strategy` has for `dataset`."""
+    return Chain(dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a chain, which is all that is needed to append to it.
+
+    Attributes:
+        sequence: of the newest row, -1 where there is none.
+        hash: of the newest row.
+        bars_sha256: the digest of all bars up to it.
+        datetime: open time of the newest bar that was decided on, None where there is none.
+        position: held after that bar.
+    """
+
+    sequence: int = -1
+    hash: str = ZERO
+    bars_sha256: str = ZERO
+    datetime: "datetime | None" = None
+    position: int = 0
+
+    @classmethod
+    def before_first(cls, history: pl.DataFrame) -> Self:
+        """The head of a chain that has no row yet.
+
+        Args:
+            history: the bars before the first one that is decided on, in order of time. They are no decisions; their
+                digest tells later whether the exchange changed what the first decisions were made from.
+        """
+        digest = ZERO
+        for text in _bar_texts(history):
+            digest = _digest(f"bars_sha256={digest}\n{text}")
+        return cls(bars_sha256=digest)
+
+
+def decision_schema(strategy: Strategy, *, short: bool = False) -> dict[str, pl.DataType]:
+    """The columns of a sealed row, in order.
+
+    Args:
+        short: whether the strategy has the signals `short_signal` and `cover_signal`.
+    """
+    rules = {name: pl.Int8() if "_dir_" in name else pl.Float64() for name in strategy.columns}
+    conditions = dict.fromkeys(strategy.conditions(), pl.Boolean())
+    return {**_BEFORE, **rules, **conditions, **_DECIDED, **(_SHORT if short else {}), **_AFTER}
+
+
+def decisions(
+    judged: pl.DataFrame,
+    dataset: Dataset,
+    strategy: Strategy,
+    *,
+    decided_at: datetime,
+    server_time: datetime,
+    late_seconds: float,
+    kind: Kind = "decision",
+) -> pl.DataFrame:
+    """Rows that `seal` can append, from bars that were judged.
+
+    Args:
+        judged: closed bars, those of a dataset in order of time, with the strategy's columns, conditions, signals and
+            `position`, as `signals` gives them. With a column `symbol`, they may be those of many symbols at once;
+            other columns are left out.
+        dataset: whose bars these are.
+        decided_at: now, by this machine's clock (naive UTC).
+        server_time: now, by the exchange's clock (naive UTC); it alone tells what is late.
+        late_seconds: after a bar's close, or a whole interval where that is shorter, a decision is late.
+        kind: what these rows are.
+
+    Returns:
+        One row for each bar, without `sequence`, `bars_sha256`, `previous_hash` and `hash`.
+    """
+    schema = decision_schema(strategy, short="short_signal" in judged.columns)
+    grace = min(dataset.interval_seconds, late_seconds)
+    closed = pl.col("datetime").dt.offset_by(dataset.interval)
+    known = {
+        "decided_at": pl.lit(decided_at, DATETIME),
+        "server_time": pl.lit(server_time, DATETIME),
+        "kind": pl.lit(kind),
+        **{name: pl.lit(value) for name, value in chain_of(dataset, strategy.name)._asdict().items()},
+        "parameters": pl.lit(parameters_text(strategy)),
+        "late": pl.lit(server_time, DATETIME) > closed + pl.duration(microseconds=round(grace * 1_000_000)),
+        "hermes": pl.lit(hermes.__version__),
+    }
+    if "symbol" in judged.columns:
+        del known["symbol"]
+    rows = judged.with_columns(**known)
+    return rows.select(pl.col(name).cast(kind) for name, kind in schema.items() if name not in _SEALS)
+
+
+def parameters_text(strategy: Strategy) -> str:
+    """A strategy's parameters as the record writes them."""
+    named = strategy.parameters.model_dump(mode="json")
+    return json.dumps(named, sort_keys=True, separators=(",", ":"))
+
+
+def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> pl.DataFrame:
+    """Append rows to their chains: what `decisions` made, of any number of chains, becomes rows of the record.
+
+    Args:
+        rows: of one strategy or several; those of one chain stand in the order in which they are appended.
+        heads: where each chain ends now; one that is missing has no row yet.
+
+    Returns:
+        The same rows, with the columns of `decision_schema`.
+
+    Raises:
+        TableRefused: a value that no record can hold, such as NaN or a text of several lines.
+    """
+    _check_values(rows)
+    ends = {chain: (head.sequence, head.hash, head.bars_sha256) for chain, head in heads.items()}
+    chains = [Chain(*names) for names in rows.select(Chain._fields).iter_rows()]
+    first = {chain: ends.get(chain, (-1, ZERO, ZERO)) for chain in chains}
+
+    sequences, digests = [], []
+    sequence = {chain: end[0] for chain, end in first.items()}
+    bars = {chain: end[2] for chain, end in first.items()}
+    for chain, text in zip(chains, _bar_texts(rows), strict=True):
+        sequence[chain] += 1
+        bars[chain] = _digest(f"bars_sha256={bars[chain]}\n{text}")
+        sequences.append(sequence[chain])
+        digests.append(bars[chain])
+    numbered = rows.with_columns(
+        pl.Series("sequence", sequences, pl.Int64), pl.Series("bars_sha256", digests, pl.String)
+    )
+
+    previous, hashes = [], []
+    last = {chain: end[1] for chain, end in first.items()}
+    written = canonical(numbered)
+    before_it = _lines(written, (name for name in written.columns if name < "previous_hash"))
+    after_it = _lines(written, (name for name in written.columns if name > "previous_hash"))
+    for chain, before, after in zip(chains, before_it, after_it, strict=True):
+        previous.append(last[chain])
+        last[chain] = _digest(f"{before}previous_hash={last[chain]}\n{after}")
+        hashes.append(last[chain])
+    sealed = numbered.with_columns(
+        pl.Series("previous_hash", previous, pl.String), pl.Series("hash", hashes, pl.String)
+    )
+    return sealed.select(in_order(sealed.columns))
+
+
+def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
+    """Where each chain ends, by its rows, which may stand in any order."""
+    chain = pl.struct(Chain._fields)
+    newest = rows.sort("sequence").group_by(chain.alias("chain")).agg(
+        pl.col("sequence", "hash", "bars_sha256").last(),
+        # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
+        pl.col("datetime", "position").filter(pl.col("kind") == "decision").last(),
+    )  # fmt: skip
+    ends = newest.select("sequence", "hash", "bars_sha256", "datetime", "position")
+    return {Chain(**names): Head(*end) for names, end in zip(newest["chain"].to_list(), ends.iter_rows(), strict=True)}
+
+
+def texts(rows: pl.DataFrame) -> pl.Series:
+    """The canonical text of each row, whose SHA-256 is its `hash`."""
+    return _lines(canonical(rows), (name for name in rows.columns if name != "hash"))
+
+
+def bar_digests(rows: pl.DataFrame) -> list[str]:
+    """The `bars_sha256` that each row of one chain must have, by that of the row before it.
+
+    The first is given as if no bar had been before it; where there were some, they are not in the record.
+    """
+    stored = rows["bars_sha256"].to_list()
+    return [
+        _digest(f"bars_sha256={before}\n{text}")
+        for before, text in zip([ZERO, *stored[:-1]], _bar_texts(rows), strict=True)
+    ]
+
+
+def hashes(rows: pl.DataFrame) -> list[str]:
+    """The `hash` that each row must have, by its own columns."""
+    return [_digest(text) for text in texts(rows)]
+
+
+def canonical(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every value as the canonical text has it; null stays null.
+
+    Floats are the shortest decimals that read back as the same float, without an exponent and without `.0`.
+    """
+    written = rows.select(_written(name, kind) for name, kind in rows.schema.items())
+    floats = [name for name, kind in rows.schema.items() if kind.is_float()]
+    has_exponent = pl.col(name for name in floats).str.contains("e", literal=True)
+    scientific = written.select(has_exponent.any()).row(0) if floats else ()
+    return written.with_columns(
+        pl.Series(name, [_plain(text) for text in written[name]], pl.String)
+        for name, found in zip(floats, scientific, strict=True)
+        if found
+    )
+
+
+def to_csv(rows: pl.DataFrame) -> bytes:
+    """The rows as CSV (RFC 4180, UTF-8), every value as in its canonical text; what has no value is empty."""
+    return canonical(rows.select(in_order(rows.columns))).write_csv().encode()
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Column names in the order of the record: what is unknown here are the rules' columns and conditions."""
+    given = list(names)
+    known = {*_BEFORE, *_DECIDED, *_SHORT, *_AFTER}
+    order = [*_BEFORE, *(name for name in given if name not in known), *_DECIDED, *_SHORT, *_AFTER]
+    return [name for name in order if name in given]
+
+
+def _written(name: str, kind: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if kind == pl.Datetime:
+        return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+    text = column.cast(pl.String)  # a Boolean is true or false; a float has an exponent where that is shorter
+    return text.str.strip_suffix(".0") if kind.is_float() else text
+
+
+def _plain(text: str | None) -> str | None:
+    """A decimal without its exponent."""
+    return format(Decimal(text), "f") if text and "e" in text else text
+
+
+def _bar_texts(bars: pl.DataFrame) -> pl.Series:
+    return _lines(canonical(bars.select(_BAR)), _BAR)
+
+
+def _lines(written: pl.DataFrame, names: Iterable[str]) -> pl.Series:
+    """A line for each of these columns that has a value, in the order of their names (by code point), as one text."""
+    pieces: list[pl.Expr] = []
+    for name in sorted(names):
+        value, label, end = pl.col(name), pl.lit(f"{name}="), pl.lit("\n")
+        # In one flat row of pieces where it can be: nested ones take three times as long.
+        pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
+    return written.select(pl.concat_str(pieces, ignore_nulls=True).alias("text"))["text"]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _check_values(rows: pl.DataFrame) -> None:
+    """Refuse what has no canonical text."""
+    for name in rows.columns:
+        if any(sign in name for sign in "=\n\r"):
+            raise TableRefused(f"a column is called {name!r}", "a record needs names without '=' and line ends")
+    floats, texts = (rows.select(pl.col(kind)).columns for kind in (pl.Float64, pl.String))
+    endless = rows.select(pl.col(name).is_finite().not_().any() for name in floats)
+    empty = rows.select(pl.col(name).str.contains(r"^$|[\r\n]").any() for name in texts)
+    for name in (name for frame in (endless, empty) for name in frame.columns if frame[name].item()):
+        raise TableRefused(
+            f"{name} of {rows['symbol'][0]} has a value that a record cannot hold",
+            "numbers must be finite, texts must be one line and not empty",
+        )
