@@ -12,10 +12,10 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 import pytest
+import simulated_record as market
 from hypothesis import given
 from hypothesis import strategies as st
 
-import market
 from hermes.errors import TableRefused
 from hermes.record import ledger
 from hermes.record.ledger import ZERO, Chain, Head

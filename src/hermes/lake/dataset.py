@@ -250,6 +250,33 @@ def parse_universe_table(name: str) -> str | None:
     return strategy if name != strategy and _STRATEGY.fullmatch(strategy) else None
 
 
+def decisions_table(strategy: str, market: str, interval: str) -> str:
+    """Name of the gold table that keeps what `strategy` decided on the bars of many symbols as they closed."""
+    return f"decisions_{check_strategy_name(strategy)}_{market}_{interval}"
+
+
+def decisions_folder(table: str, day: date) -> str:
+    """Folder of the decisions of one UTC day."""
+    return f"{table}/year={day.year}/month={day.month:02d}/day={day.day:02d}"
+
+
+def parse_decisions_folder(folder: str) -> date | None:
+    """The day whose decisions stand in `folder`, or None."""
+    found = re.fullmatch(r"[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})", folder)
+    try:
+        return date(*map(int, found.groups())) if found else None
+    except ValueError:
+        return None
+
+
+def parse_decisions_table(name: str) -> tuple[str, str, str] | None:
+    """Strategy, market and interval of the table of decisions called `name`, or None."""
+    found = re.fullmatch(rf"decisions_(.+)_({'|'.join(MARKETS)})_({'|'.join(INTERVAL_SECONDS)})", name)
+    if not found or not _STRATEGY.fullmatch(found[1]):
+        return None
+    return found[1], found[2], found[3]
+
+
 def parse_features_table(name: str) -> Dataset | None:
     """The dataset whose feature table is called `name`, or None. The provider is not part of the name."""
     found = re.fullmatch(

@@ -1,0 +1,245 @@
+"""The record in the lake: one gold table for each strategy, market and interval, whose files are only ever created.
+
+A row is written once, by whoever holds the lease of its chain from reading the head until the row is published. When
+a day is over, its files are merged into one, under a name that follows from its rows: first the merged file is
+published, then the others are removed, so that a crash leaves rows twice, never none. Readers drop equal hashes.
+"""
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Self, TypeVar
+
+import polars as pl
+
+from hermes.errors import AlreadyPublished, StoreError
+from hermes.lake.dataset import LOCKS, decisions_folder, decisions_table, parse_decisions_folder
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake, Layer, check_written, fingerprint
+from hermes.record import ledger
+from hermes.record.ledger import Chain, Head
+from hermes.record.verification import FILE
+
+Answer = TypeVar("Answer")
+
+_MERGED = "day_"  # how the file of a whole day begins
+_ATTEMPTS = 5
+_HEAD_COLUMNS = (*Chain._fields, "kind", "sequence", "hash", "bars_sha256", "datetime", "position")
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one append published.
+
+    Attributes:
+        rows: sealed, with their hashes.
+        key: the file in gold.
+        heads: where the chains of these rows end now.
+    """
+
+    rows: pl.DataFrame
+    key: str
+    heads: Mapping[Chain, Head]
+
+
+class DecisionsTable:
+    """What one strategy decided on one market at one interval, for any number of symbols.
+
+    Args:
+        lake: whose gold layer holds the table.
+    """
+
+    def __init__(self, lake: Lake, strategy: str, market: str, interval: str) -> None:
+        self.name = decisions_table(strategy, market, interval)
+        self._gold: Layer = lake.gold
+        self._held: frozenset[Chain] = frozenset()
+
+    @classmethod
+    def of(cls, lake: Lake, chain: Chain) -> Self:
+        """The table that holds `chain`."""
+        return cls(lake, chain.strategy, chain.market, chain.interval)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def files(self) -> list[LakeFile]:
+        """The table's files, in order of their days."""
+        return self._gold.files(self.name)
+
+    def read(self, symbols: Collection[str] | None = None, *, with_files: bool = False) -> pl.DataFrame:
+        """The record of some symbols, or of all, in the order of the files and of the rows in them.
+
+        Args:
+            with_files: keep rows that stand in two files, and name each row's file in a column `_file`; else equal
+                hashes count once, and the rows are sorted by symbol and sequence.
+
+        Returns:
+            Columns as in `ledger.decision_schema`; where parameters changed, the union of their columns.
+        """
+        rows = self._settled(lambda files: self._rows(files, symbols, None))
+        if with_files or rows.is_empty():
+            return rows
+        return rows.drop(FILE).unique("hash", keep="first").sort(*Chain._fields, "sequence")
+
+    def heads(self, chains: Iterable[Chain]) -> dict[Chain, Head]:
+        """Where each chain ends; those without a row are left out.
+
+        Days are read from the newest on, until all chains are found, and one more: the exchange's clock may have been
+        set back over midnight.
+        """
+        return self._settled(lambda files: self._heads(files, set(chains)))
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def held(self, chains: Iterable[Chain], command: str) -> Iterator[Self]:
+        """Be the only one who appends to these chains, until the block is left.
+
+        Args:
+            command: what others are told who meet the lease, like `live`.
+
+        Yields:
+            The table to append to; it refuses to publish once a lease was lost.
+
+        Raises:
+            DatasetLocked: somebody else holds one of them; says who.
+        """
+        wanted = sorted(set(chains))
+        with ExitStack() as stack:
+            checks = [
+                stack.enter_context(self._gold.locked(self._lock_key(chain), f"the record of {chain}", command))
+                for chain in wanted
+            ]
+
+            def check() -> None:
+                for each in checks:
+                    each()
+
+            mine = copy.copy(self)
+            mine._gold, mine._held = self._gold.checked(check), frozenset(wanted)
+            yield mine
+
+    def append(self, rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Appended:
+        """Seal rows and publish them in one new file.
+
+        Args:
+            rows: as `ledger.decisions` makes them, of chains that are held; all of one UTC day by `server_time`.
+            heads: where the chains end, read (`heads`) or appended (`Appended.heads`) while they were held.
+
+        Raises:
+            AlreadyPublished: somebody else has appended to these very heads.
+            LockLost: a lease was lost meanwhile; nothing was published.
+        """
+        sealed = ledger.seal(rows, heads)
+        ends = ledger.heads(sealed)
+        assert ends.keys() <= self._held, "append only to chains that are held"
+        # Named after the heads that it follows: two writers that both saw them cannot both publish.
+        first = sealed.group_by(Chain._fields).agg(pl.col("previous_hash").first())["previous_hash"]
+        newest: datetime = sealed["datetime"].max()  # type: ignore[assignment]
+        (day,) = sealed["server_time"].dt.date().unique()
+        name = f"{newest:%Y%m%dT%H%M%S}_{fingerprint(sorted(first))[:16]}.parquet"
+        key = f"{decisions_folder(self.name, day)}/{name}"
+        self._create(key, sealed)
+        known = {chain: heads.get(chain, Head()) for chain in ends}
+        moved = {chain: end if end.datetime else _with_bar(end, known[chain]) for chain, end in ends.items()}
+        return Appended(sealed, key, moved)
+
+    def merge(self, before: date) -> list[str]:
+        """Merge each day before `before` into one file; returns the keys of those that were written.
+
+        Any number may do it at the same time, and at any point it may be killed: no row is lost.
+        """
+        days: dict[date, list[LakeFile]] = {}
+        for file in self.files():
+            day = parse_decisions_folder(file.key.rpartition("/")[0])
+            if day is not None and day < before:
+                days.setdefault(day, []).append(file)
+        return [key for day, files in days.items() if len(files) > 1 and (key := self._merge(day, files))]
+
+    def _merge(self, day: date, files: Sequence[LakeFile]) -> str | None:
+        try:
+            rows = self._rows(files, None, None).drop(FILE)
+        except StoreError:
+            if self._gold.same(files):
+                raise
+            return None  # somebody else merges this day
+        merged = rows.unique("hash", keep="first", maintain_order=True).sort(*Chain._fields, "sequence")
+        name = f"{_MERGED}{fingerprint(sorted(merged['hash']))[:16]}.parquet"
+        key = f"{decisions_folder(self.name, day)}/{name}"
+        with suppress(AlreadyPublished):  # by one that was killed before it could remove the others
+            self._create(key, merged)
+        for file in files:
+            if file.key != key:
+                self._gold.remove(file.key)
+        return key
+
+    def _create(self, key: str, rows: pl.DataFrame) -> None:
+        with self._gold.staged() as path:
+            self._gold.stage(path, rows, {"layer": "gold", "rows": rows.height, "table": self.name})
+            check_written([path], rows.height)
+            self._gold.create(key, path)
+
+    def _lock_key(self, chain: Chain) -> str:
+        return f"{LOCKS}/{self.name}/{chain.provider}_{chain.symbol}.lock"
+
+    # --- files to rows ----------------------------------------------------------------------------------------------
+
+    def _settled(self, ask: Callable[[list[LakeFile]], Answer]) -> Answer:
+        """What `ask` makes of the files, when no day was merged meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            files = self.files()
+            try:
+                answer = ask(files)
+            except StoreError:
+                if attempt == _ATTEMPTS - 1 or self._gold.same(files):
+                    raise
+                continue
+            known, now = {file.key for file in files}, {file.key for file in self.files()}
+            if known <= now and not any(_is_merged(key) for key in now - known):
+                return answer
+        raise StoreError(f"days of {self.name} were merged again and again while it was read", "run it again")
+
+    def _rows(
+        self, files: Sequence[LakeFile], symbols: Collection[str] | None, columns: Sequence[str] | None
+    ) -> pl.DataFrame:
+        groups: dict[tuple[tuple[str, pl.DataType], ...], list[LakeFile]] = {}
+        with self._gold.errors():
+            for file, schema in zip(files, self._gold.schemas(files), strict=True):
+                groups.setdefault(tuple(schema.items()), []).append(file)
+            parts = []
+            for group in groups.values():
+                plan = self._gold.scan(group, include_file_paths=FILE)
+                if symbols is not None:
+                    plan = plan.filter(pl.col("symbol").is_in(list(symbols)))
+                parts.append((plan if columns is None else plan.select(*columns, FILE)).collect())
+        rows = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
+        if rows.is_empty():
+            return rows
+        ordered = [FILE, *ledger.in_order(name for name in rows.columns if name != FILE)]
+        places = {file.location: number for number, file in enumerate(files)}
+        place = pl.col(FILE).replace_strict(places, return_dtype=pl.Int64)
+        return rows.select(ordered).sort(place, maintain_order=True) if len(parts) > 1 else rows.select(ordered)
+
+    def _heads(self, files: Sequence[LakeFile], chains: set[Chain]) -> dict[Chain, Head]:
+        days: dict[str, list[LakeFile]] = {}
+        for file in files:
+            days.setdefault(file.key.rpartition("/")[0], []).append(file)
+        symbols = {chain.symbol for chain in chains}
+        rows, heads, complete = pl.DataFrame(), dict[Chain, Head](), False
+        for day in sorted(days, reverse=True):
+            rows = pl.concat([rows, self._rows(days[day], symbols, _HEAD_COLUMNS)], how="diagonal")
+            heads = ledger.heads(rows) if rows.height else {}
+            if complete:
+                break
+            complete = all(chain in heads and heads[chain].datetime for chain in chains)
+        return {chain: head for chain, head in heads.items() if chain in chains}
+
+
+def _with_bar(end: Head, before: Head) -> Head:
+    """An end that consists of revisions: the newest bar and its position are those before."""
+    return Head(end.sequence, end.hash, end.bars_sha256, before.datetime, before.position)
+
+
+def _is_merged(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(_MERGED)

@@ -1,0 +1,185 @@
+"""The record on every store: nothing lost, doubled or forked, whatever is killed and whoever writes."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import simulated_record as market
+
+from hermes.errors import AlreadyPublished, DatasetLocked, LockLost
+from hermes.lake.store import Lake, Layer
+from hermes.record import ledger
+from hermes.record.ledger import Chain, Head
+from hermes.record.table import DecisionsTable
+from hermes.record.verification import FILE, find_faults, misplaced
+from hermes.settings import Settings
+
+CHAIN = ledger.chain_of(market.DATASET, "smart_momentum")
+OTHER = CHAIN._replace(symbol="SIM2USDT")
+BARS = market.decided(market.judged(60))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param == "folder":
+        return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    server = request.getfixturevalue("s3_server")
+    url = f"s3://record-{{layer}}/{uuid.uuid4().hex}"
+    return Lake.open(Settings.load({"lake.url": url, **server.flags()}, environ={}))
+
+
+@pytest.fixture
+def table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionsTable]:
+    monkeypatch.setattr("hermes.lake.lock.RENEW_S", 0.2)
+    with DecisionsTable.of(lake, CHAIN).held([CHAIN, OTHER], "live") as held:
+        yield held
+
+
+def keep(table: DecisionsTable, rows: pl.DataFrame, pieces: int = 2) -> pl.DataFrame:
+    """Append each day's rows in several files, as a service that is restarted each time; returns the record."""
+    for _, day in rows.group_by(pl.col("server_time").dt.date(), maintain_order=True):
+        size = -(-day.height // pieces)
+        for begin in range(0, day.height, size):
+            table.append(day.slice(begin, size), table.heads([CHAIN, OTHER]))
+    return table.read()
+
+
+def test_record_is_what_was_appended(table: DecisionsTable):
+    assert table.read().is_empty()
+    assert table.heads([CHAIN]) == {}
+    record = keep(table, BARS)
+    assert record.equals(ledger.seal(BARS, {}))
+    assert table.heads([CHAIN, OTHER]) == {CHAIN: ledger.heads(record)[CHAIN]}
+    assert table.read([OTHER.symbol]).is_empty()
+
+
+def test_heads_that_were_returned_are_those_that_are_read(table: DecisionsTable):
+    heads = {CHAIN: Head.before_first(market.judged(9, seed=5))}
+    for number in range(3):
+        heads = table.append(BARS.slice(number, 1), heads).heads
+    revision = BARS.slice(0, 1).with_columns(kind=pl.lit("revision"))
+    heads = table.append(revision, heads).heads
+    assert heads == table.heads([CHAIN])
+    assert heads[CHAIN].datetime == BARS["datetime"][2]
+
+
+def test_second_writer_with_the_same_head_is_refused(table: DecisionsTable):
+    heads = table.heads([CHAIN])
+    table.append(BARS.head(1), heads)
+    with pytest.raises(AlreadyPublished):
+        table.append(BARS.head(1).with_columns(pl.col("decided_at") + timedelta(seconds=1)), heads)
+    assert table.read().height == 1
+
+
+def test_chain_that_is_held_is_refused_to_others(table: DecisionsTable):
+    with pytest.raises(DatasetLocked, match="the record of SIMUSDT 1h"), table.held([CHAIN], "live"):
+        pass
+    with table.held([CHAIN._replace(symbol="SIM3USDT")], "live"):
+        pass  # another symbol is free
+
+
+def test_nothing_is_published_once_a_lease_was_lost(table: DecisionsTable, monkeypatch):
+    def lost() -> None:
+        raise LockLost("the lease was lost", "")
+
+    monkeypatch.setattr(table._gold, "_check", lost)
+    with pytest.raises(LockLost):
+        table.append(BARS.head(1), {})
+    assert table.files() == []
+
+
+def test_merged_day_keeps_every_row_and_hash(table: DecisionsTable):
+    record = keep(table, BARS, 4)
+    days = record["server_time"].dt.date().unique()
+    (written, *_) = table.merge(max(days))
+    assert "/day=01/day_" in written
+    assert table.read().equals(record)
+    filed = table.read(with_files=True)
+    assert find_faults(filed) + misplaced(filed) == []
+    assert len(table.files()) < 12
+    assert table.merge(max(days)) == [], "there is nothing left to do"
+    assert table.merge(max(days) + timedelta(days=1)) != []
+    assert len(table.files()) == len(days)
+    assert table.heads([CHAIN])[CHAIN].sequence == 59
+
+
+@pytest.mark.parametrize("removed", [0, 1, 3])
+def test_merge_that_was_killed_loses_and_doubles_nothing(table: DecisionsTable, monkeypatch, removed: int):
+    record = keep(table, BARS, 4)
+    with monkeypatch.context() as killed:
+        remove, count = Layer.remove, []
+
+        def remove_some(layer: Layer, key: str) -> None:
+            if len(count) == removed:
+                raise KeyboardInterrupt
+            count.append(key)
+            remove(layer, key)
+
+        killed.setattr(Layer, "remove", remove_some)
+        with pytest.raises(KeyboardInterrupt):
+            table.merge(date(2025, 3, 9))
+    assert table.read().equals(record)
+    assert find_faults(table.read(with_files=True)) == []
+    table.merge(date(2025, 3, 9))
+    assert table.read().equals(record)
+    assert len(table.files()) == 3
+
+
+def test_reader_never_sees_a_day_between_its_files(table: DecisionsTable, monkeypatch):
+    record = keep(table, BARS, 4)
+    scan, merged = Layer.scan, []
+
+    def merge_first(layer: Layer, *given: object, **options: object):
+        if not merged:
+            merged.append(True)
+            table.merge(date(2025, 3, 9))
+        return scan(layer, *given, **options)
+
+    monkeypatch.setattr(Layer, "scan", merge_first)
+    assert table.read().equals(record)
+
+
+def test_parameters_that_change_leave_the_chain_whole(table: DecisionsTable):
+    table.append(BARS.head(20), {})
+    renamed = BARS.slice(24, 20).rename({"ema_12": "ema_10"}).with_columns(parameters=pl.lit('{"ema_fast":10}'))
+    table.append(renamed, table.heads([CHAIN]))
+    record = table.read()
+    assert record["ema_12"].null_count() >= 20
+    assert find_faults(record) == []
+    table.merge(date(2025, 3, 9))
+    assert find_faults(table.read()) == []
+
+
+def test_restart_after_a_long_outage_finds_the_head(table: DecisionsTable):
+    both = pl.concat([BARS.head(1), BARS.head(1).with_columns(symbol=pl.lit(OTHER.symbol))])
+    table.append(both, {})
+    for number in range(1, 60, 20):
+        table.append(BARS.slice(number, 1), table.heads([CHAIN]))
+    assert {chain.symbol: head.sequence for chain, head in table.heads([CHAIN, OTHER]).items()} == {
+        CHAIN.symbol: 3, OTHER.symbol: 0
+    }  # fmt: skip
+
+
+def test_rows_name_their_files(table: DecisionsTable):
+    record = keep(table, BARS, 4)
+    filed = table.read(with_files=True)
+    assert filed.height == record.height
+    assert filed[FILE].n_unique() == 12
+
+
+def test_table_names_can_be_read_back():
+    from hermes.lake.dataset import decisions_folder, decisions_table, parse_decisions_folder, parse_decisions_table
+
+    for market_name in ("spot", "um", "cm"):
+        name = decisions_table("ma_cross", market_name, "1mo")
+        assert parse_decisions_table(name) == ("ma_cross", market_name, "1mo")
+        assert parse_decisions_folder(decisions_folder(name, date(2025, 3, 1))) == date(2025, 3, 1)
+    assert parse_decisions_table("gold_features_spot_monthly_klines_BTCUSDT_4h") is None
+    assert parse_decisions_folder("decisions_ma_cross_spot_1h/year=2025/month=13/day=01") is None
+
+
+def test_chains_are_told_apart_by_every_name():
+    assert len({CHAIN, OTHER, Chain(*CHAIN)}) == 2
