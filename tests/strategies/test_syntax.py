@@ -1,0 +1,127 @@
+"""A strategy's source that can reach more than its expressions is named, line by line; none of it is run here."""
+
+from pathlib import Path
+
+import pytest
+
+import hermes.strategies
+from hermes.strategies.registry import STRATEGIES
+from hermes.strategies.starter import _STRATEGY
+from hermes.strategies.syntax import MODULES, outside
+
+HEAD = """\
+import polars as pl
+from pydantic import Field
+from hermes.strategies.base import Parameters, Strategy
+C = pl.col("close")
+"""
+#: What stands at the top of a module, or (indented) in `conditions`, and what must be said of it.
+REACHES = {
+    "reads a table": ('FRAME = pl.read_parquet("gold.parquet")', "pl.read_parquet"),
+    "scans a table": ('PEAK = pl.scan_parquet("x").select(pl.col("high").max()).collect().item()', "pl.scan_parquet"),
+    "opens a file": ('DATES = open("dates.txt").read()', "open"),
+    "the lake": ("from hermes import read_features", "it imports hermes ("),
+    "the pipeline": ("from hermes.pipeline import run", "hermes.pipeline"),
+    "the command line": ("import sys", "sys"),
+    "sys by way of typing": ("import typing\nARGS = typing.sys.argv", "typing.sys"),
+    "sys from typing": ("from typing import sys", "typing.sys"),
+    "polars by way of hermes": (
+        "from hermes.strategies import base\nFRAME = base.pl.read_parquet('x')", "base.pl"
+    ),
+    "builtins by way of polars": ("X = pl.col.__globals__", "__globals__"),
+    "a module passed on": ("def f(module):\n    return module.read_parquet('x')\nX = f(pl)", "passes the module pl on"),
+    "another name for a module": ("p = pl", "passes the module pl on"),
+    "getattr": ('X = getattr(pl, "read_" + "parquet")', "getattr"),
+    "eval": ('X = eval("1")', "eval"),
+    "exec": ('exec("import os")', "exec"),
+    "__import__": ('X = __import__("os")', "__import__"),
+    "__builtins__": ("X = __builtins__", "__builtins__"),
+    "a builtin until it has another meaning": ("X = open('x')\nopen = C", "open"),
+    "globals": ("X = globals()", "globals"),
+    "a file's own name": ("X = __file__", "__file__"),
+    "vars": ("X = vars(Strategy)", "vars"),
+    "format": ('X = "{0.__class__}".format(C)', ".format"),
+    "dunder": ("X = ().__class__.__base__.__subclasses__()", "__subclasses__"),
+    "an exception's frames": ("def f(e):\n    return e.__traceback__.tb_frame", "tb_frame"),
+    "a patched Polars": ("pl.Expr.shift = lambda self, n: self", "sets pl.Expr.shift"),
+    "a patched Hermes": (
+        "from hermes.strategies import base\nbase.Strategy.look_back = 9", "sets base.Strategy.look_back"
+    ),
+    "a patched audit": (
+        "import hermes.stages.audit.causality as c\nc.judge = lambda *a: None", "hermes.stages.audit.causality"
+    ),
+    "an expression of its own": ("class E(pl.Expr):\n    pass", "made from pl.Expr"),
+    "a metaclass": ("class M(Strategy, metaclass=type):\n    pass", "metaclass"),
+    "a method of the language": ("class M(Strategy):\n    def __getattr__(self, n):\n        return 1", "__getattr"),
+    "global": ("COUNT = 0\ndef f():\n    global COUNT\n    COUNT = 1", "global"),
+    "with": ("def f(x):\n    with x:\n        pass", "with"),
+    "an import with another meaning": ("def f(pl):\n    return pl.col", "gives pl another meaning"),
+    "everything of a module": ("from polars import *", "polars.*"),
+    "a file beside it": ("from .helpers import score", ".helpers"),
+    "numpy": ("import numpy as np", "numpy"),
+    "what pydantic imports": ("from pydantic import ImportString", "ImportString"),
+    "what pydantic reads": ("X = Parameters.parse_file('x')", ".parse_file"),
+    "a name defined to hide another": (
+        "class P(Parameters):\n    parse_file: int = 1\nX = Parameters.parse_file('x')", ".parse_file"
+    ),
+    "an annotation that runs": ("class P(Parameters):\n    x: \"__import__('os')\" = 1", "annotation"),
+    "an annotation that calls": ("class P(Parameters):\n    x: 'open(1)' = 1", "annotation"),
+    "a Python function": ("X = C.map_batches(lambda s: s)", ".map_batches"),
+    "an expression read from bytes": ("X = pl.Expr.deserialize(b'')", ".deserialize"),
+    "an expression written": ("X = C.meta", ".meta"),
+    "a series": ("X = pl.Series([1])", "pl.Series"),
+    "an eager select": ("X = pl.select(C)", "pl.select"),
+    "a long list": (f"X = {list(range(101))}", "literal of 101 values"),
+    "a long number": (f"X = {1 << 300}", "literal of 301 values"),
+    "the clock": ("from datetime import datetime", "datetime"),
+    "randomness": ("import random", "random"),
+    "a plug-in": ("from polars.plugins import register_plugin_function", "polars.plugins"),
+    "not Python": ("def", "cannot be read"),
+    "a NUL": ("X = 1\0", "cannot be read"),
+}  # fmt: skip
+PLAIN = {
+    "names of prices": "open, high, low = (pl.col(name) for name in ('open', 'high', 'low'))\ndef f():\n    return C",
+    "a function's own open": "def f():\n    open = pl.col('open')\n    return open > C",
+    "a dict made in steps": "def f():\n    r = {}\n    r['a'] = C > 1\n    r.update(b=C)\n    return r",
+    "fields called as methods are": "class A(Strategy):\n    def f(s, self):\n        return self.parameters.limit",
+    "parameters, renamed": "class A(Strategy):\n    def f(self):\n        p = self.parameters\n        return p.head",
+    "__init__": "class A(Strategy):\n    def __init__(self, **v):\n        super().__init__(**v)\n        self.w = 1",
+    "a class of its own": "class A(Strategy):\n    pass\nclass B(A):\n    pass",
+    "a shipped one": "from hermes.strategies.ma_cross import MovingAverageCross\nclass A(MovingAverageCross): pass",
+    "math": "import math\nX = math.sqrt(2)",
+    "choices": "from typing import Literal\nclass P(Parameters):\n    kind: Literal['a', 'b (c)'] = 'a'",
+    "a type's name as text": "class P(Parameters):\n    x: 'int | None' = Field(default=1, ge=0)",
+    "an f-string": "X = f'ema_{12:d}'",
+    "TA-Lib": "import polars_talib as ta\nX = ta.ema(C, 12)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REACHES)
+def test_what_reaches_beyond_expressions_is_named(name: str) -> None:
+    source, said = REACHES[name]
+    found = outside(HEAD + source)
+    assert any(said in each for each in found), found
+
+
+def test_its_line_is_named() -> None:
+    assert outside(HEAD + "\nimport os\n") == ("it imports os (line 6)",)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_source_is_left_alone(name: str) -> None:
+    assert outside(HEAD + PLAIN[name]) == ()
+
+
+def test_the_shipped_strategies_and_the_starter_use_nothing_else() -> None:
+    folder = Path(hermes.strategies.__file__).parent
+    for module in {kind.__module__.rpartition(".")[2] for kind in STRATEGIES.values()}:
+        assert outside((folder / f"{module}.py").read_bytes()) == ()
+    assert outside(_STRATEGY.substitute(name="mine", class_name="Mine", title="Mine")) == ()
+
+
+def test_every_member_on_the_list_is_there() -> None:
+    """A name that a library no longer has would hide a mistake in the list."""
+    from importlib import import_module
+
+    for module, names in MODULES.items():
+        assert not [name for name in names if not hasattr(import_module(module), name)], module
