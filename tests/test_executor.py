@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -11,10 +12,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster, Security
 
 from hermes import executor
+from hermes.cluster import Pool
 from hermes.errors import ClusterError, UsageError
-from hermes.executor import RESENT, completed, place
+from hermes.executor import RESENT, Place, completed, place
 from hermes.settings import Settings
 
 CORES = len(os.sched_getaffinity(0))
@@ -145,8 +148,7 @@ def test_a_task_outlives_its_worker(two_workers, tmp_path):
 
 
 def test_a_broken_connection_loses_no_task(settings, two_workers, tmp_path):
-    scheduler = two_workers.pool._address
-    with relay(scheduler) as (address, cut), place(settings, cluster=address) as where:
+    with relay(two_workers.pool._address) as (address, cut), joined(two_workers, address) as where:
         found = []
         for task, result in completed(where, square, range(40)):
             found.append((task, repr(result) if isinstance(result, Exception) else result))
@@ -161,7 +163,7 @@ def test_tasks_that_the_scheduler_forgot_in_silence_are_sent_again(settings, two
     def forget(dask_scheduler, client: str) -> None:
         dask_scheduler.remove_client(client)
 
-    with place(settings, cluster=two_workers.pool._address) as where:
+    with joined(two_workers) as where:
         done = completed(where, slow_square, range(30))
         found = [next(done) for _ in range(3)]
         client = where.pool._client
@@ -172,10 +174,111 @@ def test_tasks_that_the_scheduler_forgot_in_silence_are_sent_again(settings, two
 
 def test_a_slow_task_is_not_taken_for_a_forgotten_one(settings, two_workers, monkeypatch):
     monkeypatch.setattr(executor, "SILENCE_S", 0.01)
-    with place(settings, cluster=two_workers.pool._address) as where:
+    with joined(two_workers) as where:
         client = where.pool._client
         assert dict(completed(where, slow_square, range(6))) == {number: number * number for number in range(6)}
         assert where.pool._client is client
+
+
+def refused(address: str, security: Security | None) -> str:
+    """What a client is told that Dask lets not in."""
+    with pytest.raises(OSError) as told:
+        Client(address, timeout="1s", security=security).close()
+    return str(told.value)
+
+
+def test_a_stranger_cannot_talk_to_the_workers_of_a_run(two_workers):
+    address = two_workers.pool._address
+    workers = two_workers.pool._client.scheduler_info()["workers"]
+    nannies = [each["nanny"] for each in workers.values()]
+    assert address.startswith("tls://127.0.0.1:")
+    assert refused(address.replace("tls", "tcp"), None)  # as any user of this machine could have done
+    assert refused(address, Security.temporary())  # a certificate, but not of this run
+    for each in (address, *workers, *nannies):
+        assert not takes_commands(each)
+    assert outcomes(two_workers, range(4)) == {number: EXPECTED[number] for number in range(4)}
+
+
+def takes_commands(address: str) -> bool:
+    """Whether a server lets in who shows no certificate: it says the first word then, Dask's handshake."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host, port = address.removeprefix("tls://").split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as wrapped:
+            return bool(wrapped.recv(1))  # TLS 1.3 refuses a client only at its first read
+    except ssl.SSLError as error:
+        assert "certificate required" in str(error).lower().replace("_", " ")
+        return False
+
+
+def test_a_cluster_without_tls_is_warned_about_and_used(settings, caplog):
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1") as made,
+        place(settings, cluster=made.scheduler_address) as where,
+    ):
+        assert dict(completed(where, square, [2])) == {2: 4}
+    assert "is not encrypted" in caplog.text
+
+
+def test_a_cluster_with_tls_takes_the_certificates_of_the_settings(tmp_path, caplog):
+    files = certificate(tmp_path)
+    known = Security(
+        require_encryption=True,
+        tls_ca_file=str(files["ca_file"]),
+        **{
+            f"tls_{role}_{kind}": str(files[f"{kind}_file"])
+            for role in ("scheduler", "worker", "client")
+            for kind in ("cert", "key")
+        },
+    )
+    settings = Settings.load({f"cluster.{name}": str(path) for name, path in files.items()}, environ={})
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None, host="127.0.0.1", security=known) as made:
+        address = made.scheduler_address
+        with place(settings, cluster=address) as where:
+            assert dict(completed(where, square, [2])) == {2: 4}
+        stranger = certificate(tmp_path / "stranger")
+        strangers = Settings.load({f"cluster.{name}": str(path) for name, path in stranger.items()}, environ={})
+        with pytest.raises(ClusterError, match="check that it runs with TLS"), place(strangers, cluster=address):
+            pass
+    assert "is not encrypted" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "lost", "said"),
+    [
+        ("tcp://127.0.0.1:1", "", r"is not for TLS → write it as tls://"),
+        ("tls://127.0.0.1:1", "key_file", r"key_file .* cannot be read"),
+        ("tls://127.0.0.1:1", "cert_file", r"cert_file .* cannot be read"),
+    ],
+)
+def test_certificates_that_cannot_be_used(tmp_path, address, lost, said):
+    files = certificate(tmp_path)
+    settings = Settings.load({f"cluster.{name}": str(path) for name, path in files.items()}, environ={})
+    if lost:
+        files[lost].unlink()
+    with pytest.raises(UsageError, match=said), place(settings, cluster=address):
+        pass
+
+
+def test_files_that_are_no_certificates_and_none_at_all(settings, tmp_path):
+    files = certificate(tmp_path)
+    files["key_file"].write_text("no key")
+    wrong = Settings.load({f"cluster.{name}": str(path) for name, path in files.items()}, environ={})
+    for each, said in ((wrong, "give PEM files that belong together"), (settings, "needs certificates → set")):
+        with pytest.raises(UsageError, match=said), place(each, cluster="tls://127.0.0.1:1"):
+            pass
+
+
+def certificate(folder: Path) -> dict[str, Path]:
+    """One self-signed certificate, as the files that the settings name."""
+    folder.mkdir(exist_ok=True)
+    made = Security.temporary()
+    files = {f"{name}_file": folder / f"{name}.pem" for name in ("ca", "cert", "key")}
+    files["ca_file"].write_text(made.tls_ca_file)
+    files["cert_file"].write_text(made.tls_client_cert)
+    files["key_file"].write_text(made.tls_client_key)
+    return files
 
 
 def test_a_scheduler_that_stays_away_is_an_error(settings):
@@ -199,8 +302,6 @@ def test_what_the_cluster_forgets_again_and_again_is_an_error(settings):
             self.sent = getattr(self, "sent", 0) + 1
             return future
 
-    from hermes.executor import Place
-
     pool = Forgetful()
     ((_, found),) = completed(Place(pool, 1, "forgetful"), square, [1])
     assert isinstance(found, ClusterError) and pool.sent == RESENT + 1
@@ -213,9 +314,19 @@ def test_a_task_that_kills_every_worker_is_given_up(settings):
 
 
 @contextmanager
+def joined(started, address: str = ""):
+    """Another connection to workers that were started here, as one of their own."""
+    pool = Pool(address or started.pool._address, started.pool._security)
+    try:
+        yield Place(pool, started.slots, "joined", renewed=pool.renewed)
+    finally:
+        pool.close()
+
+
+@contextmanager
 def relay(target: str):
     """A TCP relay to `target`: its address, and a function that cuts every connection through it."""
-    host, port = target.removeprefix("tcp://").rsplit(":", 1)
+    host, port = target.removeprefix("tls://").rsplit(":", 1)
     server = socket.create_server(("127.0.0.1", 0))
     pairs: list[socket.socket] = []
 
@@ -244,7 +355,7 @@ def relay(target: str):
 
     threading.Thread(target=serve, daemon=True).start()
     try:
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}", cut
+        yield f"tls://127.0.0.1:{server.getsockname()[1]}", cut
     finally:
         server.close()
         cut()

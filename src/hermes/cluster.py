@@ -7,19 +7,23 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import sleep
 from typing import Any, ParamSpec, TypeVar
 
 from hermes.errors import ClusterError, UsageError
+from hermes.settings import ClusterSettings
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
+_log = logging.getLogger("hermes.cluster")
 _CONNECT = "10s"
 _WORKERS = "30s"  # how long the first worker of a cluster is waited for
 _ON_ITS_WAY_S = 1.0
 _FETCH = "60s"
-_LOOPBACK = "127.0.0.1"  # what is started here, nobody else can reach
+_LOOPBACK = "127.0.0.1"  # what is started here cannot be reached from other machines
+_TLS = "tls://"
 _OWN_CORE = "DASK_HERMES__OWN_CORE"
 _WORKER = {
     "POLARS_MAX_THREADS": "1",  # workers are as many as cores: more threads would only wait
@@ -35,8 +39,9 @@ class Pool(Executor):
     the client that has just come back, with all its tasks, and tells nobody: they would be waited for without end.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, security: Any) -> None:
         self._address = address
+        self._security = security
         self._promised: set[Future[Any]] = set()
         self._client = self._connected()
 
@@ -103,18 +108,24 @@ class Pool(Executor):
 
     def _connected(self) -> Any:
         try:
-            return _distributed().Client(self._address, timeout=_CONNECT)
+            return _distributed().Client(self._address, timeout=_CONNECT, security=self._security)
         except (OSError, ValueError, TimeoutError) as error:
-            raise ClusterError(
-                f"no Dask scheduler answers at {self._address}",
-                "start one with `dask scheduler`, and workers with `dask worker`",
-            ) from error
+            if self._address.startswith(_TLS):
+                cure = "check that it runs with TLS, and [cluster] ca_file, cert_file and key_file"
+            else:
+                cure = "start one with `dask scheduler`, and workers with `dask worker`"
+            raise ClusterError(f"no Dask scheduler answers at {self._address}", cure) from error
 
 
 @contextmanager
 def started(workers: int) -> Iterator[Pool]:
-    """A scheduler in this process and workers in spawned ones, reachable from this machine only."""
+    """A scheduler in this process and workers in spawned ones, which nobody else can connect to.
+
+    A port of loopback is open to every user of this machine, and whoever talks to a scheduler runs code on its workers.
+    So both sides must show a certificate that is made for this one run and is never written to disk.
+    """
     distributed = _distributed()
+    security = _certificate_for_one_run(distributed)
     options: dict[str, Any] = {
         "n_workers": workers,
         "threads_per_worker": 1,
@@ -122,6 +133,7 @@ def started(workers: int) -> Iterator[Pool]:
         "host": _LOOPBACK,
         "dashboard_address": f"{_LOOPBACK}:0",
         "silence_logs": logging.CRITICAL,
+        "security": security,
         "env": _WORKER | ({_OWN_CORE: "1"} if workers == len(_cores()) else {}),
         "preload": __name__,
     }
@@ -130,7 +142,7 @@ def started(workers: int) -> Iterator[Pool]:
     except (OSError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"{workers} workers cannot be started: {error}", "start fewer, or none") from error
     with cluster:
-        pool = Pool(cluster.scheduler_address)
+        pool = Pool(cluster.scheduler_address, security)
         try:
             yield pool
         finally:
@@ -138,19 +150,59 @@ def started(workers: int) -> Iterator[Pool]:
 
 
 @contextmanager
-def joined(address: str) -> Iterator[Pool]:
-    """A scheduler that runs already, and its workers.
+def joined(address: str, tls: ClusterSettings) -> Iterator[Pool]:
+    """A scheduler that runs already, and its workers; warns where the way to it is not encrypted.
+
+    Args:
+        address: like tls://host:8786.
+        tls: certificates for a tls:// address; without them Dask's own configuration is asked.
 
     Raises:
-        UsageError: Dask is not installed.
+        UsageError: Dask is not installed, a certificate cannot be read, or the address is not for TLS.
         ClusterError: nothing answers at the address, or it has no workers.
     """
-    pool = Pool(address)
+    pool = Pool(address, _security(address, tls))
     try:
         pool.wait_for_workers()
         yield pool
     finally:
         pool.close()
+
+
+def _certificate_for_one_run(distributed: Any) -> Any:
+    try:
+        return distributed.Security.temporary()
+    except ImportError:
+        raise UsageError("--workers needs the package cryptography", "install hermes-signals[cluster]") from None
+
+
+def _security(address: str, tls: ClusterSettings) -> Any:
+    files = {name: Path(value).expanduser() for name, value in tls.model_dump().items() if value}
+    if not address.startswith(_TLS):
+        if files:
+            raise UsageError(f"[cluster] has certificates, and {address} is not for TLS", "write it as tls://host:port")
+        _log.warning(
+            "%s is not encrypted and asks nobody who they are: whoever reaches it runs code on its workers → start it"
+            " with TLS, and give tls://… with [cluster] ca_file, cert_file and key_file",
+            address,
+        )
+        return None
+    for name, path in files.items():
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"[cluster] {name} {path} cannot be read", "check the path and who may read it")
+    given = {"ca_file": "tls_ca_file", "cert_file": "tls_client_cert", "key_file": "tls_client_key"}
+    security = _distributed().Security(
+        require_encryption=True, **{given[name]: str(path) for name, path in files.items()}
+    )
+    try:
+        complete = security.get_connection_args("client")["ssl_context"] is not None
+    except OSError as error:
+        raise UsageError(
+            f"[cluster] the certificates cannot be used: {error}", "give PEM files that belong together"
+        ) from None
+    if not complete:
+        raise UsageError(f"{address} needs certificates", "set [cluster] ca_file, cert_file and key_file")
+    return security
 
 
 def _distributed() -> Any:

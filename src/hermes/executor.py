@@ -49,7 +49,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
     Args:
         settings: whose secrets the processes started here are given, through their environment.
         workers: start so many processes of one thread each, with Dask.
-        cluster: address of a running Dask scheduler, like tcp://host:8786, instead.
+        cluster: address of a running Dask scheduler, like tls://host:8786, instead.
 
     Raises:
         UsageError: both are given, or Dask is not installed.
@@ -66,7 +66,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
     elif cluster:
         from hermes import cluster as dask  # noqa: PLC0415
 
-        with dask.joined(cluster) as pool:
+        with dask.joined(cluster, settings.cluster) as pool:
             yield Place(pool, pool.slots, f"the cluster at {cluster}", pool.dashboard, pool.renewed)
     else:
         threads = (os.cpu_count() or 1) + 1  # now and then each waits for the disk

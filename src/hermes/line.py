@@ -26,7 +26,7 @@ Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
 Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Run in so many processes of this machine, with Dask.")]
-Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tcp://host:8786.")]
+Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
 
 Work = Callable[["Settings", "Lake"], dict[str, Any]]
 

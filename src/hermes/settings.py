@@ -174,6 +174,17 @@ class BacktestSettings(_Section):
     """At the signal bar's close, or at the open of the next bar."""
 
 
+class ClusterSettings(_Section):
+    """Certificates (PEM) for a Dask cluster that is reached over TLS, as in `--cluster tls://host:8786`."""
+
+    ca_file: str | None = None
+    """The authority that signed the cluster's certificates; Dask's own setting where there is none."""
+    cert_file: str | None = None
+    """The certificate that shows the scheduler who connects."""
+    key_file: str | None = None
+    """The private key of cert_file; keep it readable by its owner only."""
+
+
 class LogSettings(_Section):
     """How the command line tells what it does, on stderr."""
 
@@ -209,6 +220,7 @@ class Settings(_Section):
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = {}
     backtest: BacktestSettings = BacktestSettings()
+    cluster: ClusterSettings = ClusterSettings()
     log: LogSettings = LogSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     notify: NotifySettings = NotifySettings()
