@@ -103,7 +103,7 @@ class Head:
         """
         digest = ZERO
         for text in _bar_texts(history):
-            digest = _digest(f"bars_sha256={digest}\n{text}")
+            digest = _bar_digest(text, digest)
         return cls(bars_sha256=digest)
 
 
@@ -190,7 +190,7 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> pl.DataFrame:
     bars = {chain: end[2] for chain, end in first.items()}
     for chain, text in zip(chains, _bar_texts(rows), strict=True):
         sequence[chain] += 1
-        bars[chain] = _digest(f"bars_sha256={bars[chain]}\n{text}")
+        bars[chain] = _bar_digest(text, bars[chain])
         sequences.append(sequence[chain])
         digests.append(bars[chain])
     numbered = rows.with_columns(
@@ -234,11 +234,8 @@ def bar_digests(rows: pl.DataFrame) -> list[str]:
 
     The first is given as if no bar had been before it; where there were some, they are not in the record.
     """
-    stored = rows["bars_sha256"].to_list()
-    return [
-        _digest(f"bars_sha256={before}\n{text}")
-        for before, text in zip([ZERO, *stored[:-1]], _bar_texts(rows), strict=True)
-    ]
+    before = [ZERO, *rows["bars_sha256"].to_list()[:-1]]
+    return [_bar_digest(text, digest) for text, digest in zip(_bar_texts(rows), before, strict=True)]
 
 
 def hashes(rows: pl.DataFrame) -> list[str]:
@@ -300,6 +297,10 @@ def _lines(written: pl.DataFrame, names: Iterable[str]) -> pl.Series:
         # In one flat row of pieces where it can be: nested ones take three times as long.
         pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
     return written.select(pl.concat_str(pieces, ignore_nulls=True).alias("text"))["text"]
+
+
+def _bar_digest(text: str, before: str) -> str:
+    return _digest(f"bars_sha256={before}\n{text}")
 
 
 def _digest(text: str) -> str:

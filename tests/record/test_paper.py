@@ -1,0 +1,107 @@
+"""The paper account: filled only where it could have been; its distance to the backtest is explained by causes."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from decisions import BARS_900 as BARS
+from decisions import FIRST, HOUR, Service, changed, reconciled, with_parameters
+
+from hermes.backtest.engine import backtest
+from hermes.backtest.portfolio import Account
+from hermes.record.paper import paper_account, paper_bars, track
+
+BEGIN = 400
+ACCOUNT = Account(fill="next_open")
+
+
+def rows(*signals: str, late: dict[int, float] | None = None) -> pl.DataFrame:
+    """One bar an hour for each text, b buys and s sells; `late` says how many hours after its close one was decided."""
+    delays = [(late or {}).get(number, 0.0) for number in range(len(signals))]
+    prices = [100.0 + number for number in range(len(signals))]
+    return pl.DataFrame(
+        {
+            "datetime": [FIRST + HOUR * number for number in range(len(signals))],
+            **dict.fromkeys(("open", "high", "low", "close", "volume"), prices),
+            "buy_signal": ["b" in text for text in signals],
+            "sell_signal": ["s" in text for text in signals],
+            "server_time": [FIRST + HOUR * (n + 1 + delay) + timedelta(seconds=0.4) for n, delay in enumerate(delays)],
+            "late": [delay > 0 for delay in delays],
+        },
+        schema_overrides={"datetime": pl.Datetime("us"), "server_time": pl.Datetime("us")},
+    )
+
+
+def asked(bars: pl.DataFrame) -> str:
+    return "".join(
+        "b" if buy else "s" if sell else "." for buy, sell in bars.select("buy_signal", "sell_signal").iter_rows()
+    )
+
+
+@pytest.mark.parametrize(
+    ("signals", "late", "expected"),
+    [
+        (".b..s.", {}, ".b..s."),
+        # Decided 2 hours and 0.4 s after the close of bar 1, while bar 4 is open: filled at the open of bar 5.
+        (".b....", {1: 2.0}, "....b."),
+        # Both decided at once after an outage: the sale is the later one.
+        (".bs...", {1: 2.0, 2: 1.0}, "....s."),
+        (".b....", {1: 0.5}, "..b..."),
+        (".....b", {5: 3.0}, ".....b"),
+        ("..s.b.", {2: 1.2, 4: 0.0}, "....b."),
+    ],
+)
+def test_late_signals_wait_for_the_first_open_after_they_were_made(signals, late, expected):
+    assert asked(paper_bars(rows(*signals, late=late))) == expected
+
+
+def test_paper_account_is_the_backtest_where_nothing_differs():
+    service = Service(BARS).run(BEGIN, 900)
+    found = track(reconciled(service.record), Account(), 3600)
+    assert found.paper.metrics == found.backtest.metrics
+    assert found.paper.metrics.trades > 3
+    assert found.error_pct == 0
+    assert all((share.return_pct, share.trades, share.bars) == (0, 0, 0) for share in found.shares)
+    alone = paper_account(service.record, Account(), 3600)
+    assert alone.metrics == found.paper.metrics
+
+
+def test_backtest_beside_it_is_todays_on_the_same_bars():
+    service = Service(BARS).run(BEGIN, 600).run(600, 640, delay=9000).run(660, 900)
+    bars = changed(BARS, 700, close=BARS["close"][700] * 1.1, high=BARS["high"][700] * 1.2)
+    found = track(reconciled(service.record, bars), Account(), 3600)
+    from decisions import decide
+
+    today = decide(bars, None).slice(BEGIN)
+    assert found.backtest.metrics == backtest(today, 3600, ACCOUNT).metrics
+    assert found.equity.height == 500
+
+
+@pytest.mark.parametrize("cause", ["late", "missed", "bar revised", "rules or parameters changed"])
+def test_difference_is_the_sum_of_its_causes(cause):
+    service, bars = Service(BARS), BARS
+    if cause == "late":
+        service.run(BEGIN, 500).run(500, 800, delay=20_000).run(800, 900)
+    elif cause == "missed":
+        service.run(BEGIN, 500).run(640, 900)
+    elif cause == "bar revised":
+        service.run(BEGIN, 900)
+        bars = changed(BARS, 600, close=BARS["close"][600] * 1.2, high=BARS["high"][600] * 1.3)
+    else:
+        service = with_parameters(service.run(BEGIN, 500), ema_fast=3, ema_slow=9, rsi_low=1.0, rsi_high=99.0)
+        service.run(500, 900)
+    found = track(reconciled(service.record, bars), Account(), 3600)
+    assert sum(share.return_pct for share in found.shares) == pytest.approx(found.difference_pct)
+    by_cause = {share.cause: share.return_pct for share in found.shares}
+    assert abs(by_cause[cause]) > 0.01
+    assert by_cause["unexplained"] == 0
+    assert found.error_pct > 0
+    told = found.as_json()
+    assert told["difference_pct"] == found.difference_pct
+
+
+def test_record_beyond_silver_is_left_out_of_both():
+    service = Service(BARS).run(BEGIN, 900)
+    found = track(reconciled(service.record, BARS.head(700)), Account(), 3600)
+    assert found.equity.height == 300
+    assert track(reconciled(service.record.tail(50), BARS.head(700)), Account(), 3600) is None
