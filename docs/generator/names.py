@@ -16,12 +16,12 @@ address with the layer in the place of `{layer}`: `./lake/gold`, `s3://gold`, `s
 
 _TAIL = """
 Features of intervals below an hour are cut into months, those of an hour and more into years. An execution is a
-folder of its own, named by its UTC second, and is never written again. `_staging/` and `_hashes/` beside the layers
-are Hermes' own: what is being written, and the SHA-256 of what was.
+folder of its own, named by a UTC second that is later than all names in its table, and is never written again.
+`_staging/` and `_hashes/` beside the layers are Hermes' own: what is being written, and the SHA-256 of what was.
 
 In SQL (`hermes sql`), the tables are called `bronze_BTCUSDT_4h`, `silver_BTCUSDT_4h`, `features_BTCUSDT_4h` and
-`signals_BTCUSDT_4h`, the latter being the latest execution; `hermes ls` lists them, with longer names where two
-tables would have the same.
+`signals_BTCUSDT_4h`, the latter being the newest execution of what was promoted or configured; `hermes ls` lists them,
+with longer names where two tables would have the same.
 """
 
 
@@ -41,6 +41,7 @@ def page() -> str:
         ("gold signals", f"{{gold}}/{execution}/signals.parquet"),
         ("lineage, a copy for people", f"{{gold}}/{execution}/run.json"),
         ("page", f"{{gold}}/{execution}/report.html"),
+        ("what was promoted", f"{{gold}}/{dataset.promotion_key(strategy)}"),
         ("trades", f"{{gold}}/{execution}/trades.csv"),
     ]
     parts = [

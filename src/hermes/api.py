@@ -148,7 +148,7 @@ def audit(
 def report(
     settings: Settings, lake: Lake | None = None, execution: str | None = None, *, progress: Progress = SILENT
 ) -> Page:
-    """Make the page of one execution, by its folder's name, or of the latest; see `steps.report.report`."""
+    """Make the page of one execution, by its folder's name, or of the one that production reads; see `steps.report`."""
     made = pipeline.report(settings, _opened(settings, lake), execution, progress)
     return Page(settings=settings, **_fields(made))
 

@@ -44,7 +44,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Execution = Annotated[str | None, typer.Option(help="Folder of one execution; default the latest.")]
+Execution = Annotated[
+    str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
+]
 Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
 Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
 Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
@@ -192,7 +194,12 @@ def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
 market_commands.register(app)
 
 
-@command(app, "report BTCUSDT", "report BTCUSDT --execution execution_20251005_214748", flags=STRATEGY)
+@command(
+    app,
+    "report BTCUSDT",
+    "report BTCUSDT --execution execution_20251005_214748",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
 def report(line: Line, execution: Execution = None) -> None:
     """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
     from hermes import pipeline, view
@@ -210,11 +217,11 @@ def report(line: Line, execution: Execution = None) -> None:
 def ls(line: Line) -> None:
     """List every table of the lake: rows, span, size, executions, and its name in SQL."""
     from hermes import view
-    from hermes.lake import catalog
     from hermes.lake.store import Lake
+    from hermes.steps.production import overview
 
-    lake = Lake.open(line.settings())
-    found, broken = catalog.overview(lake)
+    settings = line.settings()
+    found, broken = overview(settings, Lake.open(settings))
     if line.json:
         errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
         view.print_json({"tables": found, **({"errors": errors} if errors else {})})
@@ -226,15 +233,20 @@ def ls(line: Line) -> None:
         raise typer.Exit(1)
 
 
-@command(app, "show BTCUSDT", "show BTCUSDT --execution execution_20251005_214748", flags=STRATEGY)
+@command(
+    app,
+    "show BTCUSDT",
+    "show BTCUSDT --execution execution_20251005_214748",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
 def show(line: Line, execution: Execution = None) -> None:
     """Show one execution: what it was made from, how, and what it found."""
     from hermes import view
     from hermes.lake import catalog
-    from hermes.strategies import strategy_name
+    from hermes.steps.production import find_execution
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        found = catalog.lineage(lake, settings.dataset, strategy_name(settings.signals.strategy), execution)
+        found = catalog.checked_lineage(lake.gold, find_execution(settings, lake, execution))
         if not line.json:
             view.print_lineage(found)
         return found
@@ -253,8 +265,11 @@ def sql(line: Line, query: Query) -> None:
     from hermes import view
     from hermes.lake import catalog
     from hermes.lake.store import Lake
+    from hermes.steps.production import production
 
-    answer = catalog.query(Lake.open(line.settings()), query)
+    settings = line.settings()
+    lake = Lake.open(settings)
+    answer = catalog.query(lake, query, production(settings, lake))
     if line.json:
         rows = [
             [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from hermes.lake.dataset import Dataset
     from hermes.lake.store import Lake
 
-Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the latest ones.")]
+Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the newest ones.")]
+Promotable = Annotated[
+    str, typer.Argument(metavar="EXECUTION", help="Its folder's name, TABLE/EXECUTION, or its path.")
+]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Undo the promotion of this TABLE instead.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without, only say what would go.")]
 
 
@@ -35,19 +39,45 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
     def prune(line: Line, keep: Keep, yes: Yes = False) -> None:
-        """Remove old executions, never the latest of a table, and what dead runs left; first says what would go.
+        """Remove old executions, never the newest of a table or of what production reads, and what dead runs left.
 
+        Without --yes it only says what would go.
         Without symbols the whole lake is looked at. Files of live runs and of other tools stay.
         """
         from hermes import view, view_keeping
         from hermes.steps.prune import prune as remove_old
 
+        settings = line.settings()
         lake, datasets = _asked(line)
-        made = remove_old(lake, keep, datasets, remove=yes, progress=view.Bars())
+        made = remove_old(lake, keep, datasets, settings=settings, remove=yes, progress=view.Bars())
         if line.json:
             view.print_json(made.as_json())
         else:
             view_keeping.print_pruned(made)
+
+    @command(
+        app,
+        "promote execution_20251005_214748",
+        "promote trading_signals_smart_momentum_spot_BTCUSDT_4h/execution_20251005_214748",
+        "promote --withdraw trading_signals_smart_momentum_spot_BTCUSDT_4h",
+        symbols=False,
+    )
+    def promote(line: Line, execution: Promotable, withdraw: Withdraw = False) -> None:
+        """Pin what production reads: the newest execution made like this one, not this one alone.
+
+        Strategy, parameters, configured start and end, and account are pinned. `show`, `report`, `sql`, `ls` and
+        `read_signals` then read the newest execution of those, whatever else is published.
+        """
+        from hermes import view, view_keeping
+        from hermes.lake.store import Lake
+        from hermes.steps import production
+
+        lake = Lake.open(line.settings())
+        made = production.withdraw(lake, execution) if withdraw else production.promote(lake, execution)
+        if line.json:
+            view.print_json(made.as_json() | {"promoted": not withdraw})
+        else:
+            view_keeping.print_promoted(made, withdrawn=withdraw)
 
 
 def audit_bytes(line: Line) -> None:

@@ -112,8 +112,8 @@ def as_json() -> bool:
     return any(isinstance(handler.formatter, _JsonLines) for handler in _logger.handlers)
 
 
-def wanted(line: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> str:
+def wanted(line: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> str:
     """The format that the command line or the environment asks for, known before either was checked."""
     words = " ".join(sys.argv if line is None else line).replace("--log-format=", "--log-format ").split()
     given = [after for word, after in pairwise(words) if word == "--log-format"]
-    return given[-1] if given else environ.get("HERMES_LOG__FORMAT", "text")
+    return given[-1] if given else (os.environ if environ is None else environ).get("HERMES_LOG__FORMAT", "text")

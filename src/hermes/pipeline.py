@@ -23,10 +23,10 @@ from hermes.steps.audit import QUICK_CUTS, Audited, audit
 from hermes.steps.backtest import Backtested, backtest
 from hermes.steps.features import Featured, features
 from hermes.steps.ingest import Ingested, ingest
+from hermes.steps.production import find_execution
 from hermes.steps.refine import Refined, read_quality, refine
 from hermes.steps.signals import Signalled, signals
 from hermes.steps.unchanged import Unchanged, latest_same
-from hermes.strategies import strategy_name
 from hermes.upkeep.watch import watched
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def run(
 
 
 def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> "Reported":
-    """Make the page of one execution (the latest without a name); see `steps.report`, which loads Bokeh."""
+    """Make the page of one execution (by default the one that production reads); see `steps.report`, with Bokeh."""
     from hermes.steps.report import report as make_page  # noqa: PLC0415 - other steps need not wait for Bokeh
 
     return make_page(settings, lake, execution, progress)
@@ -176,15 +176,10 @@ def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
-    """The latest execution of the settings' strategy on their dataset, lazily.
+    """The rows that production reads, lazily: of the newest execution of what was promoted, else of the settings.
 
     Raises:
-        MissingTable: there is none.
+        MissingTable: there is none; says which there are.
     """
     lake = lake or Lake.open(settings)
-    strategy = strategy_name(settings.signals.strategy)
-    files = catalog.executions(lake, settings.dataset, strategy)
-    if not files:
-        table = settings.dataset.signals_table(strategy)
-        raise MissingTable(f"gold has no execution in {table}", "run `hermes signals` first")
-    return lake.gold.scan(files[-1:])
+    return lake.gold.scan([find_execution(settings, lake).file])

@@ -233,7 +233,7 @@ class Settings(_Section):
         flags: Mapping[str, Any] | None = None,
         *,
         file: Path | None = None,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         **sections: Mapping[str, Any],
     ) -> Self:
         """Resolve the settings.
@@ -241,13 +241,16 @@ class Settings(_Section):
         Args:
             flags: dotted name → value, the strongest layer: `{"signals.chunk_rows": 1000}`.
             file: a TOML file; without it `hermes.toml` of the working folder where there is one.
-            environ: the environment to read.
+            environ: the environment to read; without it the one of this process.
             sections: as in `hermes.toml`, as strong as flags: `dataset={"symbol": "BTCUSDT"}`.
 
         Raises:
             SettingsError: an unknown name or an impossible value, with the place it came from.
             NameRefused: a value outside the naming convention.
         """
+        environ = (
+            os.environ if environ is None else environ
+        )  # as a default it would stand in every signature, secrets too
         given = (_from_flags(flags or {}), _flattened(sections, "", "argument"))
         return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), *given)
 

@@ -209,15 +209,23 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
         (
             table["table"],
             table["rows"],
-            f"{table['first']} → {table['last']}".replace("T", " "),
+            table["first"] and f"{table['first']} → {table['last']}".replace("T", " "),
             table["files"],
             f"{table['bytes'] / 1e6:,.2f} MB",
             table["executions"] or None,
+            _read_by_default(table),
         )
         for table in found
     ]
-    print_rows(("table", "rows", "span (UTC)", "files", "size", "executions"), rows)
+    print_rows(("table", "rows", "span (UTC)", "files", "size", "executions", "read by default"), rows)
     print_facts("Where", [(table["table"], table["path"]) for table in found])
+
+
+def _read_by_default(table: Mapping[str, Any]) -> str | None:
+    """The execution that readers get, and whether it was promoted."""
+    if not table["executions"]:
+        return None
+    return f"{table['execution'] or 'none: see hermes show'}{' (promoted)' if table['promoted'] else ''}"
 
 
 def print_lineage(found: Mapping[str, Any]) -> None:
@@ -225,7 +233,7 @@ def print_lineage(found: Mapping[str, Any]) -> None:
     if is_simulated(found["dataset"]["symbol"]):
         print_simulated()
     print_measures({f"{found['backtest']['fill']} fill": found["metrics"]})
-    plain = [(name, _inline(value)) for name, value in found.items() if name not in ("metrics", "sources")]
+    plain = [(name, inline(value)) for name, value in found.items() if name not in ("metrics", "sources")]
     print_facts(found["execution"], plain)
     columns = ("path", "size", "rows", "fingerprint")
     print_rows(columns, [[source[name] for name in columns] for source in found["sources"]], "Made from")
@@ -363,7 +371,7 @@ def print_configuration(settings: "Settings", strategy: str, parameters: Mapping
         "Configuration",
         [
             ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
-            ("strategy", f"{strategy} {_inline(dict(parameters))}"),
+            ("strategy", f"{strategy} {inline(dict(parameters))}"),
             ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
             ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
             ("account", f"{terms}, filled at {account.fill}"),
@@ -373,7 +381,8 @@ def print_configuration(settings: "Settings", strategy: str, parameters: Mapping
     )  # fmt: skip
 
 
-def _inline(value: Any) -> Any:
+def inline(value: Any) -> Any:
+    """A mapping on one line, anything else as it is."""
     return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
 
 

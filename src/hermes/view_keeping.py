@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from hermes.errors import AuditFault
-from hermes.view import out, print_error, print_facts, print_rows
+from hermes.view import inline, out, print_error, print_facts, print_rows
 
 if TYPE_CHECKING:
     from hermes.steps.bytes import Verified
     from hermes.steps.doctor import Diagnosis
+    from hermes.steps.production import Promoted
     from hermes.steps.prune import Pruned
 
 _MOST_NAMES = 20  # of files that are no fault
@@ -73,3 +74,13 @@ def print_pruned(made: "Pruned") -> None:
         out.print(f"[dim]stays, not made by Hermes:[/] {escape(address)}", soft_wrap=True)
     for note in made.notes:
         out.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+
+
+def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
+    """What is pinned, or was."""
+    pinned = [(name, inline(value)) for name, value in made.pinned.items()]
+    print_facts(made.table, [("promoted", made.execution), *pinned, ("kept in", made.path)])
+    if withdrawn:
+        out.print("Withdrawn: readers get the newest execution of what the settings ask for.")
+    else:
+        out.print("Readers get the newest execution of these.")

@@ -2,7 +2,7 @@
 
 from chromium import NEEDED, Browser, opened, quiet
 
-from hermes.lake import catalog
+from hermes.steps.production import find_execution
 from hermes.steps.report import report
 
 pytestmark = NEEDED
@@ -20,7 +20,7 @@ def span(browser: Browser, plot: str, axis: str) -> list[float]:
 def test_the_published_window(browser, real):
     settings, lake = real
     done = report(settings, lake)
-    lineage = catalog.lineage(lake, settings.dataset, "smart_momentum")
+    lineage = find_execution(settings, lake).lineage
     assert done.rows == 17_515
     assert done.bytes <= 6_000_000
     opened(browser, done.path)

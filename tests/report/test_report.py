@@ -10,6 +10,7 @@ from hermes.errors import MissingTable, StoreError
 from hermes.lake import catalog
 from hermes.report import frames
 from hermes.steps import report as step
+from hermes.steps.production import find_execution
 from hermes.steps.report import report
 from lakes import made
 
@@ -21,8 +22,8 @@ def text(path: str) -> str:
 def test_the_page_stands_beside_its_signals(simulated):
     settings, lake = simulated
     done = report(settings, lake)
-    lineage = catalog.lineage(lake, settings.dataset, "smart_momentum")
-    assert done.execution == lineage["execution"]
+    lineage = find_execution(settings, lake).lineage
+    assert done.execution == find_execution(settings, lake).name
     assert done.rows == done.drawn == lineage["rows"]
     assert done.trades == lineage["metrics"]["trades"] > 0
     page = text(done.path)
@@ -40,7 +41,7 @@ def test_trades_as_csv(simulated):
     trades = pl.read_csv(done.trades_path)
     assert trades.height == done.trades
     assert trades["entry_time"].str.ends_with("Z").all()
-    total = catalog.lineage(lake, settings.dataset, "smart_momentum")["metrics"]["end_value"] - 10_000
+    total = find_execution(settings, lake).lineage["metrics"]["end_value"] - 10_000
     assert trades["profit"].sum() == pytest.approx(total)
 
 
@@ -65,14 +66,14 @@ def test_a_strategy_that_never_trades_has_a_page(never_trades):
 
 def test_figures_that_are_not_those_of_the_rows_get_no_page(simulated, monkeypatch):
     settings, lake = simulated
-    real_lineage = catalog.lineage
+    real_lineage = catalog.checked_lineage
 
     def boasting(*args):
         found = real_lineage(*args)
         found["metrics"]["total_return_pct"] += 1e-6
         return found
 
-    monkeypatch.setattr(catalog, "lineage", boasting)
+    monkeypatch.setattr(catalog, "checked_lineage", boasting)
     with pytest.raises(StoreError, match="total_return_pct"):
         report(settings, lake)
     assert not lake.gold.files(settings.dataset.signals_table("smart_momentum"), ".html")
@@ -97,7 +98,7 @@ def test_the_trend_line_is_left_out_where_there_are_no_features(simulated, tmp_p
 
 def test_one_execution_of_several_by_name(simulated):
     settings, lake = simulated
-    first = catalog.lineage(lake, settings.dataset, "smart_momentum")["execution"]
+    first = find_execution(settings, lake).name
     pipeline.signals(settings, lake)
     assert report(settings, lake, first).execution == first
     assert report(settings, lake).execution > first

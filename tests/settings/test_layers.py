@@ -1,5 +1,9 @@
 """Settings: which layer wins, where each value came from, what is refused, and that secrets stay secret."""
 
+import importlib
+import inspect
+import os
+import pkgutil
 from datetime import datetime
 from pathlib import Path
 
@@ -269,3 +273,19 @@ def test_a_name_that_is_refused_says_where_it_came_from(environ: dict, toml: str
         load(environ=environ, toml=toml, tmp_path=tmp_path)
     assert said in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_no_signature_shows_the_environment(monkeypatch: pytest.MonkeyPatch):
+    """`help(Settings.load)` prints default values: an environment among them would be printed, with its secrets."""
+    import hermes
+
+    names = [each.name for each in pkgutil.walk_packages(hermes.__path__, "hermes.") if "__main__" not in each.name]
+    seen = 0
+    for module in map(importlib.import_module, names):
+        for _, member in inspect.getmembers(module):
+            for function in (member, *(each for _, each in inspect.getmembers(member, callable))):
+                if inspect.isroutine(function) and str(getattr(function, "__module__", "")).startswith("hermes"):
+                    seen += 1
+                    found = inspect.signature(function).parameters.values()
+                    assert not [each for each in found if isinstance(each.default, os._Environ)], function
+    assert seen > 500

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset, universe_folder
+from hermes.lake.dataset import Dataset, execution_name, universe_table
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.steps import prune as step
@@ -110,7 +110,9 @@ def test_only_the_tables_of_the_datasets_that_were_asked_for(lake: Lake):
 
 
 def test_comparisons_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake):
-    made = [universe_folder("smart_momentum", START + timedelta(seconds=second)) for second in range(3)]
+    made = [
+        f"{universe_table('smart_momentum')}/{execution_name(START + timedelta(seconds=second))}" for second in range(3)
+    ]
     for folder in made:
         with lake.gold.staged() as path:
             lake.gold.stage(path, FRAME, {})

@@ -16,7 +16,7 @@ import pytest
 from polars.exceptions import ShapeError
 
 from hermes.errors import MissingTable, SourceChanged, StoreError, TableRefused, UsageError
-from hermes.lake import store
+from hermes.lake import executions
 from hermes.lake.store import Lake
 from hermes.pipeline import read_signals, signals
 from hermes.schemas import FEATURES
@@ -240,16 +240,17 @@ def test_two_executions_in_one_second_are_two(load: Callable, root: Path, monkey
     runs = [made(load, root, signals__start="2025-01-01") for _ in range(3)]
     names = [Path(run.path).parent.name for run in runs]
     assert names == ["execution_20251005_214748", "execution_20251005_214749", "execution_20251005_214750"]
-    settings = load(root)
+    settings = load(root, signals__start="2025-01-01")
     assert read_signals(settings).collect().equals(pl.read_parquet(runs[-1].path))
 
 
-def test_no_free_second_is_an_error(load: Callable, root: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_free_name_is_an_error(load: Callable, root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(step, "datetime", Clock)
-    monkeypatch.setattr(store, "SECONDS_AHEAD", 1)
+    monkeypatch.setattr(executions, "ATTEMPTS", 1)
+    monkeypatch.setattr(executions, "_latest", lambda *_: None)
     made(load, root, signals__start="2025-01-01")
     before = {path: path.read_bytes() for path in published_files(root)}
-    with pytest.raises(StoreError, match="taken by another execution"):
+    with pytest.raises(StoreError, match="took 1 names in a row"):
         made(load, root, signals__start="2025-01-01")
     assert {path: path.read_bytes() for path in published_files(root)} == before
 

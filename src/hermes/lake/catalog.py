@@ -2,22 +2,23 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from hermes.errors import MissingTable, StoreError, UsageError
+from hermes.errors import HermesError, MissingTable, StoreError, UsageError
 from hermes.lake.dataset import (
     Dataset,
     parse_bronze_folder,
-    parse_execution,
     parse_features_table,
     parse_signals_table,
     parse_silver_folder,
     parse_universe_table,
 )
+from hermes.lake.executions import COMPARISON, Execution, is_execution, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
 from hermes.schemas import BRONZE, DATETIME, FEATURES, SILVER
@@ -35,13 +36,13 @@ _FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB 
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """One table of the lake; of signals, the latest execution of one strategy.
+    """One table of the lake; of signals and comparisons, all executions of one strategy.
 
     Attributes:
         name: what SQL calls it, like `signals_BTCUSDT_4h`.
         folder: where it is, inside its layer.
         dataset: what its bars are of; None where it compares many datasets.
-        files: what it is read from.
+        files: what it is read from; of executions, one for each, of which a reader gets one.
         size: bytes of all its files, all executions included.
         executions: how many there are; 0 for other tables.
     """
@@ -54,6 +55,10 @@ class LakeTable:
     size: int
     executions: int = 0
     strategy: str = ""
+
+
+#: Tells which execution of a table of signals is meant; raises MissingTable where none is.
+Choose = Callable[[LakeTable], Execution]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +80,32 @@ def datasets(lake: Lake, layer: str) -> list[Dataset]:
     return list(dict.fromkeys(table.dataset for table in found if table.dataset and not table.strategy))
 
 
-def overview(lake: Lake) -> tuple[list[dict[str, Any]], list[StoreError]]:
+def overview(lake: Lake, choose: Choose | None = None) -> tuple[list[dict[str, Any]], list[HermesError]]:
     """`described` of every table, and of those that cannot be read what is wrong."""
-    found, broken = [], []
+    found: list[dict[str, Any]] = []
+    broken: list[HermesError] = []
     for table in tables(lake):
         try:
-            found.append(described(lake, table))
-        except StoreError as error:
-            broken.append(StoreError(f"{table.name}: {error.message}", error.cure))
+            found.append(described(lake, table, choose))
+        except HermesError as error:
+            broken.append(type(error)(f"{table.name}: {error.message}", error.cure))
     return found, broken
 
 
 def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
-    """The signal files of one strategy, oldest first."""
-    return [file for file in lake.gold.files(dataset.signals_table(strategy)) if _is_execution(file)]
+    """The signal files of one strategy, by name."""
+    return [file for file in lake.gold.files(dataset.signals_table(strategy)) if is_execution(file)]
 
 
-def _is_execution(file: LakeFile) -> bool:
-    _, folder, *name = file.key.split("/")
-    return name == ["signals.parquet"] and parse_execution(folder) is not None
-
-
-def query(lake: Lake, sql: str) -> Answer:
+def query(lake: Lake, sql: str, choose: Choose | None = None) -> Answer:
     """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
+
+    Args:
+        choose: tells which execution of a table of signals is read; without it the newest.
 
     Raises:
         UsageError: DuckDB refuses the query.
+        MissingTable: from `choose`.
     """
     import duckdb  # noqa: PLC0415 - only SQL needs it
 
@@ -110,7 +115,7 @@ def query(lake: Lake, sql: str) -> Answer:
         known = tables(lake)
         for table in known:
             if table.name.lower() in wanted:
-                connection.register(table.name, _readable(lake, table))
+                connection.register(table.name, _readable(lake, table, choose))
         try:
             found = connection.execute(sql)
             if found is None:
@@ -128,57 +133,55 @@ def query(lake: Lake, sql: str) -> Answer:
         connection.close()
 
 
-def described(lake: Lake, table: LakeTable) -> dict[str, Any]:
-    """One table for people: name in SQL, where it is, rows, first and last open time, bytes, executions."""
+def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dict[str, Any]:
+    """One table for people: name in SQL, where it is, rows, first and last open time, bytes, executions.
+
+    Of executions it is the one that readers get, `execution`; it, `rows`, `first` and `last` are None where they get
+    none.
+    """
     layer: Layer = getattr(lake, table.layer)
-    with layer.errors():
-        plan = scan(lake, table)
-        if table.layer == "bronze":  # its times are still in the units of the files
-            time = pl.col("open_time")
-            plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
-        begin, end = ("datetime", "datetime") if table.dataset else ("first", "last")
-        rows, first, last = (
-            plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max()).collect(engine="streaming").row(0)
-        )
+    chosen, rows, first, last = None, None, None, None
+    try:
+        chosen = _chosen(lake, table, choose)
+    except MissingTable:
+        pass
+    else:
+        rows, first, last = _extent(layer, table, scan(lake, table, chosen))
     return {
         "table": table.name,
         "layer": table.layer,
         "rows": rows,
         "first": first and first.isoformat(),
         "last": last and last.isoformat(),
-        "files": len(table.files),
+        "files": len(table.files) if chosen is None else 1,
         "bytes": table.size,
         "executions": table.executions,
+        "execution": chosen and chosen.name,
         "path": layer.locate(table.folder),
     }
 
 
-def lineage(lake: Lake, dataset: Dataset, strategy: str, execution: str | None = None) -> dict[str, Any]:
-    """What the footer of one execution says: what it was made from, how, and what it found.
+def _extent(layer: Layer, table: LakeTable, plan: pl.LazyFrame) -> tuple[int, datetime | None, datetime | None]:
+    """Rows, first and last time."""
+    with layer.errors():
+        if table.layer == "bronze":  # its times are still in the units of the files
+            time = pl.col("open_time")
+            plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
+        begin, end = ("datetime", "datetime") if table.dataset else ("first", "last")
+        counted = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max())
+        return counted.collect(engine="streaming").row(0)
+
+
+def scan(lake: Lake, table: LakeTable, execution: Execution | None = None) -> pl.LazyFrame:
+    """A lazy plan over one table, in the columns and types of its contract; a file that breaks it fails the plan.
 
     Args:
-        execution: its folder's name; without it the latest.
-
-    Raises:
-        MissingTable: there is no such execution.
+        execution: which one, of a table that has executions.
     """
-    files = {file.key.split("/")[1]: file for file in executions(lake, dataset, strategy)}
-    table = dataset.signals_table(strategy)
-    if not files:
-        raise MissingTable(f"gold has no execution in {table} at {lake.gold.address}", "run `hermes signals` first")
-    name = execution or max(files)
-    if name not in files:
-        raise MissingTable(f"{table} has no {name!r}", f"the latest of its {len(files)} is {max(files)}")
-    return {"execution": name, "path": files[name].location, **_lineage(lake.gold, files[name])}
-
-
-def scan(lake: Lake, table: LakeTable) -> pl.LazyFrame:
-    """A lazy plan over one table, in the columns and types of its contract; a file that breaks it fails the plan."""
     layer: Layer = getattr(lake, table.layer)
-    if table.strategy:
-        for file in table.files:
-            _lineage(layer, file)
-        return layer.scan(table.files)
+    if execution:
+        checked_lineage(layer, execution)
+        return layer.scan([execution.file])
     if table.layer == "gold":
         return scan_features(layer, table.files)
     return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else SILVER)
@@ -194,18 +197,13 @@ def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
     return pl.concat([gold.scan([file]) for file in files], how="diagonal_relaxed")
 
 
-def _readable(lake: Lake, table: LakeTable) -> pl.LazyFrame:
-    """`scan`, with its schema known to be readable: DuckDB would say it in words of its own."""
-    layer: Layer = getattr(lake, table.layer)
-    with layer.errors():
-        plan = scan(lake, table)
-        plan.collect_schema()
-        return plan
+def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
+    """The lineage of an execution, with `execution` and `path`.
 
-
-def _lineage(gold: Layer, file: LakeFile) -> dict[str, Any]:
-    """The footer of a signal file, whose columns must be those that it names."""
-    about = gold.footer(file)
+    Raises:
+        StoreError: its columns are not those that the lineage names.
+    """
+    file, about = execution.file, execution.lineage
     with gold.errors():
         found = {name: str(dtype) for name, dtype in gold.scan([file]).collect_schema().items()}
     wanted = about.get("columns", found)
@@ -213,7 +211,28 @@ def _lineage(gold: Layer, file: LakeFile) -> dict[str, Any]:
         if found.get(name) != wanted.get(name):
             there, then = found.get(name, "missing"), wanted.get(name, "missing")
             raise StoreError(f"{file.location}: column {name} is {there}, and was {then} when published", NAMES_DAMAGE)
-    return about
+    return {"execution": execution.name, "path": file.location, **about}
+
+
+def _chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | None:
+    """The execution that readers of a table get; None for a table that has none."""
+    if not table.executions:
+        return None
+    if choose and table.dataset:
+        return choose(table)
+    found = newest(read_executions(lake.gold, table.files))
+    assert found
+    return found
+
+
+def _readable(lake: Lake, table: LakeTable, choose: Choose | None) -> pl.LazyFrame:
+    """`scan`, with its schema known to be readable: DuckDB would say it in words of its own."""
+    layer: Layer = getattr(lake, table.layer)
+    chosen = _chosen(lake, table, choose)
+    with layer.errors():
+        plan = scan(lake, table, chosen)
+        plan.collect_schema()
+        return plan
 
 
 def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
@@ -241,18 +260,20 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
         if dataset := parse_features_table(folder):
             daily = "_daily" if dataset.data_frequency == "daily" else ""
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
-        elif (found := parse_signals_table(folder)) and (made := [file for file in files if _is_execution(file)]):
+        elif (found := parse_signals_table(folder)) and (made := [file for file in files if is_execution(file)]):
             signals.append((*found, folder, made, size))
-        elif strategy := parse_universe_table(folder):
-            universes.append((strategy, folder, files, size))
+        elif (strategy := parse_universe_table(folder)) and (
+            made := [file for file in files if is_execution(file, COMPARISON)]
+        ):
+            universes.append((strategy, folder, made, size))
     for strategy, dataset, folder, files, size in signals:
         # One strategy needs no name of its own; several of one dataset do.
         alone = sum(other == dataset for _, other, *_ in signals) == 1
         name = f"signals{_suffix(dataset)}" if alone else f"signals_{strategy}{_suffix(dataset)}"
-        yield LakeTable(name, "gold", folder, dataset, files[-1:], size, len(files), strategy)
+        yield LakeTable(name, "gold", folder, dataset, files, size, len(files), strategy)
     for strategy, folder, files, size in universes:
         name = "universe" if len(universes) == 1 else folder
-        yield LakeTable(name, "gold", folder, None, files[-1:], size, len(files), strategy)
+        yield LakeTable(name, "gold", folder, None, files, size, len(files), strategy)
 
 
 def _suffix(dataset: Dataset) -> str:

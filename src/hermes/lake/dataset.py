@@ -231,17 +231,21 @@ class Dataset:
 
     def execution_folder(self, strategy: str, at: datetime) -> str:
         """Folder of one execution; `at` is its UTC second."""
-        return f"{self.signals_table(strategy)}/execution_{at.astimezone(UTC).strftime(_STAMP)}"
+        return f"{self.signals_table(strategy)}/{execution_name(at)}"
+
+    def promotion_key(self, strategy: str) -> str:
+        """Where gold keeps what was promoted of the signals that `strategy` made."""
+        return f"promotions/{self.signals_table(strategy)}.json"
+
+
+def execution_name(at: datetime) -> str:
+    """Folder of one execution in its table; `at` is its UTC second."""
+    return f"execution_{at.astimezone(UTC).strftime(_STAMP)}"
 
 
 def universe_table(strategy: str) -> str:
     """Name of the gold table that compares what `strategy` did on many datasets."""
     return f"universe_{check_strategy_name(strategy)}"
-
-
-def universe_folder(strategy: str, at: datetime) -> str:
-    """Folder of one comparison; `at` is its UTC second."""
-    return f"{universe_table(strategy)}/execution_{at.astimezone(UTC).strftime(_STAMP)}"
 
 
 def parse_universe_table(name: str) -> str | None:

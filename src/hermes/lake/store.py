@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from hermes.errors import AlreadyPublished, HermesError, StoreError
+from hermes.errors import HermesError, StoreError
 from hermes.lake import folder, s3
 from hermes.lake.dataset import LAYERS, Dataset
 from hermes.lake.files import LakeFile, Staged, sha256
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-SECONDS_AHEAD = 600  # how many later seconds an execution may be named after, where others took its own
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
 _FOOTER_HASH = "hermes_sha256"
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
@@ -82,7 +80,7 @@ class Layer:
                 known[said] = self.scan([file]).collect_schema()
             return known[said]
 
-        return self._each(schema, files)
+        return self.each(schema, files)
 
     def read(self, key: str) -> bytes | None:
         """The bytes of a small file, or None where there is none."""
@@ -101,7 +99,7 @@ class Layer:
         Raises:
             StoreError: it cannot be read, or lacks one of the `needed` names.
         """
-        with self.errors():
+        with self.errors(file.location):
             metadata = self._metadata(file)
         if FOOTER not in metadata:
             return {}
@@ -121,13 +119,13 @@ class Layer:
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
         """`footer` of each file."""
-        return self._each(lambda file: self.footer(file, *needed), files)
+        return self.each(lambda file: self.footer(file, *needed), files)
 
     def fingerprints(self, files: Sequence[LakeFile]) -> list[str]:
         """What each file's bytes are known by: the SHA-256 on record, else the version that the store gives them."""
-        return self._each(lambda file: self._backend.recorded_hash(file) or file.version, files)
+        return self.each(lambda file: self._backend.recorded_hash(file) or file.version, files)
 
-    def _each(self, asked: Callable[[LakeFile], Answer], files: Sequence[LakeFile]) -> list[Answer]:
+    def each(self, asked: Callable[[LakeFile], Answer], files: Sequence[LakeFile]) -> list[Answer]:
         """What is asked of each file; several at once where each is a request (on a folder threads cost more)."""
         if isinstance(self._backend, folder.Folder):
             return [asked(file) for file in files]
@@ -180,30 +178,6 @@ class Layer:
         self._check()
         self._backend.create(key, staged, digest)
         return digest
-
-    def create_at(
-        self, at: datetime, folder: Callable[[datetime], str], name: str, staged: Path, digest: str | None = None
-    ) -> str:
-        """`create` the file `name` in the folder of an instant or, where that is taken, of the next free second.
-
-        Args:
-            folder: tells the folder of an instant.
-
-        Returns:
-            The folder.
-
-        Raises:
-            StoreError: every second for a while is taken.
-        """
-        digest = digest or sha256(staged)
-        for later in range(SECONDS_AHEAD):
-            place = folder(at + timedelta(seconds=later))
-            try:
-                self.create(f"{place}/{name}", staged, digest)
-            except AlreadyPublished:
-                continue
-            return place
-        raise StoreError(f"every second from {at} on is taken by another execution", "run again later")
 
     def replace(self, key: str, staged: Path) -> str:
         """Publish a staged file under `key`, atomically, whatever stood there; returns its SHA-256."""
@@ -287,28 +261,32 @@ class Layer:
         return self._backend.staging.root
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Errors of Polars and the operating system below here become one line with a cure."""
+    def errors(self, where: str = "") -> Iterator[None]:
+        """Errors of Polars and the operating system below here become one line with a cure.
+
+        Args:
+            where: the address that it names; without it the layer's own.
+        """
+        what = where or f"{self.address}: a file there"
+        where = where or self.address
         try:
             yield
         except HermesError:
             raise
         except PolarsError as error:
             cause = open_cause(error)
-            raise (folder.disk_error(error, self.address) or s3.explain(error, self.address)) from cause
+            raise (folder.disk_error(error, where) or s3.explain(error, where)) from cause
         except (ValueError, OverflowError) as error:
             if "out of range" not in str(error):  # what Python says of a year 16051
                 raise
-            raise StoreError(
-                f"{self.address}: a file there holds an impossible time ({error})", NAMES_DAMAGE
-            ) from error
+            raise StoreError(f"{what} holds an impossible time ({error})", NAMES_DAMAGE) from error
         except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
             first = str(error).partition("\n")[0][:200]
-            raise StoreError(f"{self.address}: a file there is damaged (Polars: {first})", NAMES_DAMAGE) from error
+            raise StoreError(f"{what} is damaged (Polars: {first})", NAMES_DAMAGE) from error
         except OSError as error:
             if error.errno is None:
-                raise s3.explain(error, self.address) from open_cause(error)
-            raise folder.explain(error, self.address) from error
+                raise s3.explain(error, where) from open_cause(error)
+            raise folder.explain(error, where) from error
 
 
 class Lake:

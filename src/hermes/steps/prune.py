@@ -1,7 +1,7 @@
-"""Old executions go, and what dead runs left in staging; what is live, new or another tool's stays.
+"""Old executions go, and what dead runs left in staging; what is live, new, read by production or another tool's stays.
 
 No lock is needed beside running commands: an execution is created under a new name, later than all that are there,
-and only names that were listed before are removed, never the latest of a table.
+and only names that were listed before are removed, never the one that was published last.
 """
 
 from collections import defaultdict
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hermes.lake.dataset import Dataset, parse_execution, parse_signals_table, parse_universe_table
+from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.folder import explain
 from hermes.lake.staging import Leftover, leftovers, sweep
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
-
-SIGNALS, COMPARISON = "signals.parquet", "universe.parquet"  # without it, there is no execution for a reader
+from hermes.settings import Settings
+from hermes.steps.production import matches, production_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,22 @@ class Pruned:
 
 
 def prune(
-    lake: Lake, keep: int, datasets: Sequence[Dataset] = (), *, remove: bool = False, progress: Progress = SILENT
+    lake: Lake,
+    keep: int,
+    datasets: Sequence[Dataset] = (),
+    *,
+    settings: Settings | None = None,
+    remove: bool = False,
+    progress: Progress = SILENT,
 ) -> Pruned:
-    """Find the executions that are older than the latest `keep` of their table, and remove them if told to.
+    """Find the executions that are older than the newest `keep` of their table, and remove them if told to.
+
+    Newest is told by their lineage, see `lake.executions`. As many stay of those that production reads.
 
     Args:
         keep: how many executions of every table stay, 1 or more.
         datasets: whose tables to look at; without any all, comparisons of many datasets too.
+        settings: say what production reads where nothing was promoted; without them it is the newest of all.
         remove: without it nothing is changed.
 
     Raises:
@@ -89,7 +99,7 @@ def prune(
     assert keep >= 1
     made = Pruned(done=remove)
     for table, folders in _executions(lake, datasets).items():
-        _judge(made, lake, table, folders, keep)
+        _judge(made, lake, table, folders, keep, settings)
     doomed = [*made.remains, *made.executions]
     with progress.task("prune", len(doomed), "executions") as advance:
         for each in doomed if remove else ():
@@ -120,21 +130,41 @@ def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
     return not wanted and parse_universe_table(table) is not None
 
 
-def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[LakeFile]], keep: int) -> None:
+def _judge(
+    made: Pruned,
+    lake: Lake,
+    table: str,
+    folders: Mapping[str, list[LakeFile]],
+    keep: int,
+    settings: Settings | None,
+) -> None:
     main = COMPARISON if parse_universe_table(table) else SIGNALS
-    whole = sorted(
-        folder for folder, files in folders.items() if any(file.key == f"{table}/{folder}/{main}" for file in files)
-    )
-    for folder in whole[:-keep]:
-        if lake.gold.is_own(f"{table}/{folder}/{main}"):
-            files = sorted(folders[folder], key=lambda file: file.key.endswith(f"/{main}"))
-            made.executions.append(Doomed(table, folder, files))
+    keys = {f"{table}/{folder}/{main}" for folder in folders}
+    whole = read_executions(lake.gold, [file for files in folders.values() for file in files if file.key in keys])
+    stays = _staying(whole, keep, lake, table, settings)
+    for each in whole:
+        if each.error:
+            made.notes.append(f"{each.error.message}: it stays")
+        elif each.name in stays:
+            continue
+        elif lake.gold.is_own(each.file.key):
+            files = sorted(folders[each.name], key=lambda file: file.key.endswith(f"/{main}"))
+            made.executions.append(Doomed(table, each.name, files))
         else:
-            made.foreign.append(lake.gold.locate(f"{table}/{folder}"))
-    # Newer than the latest, they may be of a run that is just publishing.
-    for folder in sorted(folders.keys() - set(whole)):
-        if whole and folder < whole[-1] and not lake.gold.files(f"{table}/{folder}"):
+            made.foreign.append(lake.gold.locate(f"{table}/{each.name}"))
+    # Later than the last that is whole, they may be of a run that is just publishing.
+    names = {each.name for each in whole}
+    for folder in sorted(folders.keys() - names):
+        if names and folder < max(names) and not lake.gold.files(f"{table}/{folder}"):
             made.remains.append(Doomed(table, folder, folders[folder]))
+
+
+def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings | None) -> set[str]:
+    """Names of the newest, of the newest of those that production reads, and of the one that was published last."""
+    stays = {each.name for each in whole[-keep:]} | {max((each.name for each in whole), default="")}
+    if parse_signals_table(table) and (wanted := production_identity(settings, lake, table)):
+        stays |= {each.name for each in [each for each in whole if matches(each, wanted)][-keep:]}
+    return stays
 
 
 def _remove(lake: Lake, doomed: Doomed) -> None:

@@ -27,8 +27,8 @@ from hermes.report.thumbnail import thumbnail
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.signals.generate import pieces
+from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
-from hermes.strategies import strategy_name
 
 PIECE_ROWS = 250_000  # rows at once, about
 FILLS: tuple[Fill, ...] = ("close", "next_open")
@@ -70,7 +70,7 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     Args:
         settings: name the dataset and the strategy.
         lake: where the execution is.
-        execution: its folder's name; without it the latest.
+        execution: its folder's name; without it the one that production reads.
         progress: told how far the work is.
 
     Raises:
@@ -79,14 +79,12 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     """
     started = perf_counter()
     dataset = settings.dataset
-    strategy = strategy_name(settings.signals.strategy)
-    lineage = catalog.lineage(lake, dataset, strategy, execution)
+    found = find_execution(settings, lake, execution)
+    lineage = catalog.checked_lineage(lake.gold, found)
     if "metrics" not in lineage:
         raise StoreError(f"{lineage['path']} has no lineage of Hermes", "report on an execution that Hermes made")
-    files = catalog.executions(lake, dataset, strategy)
-    file = next(file for file in files if file.location == lineage["path"])
-    measured = _measure(lake, file, lineage, dataset, progress)
-    folder = file.key.rpartition("/")[0]
+    measured = _measure(lake, found.file, lineage, dataset, progress)
+    folder = found.file.key.rpartition("/")[0]
     trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
     content = {
         "trades.csv": trades,

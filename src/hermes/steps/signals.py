@@ -5,7 +5,6 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from logging import WARNING
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +17,7 @@ from polars.exceptions import ShapeError
 
 import hermes
 from hermes.errors import MissingTable, SourceChanged, StoreError
+from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Lake, check_written, footer_of
 from hermes.logs import event, logged
@@ -28,6 +28,7 @@ from hermes.signals.generate import write_signals
 from hermes.signals.plan import constants, decided_columns, input_schema, output_schema
 from hermes.steps.figures import Figures
 from hermes.steps.measure import Measured, Selection, Tally, measure, select
+from hermes.steps.production import identity, why_not_production
 from hermes.steps.verdict import kept_verdict
 
 ATTEMPTS = 3
@@ -96,6 +97,8 @@ def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Sign
         with lake.gold.staged() as path:
             lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
             lineage["audit"] = kept_verdict(selection, lake)
+            table = settings.dataset.signals_table(selection.strategy.name)
+            lineage["sequence"] = next_sequence(lake.gold, table)
             digest = _write(selection, measured, decisions, path, lineage, progress, started)
             if digest and lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
                 published = _publish(selection, lake, path, digest, lineage)
@@ -153,23 +156,28 @@ def _write(
 
 
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:
-    """Publish under the second of `generated_at` or the next one that is free; returns the address."""
-    dataset, strategy = selection.settings.dataset, selection.strategy.name
+    """Publish as the next execution of the table; returns the address."""
+    settings, strategy = selection.settings, selection.strategy.name
     at = datetime.fromisoformat(lineage["generated_at"])
-    folder = lake.gold.create_at(at, partial(dataset.execution_folder, strategy), "signals.parquet", path, digest)
-    location = lake.gold.locate(f"{folder}/signals.parquet")
+    folder = publish(lake.gold, settings.dataset.signals_table(strategy), SIGNALS, path, at, digest)
+    location = lake.gold.locate(f"{folder}/{SIGNALS}")
     copy = {**lineage, "path": location, "sha256": digest}
     try:
         lake.gold.write_bytes(f"{folder}/run.json", json.dumps(copy, indent=2).encode())
     except StoreError as error:  # the execution is there, whole, with its lineage in its footer: no failure
         event("copy", level=WARNING, message=f"{folder}/run.json was not written: {error}", path=location)
+    try:
+        passed_over = why_not_production(settings, lake, strategy, lineage)
+    except StoreError as error:
+        passed_over = error
+    if passed_over:
+        event("promotion", level=WARNING, message=str(passed_over), path=location)
     return location
 
 
 def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any]:
     """What an execution is made from: versions, dataset, strategy, span, account and source files."""
     settings, strategy = selection.settings, selection.strategy
-    start, end = settings.signals.start, settings.signals.end
     return {
         "hermes": hermes.__version__,
         "python": platform.python_version(),
@@ -180,12 +188,9 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "strategy_source": selection.source,
         "columns": {name: str(dtype) for name, dtype in output_schema(strategy).items()},
         "derived_columns": list(selection.derived),
-        "parameters": strategy.parameters.model_dump(mode="json"),
-        "start": start and start.isoformat(),
-        "end": end and end.isoformat(),
+        **identity(settings, strategy.name, strategy.parameters.model_dump(mode="json")),
         "chunk_rows": settings.signals.chunk_rows,
         "context_rows": settings.signals.context_rows,
-        "backtest": settings.backtest.model_dump(mode="json"),
         "sources": [
             {
                 "path": part.file.location,

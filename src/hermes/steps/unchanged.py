@@ -7,11 +7,11 @@ from math import ceil
 from typing import Any, cast
 
 import hermes
-from hermes.errors import MissingTable
 from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.steps.measure import feature_files
+from hermes.steps.production import identity, newest_alike
 from hermes.strategies import find_strategy
 
 
@@ -56,7 +56,7 @@ class Unchanged:
 
 
 def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -> Unchanged | None:
-    """The latest execution if features, strategy, span, account and Hermes are still what it was made from.
+    """The newest execution of what the settings ask for, if features and rules are still what it was made from.
 
     Args:
         since: only if it was made then or later; an instant with a time zone.
@@ -68,24 +68,16 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
     found = find_strategy(settings.signals.strategy)
     strategy = found.make(settings.strategy.get(found.kind.name, {}))
     files = feature_files(settings.dataset, lake.gold)
-    try:
-        lineage = catalog.lineage(lake, settings.dataset, strategy.name)
-    except MissingTable:
+    wanted = identity(settings, strategy.name, strategy.parameters.model_dump(mode="json"))
+    execution = newest_alike(lake, settings.dataset, strategy.name, wanted)
+    if execution is None:
         return None
-    start, end = settings.signals.start, settings.signals.end
-    now = {
-        "hermes": hermes.__version__,
-        "strategy": strategy.name,
-        "strategy_source": found.source,
-        "parameters": strategy.parameters.model_dump(mode="json"),
-        "start": start and start.isoformat(),
-        "end": end and end.isoformat(),
-        "backtest": settings.backtest.model_dump(mode="json"),
-    }
+    lineage = catalog.checked_lineage(lake.gold, execution)
+    now = {"hermes": hermes.__version__, "strategy_source": found.source}
     sources = {(each["path"], each["version"]) for each in lineage.get("sources", [])}
     same = {name: lineage.get(name) for name in now} == now and sources == {(f.location, f.version) for f in files}
     if not same or (since and datetime.fromisoformat(lineage["generated_at"]) < since):
         return None
-    folder = f"{settings.dataset.signals_table(strategy.name)}/{lineage['execution']}"
+    folder = f"{settings.dataset.signals_table(strategy.name)}/{execution.name}"
     pages = lake.gold.files(folder, "report.html")
     return Unchanged(settings, lineage, pages[0].location if pages else None)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -11,7 +10,8 @@ import polars as pl
 
 import hermes
 from hermes.backtest.metrics import Metrics
-from hermes.lake.dataset import universe_folder
+from hermes.lake.dataset import universe_table
+from hermes.lake.executions import COMPARISON, next_sequence, publish
 from hermes.lake.store import Lake, check_written
 from hermes.report.universe import universe_page
 from hermes.schemas import DATETIME
@@ -72,23 +72,25 @@ def publish_universe(
     strategy = strategy_name(settings.signals.strategy)
     table = pl.DataFrame([_flat(row, strategy) for row in rows], schema=UNIVERSE)
     at = datetime.now(UTC)
+    executions = universe_table(strategy)
     about = {
         "hermes": hermes.__version__,
         "layer": "gold",
         "generated_at": at.isoformat(),
         "strategy": strategy,
         "backtest": settings.backtest.model_dump(mode="json"),
+        "sequence": next_sequence(lake.gold, executions, COMPARISON),
     }
     with lake.gold.staged() as staged:
         lake.gold.stage(staged, table, about)
         check_written([staged], table.height)
-        folder = lake.gold.create_at(at, partial(universe_folder, strategy), "universe.parquet", staged)
+        folder = publish(lake.gold, executions, COMPARISON, staged, at)
     html = None
     if page:
         text = universe_page(table, f"{len(rows):,} datasets with {strategy}", at)
         html = f"{folder}/universe.html"
         lake.gold.write_bytes(html, text.encode())
-    return Universe(table, lake.gold.locate(f"{folder}/universe.parquet"), html and lake.gold.locate(html))
+    return Universe(table, lake.gold.locate(f"{folder}/{COMPARISON}"), html and lake.gold.locate(html))
 
 
 def _flat(row: Mapping[str, Any], strategy: str) -> dict[str, Any]:
