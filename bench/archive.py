@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from hermes.bronze.simulate import write_archive
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
+from hermes.stages.bronze.simulate import write_archive
 
 
 def make(root: str, months: int) -> Callable[[], dict[str, int]]:

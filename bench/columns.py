@@ -9,7 +9,7 @@ Facts = Mapping[str, float]
 def hermes(rows: int) -> Callable[[], Facts]:
     """The feature plan over a frame in memory."""
     from bench.market import bars
-    from hermes.gold.features import features
+    from hermes.stages.gold.features import features
 
     silver = bars(rows).lazy()
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from bench.places import settings_of
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.schemas import BRONZE
 

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from bench.places import DATASET, feature_files
-from hermes.gold.features import features
 from hermes.lake.store import CODEC
+from hermes.stages.gold.features import features
 
 BLOCK = 2_000_000  # rows whose indicators are computed at once
 LEAD = 2_000  # rows before them, so that every average has settled

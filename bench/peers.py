@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hermes.lake.records import sync
+from hermes.lake.backends.hash_records import sync
 
 FAST, SLOW, RSI, DIRECTION = "ema_12", "ema_26", "rsi_14", "supertrend_dir_10_3.0"
 PRICES = ["open", "high", "low", "close", "volume"]
@@ -62,7 +62,7 @@ def copy(lake: str, target: str) -> Peer:
     """Polars alone: scan the finished signals file, sink it with the same codec and row groups."""
     import polars as pl
 
-    from hermes.signals.generate import ROW_GROUP_ROWS
+    from hermes.stages.signals.generate import ROW_GROUP_ROWS
 
     take_away(Path(target))
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 
 if TYPE_CHECKING:
     from hermes.settings import Settings

@@ -12,7 +12,9 @@ from bench.stages import COPY, STAGES, WHOLE
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 CHUNKS = 50  # of the notebook's way at 5 million rows
-IMPORTS = "import hermes.cli, hermes.view, hermes.pipeline"  # what a command has loaded before it reads a file
+IMPORTS = (
+    "import hermes.cli, hermes.cli.views.steps, hermes.pipeline"  # what a command has loaded before it reads a file
+)
 PEERS = ("peer", "seconds", "memory, MB", "time, Hermes = 1")
 
 _PEERS = (

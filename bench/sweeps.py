@@ -20,9 +20,9 @@ def hermes(lake: str, symbol: str, out: str = "") -> Callable[[], Mapping[str, A
     overfitting, the page, the files.
     """
     from bench.places import settings_of
-    from hermes.lake.dataset import Dataset
+    from hermes.dataset import Dataset
     from hermes.lake.store import Lake
-    from hermes.steps.sweep import sweep, trials
+    from hermes.steps.search.sweep import sweep, trials
 
     account = {"backtest.initial_cash": CASH, "backtest.fees": FEES}
     grid = {f"strategy.smart_momentum.{name}": ",".join(values) for name, values in GRID.items()}
@@ -44,7 +44,7 @@ def vectorbt(lake: str, symbol: str) -> Callable[[], Mapping[str, Any]]:
     import vectorbt as vbt
 
     from bench.places import gold
-    from hermes.lake.dataset import Dataset
+    from hermes.dataset import Dataset
 
     files = sorted(gold(lake, Dataset(symbol=symbol)).rglob("*.parquet"))
     grid = list(product(*GRID.values()))

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from hermes.bronze.simulate import write_archive
-from hermes.executor import Place, completed, place
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from hermes.market import Road, run_market
 from hermes.settings import Settings
+from hermes.stages.bronze.simulate import write_archive
+from hermes.workers.pool import Place, completed, place
 
 FIRST, MONTHS = date(2017, 8, 1), 96  # 17,500 bars of 4 h
 _RUNNING = ExitStack()  # what is started before the clock, until the process ends

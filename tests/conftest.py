@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from s3_server import BINARY, S3Server, serve
+from tests.s3_server import BINARY, S3Server, serve
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "published_figures.json"
@@ -53,8 +52,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated archive of SIMUSDT, 4h, half a year across the change of the time unit. Not to be changed."""
-    from hermes.bronze.simulate import write_archive
-    from hermes.lake.dataset import Dataset
+    from hermes.dataset import Dataset
+    from hermes.stages.bronze.simulate import write_archive
 
     root = tmp_path_factory.mktemp("archive")
     for symbol in ("SIMUSDT", "SIM1USDT"):
@@ -122,7 +121,7 @@ class Said(NamedTuple):
 @pytest.fixture
 def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Said]:
     """Run one command line in this process, in an empty folder."""
-    from hermes.cli import _exit_code
+    from hermes.cli.app import _exit_code
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -6,10 +6,10 @@ from pathlib import Path
 import obstore
 from obstore.store import MemoryStore
 
+from hermes.lake.backends.s3 import Bucket
 from hermes.lake.files import LakeFile
-from hermes.lake.s3 import Bucket
 from hermes.lake.store import Lake, Layer
-from hermes.settings import S3Settings
+from hermes.settings.sections import S3Settings
 
 
 class MemoryBucket(Bucket):

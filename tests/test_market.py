@@ -12,15 +12,15 @@ import polars as pl
 import pytest
 
 from hermes import market, pipeline
-from hermes.bronze.simulate import write_archive
+from hermes.dataset import Dataset
 from hermes.errors import MissingTable
-from hermes.executor import Place, place
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.market import Road, _walk, held, run_market
 from hermes.settings import Settings
-from hermes.steps.universe import UNIVERSE
+from hermes.stages.bronze.simulate import write_archive
+from hermes.steps.comparison import UNIVERSE
+from hermes.workers.pool import Place, place
 
 SYMBOLS = [f"SIM{number}USDT" for number in range(4)]
 ROAD = Road(audited=False, reported=False, fresh_after=datetime.fromtimestamp(0, UTC))

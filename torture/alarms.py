@@ -5,10 +5,10 @@ from pathlib import Path
 from random import Random
 
 from hermes import pipeline
-from hermes.bronze.simulate import write_archive
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.settings import Settings
+from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.audit import QUICK_CUTS
 from hermes.strategies.registry import STRATEGIES
 

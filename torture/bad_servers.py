@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from urllib.parse import quote
 
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from torture.parquet import INTERVAL, SYMBOL
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished
-from hermes.lake import s3
+from hermes.lake.backends import s3
+from hermes.lake.backends.folder import Folder
 from hermes.lake.files import Staged
-from hermes.lake.folder import Folder
 from hermes.lake.store import Layer
 
 

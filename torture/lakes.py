@@ -15,12 +15,12 @@ from unittest import mock
 import obstore
 import polars as pl
 
-from hermes.bronze.simulate import write_archive
-from hermes.lake import lock
-from hermes.lake.dataset import LAYERS, Dataset
-from hermes.lake.s3 import HASH_ATTRIBUTE, Bucket
+from hermes.dataset import LAYERS, Dataset
+from hermes.lake.backends import lock
+from hermes.lake.backends.s3 import HASH_ATTRIBUTE, Bucket
 from hermes.lake.store import FOOTER, Lake, Layer
 from hermes.settings import Settings
+from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.features import features
 from hermes.steps.ingest import ingest
 from hermes.steps.refine import refine

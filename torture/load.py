@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tests.s3_server import S3Server, serve
 
-from hermes.bronze.simulate import write_archive
+from hermes.dataset import Dataset
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.settings import Settings
+from hermes.stages.bronze.simulate import write_archive
 from torture import lakes
 
 NAME = "load"

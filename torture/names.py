@@ -101,10 +101,10 @@ def case(seed: int, folder: Path, template: str) -> int:
 
 def symbol(text: str, place: Place, random: Random) -> None:
     """A symbol goes the whole way into an empty lake, and is found again under its own name; or it is refused."""
-    from hermes.bronze.simulate import write_archive
+    from hermes.dataset import Dataset
     from hermes.errors import NameRefused
     from hermes.lake import catalog
-    from hermes.lake.dataset import Dataset
+    from hermes.stages.bronze.simulate import write_archive
 
     try:
         dataset = Dataset(symbol=text, interval=INTERVAL)
@@ -134,8 +134,8 @@ def symbol(text: str, place: Place, random: Random) -> None:
 
 def _one_name(stored: str, text: str) -> None:
     """A stored name is its own one spelling, and no other one is the same where a file system folds case or forms."""
+    from hermes.dataset import normalize_symbol
     from hermes.errors import NameRefused
-    from hermes.lake.dataset import normalize_symbol
 
     assert normalize_symbol(stored) == stored, f"{stored!a} is not stable"
     for form in ("NFC", "NFD"):
@@ -155,8 +155,8 @@ def _folded(text: str) -> str:
 
 def parsing(text: str, place: Place, random: Random) -> None:
     """Whatever can be made can be read back, and what is read back is what was made."""
+    from hermes import dataset as names
     from hermes.errors import NameRefused
-    from hermes.lake import dataset as names
 
     fields = {
         "symbol": text,
@@ -564,7 +564,7 @@ def _walked(root: Path) -> Iterator[str]:
 
 def any_symbol() -> None:
     """Symbols are taken as they come."""
-    from hermes.lake import dataset
+    from hermes import dataset
 
     dataset.normalize_symbol = lambda text: text
 

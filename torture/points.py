@@ -15,10 +15,10 @@ from unittest import mock
 import obstore
 import polars as pl
 
-from hermes.bronze.archive import Archive
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Layer
-from hermes.signals import generate
+from hermes.stages.bronze.archive import Archive
+from hermes.stages.signals import generate
 
 Half = Callable[..., object]
 

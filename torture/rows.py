@@ -21,10 +21,10 @@ FULL, SAMPLE = 5_000, 150
 
 def case(seed: int, folder: Path) -> int:
     """One month with zero to three of its days: every row accounted for."""
-    from hermes.bronze.klines import read_zip
+    from hermes.dataset import Dataset
     from hermes.errors import KlinesRefused, QualityFault
-    from hermes.lake.dataset import Dataset
-    from hermes.silver import clean as cleaning
+    from hermes.stages.bronze.klines import read_zip
+    from hermes.stages.silver import clean as cleaning
 
     random = Random(seed)
     interval = random.choice(("1h", "4h", "12h", "1d"))
@@ -116,7 +116,7 @@ def _zipped(stem: str, data: bytes) -> bytes:
 
 def silent_rejects() -> None:
     """Rejected rows go without a trace."""
-    from hermes.silver import clean as cleaning
+    from hermes.stages.silver import clean as cleaning
 
     clean = cleaning.clean
 
@@ -131,14 +131,14 @@ def silent_rejects() -> None:
 
 def nan_passes() -> None:
     """NaN, which is not below zero, is taken for a price."""
-    from hermes.silver import clean as cleaning
+    from hermes.stages.silver import clean as cleaning
 
     cleaning._RULES = {name: rule for name, rule in cleaning._RULES.items() if name != "not finite"}
 
 
 def last_wins() -> None:
     """Of rows that contradict each other, one is kept."""
-    from hermes.silver import clean as cleaning
+    from hermes.stages.silver import clean as cleaning
 
     unique = cleaning._unique
 

@@ -14,11 +14,11 @@ from unittest import mock
 
 from tests.s3_server import S3Server, serve
 
-from hermes.bronze import archive
 from hermes.errors import HermesError
-from hermes.lake import lock, s3
+from hermes.lake.backends import lock, s3
 from hermes.lake.store import Lake
 from hermes.settings import Settings
+from hermes.stages.bronze import archive
 from torture import lakes
 from torture.lake_mutants import error_swallowed, hash_skipped
 from torture.proxy import FAULTS, KINDS, Plan, proxied

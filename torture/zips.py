@@ -32,8 +32,8 @@ PYTHON_BYTES = 24 * 2**20  # what a refusal may hold at once: nothing grows with
 @contextmanager
 def context(folder: Path) -> Iterator[str]:
     """An archive of three months, and a lake whose bronze holds the first two."""
-    from hermes.bronze.simulate import write_archive
-    from hermes.lake.dataset import Dataset
+    from hermes.dataset import Dataset
+    from hermes.stages.bronze.simulate import write_archive
 
     write_archive(folder / "archive", Dataset(symbol=SYMBOL, interval=INTERVAL), date(2024, 11, 1), 3)
     said = _ingest(folder, "--until", "2024-12-31")
@@ -124,14 +124,14 @@ def _size(root: Path) -> int:
 
 def no_cap() -> None:
     """A zip is unpacked, however big it gets."""
-    from hermes.bronze import klines
+    from hermes.stages.bronze import klines
 
     klines.ROW_BYTES = 2**30
 
 
 def any_member() -> None:
     """Whatever the first member is, it is read."""
-    from hermes.bronze import klines
+    from hermes.stages.bronze import klines
 
     def unzip(data: bytes, stem: str, limit: int) -> bytes:
         try:
@@ -145,7 +145,7 @@ def any_member() -> None:
 
 def no_checksum() -> None:
     """Nobody looks at the CHECKSUM."""
-    from hermes.bronze.archive import Archive
+    from hermes.stages.bronze.archive import Archive
 
     Archive.checksum = lambda self, file: None  # type: ignore[method-assign]
 

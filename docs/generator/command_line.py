@@ -5,7 +5,7 @@ import re
 import typer
 
 from generator.markdown import code, fenced, table
-from hermes.cli import app
+from hermes.cli.app import app
 
 _INTRODUCTION = """# Command line
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hermes.bronze.simulate import write_archive
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
+from hermes.stages.bronze.simulate import write_archive
 
 
 @cache

@@ -1,15 +1,15 @@
 """Every measure with its formula and source, from the texts in backtest/metrics.py."""
 
 from generator.markdown import attribute_texts, code, paragraphs, table
-from hermes.backtest import metrics
-from hermes.report.measures import GROUPS
+from hermes.pages.measures import GROUPS
+from hermes.stages.backtest import metrics
 
 _TAIL = """
 Times are whole bars. A backtest holds the whole equity or nothing, long only; fees are paid on both sides.
 `close` fills a signal at its own bar's close, `next_open` at the open of the next bar; a signal on the last bar then
 stays unfilled.
 
-`tests/backtest/test_vectorbt.py` compares these measures with vectorbt on random markets; `hermes sweep` and
+`tests/stages/backtest/test_vectorbt.py` compares these measures with vectorbt on random markets; `hermes sweep` and
 `hermes walkforward` add measures of luck, which are explained on [](../overfitting.md).
 """
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from generator.markdown import code, table
-from hermes.lake.dataset import INTERVAL_SECONDS, MARKETS, Dataset
+from hermes.dataset import INTERVAL_SECONDS, MARKETS, Dataset
 from hermes.settings import Settings
 
 _INTRODUCTION = """# Paths and names

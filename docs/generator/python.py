@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import hermes
 from hermes import api
-from hermes.pipeline import Audited, Backtested, Run, Signalled
+from hermes.pipeline import Audited, Backtested, Signalled
+from hermes.steps.run import Run
 
 _INTRODUCTION = """# Python
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-import hermes.line
+import hermes.cli.command
 from generator.markdown import attribute_texts, code, paragraphs, table
-from hermes.line import Flag
+from hermes.cli.options import Flag
 from hermes.settings import Settings
 from hermes.strategies.registry import STRATEGIES
 
@@ -79,7 +79,7 @@ _SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _flags() -> list[Flag]:
-    groups = [group for group in vars(hermes.line).values() if isinstance(group, tuple)]
+    groups = [group for group in vars(hermes.cli.command).values() if isinstance(group, tuple)]
     return [flag for group in groups for flag in group if isinstance(flag, Flag)]
 
 

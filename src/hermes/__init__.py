@@ -8,23 +8,26 @@ of settings (`hermes.api`), the reads give lazy frames, the computations take fr
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hermes.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from hermes.api import audit, backtest, features, ingest, refine, report, signals
     from hermes.compute import compute_features, compute_signals
+    from hermes.dataset import Dataset
     from hermes.errors import HermesError
-    from hermes.lake.dataset import Dataset
     from hermes.lake.store import Lake
-    from hermes.pipeline import read_features, read_signals, run
+    from hermes.pipeline import run
     from hermes.settings import Settings
+    from hermes.steps.features import read_features
+    from hermes.steps.signals import read_signals
 
-__version__ = "0.1.0"
 __all__ = [
     "Dataset", "HermesError", "Lake", "Settings", "audit", "backtest", "compute_features", "compute_signals",
     "features", "ingest", "read_features", "read_signals", "refine", "report", "run", "signals",
 ]  # fmt: skip
 
 _HOMES = {
-    "Dataset": "hermes.lake.dataset",
+    "Dataset": "hermes.dataset",
     "HermesError": "hermes.errors",
     "Lake": "hermes.lake.store",
     "Settings": "hermes.settings",

@@ -1,4 +1,4 @@
-"""Packages that can be called: `hermes.signals(settings)` beside `import hermes.signals.plan`.
+"""Packages that can be called: `hermes.signals(settings)` beside `import hermes.stages.signals.plan`.
 
 Four functions of the public API have the name of a package: `audit`, `backtest`, `report`, `signals`. As soon as
 anything below such a package is imported, the import machinery binds the package under that name in `hermes`, over

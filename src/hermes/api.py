@@ -16,16 +16,16 @@ import polars as pl
 from hermes import compute, pipeline
 from hermes.errors import MissingTable, UsageError
 from hermes.lake.store import Lake
+from hermes.pages import notebook
 from hermes.progress import SILENT, Progress
-from hermes.report import notebook
 from hermes.settings import Settings
 from hermes.steps.audit import FULL_CUTS, Audited
 from hermes.steps.backtest import Backtested
 from hermes.steps.features import Featured
-from hermes.steps.figures import Rows
 from hermes.steps.ingest import Ingested
 from hermes.steps.refine import Refined
 from hermes.steps.report import Reported
+from hermes.steps.results import Rows
 from hermes.steps.signals import Signalled
 from hermes.strategies import strategy_name
 

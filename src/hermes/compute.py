@@ -5,18 +5,19 @@ The same definitions as the road's; nothing here is read from a lake or written 
 
 import polars as pl
 
-from hermes.backtest.engine import Backtest
-from hermes.backtest.portfolio import BARS
 from hermes.errors import TableRefused
-from hermes.gold.features import features
-from hermes.gold.indicators import indicator
 from hermes.schemas import DATETIME, FEATURES, INDICATORS, Schema
 from hermes.settings import Settings
-from hermes.signals.contract import check_strategy
-from hermes.signals.generate import check_context
-from hermes.signals.plan import input_schema, output_schema, signals
+from hermes.stages.backtest.engine import Backtest
+from hermes.stages.backtest.portfolio import BARS
+from hermes.stages.gold.features import features
+from hermes.stages.gold.indicators import indicator
+from hermes.stages.signals.generate import check_context
+from hermes.stages.signals.plan import signals
 from hermes.steps.measure import Measured, Tally, accounts
 from hermes.strategies import find_strategy
+from hermes.strategies.columns import input_schema, output_schema
+from hermes.strategies.contract import check_strategy
 
 Frame = pl.DataFrame | pl.LazyFrame
 

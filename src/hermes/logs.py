@@ -9,14 +9,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import wraps
 from itertools import pairwise
-from time import perf_counter
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from hermes.errors import HermesError
 from hermes.redaction import redact
 
 P = ParamSpec("P")
@@ -24,7 +21,6 @@ R = TypeVar("R")
 
 _logger = logging.getLogger("hermes")
 _logger.addHandler(logging.NullHandler())  # a library that nobody listens to is silent
-_FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
 
 
 def event(name: str, *, level: int = logging.INFO, message: str = "", **facts: Any) -> None:
@@ -36,35 +32,6 @@ def event(name: str, *, level: int = logging.INFO, message: str = "", **facts: A
         facts: what there is to know of it. Never a secret.
     """
     _logger.log(level, message or name, extra={"hermes_event": name, "hermes_facts": facts})
-
-
-def logged(step: Callable[P, R]) -> Callable[P, R]:
-    """A step of the road that logs its end: for which dataset, how long it took, what it wrote, or its error."""
-
-    @wraps(step)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        of = args[0] if args else kwargs.get("settings", kwargs.get("dataset"))
-        about: dict[str, Any] = {"step": step.__name__, "dataset": str(getattr(of, "dataset", of))}
-        started = perf_counter()
-        try:
-            made = step(*args, **kwargs)
-        except HermesError as error:
-            seconds = round(perf_counter() - started, 3)
-            event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
-            raise
-        event("step", **about, seconds=round(perf_counter() - started, 3), **_facts(made))
-        return made
-
-    return wrapper
-
-
-def _facts(made: Any) -> dict[str, Any]:
-    """What a step's result says of its work; of lists, how many."""
-    found = {name: getattr(made, name) for name in _FACTS if hasattr(made, name)}
-    if tally := getattr(made, "tally", None):
-        found |= {"rows": tally.rows, "signals": tally.buys + tally.sells}
-    lists = {name: len(value) for name, value in found.items() if isinstance(value, list | tuple)}
-    return found | lists
 
 
 class _Text(logging.Formatter):

@@ -9,16 +9,16 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, Self
 
 from hermes import pipeline
+from hermes.dataset import Dataset
 from hermes.errors import DatasetLocked, MissingTable
-from hermes.executor import Place, completed
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.redaction import redact, told
 from hermes.settings import Settings
+from hermes.steps.comparison import Universe, publish_universe
 from hermes.steps.ingest import archive_series
-from hermes.steps.universe import Universe, publish_universe
+from hermes.workers.pool import Place, completed
 
 LOCKED_S = 120  # how long a dataset is waited for that somebody else is working on
 

@@ -8,26 +8,22 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import polars as pl
-
-from hermes.errors import AuditFault, MissingTable
-from hermes.lake import catalog
+from hermes.errors import AuditFault
 from hermes.lake.store import Lake
+from hermes.monitoring.watch import watched
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, Audited, audit
 from hermes.steps.backtest import Backtested, backtest
-from hermes.steps.features import Featured, features
-from hermes.steps.ingest import Ingested, ingest
-from hermes.steps.production import find_execution
-from hermes.steps.refine import Refined, read_quality, refine
-from hermes.steps.signals import Signalled, signals
-from hermes.steps.unchanged import Unchanged, latest_same
-from hermes.upkeep.watch import watched
+from hermes.steps.features import features
+from hermes.steps.ingest import ingest
+from hermes.steps.lineage import latest_same
+from hermes.steps.refine import read_quality, refine
+from hermes.steps.run import Run
+from hermes.steps.signals import signals
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
@@ -39,58 +35,6 @@ __all__ = [
 
 #: Where the road can begin, in its order.
 SOURCES = ("archive", "bronze", "silver", "gold")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Run:
-    """What each step of one run did; None for a step that was not asked for."""
-
-    ingested: Ingested | None
-    refined: Refined | None
-    featured: Featured | None
-    audited: Audited | None
-    signalled: Signalled | Unchanged
-    reported: "Reported | None"
-
-    @property
-    def is_new(self) -> bool:
-        """Whether signals were made, or those that stand are still true."""
-        return isinstance(self.signalled, Signalled)
-
-    @property
-    def report(self) -> str | None:
-        """Address of the execution's page, None without one."""
-        if self.reported:
-            return self.reported.path
-        return self.signalled.report if isinstance(self.signalled, Unchanged) else None
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's object for one dataset, and what the steps before wrote."""
-        return {
-            **self.signalled.as_json(),
-            "written": {
-                "bronze": self.ingested.written if self.ingested else 0,
-                "silver": len(self.refined.written) if self.refined else 0,
-                "features": len(self.featured.written) if self.featured else 0,
-                "executions": int(self.is_new),
-            },
-            "unchanged": not self.is_new,
-            "report": self.report,
-            "audit": self.audited and self.audited.as_json()["verdict"],
-            "quality": self.refined and self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
-        }
-
-    def __repr__(self) -> str:
-        """The signals' summary as text."""
-        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
-
-        return notebook.text("Run", self.as_json())
-
-    def _repr_html_(self) -> str:
-        """The signals' summary and what was written, as a notebook shows them."""
-        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
-
-        return notebook.run(self.as_json())
 
 
 @watched
@@ -160,26 +104,3 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     from hermes.steps.report import report as make_page  # noqa: PLC0415 - other steps need not wait for Bokeh
 
     return make_page(settings, lake, execution, progress)
-
-
-def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
-    """The gold feature table of the settings' dataset, lazily.
-
-    Raises:
-        MissingTable: it is not there.
-    """
-    gold = (lake or Lake.open(settings)).gold
-    files = gold.files(settings.dataset.features_table)
-    if not files:
-        raise MissingTable(f"gold has no table {settings.dataset.features_table}", "run `hermes features` first")
-    return catalog.scan_features(gold, files).sort("datetime")
-
-
-def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
-    """The rows that production reads, lazily: of the newest execution of what was promoted, else of the settings.
-
-    Raises:
-        MissingTable: there is none; says which there are.
-    """
-    lake = lake or Lake.open(settings)
-    return lake.gold.scan([find_execution(settings, lake).file])

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from hermes.gold.indicators import indicator
-from hermes.signals.contract import check_strategy
-from hermes.signals.generate import signal_chunks
-from hermes.signals.plan import BARS
+from hermes.stages.gold.indicators import indicator
+from hermes.stages.signals.generate import signal_chunks
 from hermes.strategies.base import Strategy
+from hermes.strategies.columns import BARS
+from hermes.strategies.contract import check_strategy
 
 _MOVE, _WICK = 0.01, 0.003  # standard deviations per bar, as fractions of the price
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import hermes
-from hermes.pipeline import Run
+from hermes.steps.run import Run
 
 
 @pytest.fixture(scope="session")

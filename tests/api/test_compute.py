@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 import hermes
 from hermes.errors import StrategyError, TableRefused
-from hermes.pipeline import Run
+from hermes.steps.run import Run
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 
 import hermes
 from hermes.errors import HermesError, MissingTable, SourceChanged, UsageError
-from hermes.pipeline import Run
-from hermes.report import notebook
+from hermes.pages import notebook
+from hermes.steps.run import Run
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 

@@ -9,14 +9,14 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = """
-import hermes.signals.plan as plan
+import hermes.stages.signals.plan as plan
 from hermes import (
     Dataset, HermesError, Lake, Settings, audit, backtest, compute_features, compute_signals, features, ingest,
     read_features, read_signals, refine, report, run, signals,
 )
 
 settings = Settings.load({"signals.start": "2023-01-01"}, dataset={"symbol": "BTCUSDT"})
-reveal_type(settings.dataset)  # hermes.lake.dataset.Dataset
+reveal_type(settings.dataset)  # hermes.dataset.Dataset
 reveal_type(Lake.open(settings))  # hermes.lake.store.Lake
 reveal_type(signals(settings))  # hermes.steps.signals.Signalled
 reveal_type(signals(settings, Lake.open(settings)).equity)  # polars.dataframe.frame.DataFrame

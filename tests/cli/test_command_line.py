@@ -142,7 +142,7 @@ def test_the_steps_one_by_one(hermes: Hermes, simulated: Path, tmp_path: Path):
 
 
 def test_the_demo_needs_nothing(hermes: Hermes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("hermes.cli.DEMO_MONTHS", 5)
+    monkeypatch.setattr("hermes.cli.app.DEMO_MONTHS", 5)
     said = hermes("demo")
     assert said.code == 0
     assert "SIMULATED MARKET" in said.out

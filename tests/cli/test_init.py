@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hermes.completion import choices
-from hermes.lake.dataset import INTERVAL_SECONDS
+from hermes.cli.completion import choices
+from hermes.dataset import INTERVAL_SECONDS
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.strategies.registry import STRATEGIES

@@ -14,8 +14,8 @@ import pytest
 from hermes.lake.store import Lake
 from hermes.pipeline import signals
 from hermes.settings import Settings
-from hermes.signals.plan import input_schema
 from hermes.strategies import make_strategy
+from hermes.strategies.columns import input_schema
 
 HERMES = Path(sys.executable).with_name("hermes")
 TABLE = "gold_features_spot_monthly_klines_SIMUSDT_1m"

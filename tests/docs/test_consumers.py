@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.docs.pages import Block, blocks, text
+from tests.s3_server import BINARY, S3Server, serve
 
 import hermes
-from pages import Block, blocks, text
-from s3_server import BINARY, S3Server, serve
 
 PAGE = "docs/read-the-tables.md"
 #: What the two consumers have; the versions are this environment's, so that a cache has them.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.docs.pages import NOT_RUN, PAGES, PROJECT, REAL_ARCHIVE, RUN, S3_STORE, SHOWN, Block, blocks, prose, text
+from tests.s3_server import BINARY, S3Server, serve
 
-from hermes.cli import app
-from pages import NOT_RUN, PAGES, PROJECT, REAL_ARCHIVE, RUN, S3_STORE, SHOWN, Block, blocks, prose, text
-from s3_server import BINARY, S3Server, serve
+from hermes.cli.app import app
 
 ARCHIVE = PROJECT.parent / "shared" / "data" / "binance"
 FRESH = "<!-- starts in a fresh clone -->"

@@ -3,8 +3,7 @@
 import re
 
 import pytest
-
-from pages import ENGLISH, FRENCH, PROJECT, blocks, prose
+from tests.docs.pages import ENGLISH, FRENCH, PROJECT, blocks, prose
 
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 OWN_LANGUAGE = {ENGLISH, FRENCH}  # each points at the other

@@ -1,7 +1,8 @@
 """The receiver's check in docs/schedule.md takes what Hermes signs, and nothing else."""
 
-from hermes.upkeep.webhook import signature
-from pages import blocks
+from tests.docs.pages import blocks
+
+from hermes.monitoring.webhook import signature
 
 SECRET = "whsec_c2l4dGVlbiBieXRlcyBvciBtb3Jl"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-
-from pages import PROJECT
+from tests.docs.pages import PROJECT
 
 LOADING = {("script", "src"), ("link", "href"), ("img", "src"), ("source", "src"), ("iframe", "src")}
 
@@ -86,7 +85,7 @@ def test_the_reference_is_made_from_the_code(site: Path, name: str):
 def test_the_reference_names_everything(site: Path):
     import typer
 
-    from hermes.cli import app
+    from hermes.cli.app import app
     from hermes.schemas import BRONZE, FEATURES, SILVER
     from hermes.settings import Settings
 

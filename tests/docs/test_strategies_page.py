@@ -2,9 +2,10 @@
 
 import tomllib
 
+from tests.docs.pages import blocks, text
+
 from hermes.settings import Settings
 from hermes.strategies import STRATEGIES
-from pages import blocks, text
 
 PAGE = "docs/strategies.md"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hermes.dataset import Dataset
 from hermes.errors import HermesError, StoreError, UsageError
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset
 from hermes.lake.store import FOOTER, Lake
 from hermes.pipeline import features as make_features
 from hermes.pipeline import ingest, refine

@@ -16,13 +16,13 @@ import obstore
 import polars as pl
 import pytest
 from obstore.exceptions import BaseError, GenericError
+from tests.memory_lake import memory_lake
 
 from hermes.errors import AlreadyPublished, LockLost, StoreError
-from hermes.lake import folder, records, s3
+from hermes.lake.backends import folder, hash_records, s3
 from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.settings import Settings
-from memory_lake import memory_lake
 
 FRAME = pl.DataFrame({"a": [1, 2, 3]})
 ODD_KEYS = [
@@ -343,7 +343,7 @@ def test_a_file_whose_hash_cannot_be_recorded_is_not_published(
     def fails(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(records.Records, "expect", fails)
+    monkeypatch.setattr(hash_records.Records, "expect", fails)
     with local.staged() as path:
         path.write_bytes(b"x")
         with pytest.raises(StoreError, match="free some space"):
@@ -571,7 +571,7 @@ def test_records_of_a_file_that_is_replaced_again_and_again_stay_short(local: La
     digests = [local.write_bytes("t/x.bin", str(number).encode()) for number in range(100)]
     (file,) = local.files("t", ".bin")
     assert local.fingerprints([file]) == digests[-1:] and local.hashed(file) == (digests[-1], {digests[-1]})
-    assert record_of(local, "t/x.bin").stat().st_size < 2 * records._LONGEST
+    assert record_of(local, "t/x.bin").stat().st_size < 2 * hash_records._LONGEST
 
 
 def test_a_record_that_a_power_cut_lost_or_cut_off_leaves_the_hash_known(local: Layer):

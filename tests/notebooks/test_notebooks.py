@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
+from tests.s3_server import S3Server
 
 import hermes
-from s3_server import S3Server
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SIMULATED = "SIMULATED MARKET"

@@ -14,7 +14,7 @@ from hermes.record import ledger
 from hermes.record.ledger import Chain, Head
 from hermes.record.reconciliation import Reconciliation, reconcile
 from hermes.settings import Settings
-from hermes.signals.plan import signals
+from hermes.stages.signals.plan import signals
 from hermes.strategies.smart_momentum import SmartMomentum
 
 HOUR = timedelta(hours=1)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from hermes.record import ledger
 from hermes.strategies.smart_momentum import SmartMomentum
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 import pytest
-import simulated_record as market
+import tests.record.simulated_record as market
 from hypothesis import given
 from hypothesis import strategies as st
 

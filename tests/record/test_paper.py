@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from decisions import BARS_900 as BARS
-from decisions import FIRST, HOUR, Service, changed, reconciled, with_parameters
+from tests.record.decisions import BARS_900 as BARS
+from tests.record.decisions import FIRST, HOUR, Service, changed, reconciled, with_parameters
 
-from hermes.backtest.engine import backtest
-from hermes.backtest.portfolio import Account
 from hermes.record.paper import paper_account, paper_bars, track
+from hermes.stages.backtest.engine import backtest
+from hermes.stages.backtest.portfolio import Account
 
 BEGIN = 400
 ACCOUNT = Account(fill="next_open")
@@ -70,7 +70,7 @@ def test_backtest_beside_it_is_todays_on_the_same_bars():
     service = Service(BARS).run(BEGIN, 600).run(600, 640, delay=9000).run(660, 900)
     bars = changed(BARS, 700, close=BARS["close"][700] * 1.1, high=BARS["high"][700] * 1.2)
     found = track(reconciled(service.record, bars), Account(), 3600)
-    from decisions import decide
+    from tests.record.decisions import decide
 
     today = decide(bars, None).slice(BEGIN)
     assert found.backtest.metrics == backtest(today, 3600, ACCOUNT).metrics

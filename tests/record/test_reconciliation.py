@@ -4,8 +4,8 @@ import json
 
 import polars as pl
 import pytest
-from decisions import BARS_900 as BARS
-from decisions import FIRST, HOUR, Service, changed, decide, reconciled, with_parameters
+from tests.record.decisions import BARS_900 as BARS
+from tests.record.decisions import FIRST, HOUR, Service, changed, decide, reconciled, with_parameters
 
 from hermes.record.reconciliation import CAUSES, Reconciliation, as_json
 

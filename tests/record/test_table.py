@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import simulated_record as market
+import tests.record.simulated_record as market
 
 from hermes.errors import AlreadyPublished, DatasetLocked, LockLost
 from hermes.lake.store import Lake, Layer
@@ -33,7 +33,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionsTable]:
-    monkeypatch.setattr("hermes.lake.lock.RENEW_S", 0.2)
+    monkeypatch.setattr("hermes.lake.backends.lock.RENEW_S", 0.2)
     with DecisionsTable.of(lake, CHAIN).held([CHAIN, OTHER], "live") as held:
         yield held
 
@@ -171,7 +171,7 @@ def test_rows_name_their_files(table: DecisionsTable):
 
 
 def test_table_names_can_be_read_back():
-    from hermes.lake.dataset import decisions_folder, decisions_table, parse_decisions_folder, parse_decisions_table
+    from hermes.dataset import decisions_folder, decisions_table, parse_decisions_folder, parse_decisions_table
 
     for market_name in ("spot", "um", "cm"):
         name = decisions_table("ma_cross", market_name, "1mo")

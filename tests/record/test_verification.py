@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import simulated_record as market
+import tests.record.simulated_record as market
 
 from hermes.record import ledger
 from hermes.record.verification import FILE, find_faults, find_gaps, misplaced

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from hermes.dataset import Dataset, parse_execution, universe_table
 from hermes.errors import HermesError, MissingTable, StoreError, UsageError
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset, parse_execution, universe_table
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, newest, next_sequence, publish, read_executions
 from hermes.lake.store import Lake
-from hermes.pipeline import read_signals
 from hermes.pipeline import signals as make_signals
 from hermes.settings import Settings
 from hermes.steps import production
+from hermes.steps.lineage import latest_same
+from hermes.steps.maintenance.prune import prune
 from hermes.steps.production import find_execution, identity, newest_alike, promote, promoted, withdraw
-from hermes.steps.prune import prune
-from hermes.steps.unchanged import latest_same
+from hermes.steps.signals import read_signals
 
 BTC = Dataset()
 TABLE = BTC.signals_table("smart_momentum")

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from hermes.errors import StrategyError
-from hermes.signals.contract import check_strategy
 from hermes.strategies import base
+from hermes.strategies.contract import check_strategy
 from hermes.testing import judged, simulated_bars
 
 CLOSE = pl.col("close")

@@ -12,8 +12,9 @@ import talib
 
 from hermes.errors import HermesError, StrategyError, TableRefused
 from hermes.lake.store import Lake
-from hermes.pipeline import backtest, read_features, signals
+from hermes.pipeline import backtest, signals
 from hermes.schemas import INDICATORS
+from hermes.steps.features import read_features
 
 MINE = """
 import polars as pl

@@ -14,7 +14,7 @@ Hermes = Callable[..., tuple[int, str, str]]
 
 
 def test_from_nothing_to_signals(hermes: Hermes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("hermes.cli.DEMO_MONTHS", 5)
+    monkeypatch.setattr("hermes.cli.app.DEMO_MONTHS", 5)
     assert hermes("demo")[0] == 0
     code, out, _ = hermes("new-strategy", "my_breakout", "--json")
     written = json.loads(out)

@@ -9,8 +9,8 @@ import pytest
 
 from hermes.errors import HermesError, SettingsError, StrategyError
 from hermes.settings import Settings
-from hermes.steps.strategies import listed
 from hermes.strategies import STRATEGIES, find_strategy, make_strategy, strategy_name
+from hermes.strategies.listing import listed
 
 MINE = '''
 import polars as pl

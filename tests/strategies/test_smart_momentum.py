@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
+from hermes.dataset import check_strategy_name
 from hermes.errors import StrategyError
-from hermes.gold.indicators import indicator
-from hermes.lake.dataset import check_strategy_name
-from hermes.signals.contract import check_strategy
+from hermes.stages.gold.indicators import indicator
 from hermes.strategies import STRATEGIES, make_strategy
+from hermes.strategies.contract import check_strategy
 from hermes.strategies.smart_momentum import SmartMomentum
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.errors import HermesError, MissingTable, StoreError, UsageError
-from hermes.lake.dataset import (
+from hermes.dataset import (
     Dataset,
     parse_bronze_folder,
     parse_features_table,
@@ -18,6 +17,7 @@ from hermes.lake.dataset import (
     parse_silver_folder,
     parse_universe_table,
 )
+from hermes.errors import HermesError, MissingTable, StoreError, UsageError
 from hermes.lake.executions import COMPARISON, Execution, is_execution, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer

@@ -12,8 +12,8 @@ from logging import WARNING
 from pathlib import Path
 from typing import Any
 
+from hermes.dataset import execution_name, parse_execution
 from hermes.errors import AlreadyPublished, HermesError, StoreError
-from hermes.lake.dataset import execution_name, parse_execution
 from hermes.lake.files import LakeFile, sha256
 from hermes.lake.store import Layer
 from hermes.logs import event

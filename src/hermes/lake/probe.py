@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hermes.errors import AlreadyPublished, HermesError
+from hermes.lake.backends.folder import Folder
+from hermes.lake.backends.hash_records import sync
+from hermes.lake.backends.s3 import Bucket
+from hermes.lake.backends.staging import leftovers
 from hermes.lake.files import sha256
-from hermes.lake.folder import Folder
-from hermes.lake.records import sync
-from hermes.lake.s3 import Bucket
-from hermes.lake.staging import leftovers
 
 RACERS = 4  # creators of one name at once
 CLOCK_LIMIT_S = 300.0  # S3 refuses what is signed 15 minutes off; executions are named by the clock

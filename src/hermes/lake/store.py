@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
+from hermes.dataset import LAYERS, Dataset
 from hermes.errors import HermesError, StoreError
-from hermes.lake import folder, s3
-from hermes.lake.dataset import LAYERS, Dataset
+from hermes.lake.backends import folder, s3
+from hermes.lake.backends.lock import Check, Holder, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
-from hermes.lake.lock import Check, Holder, unlocked
 from hermes.redaction import open_cause
 from hermes.schemas import ARROW_SCHEMA
 from hermes.settings import Settings

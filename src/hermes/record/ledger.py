@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple, Self
 
 import polars as pl
 
-import hermes
+from hermes.dataset import Dataset
 from hermes.errors import TableRefused
-from hermes.lake.dataset import Dataset
 from hermes.schemas import DATETIME, Schema
 from hermes.strategies.base import Strategy
+from hermes.version import __version__
 
 Kind = Literal["decision", "revision"]
 
@@ -153,7 +153,7 @@ def decisions(
         **{name: pl.lit(value) for name, value in chain_of(dataset, strategy.name)._asdict().items()},
         "parameters": pl.lit(parameters_text(strategy)),
         "late": pl.lit(server_time, DATETIME) > closed + pl.duration(microseconds=round(grace * 1_000_000)),
-        "hermes": pl.lit(hermes.__version__),
+        "hermes": pl.lit(__version__),
     }
     if "symbol" in judged.columns:
         del known["symbol"]

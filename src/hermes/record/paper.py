@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hermes.backtest.engine import Result, backtest
-from hermes.backtest.portfolio import Account, equity_curve
 from hermes.record.reconciliation import CAUSES, Reconciliation
+from hermes.stages.backtest.engine import Result, backtest
+from hermes.stages.backtest.portfolio import Account, equity_curve
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _SIGNALS = ("buy_signal", "sell_signal")

@@ -14,8 +14,8 @@ from typing import Self, TypeVar
 
 import polars as pl
 
+from hermes.dataset import LOCKS, decisions_folder, decisions_table, parse_decisions_folder
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.dataset import LOCKS, decisions_folder, decisions_table, parse_decisions_folder
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, check_written, fingerprint
 from hermes.record import ledger

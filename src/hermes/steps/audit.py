@@ -8,22 +8,22 @@ from typing import Any
 
 import polars as pl
 
-from hermes.audit.continuity import continuity
-from hermes.audit.difference import Difference, first_difference
-from hermes.audit.lookahead import look_ahead
-from hermes.audit.warm_up import warm_up
-from hermes.gold.features import features
-from hermes.gold.indicators import indicator
 from hermes.lake.store import Lake
 from hermes.lake.tables import open_table
-from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.schemas import FEATURES, INDICATORS
 from hermes.settings import Settings
-from hermes.signals.generate import signal_chunks
-from hermes.signals.plan import signals
-from hermes.steps.measure import Selection, select
-from hermes.steps.verdict import keep_verdict
+from hermes.stages.audit.continuity import continuity
+from hermes.stages.audit.difference import Difference, first_difference
+from hermes.stages.audit.lookahead import look_ahead
+from hermes.stages.audit.warm_up import warm_up
+from hermes.stages.gold.features import features
+from hermes.stages.gold.indicators import indicator
+from hermes.stages.signals.generate import signal_chunks
+from hermes.stages.signals.plan import signals
+from hermes.steps.lineage import keep_verdict
+from hermes.steps.selection import Selection, select
+from hermes.steps.step import logged
 from hermes.strategies import strategy_name
 from hermes.strategies.base import Strategy
 
@@ -88,13 +88,13 @@ class Audited:
 
     def __repr__(self) -> str:
         """The verdict, and each proof in words."""
-        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.verdict_text(self.as_json())
 
     def _repr_html_(self) -> str:
         """The verdict as a notebook shows it."""
-        from hermes.report import notebook  # noqa: PLC0415 - only those who look need it
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.verdict(self.as_json())
 

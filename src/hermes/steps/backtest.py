@@ -8,12 +8,13 @@ import polars as pl
 
 from hermes.errors import SourceChanged
 from hermes.lake.store import Lake
-from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.signals.plan import input_schema, output_schema
-from hermes.steps.figures import Figures
-from hermes.steps.measure import Measured, Tally, measure, select
+from hermes.steps.measure import Measured, Tally, measure
+from hermes.steps.results import Figures
+from hermes.steps.selection import select
+from hermes.steps.step import logged
+from hermes.strategies.columns import input_schema, output_schema
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,16 +7,17 @@ from typing import Any
 import polars as pl
 import polars_talib
 
+from hermes.dataset import Dataset
 from hermes.errors import MissingTable, SourceChanged, StoreError
-from hermes.gold.blocks import LEAD, block_features
-from hermes.gold.features import features as feature_plan
-from hermes.lake.dataset import Dataset
+from hermes.lake import catalog
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, fingerprint
-from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.schemas import SILVER
-from hermes.steps.alone import alone
+from hermes.settings import Settings
+from hermes.stages.gold.blocks import LEAD, block_features
+from hermes.stages.gold.features import features as feature_plan
+from hermes.steps.step import alone, logged
 
 # Part of every fingerprint: files are made again when their definition changes.
 DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
@@ -188,3 +189,16 @@ def _own_files(gold: Layer, dataset: Dataset) -> dict[str, dict[str, Any]]:
                 "read it as it is with `hermes signals`, or move the table away",
             )
     return {file.key: about for file, about in zip(files, abouts, strict=True)}
+
+
+def read_features(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
+    """The gold feature table of the settings' dataset, lazily.
+
+    Raises:
+        MissingTable: it is not there.
+    """
+    gold = (lake or Lake.open(settings)).gold
+    files = gold.files(settings.dataset.features_table)
+    if not files:
+        raise MissingTable(f"gold has no table {settings.dataset.features_table}", "run `hermes features` first")
+    return catalog.scan_features(gold, files).sort("datetime")

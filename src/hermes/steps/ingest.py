@@ -11,16 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from hermes.bronze.archive import Archive, ArchiveFile, open_archive
-from hermes.bronze.klines import read_zip
+from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, ChecksumMismatch, StoreError
-from hermes.lake import s3
-from hermes.lake.dataset import Dataset
+from hermes.lake.backends import s3
 from hermes.lake.store import Lake, check_written
-from hermes.logs import logged
 from hermes.progress import SILENT, Progress
-from hermes.settings import PUBLIC_ARCHIVE, S3Settings, Settings
-from hermes.steps.alone import alone
+from hermes.settings import Settings
+from hermes.settings.sections import PUBLIC_ARCHIVE, S3Settings
+from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
+from hermes.stages.bronze.klines import read_zip
+from hermes.steps.step import alone, logged
 
 PUBLIC_REGION = "ap-northeast-1"
 

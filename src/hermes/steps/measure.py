@@ -1,32 +1,24 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
-from math import ceil
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from hermes.backtest.engine import Backtest, Result
-from hermes.backtest.portfolio import Account
-from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
-from hermes.lake.dataset import Dataset
-from hermes.lake.files import LakeFile
-from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
+from hermes.lake.tables import in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
-from hermes.schemas import INDICATORS
-from hermes.settings import BacktestSettings, Settings
-from hermes.signals.contract import check_strategy
-from hermes.signals.decisions import calendar
-from hermes.signals.generate import ROW_GROUP_ROWS, check_context, pieces, signal_chunks
-from hermes.signals.plan import input_schema, rule_columns
-from hermes.strategies import find_strategy
-from hermes.strategies.base import Strategy
+from hermes.settings.sections import BacktestSettings
+from hermes.stages.backtest.engine import Backtest, Result
+from hermes.stages.backtest.portfolio import Account
+from hermes.stages.signals.decisions import calendar
+from hermes.stages.signals.generate import ROW_GROUP_ROWS, pieces
+from hermes.steps.selection import Selection
+from hermes.strategies.columns import rule_columns
 
 _BACKTESTED = ("datetime", "open", "close")
 
@@ -67,137 +59,11 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """The part of a feature table between start and end, and the strategy that judges it.
-
-    Attributes:
-        plan: the rows asked for, after `seen` rows that are there only to be looked back at.
-        before: rows of the table before the first row asked for.
-        rows: rows asked for.
-        source: where the strategy comes from, see `strategies.registry.Found`.
-        derived: columns that the table lacks, computed from its bars.
-    """
-
-    settings: Settings
-    strategy: Strategy
-    gold: Layer
-    table: Table
-    plan: pl.LazyFrame
-    before: int
-    seen: int
-    rows: int
-    source: str
-    derived: Sequence[str] = ()
-
-    @property
-    def chunks(self) -> int:
-        """Chunks that the rows are judged in."""
-        return ceil(self.rows / self.settings.signals.chunk_rows)
-
-    def judged(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """These columns of the rows asked for, with their signals, `chunk_rows` of the settings at a time."""
-        sizes = self.settings.signals.model_dump(include={"chunk_rows", "context_rows"})
-        with self.gold.errors():
-            yield from signal_chunks(self.plan.select(columns), self.strategy, seen=self.seen, **sizes)
-
-    def given(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """These columns of the rows asked for."""
-        return self.plan.select(columns).slice(self.seen)
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
     """Counts, and what the backtest with each fill (`close`, `next_open`) found."""
 
     tally: Tally
     results: Mapping[str, Result]
-
-
-def select(settings: Settings, lake: Lake) -> Selection:
-    """Open the feature table of the dataset and cut out the rows from start to end.
-
-    The bars before the start are still seen: up to `context_rows` of them come along as context. Indicators outside the
-    feature table's contract that it lacks are derived from all of its bars, so they are the same for every start and
-    chunk size; they are held in memory.
-
-    Raises:
-        MissingTable: there is no feature table.
-        TableRefused: the table is not honest, or no bar lies between start and end.
-        StrategyError, UsageError: the strategy is unknown, misconfigured, does not keep its contract, reads a column
-            that is neither in the table nor an indicator, or looks back further than the context.
-    """
-    dataset, start, end = settings.dataset, settings.signals.start, settings.signals.end
-    found = find_strategy(settings.signals.strategy)
-    strategy = found.make(settings.strategy.get(found.kind.name, {}))
-    check_strategy(strategy)
-    check_context(strategy, settings.signals.context_rows)
-    files = feature_files(dataset, lake.gold)
-    derived = _lacking(lake.gold, files, strategy)
-    wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in derived}
-    table = open_table(lake.gold, files, wanted, dataset.symbol)
-
-    before, until = 0, table.rows
-    if start or end:
-        before, until = _cut(lake.gold, table, start, end)
-    if until <= before:
-        raise no_bars(settings, table)
-    seen = min(before, settings.signals.context_rows)
-    plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
-    return Selection(
-        settings, strategy, lake.gold, table, plan, before, seen, until - before, found.source, tuple(derived)
-    )
-
-
-def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
-    """The files of a dataset's feature table; raises MissingTable where there is none."""
-    if files := gold.files(dataset.features_table):
-        return files
-    where = f"gold has no table {dataset.features_table} at {gold.address}"
-    raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
-
-
-def no_bars(settings: Settings, table: Table) -> TableRefused:
-    """Says that no bar of the table lies between start and end."""
-    start, end = settings.signals.start, settings.signals.end
-    return TableRefused(
-        f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
-        f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
-    )
-
-
-def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> dict[str, pl.Expr]:
-    """Columns of the strategy that no file has, as expressions over the bars; contract columns are never derived."""
-    own = [name for name in strategy.columns if name not in INDICATORS]
-    if not own:
-        return {}
-    from hermes.gold.indicators import indicator  # noqa: PLC0415 - loads TA-Lib, which few strategies need here
-
-    there = column_names(gold, files)
-    try:
-        return {name: indicator(name) for name in own if name not in there}
-    except HermesError as error:
-        raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None
-
-
-def _with_derived(gold: Layer, table: Table, derived: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    """The table's rows with the derived columns beside them, computed over all of its bars."""
-    if not derived:
-        return table.plan
-    with gold.errors():
-        made = table.plan.select(**derived).collect()
-    return pl.concat([table.plan, made.lazy()], how="horizontal")
-
-
-def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    """Rows before the start, and rows up to the end, in a table that is proven to be in order."""
-    before = until = 0
-    with gold.errors():
-        frames = table.plan.select("datetime").collect_batches(maintain_order=True, engine="streaming")
-        for frame in in_order(frames, table):
-            times = frame["datetime"]
-            before += int((times < start).sum()) if start else 0
-            until += int((times <= end).sum()) if end else frame.height
-    return before, until
 
 
 def measure(

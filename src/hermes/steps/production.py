@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from hermes.dataset import Dataset, parse_signals_table, strategy_file
 from hermes.errors import HermesError, MissingTable, StoreError, StrategyError, UsageError
 from hermes.lake import catalog
 from hermes.lake.catalog import LakeTable
-from hermes.lake.dataset import Dataset, parse_signals_table, strategy_file
 from hermes.lake.executions import SIGNALS, Execution, is_execution, newest, read_executions
 from hermes.lake.store import Lake
 from hermes.settings import Settings

@@ -12,16 +12,15 @@ from typing import Any
 
 import polars as pl
 
+from hermes.dataset import FREQUENCIES, Dataset
 from hermes.errors import MissingTable, SourceChanged, StoreError
-from hermes.lake.dataset import FREQUENCIES, Dataset
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
-from hermes.logs import logged
 from hermes.progress import SILENT, Progress
 from hermes.schemas import BRONZE, SILVER
-from hermes.silver.clean import SourceFile, clean
-from hermes.silver.quality import Quality, Tally, measure
-from hermes.steps.alone import alone
+from hermes.stages.silver.clean import SourceFile, clean
+from hermes.stages.silver.quality import Quality, Tally, measure
+from hermes.steps.step import alone, logged
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 1"

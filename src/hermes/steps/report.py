@@ -10,25 +10,25 @@ from typing import Any
 
 import polars as pl
 
-from hermes.backtest.engine import Backtest, Result
-from hermes.backtest.portfolio import BARS, Account, Fill, equity_curve
+from hermes.dataset import Dataset, is_simulated
 from hermes.errors import MissingTable, StoreError, TableRefused
 from hermes.lake import catalog
-from hermes.lake.dataset import Dataset, is_simulated
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake
 from hermes.lake.tables import open_table
-from hermes.logs import logged
+from hermes.pages import format
+from hermes.pages.candles import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
+from hermes.pages.execution import Execution, page
+from hermes.pages.thumbnail import thumbnail
 from hermes.progress import SILENT, Progress
-from hermes.report import words
-from hermes.report.frames import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
-from hermes.report.page import Execution, page
-from hermes.report.thumbnail import thumbnail
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
-from hermes.signals.generate import pieces
+from hermes.stages.backtest.engine import Backtest, Result
+from hermes.stages.backtest.portfolio import BARS, Account, Fill, equity_curve
+from hermes.stages.signals.generate import pieces
 from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
+from hermes.steps.step import logged
 
 PIECE_ROWS = 250_000  # rows at once, about
 FILLS: tuple[Fill, ...] = ("close", "next_open")
@@ -107,7 +107,7 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
 
 
 def _thumbnail(measured: Execution) -> str:
-    strategy, holding = (words.change(each["total_return_pct"]) for each in (measured.measured, measured.holding))
+    strategy, holding = (format.change(each["total_return_pct"]) for each in (measured.measured, measured.holding))
     return thumbnail(measured.bars, measured.title, strategy, holding, simulated=measured.simulated)
 
 

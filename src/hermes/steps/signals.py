@@ -15,21 +15,24 @@ import obstore
 import polars as pl
 from polars.exceptions import ShapeError
 
-import hermes
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Lake, check_written, footer_of
-from hermes.logs import event, logged
+from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
-from hermes.signals.decisions import Decisions
-from hermes.signals.generate import write_signals
-from hermes.signals.plan import constants, decided_columns, input_schema, output_schema
-from hermes.steps.figures import Figures
-from hermes.steps.measure import Measured, Selection, Tally, measure, select
-from hermes.steps.production import identity, why_not_production
-from hermes.steps.verdict import kept_verdict
+from hermes.stages.signals.decisions import Decisions
+from hermes.stages.signals.generate import write_signals
+from hermes.stages.signals.plan import constants
+from hermes.steps.lineage import kept_verdict
+from hermes.steps.measure import Measured, Tally, measure
+from hermes.steps.production import find_execution, identity, why_not_production
+from hermes.steps.results import Figures
+from hermes.steps.selection import Selection, select
+from hermes.steps.step import logged
+from hermes.strategies.columns import decided_columns, input_schema, output_schema
+from hermes.version import __version__
 
 ATTEMPTS = 3
 
@@ -179,7 +182,7 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
     """What an execution is made from: versions, dataset, strategy, span, account and source files."""
     settings, strategy = selection.settings, selection.strategy
     return {
-        "hermes": hermes.__version__,
+        "hermes": __version__,
         "python": platform.python_version(),
         "libraries": {"polars": pl.__version__, "obstore": obstore.__version__, "numpy": np.__version__},
         "layer": "gold",
@@ -202,3 +205,13 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
             for part, fingerprint in zip(selection.table.parts, fingerprints, strict=True)
         ],
     }
+
+
+def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
+    """The rows that production reads, lazily: of the newest execution of what was promoted, else of the settings.
+
+    Raises:
+        MissingTable: there is none; says which there are.
+    """
+    lake = lake or Lake.open(settings)
+    return lake.gold.scan([find_execution(settings, lake).file])

@@ -13,21 +13,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import hermes
+from hermes.dataset import check_strategy_name, strategy_file
 from hermes.errors import HermesError, StrategyError, first_line
-from hermes.lake.dataset import check_strategy_name, strategy_file
 from hermes.strategies.base import Parameters, Strategy
 from hermes.strategies.bollinger_reversion import BollingerReversion
 from hermes.strategies.donchian_breakout import DonchianBreakout
 from hermes.strategies.ma_cross import MovingAverageCross
 from hermes.strategies.macd_trend import MacdTrend
 from hermes.strategies.smart_momentum import SmartMomentum
+from hermes.version import __version__
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "hermes.strategies"
-_HERMES = f"hermes {hermes.__version__}"
+_HERMES = f"hermes {__version__}"
 _SHIPPED: tuple[type[Strategy], ...] = (
     SmartMomentum,
     MovingAverageCross,

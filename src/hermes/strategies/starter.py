@@ -6,8 +6,8 @@ from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
+from hermes.dataset import check_strategy_name
 from hermes.errors import StrategyError, UsageError
-from hermes.lake.dataset import check_strategy_name
 from hermes.strategies.registry import STRATEGIES, installed
 
 _STRATEGY = Template('''\

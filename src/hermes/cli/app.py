@@ -1,0 +1,365 @@
+"""One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
+
+import logging
+import os
+import sys
+from datetime import date, datetime
+from math import isnan
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hermes import logs
+from hermes.cli import init, run, search, strategies
+from hermes.cli import lake as keeping_commands
+from hermes.cli.command import Line, command, print_traceback, verbose
+from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Frequency, Since, Until
+from hermes.errors import AuditFault, UsageError
+from hermes.redaction import redact, told
+
+if TYPE_CHECKING:
+    from hermes.lake.store import Lake
+    from hermes.settings import Settings
+
+app = typer.Typer(
+    name="hermes",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="From an exchange's klines to trading signals you can trust: archive → bronze → silver → gold.",
+    epilog="Start with [bold]hermes demo[/]; it needs no network. "
+    "Settings come from flags, HERMES_* variables and hermes.toml: see [bold]hermes config[/].",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+Execution = Annotated[
+    str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
+]
+Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
+Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
+Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
+
+INTERRUPTED = 130
+LIBRARIES = ("polars", "polars-talib", "numpy", "pyarrow", "obstore", "duckdb", "bokeh", "pydantic")
+DEMO_ARCHIVE = Path("lake") / "archive"
+DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
+
+
+@command(app, "demo", "demo --lake './try/{layer}'", symbols=False)
+def demo(line: Line) -> None:
+    """Simulate a market and walk the whole road over it; needs no network."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+    from hermes.stages.bronze.simulate import write_archive
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        rows = write_archive(DEMO_ARCHIVE, settings.dataset, DEMO_START, DEMO_MONTHS)
+        if not line.json:
+            steps.print_simulated_archive(settings, rows)
+        made = pipeline.run(settings, lake, progress=console.Bars())
+        if not line.json:
+            steps.print_run(made)
+        return made.as_json()
+
+    line.each(work, {"dataset.symbol": "SIMUSDT", "archive.url": str(DEMO_ARCHIVE)})
+
+
+@command(
+    app,
+    "ingest BTCUSDT",
+    "ingest BTCUSDT ETHUSDT --archive ./binance --since 2024-01-01 --frequency monthly --frequency daily",
+    flags=ARCHIVE,
+)
+def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
+    """Bring the archive's files into bronze: only what is new or changed."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.ingest(settings, lake, **_taken(frequency, since, until), progress=console.Bars())
+        if not line.json:
+            steps.print_ingested(settings, made)
+        return console.facts(settings, made)
+
+    line.each(work)
+
+
+@command(app, "refine BTCUSDT --interval 4h")
+def refine(line: Line) -> None:
+    """Make one clean series of bronze, and print its quality."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.refine(settings.dataset, lake, console.Bars())
+        if not line.json:
+            steps.print_files(f"Silver of {settings.dataset}", made.written, made.unchanged)
+            steps.print_quality(made.quality)
+        return console.facts(settings, made) | {"quality": made.quality.model_dump(mode="json")}
+
+    line.each(work)
+
+
+@command(app, "features BTCUSDT --interval 4h")
+def features(line: Line) -> None:
+    """Compute the 23 indicators over silver; only the files that changed are written."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.features(settings.dataset, lake, console.Bars())
+        if not line.json:
+            steps.print_files(f"Features of {settings.dataset}, {made.rows:,} rows", made.written, made.unchanged)
+        return console.facts(settings, made)
+
+    line.each(work)
+
+
+@command(
+    app,
+    "signals BTCUSDT --interval 4h --start 2017-09-01",
+    "signals BTCUSDT --set ema_fast=10 --set ema_slow=50 --fill next_open",
+    flags=(*SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
+)
+def signals(line: Line) -> None:
+    """Make trading signals from the gold features, with what they earned on exactly these rows."""
+    from hermes.cli.views import console, steps
+    from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = make_signals(settings, lake, console.Bars())
+        if not line.json:
+            steps.print_signals(made)
+        return made.as_json()
+
+    line.each(work)
+
+
+@command(
+    app,
+    "backtest BTCUSDT --start 2023-01-01",
+    "backtest BTCUSDT ETHUSDT --fees 0.002 --slippage-bps 5 --fill next_open --cash 50000",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
+def backtest(line: Line) -> None:
+    """Measure the strategy on the gold features without writing signals, beside holding."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    made: list[pipeline.Backtested] = []
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made.append(pipeline.backtest(settings, lake, console.Bars()))
+        return made[-1].as_json()
+
+    try:
+        line.each(work)
+    finally:
+        if made and not line.json:
+            steps.print_backtests(made)
+
+
+@command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
+def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
+    """Prove continuity, absence of look-ahead, and warm-up on this data; exit code 3 where a proof fails.
+
+    With --bytes: read every file again, of the symbols or of the whole lake, and compare it with what was published.
+    """
+    if stored:
+        keeping_commands.audit_bytes(line)
+        return
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    faults: list[str] = []
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.audit(settings, lake, cuts=cuts, progress=console.Bars())
+        faults.extend(made.faults)
+        if not line.json:
+            steps.print_audited(made)
+        return made.as_json()
+
+    line.each(work)
+    if faults:
+        raise typer.Exit(AuditFault.exit_code)
+
+
+run.register(app)
+
+
+@command(
+    app,
+    "report BTCUSDT",
+    "report BTCUSDT --execution execution_20251005_214748",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
+def report(line: Line, execution: Execution = None) -> None:
+    """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
+    from hermes import pipeline
+    from hermes.cli.views import console, steps
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        made = pipeline.report(settings, lake, execution, console.Bars())
+        if not line.json:
+            steps.print_reported(made)
+        return console.facts(settings, made)
+
+    line.each(work)
+
+
+@command(app, "ls", "ls --lake 's3://{layer}' --json", symbols=False)
+def ls(line: Line) -> None:
+    """List every table of the lake: rows, span, size, executions, and its name in SQL."""
+    from hermes.cli.views import console, steps
+    from hermes.lake.store import Lake
+    from hermes.steps.production import overview
+
+    settings = line.settings()
+    found, broken = overview(settings, Lake.open(settings))
+    if line.json:
+        errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
+        console.print_json({"tables": found, **({"errors": errors} if errors else {})})
+    elif found or not broken:
+        steps.print_tables(found)
+    for error in broken:
+        console.print_error(error)
+    if broken:
+        raise typer.Exit(1)
+
+
+@command(
+    app,
+    "show BTCUSDT",
+    "show BTCUSDT --execution execution_20251005_214748",
+    flags=(*SPAN, *STRATEGY, *ACCOUNT),
+)
+def show(line: Line, execution: Execution = None) -> None:
+    """Show one execution: what it was made from, how, and what it found."""
+    from hermes.cli.views import steps
+    from hermes.lake import catalog
+    from hermes.steps.production import find_execution
+
+    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+        found = catalog.checked_lineage(lake.gold, find_execution(settings, lake, execution))
+        if not line.json:
+            steps.print_lineage(found)
+        return found
+
+    line.each(work)
+
+
+@command(
+    app,
+    "sql 'select count(*) from signals_BTCUSDT_4h'",
+    "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --json",
+    symbols=False,
+)
+def sql(line: Line, query: Query) -> None:
+    """Ask the lake with DuckDB; filters and columns reach down into the Parquet files."""
+    from hermes.cli.views import console
+    from hermes.lake import catalog
+    from hermes.lake.store import Lake
+    from hermes.steps.production import production
+
+    settings = line.settings()
+    lake = Lake.open(settings)
+    answer = catalog.query(lake, query, production(settings, lake))
+    if line.json:
+        rows = [
+            [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows
+        ]  # NaN is not JSON
+        console.print_json({"columns": answer.columns, "rows": rows})
+    else:
+        console.print_rows(answer.columns, answer.rows)
+
+
+@command(app, "config", "config ETHUSDT --interval 1h --lake 's3://{layer}'", flags=(*ARCHIVE, *STRATEGY))
+def config(line: Line) -> None:
+    """Show every setting with its origin, and every path that follows from them."""
+    from hermes.cli.views import console
+    from hermes.strategies import strategy_name
+
+    settings = line.settings(line.symbols[0] if line.symbols else None)
+    paths = settings.paths(strategy_name(settings.signals.strategy))
+    if line.json:
+        rows = {name: {"value": value, "origin": origin} for name, value, origin in settings.items()}
+        console.print_json({"settings": rows, "paths": paths})
+    else:
+        console.print_rows(("setting", "value", "from"), list(settings.items()))
+        console.print_facts("Paths", list(paths.items()))
+
+
+keeping_commands.register(app)
+init.register(app)
+search.register(app)
+strategies.register(app)
+
+
+def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+    """Which of the archive's files to take."""
+    return {"frequencies": frequency or (), "since": since and since.date(), "until": until and until.date()}
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print all versions.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+        from platform import python_version
+
+        from hermes.version import __version__
+
+        typer.echo(f"hermes {__version__}\npython {python_version()}")
+        for library in LIBRARIES:  # what is installed says so itself: nothing is imported
+            typer.echo(f"{library} {installed(library)}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The `hermes` command: every error is one line on stderr and an exit code."""
+    started = perf_counter()
+    code = _exit_code()
+    logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
+    if code == INTERRUPTED:
+        # All is tidied up. A thread of Polars may still be on its way into Python, and would abort the process if it
+        # met an interpreter that is being taken down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    logs.to_stderr(logs.wanted())
+    try:
+        result = app(standalone_mode=False)
+        if result == INTERRUPTED:  # what Typer makes of Ctrl-C
+            _say("interrupted", "interrupted: nothing is half done; run the same command again to go on")
+        return result if isinstance(result, int) else 0
+    except typer.TyperException as error:
+        if said := error.format_message():  # nothing is said where the help was shown instead
+            return _reported(UsageError(said, "see `hermes --help` or `hermes COMMAND --help`"))
+        return error.exit_code
+    except Exception as error:
+        return _reported(error)
+
+
+def _reported(error: Exception) -> int:
+    if verbose():
+        print_traceback()
+    from hermes.cli.views import console
+
+    known = told(error)
+    console.print_error(known)
+    return known.exit_code
+
+
+def _say(event: str, text: str) -> None:
+    if logs.as_json():
+        logs.event(event, level=logging.ERROR, message=text)
+    else:
+        typer.echo(text, err=True)

@@ -1,0 +1,160 @@
+"""The command line's words: options that name settings, the options every command has, and how commands are made."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hermes import logs
+from hermes.cli.options import DATASET, LAKE, LOG, STRATEGY, Flag
+from hermes.errors import HermesError, UsageError
+from hermes.redaction import redact
+
+if TYPE_CHECKING:
+    from hermes.lake.store import Lake
+    from hermes.settings import Settings
+
+
+Work = Callable[["Settings", "Lake"], dict[str, Any]]
+
+
+_SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Like BTCUSDT or BTC/USDT.")]
+_SET = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A strategy's own, like ema_fast=10.")
+]
+_CONFIG = Annotated[Path | None, typer.Option("--config", help="Settings file; default hermes.toml, if there.")]
+_JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a command line says, apart from a command's own options."""
+
+    symbols: list[str]
+    flags: Mapping[str, Any]
+    own: Mapping[str, str]  # parameters of whatever strategy the settings name
+    config: Path | None
+    json: bool
+
+    def settings(self, symbol: str | None = None, flags: Mapping[str, Any] | None = None) -> "Settings":
+        """The resolved settings for one symbol; `flags` come on top."""
+        from hermes.settings import Settings
+
+        given = {**self.flags, **(flags or {})}
+        if symbol is not None:
+            given["dataset.symbol"] = symbol
+        settings = Settings.load(given, file=self.config)
+        logs.to_stderr(settings.log.format)
+        if not self.own:
+            return settings
+        from hermes.strategies import strategy_name
+
+        section = f"strategy.{strategy_name(settings.signals.strategy)}"
+        return Settings.load(given | {f"{section}.{name}": value for name, value in self.own.items()}, file=self.config)
+
+    def each(self, work: Work, flags: Mapping[str, Any] | None = None) -> None:
+        """Do `work` for every symbol; one that fails is reported and does not stop the others."""
+        from hermes.cli.views import console
+        from hermes.lake.store import Lake
+
+        done: list[dict[str, Any]] = []
+        failed: list[HermesError] = []
+        wanted: list[str | None] = [*self.symbols] or [None]
+        for symbol in wanted:
+            try:
+                settings = self.settings(symbol, flags)
+                done.append(work(settings, Lake.open(settings)))
+            except HermesError as error:
+                if verbose():
+                    print_traceback()
+                console.print_error(error, f"{symbol}: " if len(self.symbols) > 1 else "")
+                failed.append(error)
+        if self.json:
+            errors = [{"error": redact(error.message), "cure": error.cure} for error in failed]
+            console.print_json({"datasets": done, **({"errors": errors} if errors else {})})
+        if failed:
+            raise typer.Exit(failed[0].exit_code if len(self.symbols) <= 1 else 1)
+
+
+def command(
+    app: typer.Typer, *examples: str, flags: tuple[Flag, ...] = (), symbols: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command of `app`.
+
+    Args:
+        examples: shown by `--help`, without the leading `hermes`.
+        flags: options that the command takes beside its own and the common ones.
+        symbols: whether it takes symbols.
+
+    The function's first argument is the `Line`; the others are the command's own options.
+    """
+    common = (*flags, *DATASET, *LAKE, *LOG) if symbols else (*flags, *LAKE, *LOG)
+    strategy = any(flag in STRATEGY for flag in flags)
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        known = [flag for flag in common if flag.name not in signature(function).parameters]
+
+        @wraps(function)
+        def wrapper(**given: Any) -> None:
+            line = Line(
+                symbols=given.pop("symbols", None) or [],
+                flags={flag.setting: v for flag in known if (v := given.pop(flag.name)) is not None},
+                own=_pairs(given.pop("set", None)),
+                config=given.pop("config"),
+                json=given.pop("json"),
+            )
+            given.pop("verbose")
+            function(line, **given)
+
+        def keyword(name: str, kind: Any, default: Any = None) -> Parameter:
+            return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+        mine = list(signature(function).parameters.values())[1:]
+        parameters = [
+            *([keyword("symbols", _SYMBOLS)] if symbols else []),
+            *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in mine),
+            *(flag.parameter() for flag in known),
+            *([keyword("set", _SET)] if strategy else []),
+            keyword("config", _CONFIG),
+            keyword("json", _JSON, default=False),
+            keyword("verbose", _VERBOSE, default=False),
+        ]
+        wrapper.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        epilog = "\n\n".join(("[bold]Examples[/]", *(f"  hermes {example}" for example in examples)))
+        app.command(function.__name__.replace("_", "-"), epilog=epilog)(wrapper)
+        return wrapper
+
+    return register
+
+
+def print_traceback() -> None:
+    """The error that is being handled, in full, on stderr; secrets in it are masked."""
+    if logs.as_json():
+        logs.event("traceback", level=logging.ERROR, traceback=traceback.format_exc())
+    else:
+        sys.stderr.write(redact(traceback.format_exc()))
+
+
+def verbose() -> bool:
+    """Whether tracebacks were asked for; also known where parsing itself failed."""
+    return "-v" in sys.argv or "--verbose" in sys.argv
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    """`--set` pairs by name."""
+    pairs = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--set {text!r} is not NAME=VALUE", "write it like --set ema_fast=10")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,35 @@
+"""What the shell offers after an option: names that are known without loading anything heavy."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hermes.dataset import INTERVAL_SECONDS, MARKETS
+
+Choices = Callable[[str], Sequence[str]]
+
+_NOT_STRATEGIES = ("__init__", "base", "grid", "registry", "starter")  # modules that hold none
+
+
+def choices(setting: str) -> Choices | None:
+    """What completes the value of a setting from its first letters; None where nothing is known."""
+    known = _KNOWN.get(setting)
+    return (lambda incomplete: [name for name in known() if name.startswith(incomplete)]) if known else None
+
+
+def _strategies() -> list[str]:
+    """The shipped ones are each in a module of their name; the registry would load Polars to say so."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and only shells ask
+
+    shipped = {path.stem for path in Path(__file__).with_name("strategies").glob("*.py")}
+    return sorted(
+        shipped.difference(_NOT_STRATEGIES) | {point.name for point in entry_points(group="hermes.strategies")}
+    )
+
+
+_KNOWN: dict[str, Callable[[], Sequence[str]]] = {
+    "dataset.interval": lambda: tuple(INTERVAL_SECONDS),
+    "dataset.market": lambda: tuple(MARKETS),
+    "signals.strategy": _strategies,
+    "backtest.fill": lambda: ("close", "next_open"),
+    "log.format": lambda: ("text", "json"),
+}

@@ -1,0 +1,112 @@
+"""The commands that keep a lake sound: is its store fit, are its bytes those that were published, what can go."""
+# ruff: noqa: PLC0415 (heavy imports wait until a command runs)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hermes.cli.command import Line, command
+from hermes.errors import AuditFault, UsageError
+
+if TYPE_CHECKING:
+    from hermes.dataset import Dataset
+    from hermes.lake.store import Lake
+
+Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the newest ones.")]
+Promotable = Annotated[
+    str, typer.Argument(metavar="EXECUTION", help="Its folder's name, TABLE/EXECUTION, or its path.")
+]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Undo the promotion of this TABLE instead.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without, only say what would go.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+
+    @command(app, "doctor", "doctor --lake 's3://{layer}' --json", symbols=False)
+    def doctor(line: Line) -> None:
+        """Try out the lake's address: reachable, keys, create-only, clock, space …, each with its cure."""
+        from hermes.cli.views import console
+        from hermes.cli.views import lake as view_keeping
+        from hermes.steps.maintenance.doctor import diagnose
+
+        made = diagnose(line.settings(), console.Bars())
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            view_keeping.print_diagnosis(made)
+        if not made.healthy:
+            raise typer.Exit(1)
+
+    @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
+    def prune(line: Line, keep: Keep, yes: Yes = False) -> None:
+        """Remove old executions, never the newest of a table or of what production reads, and what dead runs left.
+
+        Without --yes it only says what would go.
+        Without symbols the whole lake is looked at. Files of live runs and of other tools stay.
+        """
+        from hermes.cli.views import console
+        from hermes.cli.views import lake as view_keeping
+        from hermes.steps.maintenance.prune import prune as remove_old
+
+        settings = line.settings()
+        lake, datasets = _asked(line)
+        made = remove_old(lake, keep, datasets, settings=settings, remove=yes, progress=console.Bars())
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            view_keeping.print_pruned(made)
+
+    @command(
+        app,
+        "promote execution_20251005_214748",
+        "promote trading_signals_smart_momentum_spot_BTCUSDT_4h/execution_20251005_214748",
+        "promote --withdraw trading_signals_smart_momentum_spot_BTCUSDT_4h",
+        symbols=False,
+    )
+    def promote(line: Line, execution: Promotable, withdraw: Withdraw = False) -> None:
+        """Pin what production reads: the newest execution made like this one, not this one alone.
+
+        Strategy, parameters, configured start and end, and account are pinned. `show`, `report`, `sql`, `ls` and
+        `read_signals` then read the newest execution of those, whatever else is published.
+        """
+        from hermes.cli.views import console
+        from hermes.cli.views import lake as view_keeping
+        from hermes.lake.store import Lake
+        from hermes.steps import production
+
+        lake = Lake.open(line.settings())
+        made = production.withdraw(lake, execution) if withdraw else production.promote(lake, execution)
+        if line.json:
+            console.print_json(made.as_json() | {"promoted": not withdraw})
+        else:
+            view_keeping.print_promoted(made, withdrawn=withdraw)
+
+
+def audit_bytes(line: Line) -> None:
+    """`hermes audit --bytes`: every published file against the SHA-256 on record.
+
+    Raises:
+        typer.Exit: with code 3 where a file differs, is missing or cannot be read.
+    """
+    from hermes.cli.views import console
+    from hermes.cli.views import lake as view_keeping
+    from hermes.steps.maintenance.verify import verify
+
+    lake, datasets = _asked(line)
+    made = verify(lake, datasets, console.Bars())
+    if line.json:
+        console.print_json(made.as_json())
+    else:
+        view_keeping.print_verified(made)
+    if made.faults:
+        raise typer.Exit(AuditFault.exit_code)
+
+
+def _asked(line: Line) -> "tuple[Lake, list[Dataset]]":
+    """The lake, and the datasets of the symbols on the line; none means all."""
+    from hermes.lake.store import Lake
+
+    if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
+        raise UsageError("--interval and --market say nothing without a symbol", "name the symbols, or leave them out")
+    return Lake.open(line.settings()), [line.settings(symbol).dataset for symbol in line.symbols]

@@ -1,0 +1,61 @@
+"""Options of the command line: those that set a setting, and those that several commands share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from inspect import Parameter
+from typing import Annotated, Optional
+
+import typer
+
+from hermes.cli.completion import choices
+
+Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
+Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
+Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Run in so many processes of this machine, with Dask.")]
+Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An option that sets a setting: `--chunk-rows` sets `signals.chunk_rows`."""
+
+    option: str
+    setting: str
+    kind: type
+    help: str
+
+    def parameter(self) -> Parameter:
+        """How Typer is told of it."""
+        option = typer.Option(self.option, help=self.help, autocompletion=choices(self.setting))
+        kind = Annotated[Optional[self.kind], option]  # type: ignore[name-defined]  # noqa: UP045
+        return Parameter(self.name, Parameter.KEYWORD_ONLY, annotation=kind, default=None)
+
+    @property
+    def name(self) -> str:
+        """As a Python name."""
+        return self.option.strip("-").replace("-", "_")
+
+
+DATASET = (
+    Flag("--interval", "dataset.interval", str, "Bar length, like 4h."),
+    Flag("--market", "dataset.market", str, "spot, um or cm (futures)."),
+)
+LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
+LOG = (Flag("--log-format", "log.format", str, "stderr: text for people, json for schedulers."),)
+ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."),)
+STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
+SPAN = (
+    Flag("--start", "signals.start", str, "First bar, like 2017-09-01; the bars before are still seen."),
+    Flag("--end", "signals.end", str, "Last bar; a day counts to its end."),
+)
+CHUNKS = (
+    Flag("--chunk-rows", "signals.chunk_rows", int, "Rows per chunk; the result does not depend on it."),
+    Flag("--context-rows", "signals.context_rows", int, "Rows before a chunk that rules can look back at."),
+)
+ACCOUNT = (
+    Flag("--fees", "backtest.fees", float, "Fraction of the traded value on each side: 0.001 is 0.1 %."),
+    Flag("--fill", "backtest.fill", str, "Fill at the signal bar's close, or at the next_open."),
+    Flag("--cash", "backtest.initial_cash", float, "Cash to start with."),
+    Flag("--slippage-bps", "backtest.slippage_bps", float, "Basis points that each fill is worse."),
+)

@@ -1,0 +1,132 @@
+"""What every view prints with: tables and facts on stdout, progress and errors on stderr."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from hermes import logs
+from hermes.errors import HermesError
+from hermes.progress import Advance, Progress
+from hermes.redaction import redact
+
+if TYPE_CHECKING:
+    from hermes.settings import Settings
+
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+
+err = Console(stderr=True, highlight=False)
+
+
+class Bars(Progress):
+    """Progress bars on stderr, with rate and time left."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """See `Progress`."""
+        if logs.as_json():
+            with _counted(name, total, unit) as advance:
+                yield advance
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn(f"{unit} {{task.fields[note]}}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        with RichProgress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+            task = bars.add_task(name, total=total, note="")
+            yield lambda done, note: bars.update(task, advance=done, note=note)
+
+
+@contextmanager
+def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
+    """A piece of work that is logged when it ends."""
+    started, units, last = perf_counter(), 0, ""
+
+    def advance(done: int, note: str) -> None:
+        nonlocal units, last
+        units, last = units + done, note
+
+    yield advance
+    seconds = round(perf_counter() - started, 3)
+    logs.event("task", task=name, done=units, total=total, unit=unit, note=last, seconds=seconds)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_note(text: str) -> None:
+    """Something beside the result, on stderr."""
+    if logs.as_json():
+        logs.event("note", message=text)
+    else:
+        err.print(text, markup=False)
+
+
+def print_error(error: HermesError, what: str = "") -> None:
+    """One line: what is wrong, then the cure."""
+    if logs.as_json():
+        dataset = {"dataset": what.removesuffix(": ")} if what else {}
+        facts: dict[str, Any] = {**dataset, "error": error.message, "cure": error.cure, "exit_code": error.exit_code}
+        logs.event("error", level=logging.ERROR, **facts)
+        return
+    cure = f" → {error.cure}" if error.cure else ""
+    err.print(f"[bold red]error:[/] {escape(_plain(redact(f'{what}{error.message}{cure}')))}", soft_wrap=True)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """A plain table; numbers to the right."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, header_style="bold")
+    for position, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(value)) for value in row))
+    out.print(table)
+
+
+def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
+    """A titled list of names and values."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+    table.add_column(style="dim", min_width=20)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, escape(_text(value)))
+    out.print(table)
+
+
+def facts(settings: "Settings", made: Any) -> dict[str, Any]:
+    """A step's result as JSON."""
+    return {"symbol": settings.dataset.symbol, "interval": settings.dataset.interval, **asdict(made)}
+
+
+def print_simulated() -> None:
+    """The label that stands wherever simulated data is shown."""
+    out.print("[bold yellow]SIMULATED MARKET[/]: these prices never were; nothing here says how a strategy trades.")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """`text` with what would move a terminal's cursor, or turn its text around, shown as an escape."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

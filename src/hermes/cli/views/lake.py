@@ -1,0 +1,87 @@
+"""What people see of `doctor`, `prune` and `audit --bytes`."""
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from hermes.cli.views.console import out, print_error, print_facts, print_rows
+from hermes.cli.views.steps import inline
+from hermes.errors import AuditFault
+
+if TYPE_CHECKING:
+    from hermes.steps.maintenance.doctor import Diagnosis
+    from hermes.steps.maintenance.prune import Pruned
+    from hermes.steps.maintenance.verify import Verified
+    from hermes.steps.production import Promoted
+
+_MOST_NAMES = 20  # of files that are no fault
+
+
+def print_diagnosis(made: "Diagnosis") -> None:
+    """Every check with what was found, then the cures."""
+    rows = [(each.layer, each.check, "ok" if each.ok else "FAULT", each.found) for each in made.findings]
+    print_rows(("layer", "check", "", "found"), rows, f"Lake at {made.lake}")
+    faults = [each for each in made.findings if not each.ok]
+    for cure in dict.fromkeys(each.cure for each in faults):
+        what = ", ".join(f"{each.layer} {each.check}" for each in faults if each.cure == cure)
+        out.print(f"[bold red]{what}:[/] {escape(cure)}", soft_wrap=True)
+    if made.healthy:
+        out.print("All is as Hermes needs it.")
+
+
+def print_verified(made: "Verified") -> None:
+    """What was compared, and every file that is not what was published."""
+    speed = made.bytes / 1e6 / made.seconds if made.seconds else 0.0
+    print_facts(
+        "Bytes of the lake",
+        [
+            ("read", f"{made.files:,} files, {made.bytes / 1e6:,.1f} MB in {made.seconds:.2f} s, {speed:,.0f} MB/s"),
+            ("differ", len(made.differs)),
+            ("missing", len(made.missing)),
+            ("unreadable", len(made.unreadable)),
+            ("no record", f"{len(made.no_record):,} (of other tools: nothing to compare with)"),
+        ],
+    )
+    for address in made.no_record[:_MOST_NAMES]:
+        out.print(f"[dim]no record[/] {escape(address)}", soft_wrap=True)
+    if len(made.no_record) > _MOST_NAMES:
+        out.print(f"[dim]and {len(made.no_record) - _MOST_NAMES:,} more without a record: see --json[/]")
+    again = "remove it and run the step that makes it again, or take it from a backup"
+    gone = "take it from a backup or make it again; if it went on purpose, remove its run.json and _hashes record, too"
+    for address in made.differs:
+        print_error(AuditFault(f"{address} differs from what was published", again))
+    for address in made.missing:
+        print_error(AuditFault(f"{address} was published and is missing", gone))
+    for said in made.unreadable:
+        print_error(AuditFault(f"{said}", "see `hermes doctor`"))
+
+
+def print_pruned(made: "Pruned") -> None:
+    """What goes or went, table by table, and what stays although it is old."""
+    rows = [
+        *((each.table, each.folder, len(each.files), f"{each.size / 1e6:,.2f} MB") for each in made.executions),
+        *((each.table, f"{each.folder}, its rest", len(each.files), f"{each.size / 1e6:,.2f} MB")
+          for each in made.remains),
+        *(("staging", str(each.path), None, f"{each.size / 1e6:,.2f} MB") for each in made.staging),
+    ]  # fmt: skip
+    if rows:
+        print_rows(("table", "execution", "files", "size"), rows, "Removed" if made.done else "Would be removed")
+    count = f"{len(made.executions):,} executions and {len(made.staging):,} leftovers of dead runs"
+    if made.done:
+        out.print(f"Removed {count}, {made.bytes / 1e6:,.2f} MB.")
+    else:
+        out.print(f"Would remove {count}, {made.bytes / 1e6:,.2f} MB. Nothing was changed: add --yes to remove them.")
+    for address in made.foreign:
+        out.print(f"[dim]stays, not made by Hermes:[/] {escape(address)}", soft_wrap=True)
+    for note in made.notes:
+        out.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+
+
+def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
+    """What is pinned, or was."""
+    pinned = [(name, inline(value)) for name, value in made.pinned.items()]
+    print_facts(made.table, [("promoted", made.execution), *pinned, ("kept in", made.path)])
+    if withdrawn:
+        out.print("Withdrawn: readers get the newest execution of what the settings ask for.")
+    else:
+        out.print("Readers get the newest execution of these.")

@@ -1,0 +1,290 @@
+"""What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
+from hermes.dataset import is_simulated
+from hermes.errors import AuditFault
+from hermes.pages.format import FEW_TRADES
+
+if TYPE_CHECKING:
+    from hermes.settings import Settings
+    from hermes.stages.silver.quality import Quality
+    from hermes.steps.audit import Audited
+    from hermes.steps.backtest import Backtested
+    from hermes.steps.ingest import Ingested
+    from hermes.steps.lineage import Unchanged
+    from hermes.steps.report import Reported
+    from hermes.steps.run import Run
+    from hermes.steps.signals import Signalled
+
+
+def print_steps(run: "Run") -> None:
+    """What each step of the road read and wrote."""
+    rows: list[tuple[str, str, str, str]] = []
+    if made := run.ingested:
+        rows.append(("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"))
+    if ref := run.refined:
+        years = len(ref.written) + len(ref.unchanged)
+        wrote = _written(len(ref.written), "file")
+        rows.append(("refine", f"{years} years", wrote, f"{ref.quality.rows:,} rows in silver"))
+    if feat := run.featured:
+        files = len(feat.written) + len(feat.unchanged)
+        rows.append(("features", f"{files} files", _written(len(feat.written), "file"), f"{feat.rows:,} rows in gold"))
+    signals = run.signalled.as_json()
+    wrote = "1 new execution" if run.is_new else "nothing, up to date"
+    rows.append(("signals", f"{signals['chunks']:,} chunks", wrote, f"{signals['rows']:,} rows in gold"))
+    print_rows(("step", "looked at", "wrote", "now"), rows)
+
+
+def print_run(made: "Run") -> None:
+    """What every step did, the quality of the bars, and the summary of the signals."""
+    print_steps(made)
+    if made.refined:
+        print_quality(made.refined.quality)
+    from hermes.steps.lineage import Unchanged  # noqa: PLC0415 - `signals` need not wait for it
+
+    if isinstance(made.signalled, Unchanged):
+        print_unchanged(made.signalled)
+    else:
+        print_signals(made.signalled)
+    if made.reported:
+        print_reported(made.reported)
+
+
+def print_unchanged(standing: "Unchanged") -> None:
+    """The execution that stands, because nothing that it was made from has changed."""
+    if is_simulated(standing.settings.dataset.symbol):
+        print_simulated()
+    said = standing.lineage
+    facts = [("made", said["generated_at"]), ("signals", said["path"]), ("page", standing.report)]
+    print_facts(f"Signals of {standing.settings.dataset}: nothing changed since {standing.execution}", facts)
+    print_measures({f"{standing.settings.backtest.fill} fill": standing.lineage["metrics"]})
+
+
+def print_reported(made: "Reported") -> None:
+    """Where the page of an execution is."""
+    print_facts(
+        "Page", [("open it in a browser", made.path), ("trades", made.trades_path), ("seconds", f"{made.seconds:.2f}")]
+    )
+
+
+def print_simulated_archive(settings: "Settings", rows: int) -> None:
+    """Where the demo's market was written."""
+    out.print(
+        f"Simulated {rows:,} bars of {settings.dataset}, in the archive's own format, under {settings.archive.url}"
+    )
+
+
+def print_ingested(settings: "Settings", made: "Ingested") -> None:
+    """What one ingest read and wrote."""
+    print_facts(
+        f"Bronze of {settings.dataset}",
+        [
+            ("archive", settings.archive.url),
+            ("files", f"{made.files:,} listed; wrote {_written(made.written, 'file')}"),
+            ("rows", made.rows),
+            ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
+            ("seconds", f"{made.seconds:.2f}"),
+        ],
+    )
+
+
+def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
+    """Which files a step wrote."""
+    print_facts(title, [*(("wrote", key) for key in written), ("up to date", f"{len(unchanged)} files")])
+
+
+def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
+    """The tables of the lake, with where they are below."""
+    if not found:
+        out.print("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
+        return
+    rows = [
+        (
+            table["table"],
+            table["rows"],
+            table["first"] and f"{table['first']} → {table['last']}".replace("T", " "),
+            table["files"],
+            f"{table['bytes'] / 1e6:,.2f} MB",
+            table["executions"] or None,
+            _read_by_default(table),
+        )
+        for table in found
+    ]
+    print_rows(("table", "rows", "span (UTC)", "files", "size", "executions", "read by default"), rows)
+    print_facts("Where", [(table["table"], table["path"]) for table in found])
+
+
+def _read_by_default(table: Mapping[str, Any]) -> str | None:
+    """The execution that readers get, and whether it was promoted."""
+    if not table["executions"]:
+        return None
+    return f"{table['execution'] or 'none: see hermes show'}{' (promoted)' if table['promoted'] else ''}"
+
+
+def print_lineage(found: Mapping[str, Any]) -> None:
+    """One execution: its measures, then everything it was made from."""
+    if is_simulated(found["dataset"]["symbol"]):
+        print_simulated()
+    print_measures({f"{found['backtest']['fill']} fill": found["metrics"]})
+    plain = [(name, inline(value)) for name, value in found.items() if name not in ("metrics", "sources")]
+    print_facts(found["execution"], plain)
+    columns = ("path", "size", "rows", "fingerprint")
+    print_rows(columns, [[source[name] for name in columns] for source in found["sources"]], "Made from")
+
+
+def print_quality(quality: "Quality") -> None:
+    """The quality table: what is there, what is missing, what was rejected."""
+    tally = quality.tally
+    rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally.rejected.items()) or "none"
+    facts: list[tuple[str, Any]] = [
+        ("rows", quality.rows),
+        ("period", f"{quality.first} → {quality.last} UTC"),
+        (
+            "coverage",
+            f"{quality.coverage_pct:.3f} % ({quality.missing_bars:,} of {quality.expected_bars:,} bars missing)",
+        ),
+        ("gaps", f"{quality.gap_count:,}, longest {quality.max_gap_hours or 0:g} h between two bars"),
+        ("zero-volume bars", quality.zero_volume_bars),
+        ("off-grid / short bars", f"{quality.off_grid_bars:,} / {tally.short_bars:,}"),
+        ("rejected rows", rejected),
+        ("identical duplicates", tally.identical_duplicates),
+        ("monthly ≠ daily", f"{tally.conflicts:,} bars (daily kept)"),
+        ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
+    ]
+    print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)
+
+
+def print_signals(made: "Signalled") -> None:
+    """The summary of one execution: rows, signals, what they earned, where they are, how they were made."""
+    settings, tally, dataset = made.settings, made.tally, made.settings.dataset
+    shown = made.as_json()
+    if is_simulated(dataset.symbol):
+        print_simulated()
+    print_facts(
+        f"Signals of {dataset}",
+        [
+            ("period", f"{tally.first} → {tally.last} UTC, {tally.days:,} days"),
+            ("rows", f"{tally.rows:,} in {made.chunks:,} chunks"),
+            ("buy / sell signals", f"{tally.buys:,} / {tally.sells:,}"),
+            ("total", f"{tally.buys + tally.sells:,} ({shown['signal_rate_pct']:.2f} % of the rows)"),
+            ("speed", f"{shown['rows_per_second']:,} rows/s, {made.seconds:.2f} s"),
+            ("saved to", made.path),
+        ],
+    )
+    print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
+    print_configuration(settings, made.strategy, made.parameters)
+
+
+def print_audited(made: "Audited") -> None:
+    """The proofs of one audit, and how many bars each column needs before it is what it is."""
+    span = "" if made.bars == made.of else f", the latest of {made.of:,}"
+    print_facts(
+        f"Audit of {made.settings.dataset} with {made.strategy}",
+        [
+            ("audited", f"{made.bars:,} bars{span}; {made.cuts} cuts in {made.seconds:.2f} s"),
+            ("continuity", made.continuity or "proven: every chunk size and file split gives the same rows"),
+            ("look-ahead", made.look_ahead or "none: later bars change nothing before them, in any row and column"),
+            ("gold features", made.stored or "what the bars give"),
+        ],
+    )
+    if made.warm_up.height:
+        print_rows(("column", "bars it needs before the start"), list(made.warm_up.iter_rows()), "Warm-up")
+    for fault in made.faults:
+        print_error(AuditFault(fault, "signals made from this cannot be trusted"))
+
+
+def print_backtests(made: "Sequence[Backtested]") -> None:
+    """Measures of one dataset with both fills, or of several datasets side by side with the configured fill."""
+    for each in made:
+        tally, dataset = each.measured.tally, each.settings.dataset
+        if is_simulated(dataset.symbol):
+            print_simulated()
+        out.print(
+            f"[bold]{dataset}[/] {tally.first} → {tally.last} UTC, {tally.rows:,} rows, "
+            f"{tally.buys:,} buys, {tally.sells:,} sells"
+        )
+    if len(made) == 1:
+        print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made[0].measured.results.items()})
+    else:
+        print_measures(
+            {
+                f"{each.settings.dataset}, {(fill := each.settings.backtest.fill)} fill": each.measured.results[
+                    fill
+                ].metrics.as_dict()
+                for each in made
+            }
+        )
+
+
+def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Measures side by side, one column for each set, beside holding over the same rows."""
+    rows = [
+        ("return", "total_return_pct", " %"),
+        ("holding instead", "benchmark_return_pct", " %"),
+        ("return per year (CAGR)", "cagr_pct", " %"),
+        ("Sharpe", "sharpe", ""),
+        ("Sortino", "sortino", ""),
+        ("Calmar", "calmar", ""),
+        ("Omega", "omega", ""),
+        ("max drawdown", "max_drawdown_pct", " %"),
+        ("longest drawdown", "max_drawdown_duration_s", " s"),
+        ("trades", "trades", ""),
+        ("win rate", "win_rate_pct", " %"),
+        ("best trade", "best_trade_pct", " %"),
+        ("worst trade", "worst_trade_pct", " %"),
+        ("average win", "avg_winning_trade_pct", " %"),
+        ("average loss", "avg_losing_trade_pct", " %"),
+        ("average win lasts", "avg_winning_trade_duration_s", " s"),
+        ("average loss lasts", "avg_losing_trade_duration_s", " s"),
+        ("profit factor", "profit_factor", ""),
+        ("expectancy per trade", "expectancy", ""),
+        ("time in market", "exposure_pct", " %"),
+        ("fees paid", "fees_paid", ""),
+        ("end value", "end_value", ""),
+    ]
+    table = [(label, *(_measure(values.get(key), unit) for values in columns.values())) for label, key, unit in rows]
+    print_rows(("Measured on these rows", *columns), table)
+    trades = min(values["trades"] for values in columns.values())
+    if trades < FEW_TRADES:
+        out.print(
+            f"[yellow]{trades} trades: too few to conclude[/] (fewer than {FEW_TRADES} say little about a Sharpe)."
+        )
+
+
+def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
+    """The settings that made an execution."""
+    signals, account = settings.signals, settings.backtest
+    terms = f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"
+    print_facts(
+        "Configuration",
+        [
+            ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
+            ("strategy", f"{strategy} {inline(dict(parameters))}"),
+            ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
+            ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
+            ("account", f"{terms}, filled at {account.fill}"),
+            ("features", settings.paths(strategy)["features"]),
+            ("signals", settings.paths(strategy)["signals"]),
+        ],
+    )  # fmt: skip
+
+
+def inline(value: Any) -> Any:
+    """A mapping on one line, anything else as it is."""
+    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+
+
+def _written(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s' if count != 1 else ''}" if count else "nothing, up to date"
+
+
+def _measure(value: Any, unit: str) -> str:
+    if value is None:
+        return "–"
+    if unit == " s":
+        return str(timedelta(seconds=round(value)))
+    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:,.2f}{unit}"

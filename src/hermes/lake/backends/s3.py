@@ -1,0 +1,444 @@
+"""One S3 bucket as a backend of the lake: connect, list, read, and commit with one PUT."""
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from xml.sax.saxutils import escape
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import S3Store
+
+from hermes.errors import AlreadyPublished, StoreError
+from hermes.lake.backends import folder
+from hermes.lake.backends.lock import REQUEST_S as LEASE_REQUEST_S
+from hermes.lake.backends.lock import Check, Holder, lease
+from hermes.lake.backends.staging import Staging
+from hermes.lake.backends.whole_reads import Checked
+from hermes.lake.files import LakeFile, Staged
+from hermes.redaction import open_cause, redact
+from hermes.settings.sections import S3Settings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+Answer = TypeVar("Answer")
+
+CONNECT_S = 5
+REQUEST_S = 60
+RETRIES = 3
+# The slowest upload that is still waited for; a PUT of n bytes may take REQUEST_S + n / this.
+UPLOAD_BYTES_PER_S = 2_000_000
+MULTIPART_BYTES = 5 * 1024**3  # S3 refuses a single PUT above 5 GiB
+HASH_ATTRIBUTE = "sha256"
+
+_LOCATION = (
+    '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+    "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+)
+CREATED_S = 10.0  # how long a bucket that was just created may stay unknown to the store
+_WRITERS = 8  # objects written at once: each waits for the store most of the time
+_ANSWERS = 4  # how often a listing is asked for at most, until two agree
+READ_BYTES = 4 * 1024**2  # read at once while hashing
+LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
+
+_CAUSES = (
+    (
+        r"RequestTimeTooSkewed",
+        "the clocks of this machine and of the store differ by more than S3 allows",
+        "set this machine's clock (`timedatectl`, chrony)",
+    ),
+    (
+        r"ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidClientTokenId",
+        "the store refuses the session token of these keys",
+        "get new temporary keys: s3.access_key, s3.secret_key and s3.session_token",
+    ),
+    (
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|403 Forbidden|401 Unauthorized",
+        "the store refuses these keys",
+        "check s3.access_key and s3.secret_key (`hermes config` shows where they come from)",
+    ),
+    (
+        r"BadDigest|XAmzContent\w+Mismatch",
+        "what arrived there is not what was sent",
+        "run again, and check the network on the way (https would notice)",
+    ),
+    (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes run` create it"),
+    (
+        r"error sending request|[Cc]onnect|dns error|operation timed out|TimedOut",
+        "the store cannot be reached",
+        "check s3.endpoint and that the server is running",
+    ),
+    (r"\b5\d\d [A-Z]|SlowDown", "the store answers with errors of its own", "try again later"),
+)
+
+
+def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S) -> S3Store:
+    """A client for `bucket`. Without keys, or `anonymous`, requests are not signed. Deadlines are always set."""
+    config: S3Config = {
+        "region": s3.region,
+        "virtual_hosted_style_request": not s3.path_style,
+        "checksum_algorithm": "sha256",  # the store refuses what was changed or cut off on its way there
+    }
+    if s3.endpoint:
+        config["endpoint"] = s3.endpoint
+    if s3.access_key and s3.secret_key and not anonymous:
+        config["access_key_id"] = s3.access_key.get_secret_value()
+        config["secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            config["session_token"] = s3.session_token.get_secret_value()
+    else:
+        config["skip_signature"] = True
+    options: ClientConfig = {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=CONNECT_S),
+        "timeout": timedelta(seconds=timeout_s),
+    }
+    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=timeout_s)}
+    return S3Store(bucket, config=config, client_options=options, retry_config=retries)
+
+
+def scan_options(s3: S3Settings) -> dict[str, str | int]:
+    """The same connection in the words of Polars' `storage_options`."""
+    options: dict[str, str | int] = {
+        "aws_region": s3.region,
+        "aws_virtual_hosted_style_request": str(not s3.path_style).lower(),
+        "aws_allow_http": "true",
+        "connect_timeout": f"{CONNECT_S}s",
+        "timeout": f"{REQUEST_S}s",
+        "max_retries": RETRIES,
+        "retry_timeout_ms": REQUEST_S * 1000,
+    }
+    if s3.endpoint:
+        options["aws_endpoint_url"] = s3.endpoint
+    if s3.access_key and s3.secret_key:
+        options["aws_access_key_id"] = s3.access_key.get_secret_value()
+        options["aws_secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            options["aws_session_token"] = s3.session_token.get_secret_value()
+    else:
+        options["aws_skip_signature"] = "true"
+    return options
+
+
+def explain(error: Exception, address: str) -> StoreError:
+    """An error of the client as one line: which address, what is wrong, the cure. Never a key or a signed URL."""
+    text = str(error)
+    for pattern, cause, cure in _CAUSES:
+        if re.search(pattern, text):
+            return StoreError(f"{address}: {cause}", cure)
+    first = redact(text.partition("\n")[0])[:200]
+    return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
+
+
+def bucket_missing(error: Exception) -> bool:
+    """Whether an answer to a listing says that the bucket is missing: of a key it never says 404."""
+    return "404 Not Found" in str(error) or "NoSuchBucket" in str(error)
+
+
+def write_found_no_bucket(error: Exception) -> bool:
+    """Whether an answer to a PUT says that the bucket is missing: one without If-Match is never told 404 of a key.
+
+    obstore takes the 404 for that of a key: a FileNotFoundError, without a number as the system's own ones have it.
+    """
+    return (isinstance(error, FileNotFoundError) and error.errno is None) or "NoSuchBucket" in str(error)
+
+
+class Bucket:
+    """Keys under `prefix` of one bucket."""
+
+    def __init__(self, address: str, s3: S3Settings) -> None:
+        bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+            raise StoreError(f"{address}: {bucket!r} is not a bucket name", "write lake.url like s3://{layer}")
+        self.address = address.rstrip("/")
+        self.scan_options: dict[str, Any] | None = scan_options(s3)
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._s3 = s3
+        self._store = self._client()
+        self._plain = (s3.endpoint or "").startswith("http://")
+        self._checked = Checked(self._whole)
+        # Files wait on this machine's disk until one PUT carries them over.
+        self.staging = Staging(Path(tempfile.gettempdir()) / f"hermes-{os.getuid()}")
+
+    def _client(self, size: int = 0) -> S3Store:
+        """A client whose deadline suffices for `size` bytes."""
+        return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
+
+    def list(self, prefix: str) -> list[LakeFile]:
+        """Every object below the folder `prefix`, in the order of the keys.
+
+        Over plain http a changed bit could hide a file or name one that is not there. So two answers in a row must
+        agree; where none do, as while others write, an object counts that two answers name alike.
+        """
+        answers = [self._listed(prefix)]
+        while self._plain and len(answers) < _ANSWERS:
+            answers.append(self._listed(prefix))
+            if answers[-1] == answers[-2]:
+                return [*answers[-1]]
+        times = Counter(file for answer in answers for file in answer)
+        found = {file.key: file for answer in answers for file in answer if times[file] > 1 or len(answers) == 1}
+        return sorted(found.values(), key=lambda file: file.key)
+
+    def _listed(self, prefix: str) -> Sequence[LakeFile]:
+        found = []
+        try:
+            for page in obstore.list(self._store, self._prefix + prefix):
+                for entry in page:
+                    key = entry["path"].removeprefix(self._prefix)
+                    version = entry["e_tag"] or entry["last_modified"].isoformat()
+                    found.append(LakeFile(key, entry["size"], version, self.locate(key)))
+        except (BaseError, OSError) as error:
+            if bucket_missing(error):
+                return []
+            raise explain(error, self.address) from open_cause(error)
+        return sorted(found, key=lambda file: file.key)
+
+    def exists(self) -> bool:
+        """Whether the bucket is there."""
+        try:
+            next(iter(obstore.list(self._store, self._prefix, chunk_size=1)), None)
+        except (BaseError, OSError) as error:
+            if bucket_missing(error):
+                return False
+            raise explain(error, self.address) from open_cause(error)
+        return True
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests carry a signature."""
+        return bool(self._s3.access_key)
+
+    def modified(self, key: str) -> datetime:
+        """When an object was last written, by the store's clock (UTC, whole seconds)."""
+        try:
+            return obstore.head(self._store, self._prefix + key)["last_modified"]
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+
+    def locate(self, key: str) -> str:
+        """What Polars scans."""
+        return f"s3://{self._bucket}/{self._prefix}{key}"
+
+    def read(self, key: str) -> bytes:
+        """The whole object.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        try:
+            return self._whole(key)[0]
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.address}/{key}") from None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+
+    def _whole(self, key: str) -> tuple[bytes, bool, str | None]:
+        """Bytes of a small object, whether it has a hash on record (which they have then), and its etag."""
+        for _ in range(2):
+            found = obstore.get(self._store, self._prefix + key)
+            data, recorded = bytes(found.bytes()), found.attributes.get(HASH_ATTRIBUTE)
+            if recorded in (None, hashlib.sha256(data).hexdigest()):
+                return data, recorded is not None, found.meta["e_tag"]
+        raise StoreError(
+            f"{self.address}/{key} is not what was published, read twice",
+            "`hermes audit --bytes` tells whether it is damaged there, or on its way here",
+        )
+
+    def sources(self, files: Sequence[LakeFile]) -> Sequence[str] | Sequence[bytes]:
+        """What Polars reads: where the files are or, over plain http, the bytes of a small table, see `checked`."""
+        try:
+            checked = self._checked.read(files) if self._plain else None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+        return checked or [file.location for file in files]
+
+    def recorded_hashes(self, key: str) -> set[str]:
+        """SHA-256 that was put on record when the object was published; empty where nothing is on record."""
+        try:
+            attributes = obstore.get(self._store, self._prefix + key).attributes
+        except FileNotFoundError:
+            return set()
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+        return {value for name, value in attributes.items() if name == HASH_ATTRIBUTE}
+
+    def recorded_hash(self, file: LakeFile) -> str | None:
+        """The SHA-256 on record for this very version of an object; None where another tool wrote it."""
+        try:
+            found = obstore.get(self._store, self._prefix + file.key)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+        return found.attributes.get(HASH_ATTRIBUTE) if found.meta["e_tag"] == file.version else None
+
+    def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
+        """SHA-256 of the bytes as they are now, and the one on record, both from one answer.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        digest = hashlib.sha256()
+        try:
+            found = obstore.get(self._client(file.size), self._prefix + file.key)
+            for piece in found.stream(min_chunk_size=READ_BYTES):
+                digest.update(piece)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.address}/{file.key}") from None
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{file.key}") from open_cause(error)
+        return digest.hexdigest(), {value for name, value in found.attributes.items() if name == HASH_ATTRIBUTE}
+
+    def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
+        """Nothing: here a hash goes with its object, so none is left to tell of one."""
+        return []
+
+    @contextmanager
+    def staged(self, suffix: str) -> Iterator[Path]:
+        """A local file to write to; gone afterwards."""
+        root = self.staging.root
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if root.lstat().st_uid != os.getuid():
+                raise StoreError(f"{root} belongs to somebody else", "set TMPDIR to a folder of your own")
+            with self.staging.file(suffix) as path:
+                yield path
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise folder.explain(error, str(root)) from error
+
+    def begin_sync(self, staged: Path) -> None:
+        """Nothing: what is sent need not be on this disk."""
+
+    def create(self, key: str, staged: Path, digest: str) -> None:
+        """Publish `staged` under a name that nobody has yet, with one create-only PUT.
+
+        Where the answer to the PUT was lost, a repetition meets our own object: its hash tells that it was us.
+
+        Raises:
+            AlreadyPublished: the name is somebody else's.
+            StoreError: the file is larger than one PUT may be, and several parts cannot be create-only.
+        """
+        size = staged.stat().st_size
+        if size > MULTIPART_BYTES:
+            raise StoreError(
+                f"{self.address}/{key} would be {size:,} bytes, and one create-only PUT carries {MULTIPART_BYTES:,}",
+                "make it of fewer rows with --start and --end",
+            )
+        try:
+            self._put(key, staged, digest, create=True)
+        except AlreadyPublished:
+            if digest not in self.recorded_hashes(key):
+                raise
+        except StoreError:
+            if digest not in self.recorded_hashes(key):
+                raise
+
+    def replace(self, key: str, staged: Path, digest: str) -> None:
+        """Publish `staged` under `key`, whole, whatever stood there."""
+        self._put(key, staged, digest, create=False)
+
+    def replace_all(self, files: Sequence[Staged], check: Check, *, in_order: bool) -> None:
+        """`replace` several files, one after the other or several at once; `check` is asked before each."""
+
+        def publish(file: Staged) -> None:
+            check()
+            self.replace(*file)
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            for _ in (map if in_order else pool.map)(publish, files):
+                pass
+
+    @contextmanager
+    def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:
+        """Hold a lease in this bucket; see `lock.lease`."""
+        store = connect(self._bucket, self._s3, timeout_s=LEASE_REQUEST_S)
+        with ExitStack() as stack:
+            try:
+                check = self._in_bucket(lambda: stack.enter_context(lease(store, self._prefix + key, what, me)))
+            except (BaseError, OSError) as error:
+                raise explain(error, self.address) from open_cause(error)
+            yield check
+
+    def remove(self, key: str) -> None:
+        """Take an object away, and its hash with it; one that is not there is no error."""
+        try:
+            obstore.delete(self._store, self._prefix + key)
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+
+    def _put(self, key: str, staged: Path, digest: str, *, create: bool) -> None:
+        size = staged.stat().st_size
+        store = self._client(size)
+
+        def put() -> None:
+            obstore.put(
+                store,
+                self._prefix + key,
+                staged,
+                attributes={HASH_ATTRIBUTE: digest},
+                mode="create" if create else "overwrite",
+                use_multipart=size > MULTIPART_BYTES,
+            )
+
+        try:
+            self._in_bucket(put)
+        except AlreadyExistsError:
+            raise AlreadyPublished(f"{self.address}/{key} is there already", "run again") from None
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+
+    def _in_bucket(self, write: Callable[[], Answer]) -> Answer:
+        """Do `write`, which puts something into the bucket; where that is missing, it is created first."""
+        try:
+            return write()
+        except (BaseError, OSError) as error:
+            if not write_found_no_bucket(error):
+                raise
+        self._create_bucket()
+        give_up = time.monotonic() + CREATED_S
+        while True:
+            try:
+                return write()
+            except (BaseError, OSError) as error:
+                if not write_found_no_bucket(error):
+                    raise
+                if time.monotonic() > give_up:
+                    raise StoreError(
+                        f"bucket {self._bucket} was created, and {CREATED_S:.0f} s later the store still says that it"
+                        " is missing",
+                        "create it with the store's own tools, and check s3.endpoint and s3.region",
+                    ) from open_cause(error)
+            time.sleep(CREATED_S / 20)
+
+    def _create_bucket(self) -> None:
+        # obstore cannot make buckets, but it signs: S3 makes one on a PUT of its bare name.
+        url = obstore.sign(self._store, "PUT", "", timedelta(minutes=1))
+        region = self._s3.region
+        body = None if region == LOCATION_FREE else _LOCATION.format(region=escape(region)).encode()
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, data=body, method="PUT"), timeout=REQUEST_S).close()
+        except urllib.error.HTTPError as error:
+            if error.code != 409:  # somebody made it at the same moment
+                raise StoreError(
+                    f"bucket {self._bucket} is missing and cannot be created (HTTP {error.code})",
+                    "create it, or give keys that may",
+                ) from None
+        except OSError as error:
+            raise explain(error, self.address) from None

@@ -1,0 +1,146 @@
+"""A run that is watched: alone with its dataset, and followed by its metrics and notices, however it ends.
+
+Nothing here can fail a run: what goes wrong with a metrics file or a webhook is a warning, and counted.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from hermes import logs
+from hermes.errors import DatasetLocked, HermesError
+from hermes.lake.store import Lake
+from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
+from hermes.monitoring.webhook import send
+from hermes.redaction import told
+from hermes.settings import Settings
+from hermes.strategies import strategy_name
+
+if TYPE_CHECKING:
+    from hermes.steps.run import Run
+
+Walk = TypeVar("Walk", bound=Callable[..., "Run"])
+
+
+def watched(run: Walk) -> Walk:
+    """`pipeline.run` under its dataset's lock, which logs its end, and tells whom the settings name.
+
+    A run that is refused because another is at the dataset tells nothing: the other one will.
+    """
+
+    @wraps(run)
+    def wrapper(settings: Settings, lake: Lake | None = None, **options: Any) -> "Run":
+        lake = lake or Lake.open(settings)
+        started, clock = datetime.now(UTC), perf_counter()
+        try:
+            with lake.locked(settings.dataset, "run") as own:
+                made = run(settings, own, **options)
+                _done(settings, own, made, perf_counter() - clock)
+        except DatasetLocked:
+            raise
+        except Exception as error:
+            _failed(settings, error, started, perf_counter() - clock)
+            raise
+        return made
+
+    return cast("Walk", wrapper)
+
+
+def _done(settings: Settings, lake: Lake, made: "Run", seconds: float) -> None:
+    said = made.signalled.as_json()
+    about = {"dataset": str(settings.dataset), "strategy": said["strategy"]}
+    facts = {"rows": said["rows"], "signals": said["total_signals"], "path": said["path"]}
+    logs.event("run", **about, **facts, unchanged=not made.is_new, seconds=round(seconds, 3))
+    if not (settings.notify.url or settings.upkeep.metrics_file):
+        return
+    figures: dict[str, float] = {
+        "hermes_run_last_success_timestamp_seconds": time(),
+        "hermes_run_exit_status": 0,
+        "hermes_run_duration_seconds": seconds,
+        "hermes_rows": said["rows"],
+        "hermes_signals": said["total_signals"],
+        "hermes_last_bar_open_timestamp_seconds": _unix(datetime.fromisoformat(said["last"])),
+    }
+    if made.refined:
+        figures["hermes_gaps"] = made.refined.quality.gap_count
+        figures["hermes_coverage_ratio"] = made.refined.quality.coverage_pct / 100
+    lost = 0
+    with _surely(settings):
+        execution = _execution(settings, lake, made, said)
+        if last := last_signal(lake, execution):
+            figures["hermes_last_signal_timestamp_seconds"] = _unix(last)
+        # A run to a set end looks at the past: nobody waits for its signals.
+        if settings.notify.url and "signal" in settings.notify.on and settings.signals.end is None:
+            lost = 1
+            tell_new(lake, execution, lambda notice: send(settings.notify, notice["id"], notice))
+            lost = 0
+    _record(settings, said["strategy"], figures, lost)
+
+
+def _failed(settings: Settings, error: Exception, started: datetime, seconds: float) -> None:
+    known = told(error)
+    about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
+    logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)
+    lost = 0
+    if settings.notify.url and "failure" in settings.notify.on:
+        lost = 1
+        with _surely(settings):
+            notice = of_failure(settings, known, started)
+            send(settings.notify, notice["id"], notice)
+            lost = 0
+    figures = {
+        "hermes_run_last_failure_timestamp_seconds": time(),
+        "hermes_run_exit_status": known.exit_code,
+        "hermes_run_duration_seconds": seconds,
+    }
+    _record(settings, _name(settings), figures, lost)
+
+
+def _execution(settings: Settings, lake: Lake, made: "Run", said: Mapping[str, Any]) -> Execution:
+    folder = f"{settings.dataset.signals_table(said['strategy'])}/{made.signalled.execution}"
+    return Execution(
+        dataset=settings.dataset,
+        strategy=said["strategy"],
+        parameters=made.signalled.parameters,
+        file=lake.gold.files(folder)[0],
+        last=datetime.fromisoformat(said["last"]),
+    )
+
+
+def _record(settings: Settings, strategy: str, figures: Mapping[str, float], lost: int) -> None:
+    if not settings.upkeep.metrics_file:
+        return
+    with _surely(settings):
+        from hermes.monitoring.metrics_file import update  # noqa: PLC0415 - few have a metrics file
+
+        dataset = settings.dataset
+        series = (dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
+        update(Path(settings.upkeep.metrics_file).expanduser(), series, figures, lost)
+
+
+def _name(settings: Settings) -> str:
+    """The strategy's name where it has one; a file that cannot be loaded may be what failed."""
+    try:
+        return strategy_name(settings.signals.strategy)
+    except HermesError:
+        return Path(settings.signals.strategy).name
+
+
+@contextmanager
+def _surely(settings: Settings) -> Iterator[None]:
+    """What goes wrong below here is a warning."""
+    try:
+        yield
+    except Exception as error:
+        what = str(error) if isinstance(error, HermesError | OSError) else f"unexpected {type(error).__name__}: {error}"
+        message = f"{settings.dataset}: {what}"
+        logs.event("upkeep", level=logging.WARNING, message=message, dataset=str(settings.dataset))
+
+
+def _unix(at: datetime) -> float:
+    return at.replace(tzinfo=UTC).timestamp()

@@ -1,0 +1,1 @@
+"""Frames and plain results → HTML pages."""

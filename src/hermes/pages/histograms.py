@@ -1,0 +1,173 @@
+"""How values are distributed, a strip for each group, as inline SVG that follows the page's colours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, log10
+
+import numpy as np
+import polars as pl
+
+from hermes.pages import format
+
+_BINS = 24  # at most about so many
+_TICKS = 6
+_LEFT, _RIGHT, _WIDTH = 46, 66, 440
+_TOP, _GAP, _BOTTOM = 26, 8, 42
+_HEIGHT = 150  # of a single strip; several share it, but none is lower than `_LOWEST`
+_LOWEST = 28
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What is counted.
+
+    Attributes:
+        label: its name with the unit.
+        show: how one value is written.
+        whole: whether values are whole numbers.
+    """
+
+    label: str
+    show: Callable[[float], str]
+    whole: bool = False
+
+
+def histogram(groups: Mapping[str, pl.Series], axis: Axis) -> str:
+    """One strip per group on one scale of values; each strip has a scale of counts of its own, so that all can be read.
+
+    Values far outside (Tukey's outer fences, three quartile distances from the quartiles) are counted in the outermost
+    bars, and a line below says how many they are.
+
+    Args:
+        groups: name → values without null and not all empty, in the order of the strips.
+        axis: what the values are.
+    """
+    every = pl.concat(list(groups.values()))
+    first, step, count = _bins(every, axis.whole)
+    edges = step * np.arange(first, first + count + 1)
+    scale = (_WIDTH - _LEFT - _RIGHT) / count
+    height = max(_LOWEST, (_HEIGHT - _GAP * (len(groups) - 1)) / len(groups))
+    strips, y = [], float(_TOP)
+    for name, values in groups.items():
+        strips.append(_strip(name, values, edges, axis, y, height, scale))
+        y += height + _GAP
+    bottom = y - _GAP
+    zero = ""
+    if edges[0] < 0 < edges[-1]:
+        x = _LEFT - first * scale
+        zero = f'<path class="zero" d="M{x:.1f} {_TOP}V{bottom:.1f}"/>'
+    said = f"{axis.label}: {_said(every, axis)}"
+    return (
+        f'<svg class="histogram" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM:.0f}" role="img" aria-label="{escape(said)}">'
+        f'<text x="0" y="11">datasets</text>'
+        f'<text x="{_WIDTH}" y="11" text-anchor="end">median</text>'
+        f"{zero}{''.join(strips)}{_ticks(first, step, count, scale, bottom, whole=axis.whole)}"
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{bottom + 36:.1f}" text-anchor="middle">{escape(axis.label)}'
+        f"</text></svg>{_outside(every, edges, axis)}"
+    )
+
+
+def _bins(values: pl.Series, whole: bool) -> tuple[int, float, int]:
+    """First bin, width and number of bins: bin `i` reaches from `i × width` up to the next, so one begins at 0."""
+    low, high = (_number(values.min()), _number(values.max()))
+    quarter, three = (_number(values.quantile(share, "linear")) for share in (0.25, 0.75))
+    if reach := 3 * (three - quarter):
+        low, high = max(low, quarter - reach), min(high, three + reach)
+    span = high - low
+    step = _round_up(span / _BINS) if span > 0 else 1.0
+    step = max(1.0, step) if whole else step
+    first = floor(low / step)
+    return first, step, max(1, floor(high / step) + 1 - first)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5, 10 … ×10ⁿ."""
+    ten = floor(log10(value))
+    digit = next(digit for digit in (1, 2, 5, 10) if digit * 10.0**ten >= value * (1 - 1e-9))
+    return digit * 10.0**ten
+
+
+def _strip(
+    name: str, values: pl.Series, edges: np.ndarray, axis: Axis, y: float, height: float, scale: float
+) -> str:  # fmt: skip
+    """The bars of one group, how many the highest stands for, and the median."""
+    bins = np.clip(np.searchsorted(edges, values.to_numpy(), side="right") - 1, 0, len(edges) - 2)
+    counts = np.bincount(bins, minlength=len(edges) - 1)
+    most, base = int(counts.max()), y + height
+    bars = "".join(
+        _bar(edges, at, int(count), axis, (base, max(1.0, float(height * count / most)), scale))
+        for at, count in enumerate(counts)
+        if count
+    )
+    right = _WIDTH - _RIGHT
+    name = f'<text class="name" x="{_WIDTH}" y="{base - 16:.1f}" text-anchor="end">{escape(name)}</text>'
+    if values.is_empty():
+        return f'<path class="base" d="M{_LEFT} {base:.1f}H{right}"/>{name}'
+    median = _number(values.median())
+    x = _LEFT + min(max(median / (edges[1] - edges[0]) - edges[0] / (edges[1] - edges[0]), 0), len(counts)) * scale
+    return (
+        f'<path class="base" d="M{_LEFT} {base:.1f}H{right}M{_LEFT - 4} {y:.1f}h4"/>{bars}'
+        f'<path class="median" d="M{x:.1f} {y - 2:.1f}V{base:.1f}"/>'
+        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{most:,}</text>{name}'
+        f'<text class="middle" x="{_WIDTH}" y="{base - 2:.1f}" text-anchor="end">{escape(axis.show(median))}</text>'
+    )
+
+
+def _bar(edges: np.ndarray, at: int, count: int, axis: Axis, place: tuple[float, float, float]) -> str:
+    base, height, scale = place
+    way = "down" if edges[at + 1] <= 0 else "up"
+    datasets = f"{count:,} dataset{'' if count == 1 else 's'}"
+    return (
+        f'<rect class="{way}" x="{_LEFT + at * scale + 0.5:.1f}" y="{base - height:.1f}" width="{scale - 1:.1f}" '
+        f'height="{height:.1f}"><title>{escape(_from_to(edges, at, axis))}: {datasets}</title></rect>'
+    )
+
+
+def _from_to(edges: np.ndarray, at: int, axis: Axis) -> str:
+    low, high = (axis.show(float(edge)) for edge in edges[at : at + 2])
+    if axis.whole:
+        last = edges[at + 1] - 1
+        return low if last == edges[at] else f"{low} to {axis.show(float(last))}"
+    return f"from {low} to under {high}"
+
+
+def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, whole: bool) -> str:
+    """Round values below the lowest strip."""
+    each = _round_up(step * count / _TICKS)
+    each = max(1.0, each) if whole else each
+    decimals = max(0, -floor(log10(each) + 1e-9))
+    marks = []
+    for at in range(ceil(first * step / each - 1e-9), floor((first + count) * step / each + 1e-9) + 1):
+        x, value = _LEFT + (at * each / step - first) * scale, at * each
+        shown = format.number(value, decimals) if abs(value) < 1e7 else f"{value:.3g}"
+        marks.append(
+            f'<path class="base" d="M{x:.1f} {bottom:.1f}v4"/>'
+            f'<text x="{x:.1f}" y="{bottom + 17:.1f}" text-anchor="middle">{shown}</text>'
+        )
+    return "".join(marks)
+
+
+def _said(values: pl.Series, axis: Axis) -> str:
+    """The distribution in words, for those who do not see it."""
+    low, quarter, half, three, high = (
+        axis.show(_number(values.quantile(share, "linear"))) for share in (0, 0.25, 0.5, 0.75, 1)
+    )
+    return f"{len(values):,} datasets, median {half}, half of them from {quarter} to {three}, all from {low} to {high}"
+
+
+def _outside(values: pl.Series, edges: np.ndarray, axis: Axis) -> str:
+    below, above = int((values < edges[0]).sum()), int((values >= edges[-1]).sum())
+    parts = []
+    if below:
+        parts.append(f"{below:,} below {axis.show(float(edges[0]))}, down to {axis.show(_number(values.min()))}")
+    if above:
+        parts.append(f"{above:,} above {axis.show(float(edges[-1]))}, up to {axis.show(_number(values.max()))}")
+    if not parts:
+        return ""
+    return f'<p class="soft outside">In the outermost bars: {escape("; ".join(parts))}.</p>'
+
+
+def _number(value: object) -> float:
+    """What Polars says about a series of numbers that is not empty."""
+    return float(value)  # type: ignore[arg-type]

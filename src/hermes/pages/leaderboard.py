@@ -1,0 +1,128 @@
+"""The leaderboard of many datasets: the frame in the page, and the rows as JSON that comparison.js fills it with."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import chain
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from hermes.dataset import INTERVAL_SECONDS, is_simulated
+from hermes.pages import format, measures
+
+
+class _Column(NamedTuple):
+    """A column of the leaderboard: how comparison.js writes its values, and what is not said in `measures`."""
+
+    key: str
+    kind: str
+    label: str = ""
+    says: str = ""
+    missing: str = ""
+
+
+_COLUMNS = (
+    _Column("symbol", "text", "Symbol", "What was traded; its own page, where it has one."),
+    _Column("interval", "name", "Interval", "Length of a bar."),
+    _Column("market", "name", "Market", "Spot, or futures margined in dollars (um) or in coins (cm)."),
+    _Column("strategy", "name", "Strategy", "What traded."),
+    _Column("sharpe", "number"),
+    _Column("total_return_pct", "change"),
+    _Column("benchmark_return_pct", "change", "Holding", "Return of holding the asset instead, without fees."),
+    _Column("ahead_pct", "change", "Return − holding", "In percentage points: above 0 the strategy beat holding."),
+    _Column("max_drawdown_pct", "percent"),
+    _Column("trades", "count"),
+    _Column("win_rate_pct", "percent"),
+    _Column("profit_factor", "number"),
+    _Column("exposure_pct", "percent"),
+    _Column("cagr_pct", "change"),
+    _Column("sortino", "number"),
+    _Column("calmar", "number"),
+    _Column("omega", "number"),
+    _Column("max_drawdown_duration_s", "duration"),
+    _Column("expectancy", "number"),
+    _Column("best_trade_pct", "change"),
+    _Column("worst_trade_pct", "change"),
+    _Column("fees_paid", "number"),
+    _Column("end_value", "number"),
+    _Column("rows", "count", "Bars", "That were measured."),
+    _Column("buy_signals", "count", "Buy signals", "Those while long included."),
+    _Column("sell_signals", "count", "Sell signals", "Those while flat included."),
+    _Column("first", "moment", "First bar (UTC)", "Open time of the first bar that was measured."),
+    _Column("last", "moment", "Last bar (UTC)", "Open time of the last bar that was measured."),
+)
+
+
+def leaderboard(done: pl.DataFrame) -> str:
+    """The frame that comparison.js fills."""
+    intervals = names(done, "interval")
+    options = "".join(f"<option>{escape(each)}</option>" for each in intervals)
+    choice = (
+        f'<label>Interval <select id="intervals"><option value="">all</option>{options}</select></label>'
+        if len(intervals) > 1
+        else ""
+    )
+    return f"""<section id="leaderboard"><div class="title"><h2>Leaderboard</h2><p class="soft">a click on a heading \
+sorts, a second one the other way; what has no figure stands last; a name opens its page</p></div>
+<div class="filters"><label>Filter <input type="search" id="search" placeholder="symbol, interval: BTC 4h" \
+autocomplete="off" spellcheck="false"></label>{choice}
+<label><input type="checkbox" id="enough"> only {format.FEW_TRADES} trades or more</label>
+<output id="shown" role="status"></output></div>
+<div class="scroll leaders" role="region" aria-label="Leaderboard" tabindex="0"><table><thead><tr></tr></thead>\
+<tbody><tr><td>The rows need JavaScript; the table beside this page, universe.parquet, has them all.</td></tr></tbody>\
+</table></div></section>"""
+
+
+def data(done: pl.DataFrame) -> str:
+    """What comparison.js needs: columns with their values, by dataset in the order of their names."""
+    said = {each.key: each for each in chain.from_iterable(measures.GROUPS.values())}
+    columns = []
+    for column in _COLUMNS:
+        if column.key in ("market", "strategy") and done[column.key].n_unique() < 2:
+            continue  # the headline says it
+        known = said.get(column.key)
+        columns.append(
+            {
+                "key": column.key,
+                "kind": column.kind,
+                "label": column.label or (known.label if known else ""),
+                "says": column.says or (known.says if known else ""),
+                "missing": (known.missing if known else "") or "no figure",
+                **_values(done, column),
+            }
+        )
+    found = {
+        "columns": columns,
+        "few": format.FEW_TRADES,
+        "anyFew": not done.filter(pl.col("trades") < format.FEW_TRADES).is_empty(),
+        "links": done["link"].to_list(),
+        "simulated": _marks(done),
+    }
+    text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # Inside a script element nothing but `<` can end it or begin a comment.
+    return text.replace("<", "\\u003c")
+
+
+def _values(done: pl.DataFrame, column: _Column) -> dict[str, Sequence[Any]]:
+    """Values ready for JSON: times in seconds, names as numbers in their order."""
+    values = done[column.key]
+    if column.kind == "moment":
+        return {"values": (values.dt.epoch("us") // 1_000_000).to_list()}
+    if column.kind == "name":
+        known = names(done, column.key)
+        place = {name: at for at, name in enumerate(known)}
+        return {"names": known, "values": [place[each] for each in values]}
+    return {"values": values.to_list()}
+
+
+def _marks(done: pl.DataFrame) -> list[int]:
+    """Which datasets are simulated, where not all are: then the banner says it."""
+    simulated = [int(is_simulated(symbol)) for symbol in done["symbol"]]
+    return [] if all(simulated) else simulated
+
+
+def names(done: pl.DataFrame, column: str) -> list[str]:
+    """The different names in a column, intervals by their length."""
+    order: Mapping[str, int] = INTERVAL_SECONDS if column == "interval" else {}
+    return sorted(done[column].unique(), key=lambda name: (order.get(name, 0), name))

@@ -1,0 +1,22 @@
+"""Every setting: what there is (`sections`), where it comes from (`sources`), all of it together (`model`)."""
+
+from hermes.settings.model import Settings
+from hermes.settings.sections import (
+    EVENTS,
+    PUBLIC_ARCHIVE,
+    ArchiveSettings,
+    BacktestSettings,
+    ClusterSettings,
+    LakeSettings,
+    LogSettings,
+    NotifySettings,
+    S3Settings,
+    SignalsSettings,
+    UpkeepSettings,
+)
+from hermes.settings.sources import CONFIG_FILE
+
+__all__ = [
+    "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "ArchiveSettings", "BacktestSettings", "ClusterSettings", "LakeSettings",
+    "LogSettings", "NotifySettings", "S3Settings", "Settings", "SignalsSettings", "UpkeepSettings",
+]  # fmt: skip

@@ -1,0 +1,263 @@
+"""Settings from defaults < AWS_*/MINIO_* < hermes.toml < HERMES_* < flags, and where each value came from.
+
+The same names stand everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the environment,
+`--chunk-rows` on the line, `settings.signals.chunk_rows` in Python.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import PrivateAttr, SecretStr
+from pydantic import ValidationError as PydanticError
+
+from hermes.dataset import LAYERS, Dataset, strategy_file
+from hermes.errors import NameRefused, SettingsError
+from hermes.redaction import remember
+from hermes.settings.sections import (
+    ArchiveSettings,
+    BacktestSettings,
+    ClusterSettings,
+    LakeSettings,
+    LogSettings,
+    NotifySettings,
+    S3Settings,
+    SignalsSettings,
+    UpkeepSettings,
+    _carries_secrets,
+    _Section,
+    _strategy,
+)
+from hermes.settings.sources import (
+    _AMBIENT_CREDENTIALS,
+    _CREDENTIALS,
+    Layer,
+    _ambient,
+    _flattened,
+    _from_environment,
+    _from_file,
+    _from_flags,
+)
+
+
+class Settings(_Section):
+    """Every setting, validated. Build it with `load`."""
+
+    lake: LakeSettings = LakeSettings()
+    s3: S3Settings = S3Settings()
+    dataset: Dataset = Dataset()
+    archive: ArchiveSettings = ArchiveSettings()
+    signals: SignalsSettings = SignalsSettings()
+    strategy: dict[str, dict[str, Any]] = {}
+    backtest: BacktestSettings = BacktestSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    log: LogSettings = LogSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
+    notify: NotifySettings = NotifySettings()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        flags: Mapping[str, Any] | None = None,
+        *,
+        file: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        **sections: Mapping[str, Any],
+    ) -> Self:
+        """Resolve the settings.
+
+        Args:
+            flags: dotted name → value, the strongest layer: `{"signals.chunk_rows": 1000}`.
+            file: a TOML file; without it `hermes.toml` of the working folder where there is one.
+            environ: the environment to read; without it the one of this process.
+            sections: as in `hermes.toml`, as strong as flags: `dataset={"symbol": "BTCUSDT"}`.
+
+        Raises:
+            SettingsError: an unknown name or an impossible value, with the place it came from.
+            NameRefused: a value outside the naming convention.
+        """
+        environ = (
+            os.environ if environ is None else environ
+        )  # as a default it would stand in every signature, secrets too
+        given = (_from_flags(flags or {}), _flattened(sections, "", "argument"))
+        return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), *given)
+
+    @classmethod
+    def _resolved(cls, *layers: Layer) -> Self:
+        """The settings of several layers, each stronger than those before it."""
+        values: dict[str, tuple[Any, str]] = {}
+        for layer in layers:
+            given = {n: (value, origin) for n, value, origin in layer if value or n not in _CREDENTIALS}
+            if any(name in given for name in _CREDENTIALS):  # keys go together: half of one pair opens nothing
+                values = {name: found for name, found in values.items() if found[1] not in _AMBIENT_CREDENTIALS}
+            values.update(given)
+        nested: dict[str, Any] = {}
+        for name, (value, origin) in values.items():
+            _check_name(name, origin)
+            _check_text(name, value, origin)
+            node = nested
+            *sections, key = name.split(".")
+            for section in sections:
+                node = node.setdefault(section, {})
+            node[key] = value
+        try:
+            settings = cls.model_validate(nested)
+        except PydanticError as error:
+            raise _explained(error, values) from None
+        except NameRefused as error:
+            raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
+        _check_pair(settings.s3, values)
+        for _, secret in _secrets(settings):
+            remember(secret.get_secret_value())
+        settings._origins.update({name: origin for name, (_, origin) in values.items()})
+        return settings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process without secrets: there they come from its own environment or hermes.toml."""
+        open_leaves = {name: value for name, value in _leaves(self) if not isinstance(value, SecretStr)}
+        return _restored, (open_leaves, self._origins)
+
+    def with_absolute_paths(self) -> Self:
+        """The same settings for a process with another working folder on the same file system."""
+        lake = (
+            self.lake if "://" in self.lake.url else LakeSettings(url=str(Path(self.lake.url).expanduser().absolute()))
+        )
+        archive = self.archive
+        if "://" not in archive.url:
+            archive = ArchiveSettings(url=str(Path(archive.url).expanduser().absolute()))
+        signals = self.signals
+        if file := strategy_file(signals.strategy):
+            path, name = file
+            spec = str(path.absolute()) + (f":{name}" if name else "")
+            signals = signals.model_copy(update={"strategy": spec})
+        upkeep = self.upkeep
+        if upkeep.metrics_file:
+            upkeep = UpkeepSettings(metrics_file=str(Path(upkeep.metrics_file).expanduser().absolute()))
+        return self.model_copy(update={"lake": lake, "archive": archive, "signals": signals, "upkeep": upkeep})
+
+    def items(self) -> Iterator[tuple[str, str, str]]:
+        """Every setting as (dotted name, value as text, origin); secrets are masked."""
+        for name, value in _leaves(self):
+            text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+            text = "********" if isinstance(value, SecretStr) else text
+            yield name, text, self._origins.get(name, "default")
+
+    def secrets(self) -> Iterator[tuple[str, SecretStr]]:
+        """Every secret that is set, by its dotted name."""
+        yield from _secrets(self)
+
+    def paths(self, strategy: str | None = None) -> dict[str, str]:
+        """Every address and table name that follows from the settings.
+
+        Args:
+            strategy: its name, needed only where the settings give a file for it.
+        """
+        dataset, strategy = self.dataset, strategy or self.signals.strategy
+        gold = self.layer_url("gold")
+        return {
+            "archive": f"{self.archive.url.rstrip('/')}/{dataset.archive_folder}/",
+            "bronze": f"{self.layer_url('bronze')}/{dataset.bronze_folder}/**/*.parquet",
+            "silver": f"{self.layer_url('silver')}/{dataset.silver_folder}/**/*.parquet",
+            "quality": f"{self.layer_url('silver')}/{dataset.quality_key}",
+            "features": f"{gold}/{dataset.features_table}/**/*.parquet",
+            "signals": f"{gold}/{dataset.signals_table(strategy)}/",
+            "features table": dataset.features_table,
+            "signals table": dataset.signals_table(strategy),
+        }
+
+    def layer_url(self, layer: str) -> str:
+        """The address of one layer: `./lake/gold` or `s3://gold`."""
+        assert layer in LAYERS
+        return self.lake.url.replace("{layer}", layer)
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
+    for section in Settings.model_fields:
+        node = getattr(settings, section)
+        if isinstance(node, dict):
+            yield from ((f"{section}.{name}.{key}", v) for name, part in node.items() for key, v in part.items())
+        else:
+            names = [f.name for f in fields(node)] if is_dataclass(node) else list(type(node).model_fields)
+            yield from ((f"{section}.{name}", getattr(node, name)) for name in names)
+
+
+def _restored(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """What `Settings.__reduce__` sent, with the secrets that this process knows."""
+    sent: Layer = ((name, value, origins.get(name, "default")) for name, value in values.items() if value is not None)
+    own: Layer = ((name, value, "here") for name, value in _leaves(Settings.load()) if isinstance(value, SecretStr))
+    return Settings._resolved(sent, own)
+
+
+_NAMES = [name for name, _ in _leaves(Settings())]
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
+    """Every secret that is set."""
+    yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
+
+
+def _check_pair(s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+    """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
+    keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
+    given = [name for name, value in keys.items() if value]
+    missing = [name for name in _CREDENTIALS[:2] if given and not keys[name]]
+    if missing:
+        origin = values[given[0]][1]
+        raise SettingsError(
+            f"{given[0]} ({origin}) is set, but {missing[0]} is not",
+            "give both in hermes.toml or HERMES_S3__*: they are never completed from AWS_* or MINIO_*",
+        )
+
+
+def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
+    """The setting whose value has no place in the naming convention, and where it came from."""
+    for name, (value, origin) in values.items():
+        section, _, key = name.partition(".")
+        try:
+            if section == "dataset":
+                Dataset(**{key: value})
+            elif name == "signals.strategy":
+                _strategy(value)
+        except NameRefused:
+            return f"{name}, {origin}"
+    return "settings"
+
+
+def _check_name(name: str, origin: str) -> None:
+    if name in _NAMES or (name.startswith("strategy.") and name.count(".") == 2):
+        return
+    near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
+    raise SettingsError(
+        f"{name} ({origin}) is not a setting",
+        f"did you mean {near[0]}?" if near else "see `hermes config` for all names",
+    )
+
+
+def _check_text(name: str, value: Any, origin: str) -> None:
+    """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
+    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> SettingsError:
+    """The first complaint as one line that names the setting, its value and where it came from."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    value, origin = values.get(name, (first["input"], "default"))
+    secret = name in (*_CREDENTIALS, "notify.url", "notify.secret") or _carries_secrets(str(value))
+    shown = "" if secret else f" = {value!r}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

@@ -1,0 +1,188 @@
+"""The sections of the settings: every name, its type, default and meaning."""
+
+import re
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from hermes.dataset import check_strategy_name, strategy_file
+
+PUBLIC_ARCHIVE = "s3://data.binance.vision"
+EVENTS = ("signal", "failure")  # what a webhook can be told
+_INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
+
+
+def _instant(value: Any, end: bool) -> Any:
+    """A day or an instant as naive UTC; a bare day means its first instant, or its last where it ends a period."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(value).date()
+        except ValueError:
+            raise ValueError(_INSTANT) from None
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if isinstance(value, date):
+        return datetime.combine(value, time.max if end else time.min)
+    raise ValueError(_INSTANT)
+
+
+def _open_address(url: str) -> str:
+    """An address is printed and logged: it must not carry secrets."""
+    if any(ord(each) < 32 for each in url):
+        raise ValueError("expected no control character in the address")
+    if _carries_secrets(url):
+        raise ValueError("expected no user, password or query in the address: use s3.access_key and s3.secret_key")
+    return url
+
+
+def _carries_secrets(text: str) -> bool:
+    """Whether an address has a user, a password, a query or a fragment; also one whose scheme was forgotten."""
+    return re.search(r"://.*[@?#]|^[^/\s]+:[^/\s]+@", text) is not None
+
+
+def _lake_url(url: str) -> str:
+    _open_address(url)
+    if "{layer}" not in url:
+        raise ValueError("expected {layer} in the address, like ./lake/{layer} or s3://company/hermes/{layer}")
+    if "://" in url and not url.startswith("s3://"):
+        raise ValueError("expected a folder like ./lake/{layer} or an S3 address like s3://{layer}")
+    return url.rstrip("/")
+
+
+def _endpoint(url: str | None) -> str | None:
+    if not url:
+        return None
+    _open_address(url)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host:port, or https://host:port for TLS")
+    return url.rstrip("/")
+
+
+def _receiver(url: SecretStr | None) -> SecretStr | None:
+    """Where notices are sent to; an empty one is none."""
+    if url is None or not url.get_secret_value():
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an address like https://host/path")
+    return url
+
+
+def _events(value: Any) -> Any:
+    """What is told about; in the environment it is one text, like `signal,failure`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(name in EVENTS for name in names):
+        raise ValueError(f"expected some of {', '.join(EVENTS)}")
+    return tuple(name for name in EVENTS if name in names)
+
+
+def _strategy(spec: str) -> str:
+    """The name of a strategy, or a file that defines one."""
+    return spec if strategy_file(spec) else check_strategy_name(spec)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LakeSettings(_Section):
+    """Where the lake is: an address with `{layer}` in it."""
+
+    url: Annotated[str, AfterValidator(_lake_url)] = "./lake/{layer}"
+    """A folder like ./lake/{layer} or an S3 address like s3://company/hermes/{layer}."""
+
+
+class S3Settings(_Section):
+    """How to reach the S3 store; TLS is on where `endpoint` says https, and on AWS itself (no endpoint)."""
+
+    endpoint: Annotated[str | None, AfterValidator(_endpoint)] = None
+    """http://host:port, or https://host:port for TLS; none on AWS itself."""
+    access_key: SecretStr | None = None
+    """The user that MinIO knows; better in the environment than in a file."""
+    secret_key: SecretStr | None = None
+    """Its password; never printed or logged."""
+    session_token: SecretStr | None = None
+    """What goes with temporary keys; never printed or logged."""
+    region: str = "us-east-1"
+    """The region that requests are signed for."""
+    path_style: bool = True
+    """Buckets in the path (MinIO), not in the host's name."""
+
+
+class ArchiveSettings(_Section):
+    """Where the exchange's archive is: a folder, an http(s) address or an S3 address."""
+
+    url: Annotated[str, AfterValidator(_open_address)] = PUBLIC_ARCHIVE
+    """A folder, an http(s) address or an S3 address that is laid out as the exchange's archive."""
+
+
+class SignalsSettings(_Section):
+    """How signals are made; `start` and `end` are inclusive, naive UTC.
+
+    `strategy` is a name, or a file like `./mine.py:Breakout`; `strategies.registry.strategy_name` tells the name in it.
+    """
+
+    strategy: Annotated[str, AfterValidator(_strategy)] = "smart_momentum"
+    """A strategy's name, or a file like ./mine.py:Breakout."""
+    chunk_rows: Annotated[int, Field(ge=1)] = 100_000
+    """Rows of one chunk; the result does not depend on it, memory does."""
+    context_rows: Annotated[int, Field(ge=1)] = 50
+    """Rows before a chunk that the rules can look back at."""
+    start: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=False))] = None
+    """First bar written; the bars before are still seen."""
+    end: Annotated[datetime | None, BeforeValidator(lambda v: _instant(v, end=True))] = None
+    """Last bar written; a day counts to its end."""
+
+
+class BacktestSettings(_Section):
+    """The account that the strategy is measured on; `fees` is a fraction of the traded value on each side."""
+
+    initial_cash: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10_000.0
+    """Cash to start with, in the quote currency."""
+    fees: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """Fraction of the traded value on each side: 0.001 is 0.1 %."""
+    slippage_bps: Annotated[float, Field(ge=0, lt=10_000)] = 0.0
+    """Basis points that each fill is worse than the bar's price."""
+    fill: Literal["close", "next_open"] = "close"
+    """At the signal bar's close, or at the open of the next bar."""
+
+
+class ClusterSettings(_Section):
+    """Certificates (PEM) for a Dask cluster that is reached over TLS, as in `--cluster tls://host:8786`."""
+
+    ca_file: str | None = None
+    """The authority that signed the cluster's certificates; Dask's own setting where there is none."""
+    cert_file: str | None = None
+    """The certificate that shows the scheduler who connects."""
+    key_file: str | None = None
+    """The private key of cert_file; keep it readable by its owner only."""
+
+
+class LogSettings(_Section):
+    """How the command line tells what it does, on stderr."""
+
+    format: Literal["text", "json"] = "text"
+    """text: progress bars and messages for people; json: one JSON object a line, for schedulers."""
+
+
+class UpkeepSettings(_Section):
+    """What a scheduler's `hermes run` leaves for those who watch it."""
+
+    metrics_file: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
+    """Figures of the last run of each dataset for node exporter's textfile collector, like /var/lib/…/hermes.prom."""
+
+
+class NotifySettings(_Section):
+    """Who is told of new signals and of failures: an address that takes a signed POST, see `upkeep.webhook`."""
+
+    url: Annotated[SecretStr | None, AfterValidator(_receiver)] = None
+    """An http(s) address; often a secret in itself, so better in the environment than in a file, and never printed."""
+    secret: SecretStr | None = None
+    """Signs each notice; with whsec_ before it, it is base64 as in Standard Webhooks. Never printed or logged."""
+    on: Annotated[tuple[str, ...], BeforeValidator(_events)] = EVENTS
+    """What to tell: signal (one on a bar later than those told before), failure (a run that failed)."""

@@ -1,0 +1,69 @@
+"""Where settings come from: other tools' variables, hermes.toml, HERMES_* variables, flags."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hermes.errors import SettingsError
+
+CONFIG_FILE = "hermes.toml"
+Layer = Iterator[tuple[str, Any, str]]
+#: Keys, and the variables that other S3 tools read them from: always all of one source, never one from each.
+_CREDENTIALS = ("s3.access_key", "s3.secret_key", "s3.session_token")
+_AMBIENT_KEYS = (
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"),
+)
+_AMBIENT_CREDENTIALS = {variable for variables in _AMBIENT_KEYS for variable in variables}
+
+
+def _ambient(environ: Mapping[str, str]) -> Layer:
+    """What other S3 tools read; keys are taken in pairs, never one from each."""
+    for user, password, *token in _AMBIENT_KEYS:
+        if environ.get(user) and environ.get(password):
+            known = zip(_CREDENTIALS, (user, password, *token), strict=False)
+            yield from ((name, environ[variable], variable) for name, variable in known if environ.get(variable))
+            break
+    for name, variables in {
+        "s3.endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "s3.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    }.items():
+        for variable in variables:
+            if environ.get(variable):
+                yield name, environ[variable], variable
+                break
+
+
+def _from_file(file: Path | None) -> Layer:
+    path = file or Path(CONFIG_FILE)
+    if file is None and not path.is_file():
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "give --config a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}", "mend the file") from None
+    yield from _flattened(content, "", str(path))
+
+
+def _flattened(node: Mapping[str, Any], prefix: str, origin: str) -> Layer:
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{name}.", origin)
+        else:
+            yield name, value, origin
+
+
+def _from_environment(environ: Mapping[str, str]) -> Layer:
+    for variable, value in environ.items():
+        if variable.startswith("HERMES_"):
+            name = variable.removeprefix("HERMES_").lower().replace("__", ".")
+            yield name, value, variable
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Layer:
+    for name, value in flags.items():
+        yield name, value, "flag"

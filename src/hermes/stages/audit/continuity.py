@@ -1,0 +1,37 @@
+"""Proof that nothing is lost or changed between chunks: any way of cutting the rows gives the same rows."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+import polars as pl
+
+from hermes.stages.audit.difference import Difference, first_difference
+
+#: (rows split into files, rows per chunk) → the rows that came out of each chunk.
+InChunks = Callable[[pl.LazyFrame, int], Iterable[pl.DataFrame]]
+
+
+def continuity(
+    rows: pl.DataFrame, whole: pl.DataFrame, in_chunks: InChunks, sizes: Sequence[int], splits: Sequence[Sequence[int]]
+) -> Difference | None:
+    """Run chunk by chunk, with every chunk size and every split into files, and compare with one run over all rows.
+
+    Args:
+        rows: what goes in, in time order.
+        whole: what comes out of it in one piece.
+        in_chunks: what is proven.
+        sizes: rows per chunk; splits: row numbers at which the rows are cut into files; tried in pairs.
+
+    Returns:
+        The first difference of the first pair that has one, or None: the proof holds.
+    """
+    for size, split in zip(sizes, splits, strict=True):
+        edges = [0, *sorted(split), rows.height]
+        files = [rows.slice(begin, end - begin).lazy() for begin, end in pairwise(edges)]
+        made = pl.concat([frame.select(whole.columns) for frame in in_chunks(pl.concat(files), size)])
+        if made.height != whole.height:
+            last = made["datetime"][-1]
+            return Difference("datetime", last, f"{whole.height:,} rows", f"{made.height:,} rows")
+        if difference := first_difference(whole, made):
+            return difference
+    return None

@@ -1,0 +1,36 @@
+"""Proof that nothing looks ahead: bars that come later never change what was said before them."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import polars as pl
+
+from hermes.stages.audit.difference import Difference, first_difference
+
+#: Bars in, everything computed from them out: one row per bar, the bars' own columns included.
+Compute = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def look_ahead(bars: pl.DataFrame, compute: Compute, cuts: Sequence[int]) -> Difference | None:
+    """Run on the bars up to each cut, and compare every row and every column with the run on all bars.
+
+    A value that needed a bar after the cut cannot be the same without it, wherever in the past it stands.
+
+    Args:
+        bars: in time order, `datetime` among the columns.
+        compute: what is proven.
+        cuts: numbers of bars to keep, each from 1 to all of them.
+
+    Returns:
+        The difference that stands first in the table of all runs, or None: the proof holds.
+    """
+    whole = compute(bars)
+
+    def differing(cut: int) -> Difference | None:
+        return first_difference(whole.head(cut), compute(bars.head(cut)))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # short runs leave cores idle
+        found = list(pool.map(differing, cuts))
+    order = {name: position for position, name in enumerate(whole.columns)}
+    return min((each for each in found if each), key=lambda each: (order[each.column], each.bar), default=None)

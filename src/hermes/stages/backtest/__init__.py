@@ -1,0 +1,1 @@
+"""Signals → what they earned."""

@@ -1,0 +1,109 @@
+"""The backtest as a stream: bars in pieces of any size go in, one result for each account comes out, in flat memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from hermes.errors import TableRefused
+from hermes.stages.backtest.metrics import BarTally, Metrics, measure
+from hermes.stages.backtest.periods import PeriodReturns
+from hermes.stages.backtest.portfolio import BARS, Account, Asked, Floats, Portfolio, Times, asked
+
+#: Sums of floats depend on where they are cut, so the bars are cut anew, always here, whatever pieces they came in.
+BLOCK_ROWS = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one backtest found.
+
+    Attributes:
+        metrics: every measure.
+        trades: one row per trade, see `Portfolio.trades`.
+        monthly: `month, return_pct`, see `PeriodReturns`.
+        yearly: `year, return_pct`.
+    """
+
+    metrics: Metrics
+    trades: pl.DataFrame
+    monthly: pl.DataFrame
+    yearly: pl.DataFrame
+
+
+class Backtest:
+    """Accounts that trade the signals of one series, each on its own; the bars are checked and cut once for all.
+
+    Args:
+        interval_seconds: length of one bar.
+        accounts: the terms of trade of each, at least one.
+    """
+
+    def __init__(self, interval_seconds: int, *accounts: Account) -> None:
+        self._interval_seconds = interval_seconds
+        self._traders = [_Trader(account) for account in accounts]
+        self._block = pl.DataFrame(schema=BARS)
+        self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
+
+    def update(self, piece: pl.DataFrame) -> None:
+        """The next bars, any number of them: `BARS` in any order and among other columns, as `schemas` has them.
+
+        The results are the same, bit for bit, however the bars are cut into pieces.
+
+        Raises:
+            TableRefused: times that do not ascend, within a piece or from one to the next.
+        """
+        piece = piece.select(BARS.keys())
+        while not piece.is_empty():
+            room = BLOCK_ROWS - self._block.height
+            self._block.extend(piece.head(room))
+            piece = piece.slice(room)
+            if self._block.height == BLOCK_ROWS:
+                self._run()
+
+    def finish(self) -> list[Result]:
+        """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
+        if self._block.height:
+            self._run()
+        return [trader.result(self._interval_seconds) for trader in self._traders]
+
+    def _run(self) -> None:
+        times, opens, close, buy, sell = (self._block[name].to_numpy() for name in BARS)
+        ticks = times.view(np.int64)  # numpy compares these four times as fast
+        if ticks[0] <= self._last or (ticks[1:] <= ticks[:-1]).any():
+            raise TableRefused(
+                f"bars up to {times[-1]} are not in ascending order of time, each once",
+                "sort the table, or feed its pieces in order",
+            )
+        self._last = ticks[-1]
+        wanted = asked(buy, sell)
+        for trader in self._traders:
+            trader.trade(times, opens, close, wanted)
+        self._block = self._block.clear()
+
+
+class _Trader:
+    """One account on its way through the blocks, and all that is measured of it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._portfolio = Portfolio(account)
+        self._tally = BarTally(account)
+        self._periods = PeriodReturns(account.initial_cash)
+
+    def trade(self, times: Times, opens: Floats, close: Floats, wanted: Asked) -> None:
+        steps = self._portfolio.trade(times, opens, close, wanted)
+        self._tally.add(close, steps)
+        self._periods.add(times, steps)
+
+    def result(self, interval_seconds: int) -> Result:
+        metrics = measure(self._tally, self._portfolio.outcomes(), self._account, interval_seconds)
+        return Result(metrics, self._portfolio.trades(), self._periods.monthly(), self._periods.yearly())
+
+
+def backtest(frame: pl.DataFrame, interval_seconds: int, account: Account | None = None) -> Result:
+    """The whole series in one frame (`BARS`) → its result; `account` is the default one unless given."""
+    engine = Backtest(interval_seconds, account or Account())
+    engine.update(frame)
+    (result,) = engine.finish()
+    return result

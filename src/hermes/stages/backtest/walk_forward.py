@@ -1,0 +1,181 @@
+"""Choose in the past, measure in what came next, window after window: what parameters are worth to who cannot foresee.
+
+In every test window the account starts flat, and what is still held is sold at the window's last bar.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from hermes.errors import TableRefused, UsageError
+from hermes.stages.backtest.metrics import Metrics
+from hermes.stages.backtest.portfolio import Account, Asked, Floats, Portfolio, Times
+from hermes.stages.backtest.trials import Bars, Trial, search
+
+#: Measures to choose by: the higher, the better.
+CHOICES = ("sharpe", "sortino", "calmar", "omega", "total_return_pct", "profit_factor")
+_SPAN = re.compile(r"([1-9][0-9]{0,3})([ymwd])")
+_UNITS = {"y": "y", "m": "mo", "w": "w", "d": "d"}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows of one window: chosen from `train` up to `test`, measured from `test` up to `end`."""
+
+    train: int
+    test: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """One window: the combination chosen (None: none has the measure), its measures before, and in the next bars."""
+
+    window: Window
+    chosen: int | None
+    train: Metrics | None
+    test: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """What became of choosing.
+
+    Attributes:
+        windows: in order of time.
+        bars: of all test windows; wanted: what the chosen ones asked for there.
+        out_of_sample: the measures of one account through all test windows.
+        best: the combination that did best over the same bars, chosen with hindsight; in_sample: its measures.
+        curve: `datetime, out_of_sample, in_sample, holding`: equity at each close of `bars`.
+    """
+
+    windows: list[Tested]
+    bars: Bars
+    wanted: Asked
+    out_of_sample: Metrics
+    best: int | None
+    in_sample: Metrics | None
+    curve: pl.DataFrame
+
+
+def windows(times: Times, train: str, test: str, *, anchored: bool = False) -> list[Window]:
+    """Cut ascending times into windows; the last one ends with the times, the others where the calendar says.
+
+    Args:
+        times: of the bars; the first training window begins with them.
+        train, test: spans like `2y`, `6m` (months), `8w`, `90d`.
+        anchored: train on everything up to then, instead of on as long a past in every window.
+
+    Raises:
+        UsageError: a span that cannot be read.
+        TableRefused: the bars end before the first test window begins.
+    """
+    past = "".join(map(str, _span("--train", train)))
+    count, unit = _span("--test", test)
+    start = _later(times[0].item(), past)
+    edges = [start]
+    while edges[-1] <= times[-1].item():
+        edges.append(_later(start, f"{count * len(edges)}{unit}"))
+    rows = _rows(times, edges)
+    begins = [0] * len(rows) if anchored else _rows(times, [_later(edge, f"-{past}") for edge in edges])
+    found = [
+        Window(begin, row, end)
+        for begin, row, end in zip(begins[:-1], rows[:-1], rows[1:], strict=True)
+        if begin < row < end
+    ]
+    if not found:
+        raise TableRefused(
+            f"the bars from {times[0]} to {times[-1]} end before {train} of training have passed",
+            "take a shorter --train or more bars",
+        )
+    return found
+
+
+def spans(windows: Sequence[Window]) -> list[tuple[int, int]]:
+    """What every combination is measured over: the past of each window, then all test windows as one."""
+    return [*((each.train, each.test) for each in windows), (windows[0].test, windows[-1].end)]
+
+
+def walk_forward(
+    bars: Bars,
+    asked: Callable[[int], Asked],
+    trials: Sequence[Sequence[Trial]],
+    windows: Sequence[Window],
+    interval_seconds: int,
+    account: Account,
+    by: str = "sharpe",
+) -> WalkForward:
+    """Choose in each window's past the combination with the best measure, and measure it in the window itself.
+
+    Args:
+        bars: all of them; asked: what the combination of a number asks for on them.
+        trials: of every combination over each of `spans(windows)`.
+        windows: as `windows` gives them.
+        by: one of `CHOICES`.
+    """
+    tested: list[Tested] = []
+    spliced: list[Asked] = []
+    *pasts, hindsight = [[trial.metrics for trial in each] for each in trials]
+    begin, end = spans(windows)[-1]
+    for window, past in zip(windows, pasts, strict=True):
+        chosen = best(past, by)
+        nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
+        wanted = nothing if chosen is None else _flat_at_end(asked(chosen), window)
+        (after,) = search(bars.between(window.test, window.end), [wanted], interval_seconds, account)
+        tested.append(Tested(window, chosen, None if chosen is None else past[chosen], after.metrics))
+        spliced.append(Asked(wanted.rows + window.test - begin, wanted.buys))
+    stitched = Asked(*(np.concatenate(column) for column in zip(*spliced, strict=True)))
+    span = bars.between(begin, end)
+    (followed,) = search(span, [stitched], interval_seconds, account)
+    foreseen = best(hindsight, by)
+    curve = pl.DataFrame(
+        {
+            "datetime": span.times,
+            "out_of_sample": _equity(span, stitched, account),
+            "in_sample": None if foreseen is None else _equity(span, asked(foreseen).between(begin, end), account),
+            "holding": span.close / span.close[0] * account.initial_cash,
+        }
+    )
+    in_sample = None if foreseen is None else hindsight[foreseen]
+    return WalkForward(tested, span, stitched, followed.metrics, foreseen, in_sample, curve)
+
+
+def best(metrics: Sequence[Metrics], by: str) -> int | None:
+    """The first of those with the highest measure; None where nothing has it."""
+    values = [getattr(each, by) for each in metrics]
+    known = [number for number, value in enumerate(values) if value is not None]
+    return max(known, key=lambda number: values[number], default=None)
+
+
+def _flat_at_end(wanted: Asked, window: Window) -> Asked:
+    """What is asked for in the window, with nothing but a sale at its last bar."""
+    inside = wanted.between(window.test, window.end - 1)
+    last = window.end - 1 - window.test
+    return Asked(np.append(inside.rows, last), np.append(inside.buys, False))
+
+
+def _equity(bars: Bars, wanted: Asked, account: Account) -> Floats:
+    steps = Portfolio(account).trade(bars.times, bars.opens, bars.close, wanted)
+    return np.repeat(steps.equity, np.diff(steps.rows, append=steps.bars))
+
+
+def _span(option: str, text: str) -> tuple[int, str]:
+    found = _SPAN.fullmatch(text)
+    if not found:
+        raise UsageError(f"{option} {text!r} is not a span of time", "write it like 2y, 6m (months), 8w or 90d")
+    return int(found[1]), _UNITS[found[2]]
+
+
+def _rows(times: Times, edges: Sequence[datetime]) -> list[int]:
+    """The first row at or after each edge."""
+    found: list[int] = np.searchsorted(times, np.array(edges, times.dtype)).tolist()
+    return found
+
+
+def _later(time: datetime, by: str) -> datetime:
+    moved: datetime = pl.select(pl.lit(time).dt.offset_by(by)).item()
+    return moved

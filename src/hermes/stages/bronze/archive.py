@@ -1,0 +1,326 @@
+"""The exchange's archive, wherever it stands: list, fetch, verify checksums. The only download code."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from obstore.exceptions import BaseError
+from obstore.store import HTTPStore, LocalStore
+
+from hermes.dataset import Dataset
+from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, NameRefused, UsageError
+from hermes.stages.bronze.klines import most_bytes
+
+if TYPE_CHECKING:
+    from obstore import ListResult, ObjectMeta
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+FIRST_PERIOD = date(2017, 8, 1)  # nothing in the exchange's archive is older
+CHECKSUM_BYTES = 4096  # several times a CHECKSUM file's size
+FETCHERS = 8  # files of a server fetched at once
+PROBES = 16  # requests at once where files can only be asked for one by one
+
+# An endpoint that swallows packets is given up after two connects: the second starts before the 8 s are over.
+_CLIENT: "ClientConfig" = {"connect_timeout": "5s", "timeout": "30s", "allow_http": True}
+_RETRY: "RetryConfig" = {
+    "max_retries": 2,
+    "retry_timeout": timedelta(seconds=8),
+    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=2), "base": 2},
+}
+_CHECKSUM = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """One zip of the archive: `period` is its first day, `version` its etag, else its last change, else empty."""
+
+    dataset: Dataset
+    period: date
+    size: int | None
+    version: str
+
+    @property
+    def stem(self) -> str:
+        """Name without its ending, like `BTCUSDT-4h-2025-01`."""
+        return self.dataset.archive_stem(self.period)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Bytes of one zip and their SHA-256 (lower hex); `verified` is False where the archive publishes no CHECKSUM."""
+
+    file: ArchiveFile
+    data: bytes
+    sha256: str
+    verified: bool
+
+
+class Archive:
+    """One archive behind any object store; made by `open_archive`. Safe to share between threads.
+
+    Args:
+        store: the store that holds it.
+        listable: whether the store can list folders (a plain HTTP server cannot).
+        address: what people call it, in messages; holds no secret.
+        root: folder of the archive within the store, "" for the store itself.
+    """
+
+    def __init__(self, store: "ObjectStore", listable: bool, address: str, root: str = "") -> None:
+        self._store = store
+        self._listable = listable
+        self._address = address
+        self._root = f"{root}/" if root else ""
+        #: how many files to fetch at once: those of a folder wait for nothing but a core
+        self.fetchers = (os.cpu_count() or 1) if isinstance(store, LocalStore) else FETCHERS
+
+    def list(self, dataset: Dataset, since: date | None = None, until: date | None = None) -> list[ArchiveFile]:
+        """Files of the series whose month or day overlaps [since, until] (inclusive, None is open), oldest first.
+
+        Raises:
+            ArchiveError: the symbol, the interval or the span is not in the archive, or it cannot be reached.
+        """
+        first, last = since or date.min, until or date.max
+        if dataset.data_frequency == "monthly":
+            first = first.replace(day=1)
+        files = self._listed(dataset) if self._listable else self._probed(dataset, first, last)
+        taken = sorted((file for file in files if first <= file.period <= last), key=lambda file: file.period)
+        if taken:
+            return taken
+        if self._listable and not files:
+            self._refuse_series(dataset)
+        if self._listable:
+            periods = [dataset.archive_stem(file.period) for file in files]
+            cure = f"its files go from {min(periods)} to {max(periods)}"
+        else:
+            cure = "check the symbol, the interval and the span: this address cannot list what it has"
+        span = f"from {since or 'the beginning'} to {until or 'today'}"
+        raise ArchiveError(f"{self._address} has no {dataset.data_frequency} file of {dataset} {span}", cure)
+
+    def series(self, like: Dataset) -> Sequence[Dataset]:
+        """Every series that is like this one but for its symbol, by symbol.
+
+        Raises:
+            ArchiveError: the archive cannot be listed.
+        """
+        if not self._listable:
+            raise ArchiveError(
+                f"{self._address} cannot list its symbols, as no http server can",
+                "name them (--symbols-file), or take a folder or an s3:// address",
+            )
+        symbols = self._names(like.archive_folder.rsplit("/", 2)[0])
+        wanted = [series for symbol in symbols if (series := _series(like, symbol))]
+        with ThreadPoolExecutor(PROBES) as pool:
+            there = pool.map(lambda each: each.interval in self._names(each.archive_folder.rpartition("/")[0]), wanted)
+        return [each for each, found in zip(wanted, there, strict=True) if found]
+
+    def checksum(self, file: ArchiveFile) -> str | None:
+        """Published SHA-256 of the zip (lower hex), or None when there is no CHECKSUM file.
+
+        Raises:
+            ChecksumMismatch: the CHECKSUM file is malformed or speaks of another file.
+            KlinesRefused: it is far too big for one.
+        """
+        try:
+            text = self._get(file, ".zip.CHECKSUM", CHECKSUM_BYTES).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return None
+        found = _CHECKSUM.fullmatch(text)
+        if not found or found[2] != f"{file.stem}.zip":
+            raise ChecksumMismatch(
+                f"{file.stem}.zip.CHECKSUM says {text[:100]!r}, not a SHA-256 and {file.stem}.zip",
+                "repair or remove the CHECKSUM file in the archive",
+            )
+        return found[1].lower()
+
+    def fetch(self, file: ArchiveFile) -> Fetched:
+        """The zip, checked against its CHECKSUM; both are fetched once more when they differ.
+
+        Raises:
+            ChecksumMismatch: they differ twice, or the CHECKSUM file is malformed.
+            KlinesRefused: one of them is too big to be what it should be.
+            ArchiveError: the zip is not there any more, or the archive cannot be reached.
+        """
+        for _ in range(2):
+            published = self.checksum(file)
+            try:
+                data = self._get(file, ".zip", most_bytes(file.dataset, file.period))
+            except FileNotFoundError as error:
+                raise ArchiveError(
+                    f"{self._address} has no {file.stem}.zip any more", "list the archive again"
+                ) from error
+            sha256 = hashlib.sha256(data).hexdigest()
+            if published in (None, sha256):
+                return Fetched(file, data, sha256, verified=published is not None)
+        raise ChecksumMismatch(
+            f"{file.stem}.zip has SHA-256 {sha256}, its CHECKSUM says {published}, fetched twice",
+            "the archive's copy is damaged: try again later or leave the period out with --since or --until",
+        )
+
+    # --- reading the store ------------------------------------------------------------------------------------------
+
+    def _get(self, file: ArchiveFile, ending: str, most: int) -> bytes:
+        name = f"{file.stem}{ending}"
+        with self._reading():
+            found = self._store.get(f"{self._root}{file.dataset.archive_folder}/{name}")
+            if found.meta["size"] > most:  # asked before the body is fetched: memory does not grow with what is served
+                raise KlinesRefused(
+                    f"{name} has {found.meta['size']:,} bytes, too many for its period (at most {most:,})",
+                    "repair the file in the archive, or leave this period out with --since or --until",
+                )
+            return bytes(found.bytes())
+
+    def _folder(self, path: str) -> "ListResult[Sequence[ObjectMeta]]":
+        with self._reading():
+            return self._store.list_with_delimiter(f"{self._root}{path}")
+
+    def _listed(self, dataset: Dataset) -> Sequence[ArchiveFile]:
+        """Every zip of the series; CHECKSUM files and strangers in its folder are passed over."""
+        files = []
+        for meta in self._folder(dataset.archive_folder)["objects"]:
+            name = meta["path"].rpartition("/")[2]
+            period = dataset.parse_stem(name.removesuffix(".zip")) if name.endswith(".zip") else None
+            if period:
+                files.append(_archive_file(dataset, period, meta))
+        return files
+
+    def _probed(self, dataset: Dataset, first: date, last: date) -> Sequence[ArchiveFile]:
+        """The zips that answer when asked one by one, for every period of the calendar."""
+        first, last = max(first, FIRST_PERIOD), min(last, datetime.now(UTC).date())
+        days = (first + timedelta(n) for n in range((last - first).days + 1))
+        periods = [day for day in days if dataset.data_frequency == "daily" or day.day == 1]
+        probe = partial(self._probe, dataset)
+        with ThreadPoolExecutor(PROBES) as pool:
+            # The first one alone, so that a server that is away costs one time-out and not two rounds of them.
+            found = [*map(probe, periods[:1]), *pool.map(probe, periods[1:])]
+        return [file for file in found if file]
+
+    def _probe(self, dataset: Dataset, period: date) -> ArchiveFile | None:
+        try:
+            with self._reading():
+                meta = self._store.head(f"{self._root}{dataset.archive_folder}/{dataset.archive_stem(period)}.zip")
+        except FileNotFoundError:
+            return None  # never traded then, or not published yet
+        return _archive_file(dataset, period, meta)
+
+    def _refuse_series(self, dataset: Dataset) -> NoReturn:
+        """Says what the archive has instead of a series that it lacks."""
+        symbol_folder = dataset.archive_folder.rpartition("/")[0]
+        symbols_folder = symbol_folder.rpartition("/")[0]
+        kind = f"{dataset.data_frequency} {dataset.market} {dataset.data_category}"
+        intervals = self._names(symbol_folder)
+        if dataset.interval in intervals:
+            raise ArchiveError(
+                f"{self._address} has no zip of {dataset} under {dataset.archive_folder}",
+                f"its files are named like {dataset.archive_stem(FIRST_PERIOD)}.zip",
+            )
+        if intervals:
+            raise ArchiveError(
+                f"{self._address} has no {kind} of {dataset.symbol} at interval {dataset.interval}",
+                f"it has {dataset.symbol} at {' '.join(intervals)}",
+            )
+        if symbols := self._names(symbols_folder):
+            near = get_close_matches(dataset.symbol, symbols, n=3) or symbols[:5]
+            raise ArchiveError(
+                f"{self._address} has no {kind} of symbol {dataset.symbol} (symbols there: {len(symbols):,})",
+                f"did you mean {' or '.join(near)}?",
+            )
+        raise ArchiveError(
+            f"{self._address} has no {kind}: there is nothing under {symbols_folder}",
+            "give the address of the folder that holds data/",
+        )
+
+    def _names(self, folder: str) -> Sequence[str]:
+        return sorted(path.rpartition("/")[2] for path in self._folder(folder)["common_prefixes"])
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turns the store's many-line errors into one line; a file that is not there stays a FileNotFoundError."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            what, cure = _explain(str(error))
+            raise ArchiveError(f"archive {self._address} cannot be read: {what}", cure) from error
+
+
+def _series(like: Dataset, symbol: str) -> Dataset | None:
+    """A folder's name as a symbol, or None where it is no symbol's."""
+    try:
+        series = like.with_symbol(symbol)
+    except NameRefused:
+        return None
+    return series if series.symbol == symbol else None
+
+
+def open_archive(address: str, s3_store: "Callable[[str], ObjectStore]") -> Archive:
+    """The archive at `address`: a local folder, `http(s)://…` or `s3://bucket/prefix`. Asks nothing of a server yet.
+
+    Args:
+        address: where the folder that holds `data/` is.
+        s3_store: makes the client of a bucket, with the endpoint, keys and timeouts of the settings.
+
+    Raises:
+        UsageError: an address that cannot be one.
+        ArchiveError: a local folder that does not exist.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        folder = Path(address).expanduser()
+        if not address or not os.path.isdir(folder):  # noqa: PTH112 - says no to a name that is too long, too
+            raise ArchiveError(f"archive folder {address!r} does not exist", "give the folder that holds data/")
+        return Archive(LocalStore(folder), listable=True, address=address)
+    bucket, _, root = rest.partition("/")
+    if "@" in bucket or "?" in rest:
+        raise UsageError("archive address carries a user, a password or a query", "leave them out: they would be shown")
+    if scheme == "s3" and bucket:
+        return Archive(s3_store(bucket), listable=True, address=address, root=root.strip("/"))
+    if scheme in ("http", "https") and bucket:
+        return Archive(_http_store(address), listable=False, address=address)
+    raise UsageError(
+        f"archive address {address!r} is no folder, http(s):// or s3:// address",
+        "write it like https://data.binance.vision, s3://bucket/prefix or ./folder",
+    )
+
+
+def _http_store(address: str) -> HTTPStore:
+    try:
+        return HTTPStore(address, client_options=_CLIENT, retry_config=_RETRY)
+    except (BaseError, ValueError) as error:
+        raise UsageError(
+            f"archive address {address!r} is no URL: {error}", "write it like https://host/path"
+        ) from error
+
+
+def _archive_file(dataset: Dataset, period: date, meta: "ObjectMeta") -> ArchiveFile:
+    changed = meta["last_modified"]
+    known = changed.timestamp() > 0  # obstore says 1970 where a server does not say
+    return ArchiveFile(dataset, period, meta["size"], meta["e_tag"] or (changed.isoformat() if known else ""))
+
+
+def _explain(text: str) -> tuple[str, str]:
+    """What went wrong and its cure, from the words of a store's error."""
+    reach = "check the address and the network, and that the server runs"
+    for sign, what in (
+        ("kind: Timeout", "it did not answer in time"),
+        ("ConnectionRefused", "connection refused"),
+        ("dns error", "its host name is unknown"),
+        ("kind: Connect", "no connection could be made"),
+    ):
+        if sign in text:
+            return what, reach
+    if status := re.search(r"status code: (\d{3}[\w ]*)", text):
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        what = f"it answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
+        denied = status[1].startswith(("401", "403"))
+        return what, "check the keys and what they may read" if denied else "check the address, or try again later"
+    return text.partition("\n")[0][:200], reach

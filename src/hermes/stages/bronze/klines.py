@@ -1,0 +1,150 @@
+"""Zip bytes of the exchange's archive → bronze rows, values unchanged; a file that cannot be trusted is refused."""
+
+import io
+import re
+import zipfile
+import zlib
+from datetime import UTC, date, datetime, timedelta
+from typing import NoReturn, cast
+
+import polars as pl
+
+from hermes.dataset import Dataset
+from hermes.errors import KlinesRefused
+from hermes.schemas import BRONZE
+
+FIRST_YEAR = 2017  # the exchange opened in July 2017
+MILLISECONDS_BELOW = 1e14  # as milliseconds that is the year 5138, as microseconds 1973
+ROW_BYTES = 512  # several times the longest line seen, so that repeated rows still fit under the size cap
+
+_CELLS = {name: dtype for name, dtype in BRONZE.items() if name != "line"}
+_HEADER = re.compile(rb"[^\d,\n]*[A-Za-z][^\d\n]*(\n|\Z)")  # words and not one digit: no row of klines looks like that
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
+
+
+def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
+    """Rows of one archive file, in the columns and types of `schemas.BRONZE`, in the file's own order.
+
+    Args:
+        data: the zip as downloaded.
+        dataset: the series; its data frequency says whether the file spans a month or a day.
+        period: first day of the file's month or day.
+
+    Returns:
+        One row per CSV line. Times stay in the file's own unit: milliseconds below 1e14, else microseconds. Empty
+        cells are null; NaN and infinite numbers pass, for silver to quarantine.
+
+    Raises:
+        KlinesRefused: zip, member, columns, numbers, time unit or period are not those of this file.
+    """
+    stem = dataset.archive_stem(period)
+    rows = _parse(_unzip(data, stem, limit=most_bytes(dataset, period)), stem)
+    _check_times(rows["open_time"], stem, period, _end(dataset, period))
+    return rows
+
+
+def most_bytes(dataset: Dataset, period: date) -> int:
+    """How big the file of a period may be: a zip or a CSV beyond it is not read to its end."""
+    bars = (_end(dataset, period) - period).days * 86400 // dataset.interval_seconds
+    return (bars + 128) * ROW_BYTES
+
+
+def _end(dataset: Dataset, period: date) -> date:
+    return period + timedelta(1) if dataset.data_frequency == "daily" else (period + timedelta(31)).replace(day=1)
+
+
+def _unzip(data: bytes, stem: str, limit: int) -> bytes:
+    """Bytes of the only member, read in memory up to `limit` whatever sizes the zip claims."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            if [member.filename for member in members] != [f"{stem}.csv"]:
+                names = ", ".join(repr(member.filename[:80]) for member in members[:3])
+                _refuse(stem, f"holds {len(members)} members ({names}), not exactly one named {stem}.csv")
+            member = members[0]
+            # Python bounds what it unpacks per call for these two methods only.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                _refuse(stem, f"is packed by method {member.compress_type}, not stored or deflated")
+            with archive.open(member) as stream:
+                csv = stream.read(limit + 1)
+    except _ZIP_ERRORS as error:
+        _refuse(stem, f"is not a sound zip: {error}", error)
+    if len(csv) > limit:
+        _refuse(stem, f"unpacks to more than {limit:,} bytes, too many for its period")
+    if len(csv) != member.file_size:
+        _refuse(stem, f"claims {member.file_size:,} bytes and unpacks to {len(csv):,}")
+    return csv
+
+
+def _parse(csv: bytes, stem: str) -> pl.DataFrame:
+    """Every line of the CSV bound to the columns by position; a header, where there is one, only counts as a line."""
+    csv = csv.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    header = int(_HEADER.match(csv) is not None)
+    # Polars would fill short lines with nulls and skip blank ones, so the columns are counted here.
+    for number, line in enumerate(io.BytesIO(csv), 1):
+        if line.count(b",") != len(_CELLS) - 1:
+            _refuse(stem, f"has {line.count(b',') + 1} columns on line {number}, not {len(_CELLS)}")
+    if csv.count(b"\n") + 1 == header or not csv:
+        _refuse(stem, "has no rows")
+    if not csv.isascii():
+        _refuse(stem, "has bytes that are no plain text")
+    try:
+        return _read_csv(csv, header, _CELLS)
+    except pl.exceptions.PolarsError as error:
+        _refuse(stem, _first_bad_cell(csv, header), error)
+
+
+def _read_csv(csv: bytes, header: int, columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    return pl.read_csv(
+        csv,
+        has_header=False,
+        skip_rows=header,
+        schema=columns,
+        quote_char=None,
+        row_index_name="line",
+        row_index_offset=1 + header,
+    )
+
+
+def _first_bad_cell(csv: bytes, header: int) -> str:
+    """Says which cell is not the number that its column wants; only for files that are refused anyway."""
+    text = _read_csv(csv, header, dict.fromkeys(_CELLS, pl.String()))
+    for name, dtype in _CELLS.items():
+        cell = pl.col(name).str.strip_chars_start(" \t")  # as the CSV reader does, for which blanks are empty
+        bad = text.filter(cell.ne("") & cell.cast(dtype, strict=False).is_null())
+        if len(bad):
+            whole = "whole " if dtype == pl.Int64 else ""
+            return f"has {bad[name][0][:40]!r} on line {bad['line'][0]} in column {name}, not a {whole}number"
+    return "has a cell that is not a number"
+
+
+def _check_times(times: pl.Series, stem: str, period: date, end: date) -> None:
+    """One unit, known years, and at least one row in [period, end). Nulls and single strays are silver's business."""
+    low, high = cast(int | None, times.min()), cast(int | None, times.max())
+    if low is None or high is None:
+        _refuse(stem, "has no open_time at all")
+    if (low < MILLISECONDS_BELOW) != (high < MILLISECONDS_BELOW):
+        _refuse(stem, f"has open_time from {low} to {high}: milliseconds and microseconds are mixed")
+    per_second = 1_000 if low < MILLISECONDS_BELOW else 1_000_000
+    next_year = datetime.now(UTC).year + 1
+    first, last = (_epoch(date(year, 1, 1)) * per_second for year in (FIRST_YEAR, next_year + 1))
+    if low < first or high >= last:
+        stray = low if low < first else high
+        _refuse(
+            stem,
+            f"has open_time {stray}, no time from {FIRST_YEAR} to {next_year} in milliseconds or microseconds",
+        )
+    if not times.is_between(_epoch(period) * per_second, _epoch(end) * per_second, closed="left").any():
+        seen = datetime.fromtimestamp(low / per_second, UTC)
+        _refuse(stem, f"starts at {seen:%Y-%m-%d} and has no row from {period} to before {end}")
+
+
+def _epoch(day: date) -> int:
+    """Seconds from 1970 to the start of `day`, UTC."""
+    return (day - date(1970, 1, 1)).days * 86400
+
+
+def _refuse(stem: str, why: str, error: Exception | None = None) -> NoReturn:
+    raise KlinesRefused(
+        f"{stem}.zip {why}", "download it again; if it stays so, leave this period out with --since or --until"
+    ) from error

@@ -1,0 +1,1 @@
+"""Features and a strategy → signals, chunk by chunk."""

@@ -1,0 +1,130 @@
+"""A feature table of any length → signals, chunk by chunk, with nothing lost between two chunks.
+
+What crosses a boundary is explicit: the last `context_rows` rows, and the position held. So the rows are the same
+for any chunk size, any split into files and any number of threads.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
+from itertools import chain, repeat
+from typing import IO
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from hermes.errors import UsageError
+from hermes.schemas import ARROW_SCHEMA
+from hermes.stages.signals.plan import signals
+from hermes.strategies.base import Strategy
+
+ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
+
+
+def pieces(frames: Iterable[pl.DataFrame], sizes: Iterator[int]) -> Iterator[pl.DataFrame]:
+    """The same rows cut anew, into pieces of exactly the given sizes; the last may be shorter."""
+    size = next(sizes)
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        rest = frame
+        while height + rest.height >= size:
+            held.append(rest.head(size - height))
+            rest = rest.slice(size - height)
+            yield pl.concat(held)
+            held, height, size = [], 0, next(sizes)
+        if rest.height:
+            held.append(rest)
+            height += rest.height
+    if held:
+        yield pl.concat(held)
+
+
+def signal_chunks(
+    rows: pl.LazyFrame, strategy: Strategy, *, chunk_rows: int, context_rows: int, seen: int = 0
+) -> Iterator[pl.DataFrame]:
+    """Signals of a feature table, one frame per chunk of `chunk_rows` rows (the last may be shorter).
+
+    Args:
+        rows: the table in time order, columns of `plan.input_schema`.
+        strategy: whose rules to apply; the position starts flat.
+        chunk_rows: rows per chunk, at least 1.
+        context_rows: rows before a chunk that the rules can look back at.
+        seen: leading rows that are context only, because they lie before the first row asked for.
+
+    Raises:
+        UsageError: `context_rows` is less than the strategy looks back.
+    """
+    check_context(strategy, context_rows)
+
+    read = rows.collect_batches(chunk_size=ROW_GROUP_ROWS, maintain_order=True, engine="streaming")
+    cut = pieces(read, chain([seen] if seen else [], repeat(chunk_rows)))
+    context = next(cut, None) if seen else None
+    position = 0
+    for piece in cut:
+        # In one piece: rules that shift a column in several would copy both sides of each comparison.
+        window = piece.rechunk() if context is None else pl.concat([context, piece], rechunk=True)
+        judged = signals(window, strategy, window.height - piece.height, position)
+        position = judged["position"][-1]
+        context = window.tail(context_rows)
+        yield judged
+
+
+def check_context(strategy: Strategy, context_rows: int) -> None:
+    """Refuse a context shorter than the strategy's look-back."""
+    if context_rows < strategy.look_back:
+        raise UsageError(
+            f"context_rows = {context_rows} is less than the {strategy.look_back} bars that {strategy.name} looks back",
+            f"set signals.context_rows to {strategy.look_back} or more",
+        )
+
+
+def write_signals(
+    given: pl.LazyFrame,
+    made: Iterable[pl.DataFrame],
+    schema: dict[str, pl.DataType],
+    file: IO[bytes],
+    metadata: Callable[[], dict[str, str]],
+) -> None:
+    """Stream rows into one Parquet file (snappy), row groups of a fixed size.
+
+    Args:
+        given: those columns of `schema` that are written as they are read; Polars takes them from file to file alone.
+        made: the other columns of the same rows, one frame after the other; numbers are brought to the schema's types,
+            a text may come as an enum, and is read back as text.
+        file: written from its start to its end.
+        metadata: asked for the footer's entries after the last row.
+
+    An error raised while the frames are made is raised here as it was.
+    """
+    iterator = iter(made)
+    first = next(iterator)
+    failures: list[BaseException] = []
+
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        try:
+            yield from chain([first], iterator)
+        except GeneratorExit:  # Polars wants no more frames: why, is the error that it raises itself
+            raise
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    rows = pl.concat([given, register_io_source(source, schema=first.schema)], how="horizontal")
+    columns = (pl.col(name) if dtype == pl.String else pl.col(name).cast(dtype) for name, dtype in schema.items())
+    try:
+        rows.select(columns).sink_parquet(
+            file,
+            compression="snappy",
+            row_group_size=ROW_GROUP_ROWS,
+            metadata=lambda _: {ARROW_SCHEMA: _arrow_schema(schema), **metadata()},
+            engine="streaming",
+        )
+    except BaseException as error:
+        raise (failures[0] if failures else error) from None
+
+
+def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:
+    """What Polars would write into the footer of a file with these columns, for readers that ask for Arrow types."""
+    empty = BytesIO()
+    pl.DataFrame(schema=schema).write_parquet(empty)
+    return pl.read_parquet_metadata(empty.getvalue())[ARROW_SCHEMA]

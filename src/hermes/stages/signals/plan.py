@@ -1,0 +1,90 @@
+"""Bars and indicators + a strategy → signals and the position held, for one window of rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hermes.errors import StrategyError
+from hermes.strategies.base import Strategy
+from hermes.strategies.columns import DATA_TYPE, LAYER
+
+
+def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: int) -> pl.DataFrame:
+    """Signals of the rows of `window` after its first `context` rows.
+
+    Args:
+        window: rows of `input_schema`, in time order: `context` rows that were seen before, then the new ones.
+        strategy: whose rules to apply.
+        context: how many leading rows are there only to be looked back at.
+        position: 1 if the strategy is long before the first new row, else 0.
+
+    Returns:
+        The new rows with `buy_signal`, `sell_signal`, the conditions and `position` (1 while long after the bar).
+        A row with both signals changes nothing: the position stays as it was.
+    """
+    conditions = {name: rule.fill_null(value=False) for name, rule in strategy.conditions().items()}
+    rules = {
+        "buy_signal": strategy.buy().fill_null(value=False),
+        "sell_signal": strategy.sell().fill_null(value=False),
+    }
+    # Over the context, too: buy and sell may look back at the conditions.
+    judged = _with_rules(_with_rules(window, conditions, strategy), rules, strategy).slice(context)
+    return judged.with_columns(_positions(judged["buy_signal"], judged["sell_signal"], position))
+
+
+def _positions(buy: pl.Series, sell: pl.Series, before: int) -> pl.Series:
+    """What is held after each bar, where `before` was held before the first one."""
+    turns = (buy != sell).arg_true()
+    held = np.concatenate([[before], buy.gather(turns)]).astype(np.int8)
+    # Repeated from turn to turn: signals are rare, and to fill forward bar by bar takes half of the judging's time.
+    return pl.Series("position", np.repeat(held, np.diff(turns, prepend=0, append=len(buy))))
+
+
+def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: Strategy) -> pl.DataFrame:
+    """`window` with the rules computed; a rule that fails on these rows is named, with the rows."""
+    try:
+        made = window.with_columns(**rules)
+    except Exception as error:
+        name = next((name for name, rule in rules.items() if _fails(window, rule)), " or ".join(rules))
+        rows = f"the bars {window['datetime'][0]} to {window['datetime'][-1]}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "mend the rule") from error
+    if wrong := [name for name in rules if made.schema[name] != pl.Boolean]:
+        raise StrategyError(f"{strategy.name}: {wrong[0]} gives {made.schema[wrong[0]]}", "expected a Boolean")
+    return made
+
+
+def _fails(window: pl.DataFrame, rule: pl.Expr) -> bool:
+    try:
+        window.with_columns(rule=rule)
+    except Exception:
+        return True
+    return False
+
+
+def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
+    """One row with the columns that are the same on every row of an execution.
+
+    The figures are those measured on exactly the rows of this execution; null where they are undefined. Texts are
+    enums of one value: Parquet holds the same bytes for them as for strings, at a sixth of the time.
+    """
+    texts = {
+        "symbol": symbol,
+        "strategy": strategy.name,
+        "generated_at": generated_at,
+        "layer": LAYER,
+        "data_type": DATA_TYPE,
+    }
+    figures = {
+        "validated_return_pct": metrics["total_return_pct"],
+        "validated_sharpe_ratio": metrics["sharpe"],
+        "validated_max_drawdown_pct": metrics["max_drawdown_pct"],
+    }
+    return pl.DataFrame(
+        [
+            *(pl.Series(name, [text], pl.Enum([text])) for name, text in texts.items()),
+            *(pl.Series(name, [figure], pl.Float64) for name, figure in figures.items()),
+        ]
+    )

@@ -1,0 +1,218 @@
+"""One clean, ordered, unique series; rejected rows are kept with the first rule they broke.
+
+Plain expressions do the work: over a month of 4h bars they cost an eighth of a dataframely filter, and a rejected row
+needs its first broken rule, not the set of all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from hermes.dataset import Dataset
+from hermes.errors import QualityFault
+from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema
+from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
+
+#: A file fails when more of its bars are bad than this share; one bad bar never fails a file, however short.
+TOLERATED_SHARE = 0.001
+#: Largest price or volume whose squares still sum up within a double; what lies beyond would turn into NaN in gold.
+LARGEST = 1e100
+
+CONFLICTS: Schema = {"datetime": DATETIME, "column": pl.String(), "monthly": pl.Float64(), "daily": pl.Float64()}
+
+_PRICES = ("open", "high", "low", "close")
+_AMOUNTS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
+_VALUES = (*_PRICES, *_AMOUNTS)
+_CONFLICTING = "conflicting duplicate"
+
+# In the order they are checked. The first names every null, so none below can leave a row undecided.
+_RULES: Mapping[str, pl.Expr] = {
+    "missing value": pl.all_horizontal(pl.col("open_time", "close_time", *_VALUES).is_not_null()),
+    "not finite": pl.all_horizontal(pl.col(_VALUES).abs() < LARGEST),
+    "price not above zero": pl.all_horizontal(pl.col(_PRICES) > 0),
+    "negative volume": pl.all_horizontal(pl.col(_AMOUNTS) >= 0),
+    "high below the body": pl.col("high") >= pl.max_horizontal("open", "close", "low"),
+    "low above the body": pl.col("low") <= pl.min_horizontal("open", "close"),
+    "outside the file's period": pl.col("open_time").is_between("begin", "end", closed="left"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """The archive file that bronze rows came from: its stem, `monthly` or `daily`, and the first day of its period."""
+
+    stem: str
+    frequency: str
+    period: date
+
+    @property
+    def end(self) -> date:
+        """The day after the period's last."""
+        return self.period + timedelta(1) if self.frequency == "daily" else (self.period + timedelta(31)).replace(day=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What `clean` made of a span.
+
+    Attributes:
+        rows: `schemas.SILVER`, sorted by `datetime`, unique.
+        rejects: `schemas.REJECTS`, sorted by source and line, times in the file's own unit.
+        conflicts: `CONFLICTS`, one row per value on which the monthly and the daily file disagree (daily was kept).
+        tally: all of it counted.
+    """
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    conflicts: pl.DataFrame
+    tally: Tally
+
+
+def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) -> Cleaned:
+    """The union of monthly and daily files as one series, with every row either kept, collapsed or quarantined.
+
+    Rows outside their file's period are quarantined, so calendar months do not touch each other: one call may span a
+    month, a year or the whole series and gives the same rows, as long as each month comes with all of its files.
+
+    A row breaks the first of these rules that does not hold: no missing value; all numbers finite; prices above zero;
+    no negative volume; high not below and low not above the body; open time inside the file's period. Rows of one
+    frequency that share an open time collapse where they are identical and are all quarantined where they are not.
+    Where the monthly and the daily file disagree on a bar, daily wins and the conflict is reported.
+
+    Args:
+        files: source files and their rows as in `schemas.BRONZE`; times below 1e14 are milliseconds, else microseconds.
+        dataset: the series the files belong to.
+
+    Raises:
+        QualityFault: in one file more than 0.1 % of the bars (and more than one) are quarantined.
+    """
+    bars, broken = _judged(_stack(files))
+    bars, conflicting, identical = _unique(_as_bars(bars))
+    rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())])
+    if rejects.height:
+        rejects = rejects.sort("source", "line", maintain_order=True)
+        _check_share(rejects, {source.stem: frame.height for source, frame in files})
+
+    bars, conflicts = _union(bars)
+    tally = Tally(
+        rejected=dict(rejects.group_by("rule").len().sort("rule").iter_rows()) if rejects.height else {},
+        identical_duplicates=identical,
+        conflicts=conflicts["datetime"].n_unique(),
+        conflict_examples=tuple(Conflict(**row) for row in conflicts.head(CONFLICTS_LISTED).iter_rows(named=True)),
+        short_bars=bars.select(_is_short(dataset).sum()).item(),
+    )
+    rows = bars.with_columns(
+        symbol=pl.lit(dataset.symbol), timeframe=pl.lit(dataset.interval), zero_volume=pl.col("volume") == 0
+    ).select(SILVER.keys())
+    return Cleaned(rows, rejects, conflicts, tally)
+
+
+def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
+    """All rows in one frame, with what is known of their file beside them.
+
+    One frame for all files: a hundred small queries would take a hundred times as long as one.
+    """
+    about = []
+    for source, frame in files:
+        newest = frame["open_time"].max()
+        scale = 1000 if isinstance(newest, int) and newest < 10**14 else 1
+        begin, end = (_microseconds(day) // scale for day in (source.period, source.end))
+        about.append((source.stem, source.frequency == "daily", scale, begin, end, frame.height))
+    columns = {
+        "source": pl.String(),
+        "daily": pl.Boolean(),
+        "scale": pl.Int64(),
+        "begin": pl.Int64(),
+        "end": pl.Int64(),
+        "height": pl.UInt32(),
+    }
+    table = pl.DataFrame(about, schema=columns, orient="row")
+    beside = table.select(pl.exclude("height").repeat_by("height").explode())
+    rows = pl.concat([pl.DataFrame(schema=BRONZE), *(frame for _, frame in files)])
+    return pl.concat([rows, beside], how="horizontal")
+
+
+def _microseconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that keep every rule, and those that do not with the first `rule` that they break."""
+    sound = rows.select(pl.all_horizontal(_RULES.values())).to_series()
+    if sound.all():  # as nearly always, and then nothing needs to be copied
+        return rows, rows.clear().with_columns(rule=pl.lit(None, pl.String))
+    rule = pl.coalesce(pl.when(~holds).then(pl.lit(name)) for name, holds in _RULES.items())
+    return rows.filter(sound), rows.filter(~sound).with_columns(rule=rule)
+
+
+def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with `datetime`, sorted by it; of one datetime the daily rows come first."""
+    return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
+        "datetime", "daily", descending=[False, True], maintain_order=True
+    )
+
+
+def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """One row per frequency and datetime; rows that contradict each other; how many identical ones were dropped."""
+    same = (pl.col("datetime") == pl.col("datetime").shift()) & (pl.col("daily") == pl.col("daily").shift())
+    again = same | same.shift(-1)
+    if not bars.select(again.any()).item():
+        return bars, bars.clear().with_columns(rule=pl.lit(_CONFLICTING)), 0
+    repeated = bars.filter(again)
+    contradicts = (pl.struct(_VALUES).n_unique() > 1).over("datetime", "daily")
+    conflicting = repeated.filter(contradicts)
+    kept = repeated.filter(~contradicts)
+    alone = kept.unique(["datetime", "daily"], keep="first", maintain_order=True)
+    once = pl.concat([bars.filter(~again.fill_null(False)), alone])
+    once = once.sort("datetime", "daily", descending=[False, True])
+    return once, conflicting.with_columns(rule=pl.lit(_CONFLICTING)), kept.height - alone.height
+
+
+def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One row per datetime, the daily one where both frequencies have it, and the values on which they disagree."""
+    if bars["daily"].sum() in (0, bars.height):
+        return bars, pl.DataFrame(schema=CONFLICTS)
+    daily = bars.filter("daily")
+    monthly = bars.filter(~pl.col("daily"))
+    both = daily.select("datetime", *_VALUES).join(monthly.select("datetime", *_VALUES), on="datetime", suffix="|m")
+    differing = [
+        both.filter(pl.col(name) != pl.col(f"{name}|m")).select(
+            "datetime",
+            pl.lit(name).alias("column"),
+            monthly=pl.col(f"{name}|m").cast(pl.Float64),
+            daily=pl.col(name).cast(pl.Float64),
+        )
+        for name in _VALUES
+    ]
+    conflicts = pl.concat(differing).sort("datetime", maintain_order=True)
+    if both.is_empty():
+        return bars, conflicts
+    return bars.unique("datetime", keep="first", maintain_order=True), conflicts
+
+
+def _check_share(rejects: pl.DataFrame, heights: Mapping[str, int]) -> None:
+    """Fails the file that lost too many bars; rows that contradict each other are one bad bar."""
+    doubled = pl.col("rule") == _CONFLICTING
+    lost = rejects.group_by("source", maintain_order=True).agg(
+        bars=(~doubled).sum() + pl.col("open_time").filter(doubled).n_unique(),
+        rows=pl.len(),
+        line=pl.col("line").first(),
+        rule=pl.col("rule").first(),
+    )
+    for stem, bars, rows, line, rule in lost.iter_rows():
+        if bars > max(1, TOLERATED_SHARE * heights[stem]):
+            raise QualityFault(
+                f"{stem}: {rows} of {heights[stem]:,} rows break a rule, more than one bar and more than "
+                f"{TOLERATED_SHARE:.1%}; first line {line}: {rule}",
+                "ingest the file again; if it stays so, leave this period out",
+            )
+
+
+def _is_short(dataset: Dataset) -> pl.Expr:
+    """Closed before the interval was over; a whole bar's close_time is the last tick before the next bar opens."""
+    if dataset.interval == "1mo":
+        return pl.col("close_time") + 1 < pl.col("end")
+    length = dataset.interval_seconds * 1_000_000 // pl.col("scale")
+    return pl.col("close_time") - pl.col("open_time") + 1 < length

@@ -1,0 +1,101 @@
+"""What became of many datasets → one table in gold, and one page that compares them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import polars as pl
+
+from hermes.dataset import universe_table
+from hermes.lake.executions import COMPARISON, next_sequence, publish
+from hermes.lake.store import Lake, check_written
+from hermes.pages.comparison import universe_page
+from hermes.schemas import DATETIME
+from hermes.settings import Settings
+from hermes.stages.backtest.metrics import Metrics
+from hermes.strategies import strategy_name
+from hermes.version import __version__
+
+_TYPES: dict[Any, type[pl.DataType]] = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}
+
+
+def _type_of(annotation: Any) -> type[pl.DataType]:
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
+    return _TYPES.get(kinds[0], pl.String)
+
+
+_MEASURES = {each.name: _type_of(get_type_hints(Metrics)[each.name]) for each in fields(Metrics)}
+
+#: Columns of the table: one row for each dataset; measures are null where it failed, `error` where it did not.
+UNIVERSE: dict[str, Any] = {
+    "symbol": pl.String,
+    "interval": pl.String,
+    "market": pl.String,
+    "strategy": pl.String,
+    "rows": pl.Int64,
+    "first": DATETIME,
+    "last": DATETIME,
+    "buy_signals": pl.Int64,
+    "sell_signals": pl.Int64,
+    **_MEASURES,
+    "path": pl.String,
+    "report": pl.String,
+    "link": pl.String,
+    "error": pl.String,
+    "cure": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Universe:
+    """The comparison: `table` has the columns of `UNIVERSE`; `path` and `page` (None without one) are addresses."""
+
+    table: pl.DataFrame
+    path: str
+    page: str | None
+
+
+def publish_universe(
+    settings: Settings, lake: Lake, rows: Sequence[Mapping[str, Any]], *, page: bool = True
+) -> Universe | None:
+    """Publish the comparison of many datasets, unless none of them is done.
+
+    Args:
+        settings: of any of the datasets.
+        rows: one for each dataset, by the names of `UNIVERSE`, with its measures under `metrics`.
+        page: whether to make `universe.html` beside the table.
+    """
+    if all(row["error"] for row in rows):
+        return None
+    strategy = strategy_name(settings.signals.strategy)
+    table = pl.DataFrame([_flat(row, strategy) for row in rows], schema=UNIVERSE)
+    at = datetime.now(UTC)
+    executions = universe_table(strategy)
+    about = {
+        "hermes": __version__,
+        "layer": "gold",
+        "generated_at": at.isoformat(),
+        "strategy": strategy,
+        "backtest": settings.backtest.model_dump(mode="json"),
+        "sequence": next_sequence(lake.gold, executions, COMPARISON),
+    }
+    with lake.gold.staged() as staged:
+        lake.gold.stage(staged, table, about)
+        check_written([staged], table.height)
+        folder = publish(lake.gold, executions, COMPARISON, staged, at)
+    html = None
+    if page:
+        text = universe_page(table, f"{len(rows):,} datasets with {strategy}", at)
+        html = f"{folder}/universe.html"
+        lake.gold.write_bytes(html, text.encode())
+    return Universe(table, lake.gold.locate(f"{folder}/{COMPARISON}"), html and lake.gold.locate(html))
+
+
+def _flat(row: Mapping[str, Any], strategy: str) -> dict[str, Any]:
+    """One row of the table; its page is linked as seen from `universe.html`."""
+    report = row["report"]
+    link = None if report is None else "../../" + "/".join(report.split("/")[-3:])
+    measures = {name: row["metrics"].get(name) for name in _MEASURES}
+    return {**{name: row.get(name) for name in UNIVERSE}, **measures, "strategy": strategy, "link": link}

@@ -1,0 +1,113 @@
+"""Whether the latest execution was made from exactly what would be used now: a scheduler need not make it again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, cast
+
+from hermes.lake import catalog
+from hermes.lake.store import Lake, fingerprint
+from hermes.settings import Settings
+from hermes.steps.production import identity, newest_alike
+from hermes.steps.selection import Selection, feature_files
+from hermes.strategies import find_strategy
+from hermes.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """An execution that stands already; `lineage` is what its footer says.
+
+    Attributes:
+        report: address of its page, None where it has none.
+    """
+
+    settings: Settings
+    lineage: Mapping[str, Any]
+    report: str | None
+
+    @property
+    def execution(self) -> str:
+        """The folder of this execution."""
+        return str(self.lineage["execution"])
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Of the strategy."""
+        return cast("Mapping[str, Any]", self.lineage["parameters"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object for one dataset, as it was when the execution was made."""
+        said = self.lineage
+        names = ("rows", "first", "last", "unique_days", "buy_signals", "sell_signals", "total_signals")
+        return {
+            "symbol": self.settings.dataset.symbol,
+            "interval": self.settings.dataset.interval,
+            "strategy": said["strategy"],
+            **{name: said[name] for name in names},
+            "chunks": ceil(said["rows"] / said["chunk_rows"]),
+            "signal_rate_pct": round(100 * said["total_signals"] / said["rows"], 2),
+            "path": said["path"],
+            "seconds": said["seconds"],
+            "rows_per_second": round(said["rows"] / said["seconds"]),
+            "metrics": said["metrics"],
+        }
+
+
+def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -> Unchanged | None:
+    """The newest execution of what the settings ask for, if features and rules are still what it was made from.
+
+    Args:
+        since: only if it was made then or later; an instant with a time zone.
+
+    Raises:
+        MissingTable: there is no feature table.
+        StrategyError, UsageError: the strategy is unknown or misconfigured.
+    """
+    found = find_strategy(settings.signals.strategy)
+    strategy = found.make(settings.strategy.get(found.kind.name, {}))
+    files = feature_files(settings.dataset, lake.gold)
+    wanted = identity(settings, strategy.name, strategy.parameters.model_dump(mode="json"))
+    execution = newest_alike(lake, settings.dataset, strategy.name, wanted)
+    if execution is None:
+        return None
+    lineage = catalog.checked_lineage(lake.gold, execution)
+    now = {"hermes": __version__, "strategy_source": found.source}
+    sources = {(each["path"], each["version"]) for each in lineage.get("sources", [])}
+    same = {name: lineage.get(name) for name in now} == now and sources == {(f.location, f.version) for f in files}
+    if not same or (since and datetime.fromisoformat(lineage["generated_at"]) < since):
+        return None
+    folder = f"{settings.dataset.signals_table(strategy.name)}/{execution.name}"
+    pages = lake.gold.files(folder, "report.html")
+    return Unchanged(settings, lineage, pages[0].location if pages else None)
+
+
+def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
+    """The verdict of the last audit, if it was made on these very features with this very strategy."""
+    content = lake.gold.read(_key(selection))
+    verdict = json.loads(content) if content else None
+    return verdict if verdict and verdict.pop("made_from") == _made_from(selection) else None
+
+
+def keep_verdict(verdict: dict[str, Any], selection: Selection, lake: Lake) -> None:
+    """Store the verdict, unless the one that is there says the same of the same and was found with as many cuts."""
+    kept = kept_verdict(selection, lake)
+    if kept and kept["faults"] == verdict["faults"] and kept["cuts"] >= verdict["cuts"]:
+        return
+    verdict = verdict | {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection)}
+    lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())
+
+
+def _key(selection: Selection) -> str:
+    return f"audits/{selection.settings.dataset.signals_table(selection.strategy.name)}.json"
+
+
+def _made_from(selection: Selection) -> str:
+    """Names the features and the rules that a verdict speaks of."""
+    strategy = selection.strategy
+    rules = {**strategy.conditions(), "buy": strategy.buy(), "sell": strategy.sell()}
+    files = [(file.key, file.version) for file in selection.table.files]
+    told = {name: str(rule) for name, rule in rules.items()}
+    return fingerprint(__version__, strategy.name, selection.source, told, files)

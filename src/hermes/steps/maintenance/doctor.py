@@ -1,0 +1,45 @@
+"""A lake's address tried out, layer by layer, with a cure for whatever is not as Hermes needs it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hermes.dataset import LAYERS
+from hermes.errors import HermesError
+from hermes.lake.probe import Finding
+from hermes.lake.store import Lake
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Every finding, in the order of the layers."""
+
+    lake: str
+    findings: Sequence[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(finding.ok for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name."""
+        return {"lake": self.lake, "healthy": self.healthy, "findings": [asdict(each) for each in self.findings]}
+
+
+def diagnose(settings: Settings, progress: Progress = SILENT) -> Diagnosis:
+    """Try out every layer of the settings' lake; what is wrong becomes a finding, not an error."""
+    findings: list[Finding] = []
+    try:
+        lake = Lake.open(settings)
+    except HermesError as error:
+        return Diagnosis(settings.lake.url, [Finding("lake", "address", False, error.message, error.cure)])
+    layers = [getattr(lake, name) for name in LAYERS]
+    with progress.task("doctor", len(LAYERS), "layers") as advance:
+        # One after the other: folders above the layers that one makes and removes again would be missed by another.
+        for name, layer in zip(LAYERS, layers, strict=True):
+            findings += layer.probe(name)
+            advance(1, "")
+    return Diagnosis(settings.lake.url, findings)

@@ -1,0 +1,183 @@
+"""Old executions go, and what dead runs left in staging; what is live, new, read by production or another tool's stays.
+
+No lock is needed beside running commands: an execution is created under a new name, later than all that are there,
+and only names that were listed before are removed, never the one that was published last.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hermes.dataset import Dataset, parse_execution, parse_signals_table, parse_universe_table
+from hermes.lake.backends.folder import explain
+from hermes.lake.backends.staging import Leftover, leftovers, sweep
+from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+from hermes.steps.production import matches, production_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """One folder of an execution, or of a comparison of many: its files, the signals or the comparison last."""
+
+    table: str
+    folder: str
+    files: Sequence[LakeFile]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What goes, or went.
+
+    Attributes:
+        done: whether it was removed; else it is what would be.
+        executions: whole ones.
+        remains: folders whose signals went before, when a prune was cut off.
+        staging: what dead runs left.
+        foreign: addresses of old executions that stay, because Hermes has no record of having made them.
+        notes: what could not be looked at.
+    """
+
+    done: bool
+    executions: list[Doomed] = field(default_factory=list)
+    remains: list[Doomed] = field(default_factory=list)
+    staging: list[Leftover] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """What is freed."""
+        folders = sum(each.size for each in (*self.executions, *self.remains))
+        return folders + sum(each.size for each in self.staging)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name."""
+        return {
+            "removed": self.done,
+            "executions": [f"{each.table}/{each.folder}" for each in self.executions],
+            "remains": [f"{each.table}/{each.folder}" for each in self.remains],
+            "staging": [str(each.path) for each in self.staging],
+            "foreign": self.foreign,
+            "notes": self.notes,
+            "bytes": self.bytes,
+        }
+
+
+def prune(
+    lake: Lake,
+    keep: int,
+    datasets: Sequence[Dataset] = (),
+    *,
+    settings: Settings | None = None,
+    remove: bool = False,
+    progress: Progress = SILENT,
+) -> Pruned:
+    """Find the executions that are older than the newest `keep` of their table, and remove them if told to.
+
+    Newest is told by their lineage, see `lake.executions`. As many stay of those that production reads.
+
+    Args:
+        keep: how many executions of every table stay, 1 or more.
+        datasets: whose tables to look at; without any all, comparisons of many datasets too.
+        settings: say what production reads where nothing was promoted; without them it is the newest of all.
+        remove: without it nothing is changed.
+
+    Raises:
+        StoreError: the lake cannot be listed, or something cannot be removed; what was found before is gone whole.
+    """
+    assert keep >= 1
+    made = Pruned(done=remove)
+    for table, folders in _executions(lake, datasets).items():
+        _judge(made, lake, table, folders, keep, settings)
+    doomed = [*made.remains, *made.executions]
+    with progress.task("prune", len(doomed), "executions") as advance:
+        for each in doomed if remove else ():
+            _remove(lake, each)
+            advance(1, each.folder)
+    for root in sorted({layer.staging for layer in (lake.bronze, lake.silver, lake.gold)}):
+        made.staging += _staging(made, root, remove=remove)
+    return made
+
+
+def _executions(lake: Lake, datasets: Sequence[Dataset]) -> Mapping[str, Mapping[str, list[LakeFile]]]:
+    """table → execution's folder → its files."""
+    found: dict[str, dict[str, list[LakeFile]]] = defaultdict(lambda: defaultdict(list))
+    wanted = {(each.market, each.symbol, each.interval) for each in datasets}
+    for file in lake.gold.files("", ""):
+        table, _, rest = file.key.partition("/")
+        folder = rest.partition("/")[0]
+        if parse_execution(folder) and _is_asked(table, wanted):
+            found[table][folder].append(file)
+    return found
+
+
+def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
+    """Whether `table` has executions, and is one of those that were asked for."""
+    if signals := parse_signals_table(table):
+        _, dataset = signals
+        return not wanted or (dataset.market, dataset.symbol, dataset.interval) in wanted
+    return not wanted and parse_universe_table(table) is not None
+
+
+def _judge(
+    made: Pruned,
+    lake: Lake,
+    table: str,
+    folders: Mapping[str, list[LakeFile]],
+    keep: int,
+    settings: Settings | None,
+) -> None:
+    main = COMPARISON if parse_universe_table(table) else SIGNALS
+    keys = {f"{table}/{folder}/{main}" for folder in folders}
+    whole = read_executions(lake.gold, [file for files in folders.values() for file in files if file.key in keys])
+    stays = _staying(whole, keep, lake, table, settings)
+    for each in whole:
+        if each.error:
+            made.notes.append(f"{each.error.message}: it stays")
+        elif each.name in stays:
+            continue
+        elif lake.gold.is_own(each.file.key):
+            files = sorted(folders[each.name], key=lambda file: file.key.endswith(f"/{main}"))
+            made.executions.append(Doomed(table, each.name, files))
+        else:
+            made.foreign.append(lake.gold.locate(f"{table}/{each.name}"))
+    # Later than the last that is whole, they may be of a run that is just publishing.
+    names = {each.name for each in whole}
+    for folder in sorted(folders.keys() - names):
+        if names and folder < max(names) and not lake.gold.files(f"{table}/{folder}"):
+            made.remains.append(Doomed(table, folder, folders[folder]))
+
+
+def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings | None) -> set[str]:
+    """Names of the newest, of the newest of those that production reads, and of the one that was published last."""
+    stays = {each.name for each in whole[-keep:]} | {max((each.name for each in whole), default="")}
+    if parse_signals_table(table) and (wanted := production_identity(settings, lake, table)):
+        stays |= {each.name for each in [each for each in whole if matches(each, wanted)][-keep:]}
+    return stays
+
+
+def _remove(lake: Lake, doomed: Doomed) -> None:
+    """The signals go last: cut off before, the execution is whole for every reader; after, there is none.
+
+    Until then its lineage is in its footer, and its hash on record.
+    """
+    for file in doomed.files:
+        lake.gold.remove(file.key)
+
+
+def _staging(made: Pruned, root: Path, *, remove: bool) -> Iterator[Leftover]:
+    try:
+        yield from sweep(root) if remove else leftovers(root)
+    except OSError as error:
+        made.notes.append(f"staging was left alone: {explain(error, str(root)).message}")

@@ -1,0 +1,97 @@
+"""What a result holds beside its counts: the rows, the trades and the equity as frames, and how a notebook shows it."""
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from hermes.errors import HermesError
+from hermes.stages.backtest.engine import Result
+from hermes.stages.backtest.portfolio import BARS, equity_curve
+from hermes.steps.measure import Measured, accounts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hermes.settings import Settings
+
+
+class Rows:
+    """Rows at hand, one per bar."""
+
+    __slots__ = ()
+
+    def lazy(self) -> pl.LazyFrame:
+        """The rows, lazily; raises MissingTable where they are no longer in the settings' lake."""
+        raise NotImplementedError
+
+    def frame(self) -> pl.DataFrame:
+        """The rows, in memory; raises as `lazy` does."""
+        return self.lazy().collect()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The rows for pandas and what is built on it, with `datetime` as the index; raises as `lazy` does."""
+        return to_pandas(self.frame())
+
+
+class Figures(Rows):
+    """Rows that were judged and measured: the configured account's figures, beside holding."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        settings: Settings
+        strategy: str
+        measured: Measured
+
+    def as_json(self) -> dict[str, Any]:
+        """What was found, by the contract's names."""
+        raise NotImplementedError
+
+    @property
+    def result(self) -> Result:
+        """All that the backtest with the configured fill found; `measured.results` has both fills."""
+        return self.measured.results[self.settings.backtest.fill]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The measures with the configured fill."""
+        return self.result.metrics.as_dict()
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """One row per trade with the configured fill, see `Portfolio.trades`."""
+        return self.result.trades
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """The account bar by bar: `datetime, equity, benchmark, drawdown_pct, position`, see `equity_curve`.
+
+        Computed from the rows whenever it is asked for, and held in memory; raises as `lazy` does.
+        """
+        account = accounts(self.settings.backtest)[self.settings.backtest.fill]
+        return pl.concat(equity_curve([self.lazy().select(BARS.keys()).collect()], account))
+
+    def __repr__(self) -> str:
+        """The summary as text."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.text(type(self).__name__, self.as_json())
+
+    def _repr_html_(self) -> str:
+        """The summary as a notebook shows it."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        fills = {fill: result.metrics.as_dict() for fill, result in self.measured.results.items()}
+        return notebook.summary(type(self).__name__, self.as_json(), fills)
+
+
+def to_pandas(frame: pl.DataFrame) -> "pd.DataFrame":
+    """A frame for pandas, `datetime` as its index.
+
+    Raises:
+        HermesError: pandas is not installed; Hermes itself does not need it.
+    """
+    try:
+        return frame.to_pandas().set_index("datetime")
+    except ModuleNotFoundError as error:
+        raise HermesError(f"{error.name} is not installed", "install pandas, or stay with the Polars frame") from None

@@ -1,0 +1,66 @@
+"""What one run of the pipeline did."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hermes.steps.audit import Audited
+from hermes.steps.features import Featured
+from hermes.steps.ingest import Ingested
+from hermes.steps.lineage import Unchanged
+from hermes.steps.refine import Refined
+from hermes.steps.signals import Signalled
+
+if TYPE_CHECKING:
+    from hermes.steps.report import Reported
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """What each step of one run did; None for a step that was not asked for."""
+
+    ingested: Ingested | None
+    refined: Refined | None
+    featured: Featured | None
+    audited: Audited | None
+    signalled: Signalled | Unchanged
+    reported: "Reported | None"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether signals were made, or those that stand are still true."""
+        return isinstance(self.signalled, Signalled)
+
+    @property
+    def report(self) -> str | None:
+        """Address of the execution's page, None without one."""
+        if self.reported:
+            return self.reported.path
+        return self.signalled.report if isinstance(self.signalled, Unchanged) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object for one dataset, and what the steps before wrote."""
+        return {
+            **self.signalled.as_json(),
+            "written": {
+                "bronze": self.ingested.written if self.ingested else 0,
+                "silver": len(self.refined.written) if self.refined else 0,
+                "features": len(self.featured.written) if self.featured else 0,
+                "executions": int(self.is_new),
+            },
+            "unchanged": not self.is_new,
+            "report": self.report,
+            "audit": self.audited and self.audited.as_json()["verdict"],
+            "quality": self.refined and self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
+        }
+
+    def __repr__(self) -> str:
+        """The signals' summary as text."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.text("Run", self.as_json())
+
+    def _repr_html_(self) -> str:
+        """The signals' summary and what was written, as a notebook shows them."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.run(self.as_json())

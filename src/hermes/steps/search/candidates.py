@@ -1,0 +1,120 @@
+"""Every combination of a strategy's parameters that is to be tried, and what each asks for on one feature table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from hermes.errors import StrategyError
+from hermes.lake.store import Lake
+from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
+from hermes.schemas import INDICATORS
+from hermes.settings import Settings
+from hermes.stages.backtest.portfolio import Asked
+from hermes.stages.backtest.trials import Bars
+from hermes.stages.gold.indicators import indicator
+from hermes.stages.signals.batch import many_signals
+from hermes.stages.signals.generate import check_context
+from hermes.steps.selection import feature_files, no_bars
+from hermes.strategies import grid, make_strategy, strategy_name
+from hermes.strategies.base import Strategy
+from hermes.strategies.columns import input_schema
+from hermes.strategies.contract import check_strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What is to be traded.
+
+    Attributes:
+        sample, seed: which of all combinations they are, see `candidates`.
+        strategies: one for each combination, all of one kind.
+        varied: parameters that have more than one value, with their values.
+        skipped: combinations that the strategy itself refused, and why it refused the first of them.
+        bars: from start to end, in memory.
+        rows: what the rules read, up to the end; first: row of the first bar.
+    """
+
+    settings: Settings
+    sample: int | None
+    seed: int
+    strategies: list[Strategy]
+    varied: Mapping[str, list[Any]]
+    skipped: int
+    reason: str
+    bars: Bars
+    rows: pl.DataFrame
+    first: int
+
+    def asked(self, numbers: Sequence[int]) -> list[Asked]:
+        """What these combinations ask for on `bars`; a condition that several share is computed once."""
+        strategies = [self.strategies[number] for number in numbers]
+        return [Asked(*each) for each in many_signals(self.rows, strategies, self.first)]
+
+    def parameters(self, number: int) -> dict[str, Any]:
+        """All parameters of one combination."""
+        found: dict[str, Any] = self.strategies[number].parameters.model_dump(mode="json")
+        return found
+
+
+def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: int = 0) -> Candidates:
+    """Make the strategies, and read what they need; each distinct indicator is computed once.
+
+    Args:
+        settings: the strategy's parameters may be texts as `grid.values` takes them.
+        lake: its gold table; indicators that the table lacks are derived from all of its bars.
+        sample: try only so many combinations, chosen at random by `seed`.
+
+    Raises:
+        MissingTable: there is no feature table.
+        TableRefused: the table is not honest, or no bar lies between start and end.
+        StrategyError, UsageError: every combination is refused; or values that cannot be read.
+    """
+    strategies, varied, skipped, reason = _strategies(settings, sample, seed)
+    table, rows = _table(settings, lake, strategies)
+    times, (start, end) = rows["datetime"], (settings.signals.start, settings.signals.end)
+    first = int((times < start).sum()) if start else 0
+    until = int((times <= end).sum()) if end else rows.height
+    if until <= first:
+        raise no_bars(settings, table)
+    bars = Bars.of(rows.slice(first, until - first))
+    return Candidates(settings, sample, seed, strategies, varied, skipped, reason, bars, rows.head(until), first)
+
+
+def _strategies(
+    settings: Settings, sample: int | None, seed: int
+) -> tuple[list[Strategy], dict[str, list[Any]], int, str]:
+    """Those that can be made, the values of what varies, how many cannot be made, and why the first cannot."""
+    spec = settings.signals.strategy
+    section = settings.strategy.get(strategy_name(spec), {})
+    given = {name: grid.values(f"--set {name}", text) for name, text in section.items()}
+    made: list[Strategy] = []
+    refused: list[StrategyError] = []
+    for values in grid.combinations(given, sample, seed):
+        try:
+            made.append(make_strategy(spec, values))
+        except StrategyError as error:
+            refused.append(error)
+    if not made:
+        raise refused[0]
+    check_strategy(made[0])
+    for each in made:
+        check_context(each, settings.signals.context_rows)
+    varied = {name: each for name, each in given.items() if len(each) > 1}
+    return made, varied, len(refused), refused[0].message if refused else ""
+
+
+def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame]:
+    """The feature table, and all of its bars with the columns of all strategies."""
+    dataset, gold = settings.dataset, lake.gold
+    files = feature_files(dataset, gold)
+    wanted = {name: dtype for each in strategies for name, dtype in input_schema(each).items()}
+    there = column_names(gold, files) | set(INDICATORS)
+    kept = {name: dtype for name, dtype in wanted.items() if name in there}
+    table = open_table(gold, files, kept, dataset.symbol)
+    with gold.errors():
+        plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
+        bars = pl.concat(list(with_prices(in_order(plan, table), table)))
+    derived = [indicator(name).cast(dtype) for name, dtype in wanted.items() if name not in there]
+    return table, bars.with_columns(derived).rechunk()

@@ -1,0 +1,117 @@
+"""gold features → what choosing parameters in the past was worth in the future, and whether its timing was luck."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+from hermes.errors import UsageError
+from hermes.lake.store import Lake
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+from hermes.stages.backtest.luck import Luck, luck
+from hermes.stages.backtest.portfolio import Account
+from hermes.stages.backtest.walk_forward import CHOICES, Tested, WalkForward, spans, walk_forward, windows
+from hermes.steps.search.candidates import Candidates, candidates
+from hermes.steps.search.distribute import measured
+from hermes.workers.pool import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A walk forward, and the luck test of its out-of-sample trades (None where there is none)."""
+
+    candidates: Candidates
+    found: WalkForward
+    by: str
+    luck: Luck | None
+    seconds: float
+
+    @property
+    def decay_pct(self) -> float | None:
+        """What of the in-sample measure is lost out of sample, in percent; None where there is no gain to lose."""
+        if self.found.in_sample is None:
+            return None
+        inside, outside = getattr(self.found.in_sample, self.by), getattr(self.found.out_of_sample, self.by)
+        return None if outside is None or inside <= 0 else 100 * (1 - outside / inside)
+
+    def windows(self) -> list[dict[str, Any]]:
+        """A row for each window: its span, what was chosen, and the measures before and in it."""
+        return [self._window(each) for each in self.found.windows]
+
+    def _window(self, each: Tested) -> dict[str, Any]:
+        times, window = self.candidates.bars.times, each.window
+        return {
+            "train_first": times[window.train].item().isoformat(),
+            "first": times[window.test].item().isoformat(),
+            "last": times[window.end - 1].item().isoformat(),
+            "parameters": None if each.chosen is None else _varied(self.candidates, each.chosen),
+            f"train_{self.by}": each.train and getattr(each.train, self.by),
+            self.by: getattr(each.test, self.by),
+            "total_return_pct": each.test.total_return_pct,
+            "benchmark_return_pct": each.test.benchmark_return_pct,
+            "trades": each.test.trades,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Counts, every window, the stitched measures against those of hindsight and holding, the luck test."""
+        found = self.found
+        best = None if found.best is None else _varied(self.candidates, found.best)
+        return {
+            "symbol": self.candidates.settings.dataset.symbol,
+            "interval": self.candidates.settings.dataset.interval,
+            "strategy": self.candidates.strategies[0].name,
+            "trials": len(self.candidates.strategies),
+            "skipped": self.candidates.skipped,
+            "by": self.by,
+            "windows": self.windows(),
+            "out_of_sample": found.out_of_sample.as_dict(),
+            "in_sample": found.in_sample and {"parameters": best, "metrics": found.in_sample.as_dict()},
+            "decay_pct": self.decay_pct,
+            "luck": self.luck and asdict(self.luck),
+            "seconds": round(self.seconds, 6),
+        }
+
+
+def walkforward(
+    settings: Settings,
+    lake: Lake,
+    *,
+    train: str = "2y",
+    test: str = "6m",
+    anchored: bool = False,
+    by: str = "sharpe",
+    sample: int | None = None,
+    seed: int = 0,
+    where: Place | None = None,
+    progress: Progress = SILENT,
+) -> Walked:
+    """Choose the best combination in each past window, measure it in the next, and test the trades for luck.
+
+    Args:
+        settings: the strategy's parameters may be `8:20:4` or `20,26,50`.
+        train, test, anchored: see `backtest.walk_forward.windows`.
+        by: the measure to choose by, one of `CHOICES`.
+        sample, seed: see `candidates`; the luck test draws by `seed`, too.
+        where: see `shares.measured`.
+
+    Raises:
+        MissingTable, TableRefused, StrategyError, UsageError: see `candidates` and `windows`.
+    """
+    started = perf_counter()
+    if by not in CHOICES:
+        raise UsageError(f"--by {by!r} is not one of {' '.join(CHOICES)}", "use one of those")
+    chosen = candidates(settings, lake, sample, seed)
+    cut = windows(chosen.bars.times, train, test, anchored=anchored)
+    account = Account(**settings.backtest.model_dump())
+    interval = settings.dataset.interval_seconds
+    trials = measured(chosen, spans(cut), where, progress)
+    found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)
+    tested = luck(found.bars, found.wanted, account, seed=seed)
+    return Walked(chosen, found, by, tested, perf_counter() - started)
+
+
+def _varied(found: Candidates, number: int) -> Mapping[str, Any]:
+    """The parameters of one combination that differ from others; all of them where none does."""
+    parameters = found.parameters(number)
+    return {name: parameters[name] for name in found.varied} or parameters

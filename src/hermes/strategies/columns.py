@@ -1,0 +1,64 @@
+"""The columns of a strategy: what it reads, what it decides, and the signals table's contract."""
+
+import polars as pl
+
+from hermes.schemas import DATETIME, Schema
+from hermes.strategies.base import Strategy
+
+BARS: Schema = {
+    "datetime": DATETIME,
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+}
+_SIGNALS: Schema = {"buy_signal": pl.Boolean(), "sell_signal": pl.Boolean()}
+_STAMPS: Schema = {
+    "strategy": pl.String(),
+    "generated_at": pl.String(),
+    "year": pl.Int32(),
+    "month": pl.Int8(),
+    "layer": pl.String(),
+    "data_type": pl.String(),
+    "validated_return_pct": pl.Float64(),
+    "validated_sharpe_ratio": pl.Float64(),
+    "validated_max_drawdown_pct": pl.Float64(),
+    "position": pl.Int8(),
+}
+#: Columns that every signals table has; a strategy's own columns and conditions have other names.
+RESERVED = frozenset({"symbol", *BARS, *_SIGNALS, *_STAMPS})
+LAYER = "gold"
+DATA_TYPE = "trading_signals"
+
+
+def input_schema(strategy: Strategy) -> dict[str, pl.DataType]:
+    """The feature columns that a strategy's signals are made from, with the types they are brought to."""
+    indicators = {name: pl.Int8() if "_dir_" in name else pl.Float64() for name in strategy.columns}
+    return {**BARS, **indicators}
+
+
+def rule_columns(strategy: Strategy) -> list[str]:
+    """The columns of `input_schema` that the rules really read."""
+    rules = (*strategy.conditions().values(), strategy.buy(), strategy.sell())
+    read = {name for rule in rules for name in rule.meta.root_names()}
+    return [name for name in input_schema(strategy) if name in read]
+
+
+def decided_columns(strategy: Strategy) -> list[str]:
+    """The signals and the conditions behind them, Booleans all of them."""
+    return [*_SIGNALS, *strategy.conditions()]
+
+
+def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
+    """The signal table's contract: every column in order."""
+    given = input_schema(strategy)
+    prices = {name: dtype for name, dtype in BARS.items() if name != "datetime"}
+    return {
+        "datetime": DATETIME,
+        "symbol": pl.String(),
+        **prices,
+        **dict.fromkeys(decided_columns(strategy), pl.Boolean()),
+        **{name: given[name] for name in strategy.columns},
+        **_STAMPS,
+    }

@@ -1,0 +1,243 @@
+"""Tasks on a Dask cluster: one started here, or one that runs already."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import sleep
+from typing import Any, ParamSpec, TypeVar
+
+from hermes.errors import ClusterError, UsageError
+from hermes.settings.sections import ClusterSettings
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_log = logging.getLogger("hermes.workers.dask")
+_CONNECT = "10s"
+_WORKERS = "30s"  # how long the first worker of a cluster is waited for
+_ON_ITS_WAY_S = 1.0
+_FETCH = "60s"
+_LOOPBACK = "127.0.0.1"  # what is started here cannot be reached from other machines
+_TLS = "tls://"
+_OWN_CORE = "DASK_HERMES__OWN_CORE"
+_WORKER = {
+    "POLARS_MAX_THREADS": "1",  # workers are as many as cores: more threads would only wait
+    "OMP_NUM_THREADS": "1",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # it looks a hundred times a second what a worker does
+}
+
+
+class Pool(Executor):
+    """Dask's executor of one scheduler, with a new connection where the scheduler has forgotten the old one.
+
+    A client that lost its connection comes back under its old name. A scheduler that notices the loss only then drops
+    the client that has just come back, with all its tasks, and tells nobody: they would be waited for without end.
+    """
+
+    def __init__(self, address: str, security: Any) -> None:
+        self._address = address
+        self._security = security
+        self._promised: set[Future[Any]] = set()
+        self._client = self._connected()
+
+    def submit(self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
+        """See `Executor`; a task that was lost, or whose result was, is cancelled. Dask's own pool forgets those."""
+        sent = self._client.submit(fn, *args, pure=False, **kwargs)
+        promised: Future[Result] = Future()
+
+        def forget(made: Future[Result]) -> None:
+            self._promised.discard(made)
+            if made.cancelled():
+                sent.cancel()
+
+        self._promised.add(promised)
+        promised.add_done_callback(forget)
+        sent.add_done_callback(lambda done: _keep(promised, done))
+        return promised
+
+    def renewed(self) -> bool:
+        """Ask the scheduler whether it knows this client and every task that it waits for; if not, connect anew."""
+        try:
+            for _ in range(2):  # what was sent this very moment may still be on its way
+                if self._known():
+                    return False
+                sleep(_ON_ITS_WAY_S)
+        except Exception as error:
+            logging.getLogger(__name__).debug("the scheduler does not answer: %s", error)
+        self.close()
+        self._client = self._connected()
+        return True
+
+    def _known(self) -> bool:
+        client = self._client
+        mine, keys = client.id, [key for key, state in client.futures.copy().items() if state.status == "pending"]
+
+        # Inside of a function, so that it travels as code: a scheduler need not have Hermes installed.
+        def known(dask_scheduler: Any) -> bool:
+            return mine in dask_scheduler.clients and all(key in dask_scheduler.tasks for key in keys)
+
+        return not self._promised or (bool(keys) and bool(client.run_on_scheduler(known)))
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at once."""
+        return sum(self._client.nthreads().values())
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's dashboard."""
+        return str(self._client.dashboard_link)
+
+    def wait_for_workers(self) -> None:
+        """Wait for the first worker; raises ClusterError where none comes."""
+        try:
+            self._client.wait_for_workers(1, timeout=_WORKERS)
+        except TimeoutError:
+            cure = f"start some: `dask worker {self._address}`"
+            raise ClusterError(f"the cluster at {self._address} has no workers", cure) from None
+
+    def close(self) -> None:
+        """Leave the scheduler; what waits is dropped."""
+        with suppress(Exception):  # whatever a broken connection still has to say
+            self._client.close(timeout=5)
+
+    def _connected(self) -> Any:
+        try:
+            return _distributed().Client(self._address, timeout=_CONNECT, security=self._security)
+        except (OSError, ValueError, TimeoutError) as error:
+            if self._address.startswith(_TLS):
+                cure = "check that it runs with TLS, and [cluster] ca_file, cert_file and key_file"
+            else:
+                cure = "start one with `dask scheduler`, and workers with `dask worker`"
+            raise ClusterError(f"no Dask scheduler answers at {self._address}", cure) from error
+
+
+@contextmanager
+def started(workers: int) -> Iterator[Pool]:
+    """A scheduler in this process and workers in spawned ones, which nobody else can connect to.
+
+    A port of loopback is open to every user of this machine, and whoever talks to a scheduler runs code on its workers.
+    So both sides must show a certificate that is made for this one run and is never written to disk.
+    """
+    distributed = _distributed()
+    security = _certificate_for_one_run(distributed)
+    options: dict[str, Any] = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "processes": True,
+        "host": _LOOPBACK,
+        "dashboard_address": f"{_LOOPBACK}:0",
+        "silence_logs": logging.CRITICAL,
+        "security": security,
+        "env": _WORKER | ({_OWN_CORE: "1"} if workers == len(_cores()) else {}),
+        "preload": __name__,
+    }
+    try:
+        cluster = distributed.LocalCluster(**options)
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise ClusterError(f"{workers} workers cannot be started: {error}", "start fewer, or none") from error
+    with cluster:
+        pool = Pool(cluster.scheduler_address, security)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+@contextmanager
+def joined(address: str, tls: ClusterSettings) -> Iterator[Pool]:
+    """A scheduler that runs already, and its workers; warns where the way to it is not encrypted.
+
+    Args:
+        address: like tls://host:8786.
+        tls: certificates for a tls:// address; without them Dask's own configuration is asked.
+
+    Raises:
+        UsageError: Dask is not installed, a certificate cannot be read, or the address is not for TLS.
+        ClusterError: nothing answers at the address, or it has no workers.
+    """
+    pool = Pool(address, _security(address, tls))
+    try:
+        pool.wait_for_workers()
+        yield pool
+    finally:
+        pool.close()
+
+
+def _certificate_for_one_run(distributed: Any) -> Any:
+    try:
+        return distributed.Security.temporary()
+    except ImportError:
+        raise UsageError("--workers needs the package cryptography", "install hermes-signals[cluster]") from None
+
+
+def _security(address: str, tls: ClusterSettings) -> Any:
+    files = {name: Path(value).expanduser() for name, value in tls.model_dump().items() if value}
+    if not address.startswith(_TLS):
+        if files:
+            raise UsageError(f"[cluster] has certificates, and {address} is not for TLS", "write it as tls://host:port")
+        _log.warning(
+            "%s is not encrypted and asks nobody who they are: whoever reaches it runs code on its workers → start it"
+            " with TLS, and give tls://… with [cluster] ca_file, cert_file and key_file",
+            address,
+        )
+        return None
+    for name, path in files.items():
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"[cluster] {name} {path} cannot be read", "check the path and who may read it")
+    given = {"ca_file": "tls_ca_file", "cert_file": "tls_client_cert", "key_file": "tls_client_key"}
+    security = _distributed().Security(
+        require_encryption=True, **{given[name]: str(path) for name, path in files.items()}
+    )
+    try:
+        complete = security.get_connection_args("client")["ssl_context"] is not None
+    except OSError as error:
+        raise UsageError(
+            f"[cluster] the certificates cannot be used: {error}", "give PEM files that belong together"
+        ) from None
+    if not complete:
+        raise UsageError(f"{address} needs certificates", "set [cluster] ca_file, cert_file and key_file")
+    return security
+
+
+def _distributed() -> Any:
+    try:
+        import distributed  # noqa: PLC0415 - most runs need no cluster, and it is an extra
+    except ImportError:
+        raise UsageError("Dask is not installed", "install hermes-signals[cluster]") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by our own errors
+    return distributed
+
+
+def _keep(promised: Future[Any], done: Any) -> None:
+    """What became of a task, as it is promised; called by Dask in a thread of its own."""
+    with suppress(InvalidStateError):  # nobody waits for it any more
+        try:
+            if done.status == "error":
+                promised.set_exception(done.exception(timeout=_FETCH))
+            else:
+                promised.set_result(done.result(timeout=_FETCH))
+        except InvalidStateError:
+            raise
+        except BaseException:  # cancelled, or its result cannot be fetched
+            promised.cancel()
+            promised.set_running_or_notify_cancel()
+
+
+def _cores() -> list[int]:
+    """The cores that this process may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in each worker started here, before its first task."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it, which stops them all
+    if _OWN_CORE in os.environ and worker.name in range(len(cores := _cores())):
+        # Polars hands each small piece of work from thread to thread. Between cores, the other core has to be woken for
+        # it each time, and both wait meanwhile: two workers that keep to their own core are an eighth faster.
+        os.sched_setaffinity(0, {cores[worker.name]})  # this thread, and those that it will start

@@ -1,0 +1,170 @@
+"""`audit --bytes` over every store: each way in which a file can be wrong is told from the others."""
+
+import os
+import uuid
+from pathlib import Path
+
+import obstore
+import pytest
+from tests.memory_lake import memory_lake
+
+from hermes.dataset import Dataset
+from hermes.errors import StoreError
+from hermes.lake.store import Lake, Layer
+from hermes.settings import Settings
+from hermes.steps.maintenance import verify as step
+from hermes.steps.maintenance.verify import verify
+
+BTC, ETH = Dataset(), Dataset(symbol="ETHUSDT")
+EXECUTION = f"{BTC.signals_table('smart_momentum')}/execution_20250101_000000"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """A lake with a file of every kind, of two symbols."""
+    if request.param == "memory":
+        lake = memory_lake(tmp_path / "copies")
+    elif request.param == "folder":
+        lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    else:
+        server = request.getfixturevalue("s3_server")
+        url = f"s3://steps/{uuid.uuid4().hex}/{{layer}}"
+        lake = Lake.open(Settings.load({"lake.url": url, **server.flags()}, environ={}))
+    for dataset in (BTC, ETH):
+        lake.bronze.write_bytes(f"{dataset.bronze_folder}/year=2024/x.parquet", b"bronze")
+        lake.bronze.write_bytes(f"{dataset.with_frequency('daily').bronze_folder}/year=2024/x.parquet", b"daily")
+        lake.silver.write_bytes(dataset.silver_key(2024), b"silver")
+        lake.silver.write_bytes(dataset.rejects_key(2024), b"rejects")
+        lake.silver.write_bytes(dataset.quality_key, b"{}")
+        lake.gold.write_bytes(dataset.features_key(2024), b"features")
+    with lake.gold.staged() as path:
+        path.write_bytes(b"signals")
+        lake.gold.create(f"{EXECUTION}/signals.parquet", path)
+    lake.gold.write_bytes(f"{EXECUTION}/run.json", b"{}")
+    lake.gold.write_bytes(f"{EXECUTION}/report.html", b"<p>")
+    return lake
+
+
+def overwrite(layer: Layer, key: str, content: bytes) -> None:
+    """As another tool does, or a failing disk: the same size and time where the store lets it."""
+    backend = layer._backend
+    if hasattr(backend, "root"):
+        path = backend.root / key
+        status = path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    else:
+        name = f"{backend._prefix}{key}"
+        attributes = obstore.get(backend._store, name).attributes
+        obstore.put(backend._store, name, content, attributes=attributes)
+
+
+def names(addresses: list[str]) -> set[str]:
+    return {address.rpartition("/")[2] for address in addresses}
+
+
+def test_what_was_published_is_the_same(lake: Lake):
+    made = verify(lake)
+    assert (made.files, made.faults, made.no_record) == (15, 0, [])
+    assert made.as_json()["verdict"] == "pass"
+    assert made.bytes == sum(
+        file.size for layer in (lake.bronze, lake.silver, lake.gold) for file in layer.files("", "")
+    )
+
+
+@pytest.mark.parametrize("dataset", [BTC, ETH])
+def test_of_one_dataset_only_its_files_are_read(lake: Lake, dataset: Dataset):
+    overwrite(lake.bronze, f"{BTC.bronze_folder}/year=2024/x.parquet", b"BRONZE")
+    overwrite(lake.gold, f"{EXECUTION}/signals.parquet", b"SIGNALS")
+    made = verify(lake, [dataset])
+    assert made.files == (9 if dataset == BTC else 6)
+    assert names(made.differs) == ({"x.parquet", "signals.parquet"} if dataset == BTC else set())
+
+
+def test_one_flipped_bit_in_any_file_is_found(lake: Lake):
+    for layer in (lake.bronze, lake.silver, lake.gold):
+        for file in layer.files("", ""):
+            content = layer.read(file.key)
+            overwrite(layer, file.key, bytes([content[0] ^ 1]) + content[1:])
+            made = verify(lake)
+            assert made.differs == [layer.locate(file.key)]
+            assert (made.missing, made.unreadable, made.no_record) == ([], [], [])
+            assert made.as_json()["verdict"] == "fault"
+            overwrite(layer, file.key, content)
+
+
+def test_a_file_of_another_tool_has_no_record_and_is_no_fault(lake: Lake):
+    backend = lake.gold._backend
+    if hasattr(backend, "root"):
+        path = backend.root / "foreign" / "x.parquet"
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+    else:
+        obstore.put(backend._store, f"{backend._prefix}foreign/x.parquet", b"x")
+    made = verify(lake)
+    assert names(made.no_record) == {"x.parquet"}
+    assert made.faults == 0
+
+
+def test_signals_that_are_gone_while_their_copy_is_there_are_missed(lake: Lake):
+    backend, key = lake.gold._backend, f"{EXECUTION}/signals.parquet"
+    if hasattr(backend, "root"):
+        (backend.root / key).unlink()
+    else:
+        obstore.delete(backend._store, f"{backend._prefix}{key}")
+    made = verify(lake)
+    assert made.missing == [lake.gold.locate(key)]
+    assert (made.files, made.differs) == (14, [])
+
+
+def test_what_hermes_removed_is_not_missed(lake: Lake):
+    for file in lake.gold.files(EXECUTION, ""):
+        lake.gold.remove(file.key)
+    lake.bronze.remove(f"{ETH.bronze_folder}/year=2024/x.parquet")
+    assert (verify(lake).files, verify(lake).faults) == (11, 0)
+
+
+def test_a_file_that_a_folder_lost_is_missed(tmp_path: Path):
+    lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    lake.silver.write_bytes(BTC.silver_key(2024), b"silver")
+    (tmp_path / "lake" / "silver" / BTC.silver_key(2024)).unlink()
+    assert verify(lake).missing == [lake.silver.locate(BTC.silver_key(2024))]
+    assert verify(lake, [BTC]).missing == [lake.silver.locate(BTC.silver_key(2024))]
+    assert verify(lake, [ETH]).missing == []
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    hashed = type(lake.silver._backend).hashed
+
+    def fails(self, file):
+        if file.key == BTC.silver_key(2024):
+            raise StoreError("x: Input/output error", "")
+        return hashed(self, file)
+
+    monkeypatch.setattr(type(lake.silver._backend), "hashed", fails)
+    made = verify(lake)
+    assert made.unreadable == [f"{lake.silver.locate(BTC.silver_key(2024))}: x: Input/output error"]
+    assert (made.files, made.faults) == (15, 1)
+
+
+def test_a_file_that_is_replaced_meanwhile_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
+    """The listing is of before, the bytes are of after, the record is of in between."""
+    key, judged = BTC.features_key(2024), step._judge
+
+    def replaced_meanwhile(layer, file):
+        if file.key == key:
+            hashed = layer.hashed
+            monkeypatch.setattr(layer, "hashed", lambda file: (monkeypatch.undo(), ("0" * 64, hashed(file)[1]))[1])
+            lake.gold.write_bytes(key, b"newer features")
+        return judged(layer, file)
+
+    monkeypatch.setattr(step, "_judge", replaced_meanwhile)
+    assert verify(lake).faults == 0
+
+
+def test_locks_are_no_files_of_the_lake(lake: Lake):
+    backend = lake.gold._backend
+    if not hasattr(backend, "root"):
+        obstore.put(backend._store, f"{backend._prefix}_locks/x.lock", b"{}")
+    made = verify(lake)
+    assert (made.files, made.no_record) == (15, [])

@@ -1,0 +1,172 @@
+"""Sweep and walk-forward on a lake: each combination is what a backtest says of it, and everything is kept."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hermes.cli.app import _exit_code
+from hermes.errors import MissingTable, StrategyError, TableRefused, UsageError
+from hermes.lake.store import Lake
+from hermes.stages.backtest.walk_forward import CHOICES
+from hermes.steps.backtest import backtest
+from hermes.steps.search.distribute import SHARE
+from hermes.steps.search.sweep import sweep
+from hermes.steps.search.walkforward import walkforward
+from hermes.workers.pool import place
+
+NAMED_LIKE_A_MEASURE = """
+import polars as pl
+from hermes.strategies.base import Parameters, Strategy
+
+class SharpParameters(Parameters):
+    sharpe: int = 1
+
+class Sharp(Strategy):
+    name = "sharp"
+    parameters_type = SharpParameters
+    columns = ("ema_12",)
+    look_back = 0
+
+    def conditions(self):
+        return {"up": pl.col("close") > pl.col("ema_12")}
+
+    def buy(self):
+        return pl.col("up")
+
+    def sell(self):
+        return ~pl.col("up")
+"""
+OWN = "strategy.smart_momentum."
+WIDE = {f"{OWN}rsi_low": 30, f"{OWN}rsi_high": 70}
+
+
+@pytest.fixture
+def opened(simulated_lake, load):
+    """Settings and lake, with these flags."""
+
+    def opened(**flags):
+        settings = load(simulated_lake, dataset__symbol="SIMUSDT", **flags)
+        return settings, Lake.open(settings)
+
+    return opened
+
+
+def test_every_row_is_a_backtest(opened, tmp_path):
+    span = {"signals.start": "2024-11-01", "signals.end": "2025-02-28", "backtest.fill": "next_open", **WIDE}
+    grid = {"ema_fast": "9,12", "ema_slow": "20:26:6", "st_multiplier": "2.5,3"}
+    made = sweep(*opened(**span, **{OWN + name: text for name, text in grid.items()}), out=tmp_path / "out")
+    table = made.tried.table
+    assert table.height == 8
+    assert table.rows() == pl.read_parquet(made.folder / "trials.parquet").rows()
+    assert table.columns == pl.read_csv(made.folder / "trials.csv").columns
+    for row in table.iter_rows(named=True):
+        alone = backtest(*opened(**span, **{OWN + name: row[name] for name in grid}))
+        metrics = alone.as_json()["metrics"]
+        assert {name: row[name] for name in metrics} == metrics
+    best = made.as_json()["best"]
+    assert best["metrics"]["sharpe"] == table["sharpe"].max()
+    assert made.deflated and made.deflated.sharpe * best["metrics"]["periods_per_year"] ** 0.5 == pytest.approx(
+        best["metrics"]["sharpe"]
+    )
+
+
+def test_the_page_asks_nobody_and_warns(opened, tmp_path):
+    made = sweep(*opened(**{f"{OWN}ema_fast": "8:20:4", f"{OWN}ema_slow": "12,20,26", **WIDE}), out=tmp_path)
+    page = (made.folder / "sweep.html").read_text()
+    assert "://" not in page and "<script" not in page
+    for words in ("SIMULATED", "8 combinations", "4 skipped", "Deflated Sharpe ratio", "backtest overfitting"):
+        assert words in page
+    assert sorted(each.name for each in tmp_path.iterdir()) == [made.folder.name]
+    again = sweep(*opened(**{f"{OWN}ema_fast": "8:20:4", f"{OWN}ema_slow": "12,20,26", **WIDE}), out=tmp_path)
+    assert again.folder != made.folder and again.tried.table.equals(made.tried.table)
+
+
+def test_a_strategy_that_never_trades_has_no_best(opened, tmp_path):
+    never = {f"{OWN}rsi_low": "1,2", f"{OWN}rsi_high": 3}
+    made = sweep(*opened(**never), out=tmp_path)
+    said = made.as_json()
+    assert said["trials"] == 2 and said["best"] is None and said["deflated_sharpe"] is None
+    walked = walkforward(*opened(**never), train="2m", test="1m").as_json()
+    assert [each["parameters"] for each in walked["windows"]] == [None] * 4
+    assert walked["luck"] is None and walked["decay_pct"] is None
+
+
+def test_random_combinations(opened, tmp_path):
+    grid = {f"{OWN}ema_fast": "5:15:1", f"{OWN}ema_slow": "16:60:4"}
+    one, same, other = (sweep(*opened(**grid), sample=5, seed=seed, out=tmp_path) for seed in (1, 1, 2))
+    assert one.tried.table.height == 5
+    assert one.tried.table.equals(same.tried.table) and not one.tried.table.equals(other.tried.table)
+
+
+def test_what_is_refused(opened, tmp_path, load):
+    for wrong, error, said in (
+        ({f"{OWN}ema_quick": "1,2"}, StrategyError, "ema_quick"),
+        ({f"{OWN}ema_fast": "30:40:5"}, StrategyError, "below ema_slow"),
+        ({f"{OWN}ema_fast": "8:20"}, UsageError, "not a range"),
+        ({"signals.start": "2030-01-01"}, TableRefused, "no bar from"),
+    ):
+        with pytest.raises(error, match=said):
+            sweep(*opened(**wrong), out=tmp_path)
+    with pytest.raises(UsageError, match=f"--by 'luck' is not one of {' '.join(CHOICES)}"):
+        walkforward(*opened(), by="luck")
+    nowhere = load(tmp_path, dataset__symbol="SIMUSDT")
+    with pytest.raises(MissingTable):
+        sweep(nowhere, Lake.open(nowhere), out=tmp_path)
+
+
+@pytest.mark.parametrize("by", ["sharpe", "total_return_pct"])
+def test_later_bars_change_nothing_of_earlier_windows(opened, by):
+    grid = {f"{OWN}ema_fast": "6,9,12", f"{OWN}ema_slow": "20,26", f"{OWN}st_multiplier": "2,3", **WIDE}
+    whole = walkforward(*opened(**grid), train="2m", test="3w", by=by).as_json()
+    part = walkforward(*opened(**grid, **{"signals.end": "2025-02-10"}), train="2m", test="3w", by=by).as_json()
+    complete = part["windows"][:-1]
+    assert len(complete) >= 2
+    assert complete == whole["windows"][: len(complete)]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, folder: Path, *words: str) -> tuple[int, str]:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["hermes", *words])
+    code = _exit_code()
+    return code, capfd.readouterr().out
+
+
+def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
+    common = ["SIMUSDT", "--lake", f"{simulated_lake}/{{layer}}", "--set", "ema_fast=8,12", "--set", "rsi_low=30"]
+    code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--json")
+    (found,) = json.loads(out)["datasets"]
+    assert code == 0 and found["trials"] == 2 and (tmp_path / found["folder"] / "sweep.html").is_file()
+    code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--out", "mine")
+    assert code == 0 and "The best 2 of 2" in out and "looks better than it is" in out and "SIMULATED" in out
+    assert (tmp_path / "mine").is_dir()
+    spans = ["--train", "2m", "--test", "1m"]
+    code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans, "--json", "--anchored")
+    (found,) = json.loads(out)["datasets"]
+    assert code == 0 and len(found["windows"]) == 4
+    assert len({each["train_first"] for each in found["windows"]}) == 1
+    code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans)
+    assert code == 0 and "out of sample" in out and "luck test" in out and "flat at the start" in out
+    assert run(monkeypatch, capfd, tmp_path, "walkforward", *common, "--train", "soon")[0] == 2
+
+
+def test_workers_measure_what_is_measured_here(opened, tmp_path):
+    grid = {f"{OWN}ema_fast": "8:20:1", f"{OWN}ema_slow": "22:26:1", **WIDE}  # more than one share
+    here = sweep(*opened(**grid), out=tmp_path)
+    settings, lake = opened(**grid)
+    with place(settings, workers=2) as where:
+        there = sweep(settings, lake, out=tmp_path, where=where)
+        walked = walkforward(settings, lake, train="2m", test="1m", where=where).as_json()
+    assert len(here.tried.trials) > SHARE
+    assert there.tried.table.equals(here.tried.table)
+    assert there.deflated == here.deflated and there.overfitting == here.overfitting
+    assert walked | {"seconds": 0} == walkforward(*opened(**grid), train="2m", test="1m").as_json() | {"seconds": 0}
+
+
+def test_a_parameter_is_not_called_like_a_measure(opened, tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text(NAMED_LIKE_A_MEASURE)
+    with pytest.raises(StrategyError, match="'sharpe' has the name of a measure"):
+        sweep(*opened(signals__strategy=str(source)), out=tmp_path)

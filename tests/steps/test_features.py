@@ -1,0 +1,92 @@
+"""Features of long series are made in blocks: the same table, and nothing of it depends on when it was made."""
+
+import shutil
+from datetime import date
+
+import polars as pl
+import pytest
+
+from hermes.dataset import Dataset
+from hermes.errors import StoreError
+from hermes.lake.store import Lake
+from hermes.pipeline import features, ingest, refine
+from hermes.schemas import INDICATORS
+from hermes.stages.bronze.simulate import write_archive
+from hermes.stages.gold import blocks
+from hermes.steps import features as step
+from hermes.steps.features import read_features
+
+MINUTES = Dataset(symbol="SIMUSDT", interval="15m")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Five months of 15m bars, two of them in another year."""
+    root = tmp_path_factory.mktemp("archive")
+    write_archive(root, MINUTES, date(2024, 11, 1), 5)
+    return root
+
+
+@pytest.fixture
+def short_blocks(monkeypatch):
+    monkeypatch.setattr(step, "WHOLE_ROWS", 5_000)
+    monkeypatch.setattr(step, "BLOCK_ROWS", 6_000)  # two months
+    monkeypatch.setattr(blocks, "LEAD", 2_000)
+
+
+def made(root, archive, load, **flags):
+    settings = load(root, dataset__symbol="SIMUSDT", dataset__interval="15m", archive__url=str(archive), **flags)
+    lake = Lake.open(settings)
+    ingest(settings, lake)
+    refine(settings.dataset, lake)
+    return settings, features(settings.dataset, lake)
+
+
+def test_blocks_make_the_table_that_is_made_at_once(archive, tmp_path, load, request):
+    settings, _ = made(tmp_path / "whole", archive, load)
+    whole = read_features(settings).collect()
+    request.getfixturevalue("short_blocks")
+    settings, found = made(tmp_path / "blocks", archive, load)
+    table = read_features(settings).collect()
+    assert len(found.written) == 5 and found.rows == table.height == whole.height
+    exact = [name for name, dtype in table.schema.items() if name not in INDICATORS or not dtype.is_float()]
+    assert table.select(exact).equals(whole.select(exact))
+    for name in set(table.columns) - set(exact):
+        far, near = whole[name].fill_null(-1.0), table[name].fill_null(-1.0)
+        assert ((far - near).abs() <= 1e-8 * pl.select(pl.max_horizontal(far.abs(), 1.0)).to_series()).all(), name
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_an_increment_writes_what_a_rebuild_would(archive, tmp_path, load):
+    part = tmp_path / "part"
+    for month in ("2024-11", "2024-12", "2025-01", "2025-02"):
+        for ending in (".zip", ".zip.CHECKSUM"):
+            name = f"{MINUTES.archive_folder}/SIMUSDT-15m-{month}{ending}"
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(archive / name, part / name)
+    made(tmp_path / "lake", part, load)
+    settings, increment = made(tmp_path / "lake", archive, load)
+    assert [key.split("/")[-3:-1] for key in increment.written] == [["year=2025", f"month={m}"] for m in (1, 2, 3)]
+    rebuilt, _ = made(tmp_path / "anew", archive, load)
+    assert read_features(settings).collect().equals(read_features(rebuilt).collect())
+    assert not features(settings.dataset, Lake.open(settings)).written
+
+
+def test_crossing_into_blocks_writes_all_files_again(archive, tmp_path, load, request):
+    made(tmp_path, archive, load)
+    request.getfixturevalue("short_blocks")
+    _, found = made(tmp_path, archive, load)
+    assert len(found.written) == 5
+
+
+@pytest.mark.usefixtures("short_blocks")
+def test_silver_out_of_order_between_two_blocks_is_refused(archive, tmp_path, load):
+    settings, _ = made(tmp_path, archive, load)
+    lake = Lake.open(settings)
+    file, _ = lake.silver.files(settings.dataset.silver_folder)
+    about, rows = lake.silver.footer(file), pl.read_parquet(file.location)
+    lake.silver.write(
+        file.key, pl.concat([rows.tail(2_000), rows.head(rows.height - 2_000)]), {**about, "fingerprint": "x"}
+    )
+    with pytest.raises(StoreError, match="bars out of order"):
+        features(settings.dataset, lake)
