@@ -19,8 +19,7 @@ a Polars frame.
 def page() -> str:
     """The page."""
     parts = []
-    steps = {name: getattr(api, name) for name in api.__all__}  # some have the names of packages, see hermes._callable
-    for thing in (steps.get(name) or getattr(hermes, name) for name in hermes.__all__):
+    for thing in (getattr(hermes, name) for name in hermes.__all__):
         if inspect.isclass(thing):
             parts.append(_directive("autoclass", thing, "   :members:\n"))
         elif inspect.isroutine(thing):

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-import hermes.cli.command
 from generator.markdown import attribute_texts, code, paragraphs, table
+from hermes.cli import options
 from hermes.cli.options import Flag
 from hermes.settings import Settings
 from hermes.strategies.registry import STRATEGIES
@@ -79,7 +79,7 @@ _SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _flags() -> list[Flag]:
-    groups = [group for group in vars(hermes.cli.command).values() if isinstance(group, tuple)]
+    groups = [group for group in vars(options).values() if isinstance(group, tuple)]
     return [flag for group in groups for flag in group if isinstance(flag, Flag)]
 
 

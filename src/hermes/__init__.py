@@ -27,6 +27,10 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
+    "audit": "hermes.api",
+    "backtest": "hermes.api",
+    "report": "hermes.api",
+    "signals": "hermes.api",
     "Dataset": "hermes.dataset",
     "HermesError": "hermes.errors",
     "Lake": "hermes.lake.store",
@@ -35,17 +39,14 @@ _HOMES = {
     "compute_signals": "hermes.compute",
     "features": "hermes.api",
     "ingest": "hermes.api",
-    "read_features": "hermes.pipeline",
-    "read_signals": "hermes.pipeline",
+    "read_features": "hermes.steps.features",
+    "read_signals": "hermes.steps.signals",
     "refine": "hermes.api",
     "run": "hermes.pipeline",
 }
-_CALLABLE_PACKAGES = ("audit", "backtest", "report", "signals")  # see `hermes._callable`
 
 
 def __getattr__(name: str) -> Any:
-    if name in _CALLABLE_PACKAGES:
-        return import_module(f"hermes.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hermes' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

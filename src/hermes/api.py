@@ -21,7 +21,7 @@ from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.audit import FULL_CUTS, Audited
 from hermes.steps.backtest import Backtested
-from hermes.steps.features import Featured
+from hermes.steps.features import Featured, read_features
 from hermes.steps.ingest import Ingested
 from hermes.steps.refine import Refined
 from hermes.steps.report import Reported
@@ -40,7 +40,7 @@ class Features(Featured, Rows):
 
     def lazy(self) -> pl.LazyFrame:
         """The table as it stands in the lake now, lazily."""
-        return pipeline.read_features(self.settings)
+        return read_features(self.settings)
 
     def __repr__(self) -> str:
         """What was written, as text."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from hermes.steps.report import Reported
 
 __all__ = [
-    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_features", "read_quality",
-    "read_signals", "refine", "report", "run", "signals",
+    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_quality", "refine", "report",
+    "run", "signals",
 ]  # fmt: skip
 
 #: Where the road can begin, in its order.

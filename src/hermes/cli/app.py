@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from datetime import date, datetime
-from math import isnan
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import init, run, search, strategies
-from hermes.cli import lake as keeping_commands
+from hermes.cli import init, lake, run, search, strategies
 from hermes.cli.command import Line, command, print_traceback, verbose
-from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Frequency, Since, Until
+from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
-from hermes.redaction import redact, told
+from hermes.redaction import told
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -34,12 +32,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Execution = Annotated[
-    str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
-]
 Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
 Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
-Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
 
 INTERRUPTED = 130
 LIBRARIES = ("polars", "polars-talib", "numpy", "pyarrow", "obstore", "duckdb", "bokeh", "pydantic")
@@ -168,7 +162,7 @@ def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
     With --bytes: read every file again, of the symbols or of the whole lake, and compare it with what was published.
     """
     if stored:
-        keeping_commands.audit_bytes(line)
+        lake.audit_bytes(line)
         return
     from hermes import pipeline
     from hermes.cli.views import console, steps
@@ -210,89 +204,7 @@ def report(line: Line, execution: Execution = None) -> None:
     line.each(work)
 
 
-@command(app, "ls", "ls --lake 's3://{layer}' --json", symbols=False)
-def ls(line: Line) -> None:
-    """List every table of the lake: rows, span, size, executions, and its name in SQL."""
-    from hermes.cli.views import console, steps
-    from hermes.lake.store import Lake
-    from hermes.steps.production import overview
-
-    settings = line.settings()
-    found, broken = overview(settings, Lake.open(settings))
-    if line.json:
-        errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
-        console.print_json({"tables": found, **({"errors": errors} if errors else {})})
-    elif found or not broken:
-        steps.print_tables(found)
-    for error in broken:
-        console.print_error(error)
-    if broken:
-        raise typer.Exit(1)
-
-
-@command(
-    app,
-    "show BTCUSDT",
-    "show BTCUSDT --execution execution_20251005_214748",
-    flags=(*SPAN, *STRATEGY, *ACCOUNT),
-)
-def show(line: Line, execution: Execution = None) -> None:
-    """Show one execution: what it was made from, how, and what it found."""
-    from hermes.cli.views import steps
-    from hermes.lake import catalog
-    from hermes.steps.production import find_execution
-
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        found = catalog.checked_lineage(lake.gold, find_execution(settings, lake, execution))
-        if not line.json:
-            steps.print_lineage(found)
-        return found
-
-    line.each(work)
-
-
-@command(
-    app,
-    "sql 'select count(*) from signals_BTCUSDT_4h'",
-    "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --json",
-    symbols=False,
-)
-def sql(line: Line, query: Query) -> None:
-    """Ask the lake with DuckDB; filters and columns reach down into the Parquet files."""
-    from hermes.cli.views import console
-    from hermes.lake import catalog
-    from hermes.lake.store import Lake
-    from hermes.steps.production import production
-
-    settings = line.settings()
-    lake = Lake.open(settings)
-    answer = catalog.query(lake, query, production(settings, lake))
-    if line.json:
-        rows = [
-            [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows
-        ]  # NaN is not JSON
-        console.print_json({"columns": answer.columns, "rows": rows})
-    else:
-        console.print_rows(answer.columns, answer.rows)
-
-
-@command(app, "config", "config ETHUSDT --interval 1h --lake 's3://{layer}'", flags=(*ARCHIVE, *STRATEGY))
-def config(line: Line) -> None:
-    """Show every setting with its origin, and every path that follows from them."""
-    from hermes.cli.views import console
-    from hermes.strategies import strategy_name
-
-    settings = line.settings(line.symbols[0] if line.symbols else None)
-    paths = settings.paths(strategy_name(settings.signals.strategy))
-    if line.json:
-        rows = {name: {"value": value, "origin": origin} for name, value, origin in settings.items()}
-        console.print_json({"settings": rows, "paths": paths})
-    else:
-        console.print_rows(("setting", "value", "from"), list(settings.items()))
-        console.print_facts("Paths", list(paths.items()))
-
-
-keeping_commands.register(app)
+lake.register(app)
 init.register(app)
 search.register(app)
 strategies.register(app)

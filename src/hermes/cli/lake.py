@@ -1,17 +1,22 @@
-"""The commands that keep a lake sound: is its store fit, are its bytes those that were published, what can go."""
-# ruff: noqa: PLC0415 (heavy imports wait until a command runs)
+"""The commands about a lake: what it holds, is its store fit, are its bytes those that were published, what can go."""
+# ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
-from typing import TYPE_CHECKING, Annotated
+from math import isnan
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hermes.cli.command import Line, command
+from hermes.cli.options import ACCOUNT, ARCHIVE, SPAN, STRATEGY, Execution
 from hermes.errors import AuditFault, UsageError
+from hermes.redaction import redact
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
     from hermes.lake.store import Lake
+    from hermes.settings import Settings
 
+Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
 Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the newest ones.")]
 Promotable = Annotated[
     str, typer.Argument(metavar="EXECUTION", help="Its folder's name, TABLE/EXECUTION, or its path.")
@@ -22,6 +27,84 @@ Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without, only say
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
+
+    @command(app, "ls", "ls --lake 's3://{layer}' --json", symbols=False)
+    def ls(line: Line) -> None:
+        """List every table of the lake: rows, span, size, executions, and its name in SQL."""
+        from hermes.cli.views import console, steps
+        from hermes.lake.store import Lake
+        from hermes.steps.production import overview
+
+        settings = line.settings()
+        found, broken = overview(settings, Lake.open(settings))
+        if line.json:
+            errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
+            console.print_json({"tables": found, **({"errors": errors} if errors else {})})
+        elif found or not broken:
+            steps.print_tables(found)
+        for error in broken:
+            console.print_error(error)
+        if broken:
+            raise typer.Exit(1)
+
+    @command(
+        app,
+        "show BTCUSDT",
+        "show BTCUSDT --execution execution_20251005_214748",
+        flags=(*SPAN, *STRATEGY, *ACCOUNT),
+    )
+    def show(line: Line, execution: Execution = None) -> None:
+        """Show one execution: what it was made from, how, and what it found."""
+        from hermes.cli.views import steps
+        from hermes.lake import catalog
+        from hermes.steps.production import find_execution
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            found = catalog.checked_lineage(lake.gold, find_execution(settings, lake, execution))
+            if not line.json:
+                steps.print_lineage(found)
+            return found
+
+        line.each(work)
+
+    @command(
+        app,
+        "sql 'select count(*) from signals_BTCUSDT_4h'",
+        "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --json",
+        symbols=False,
+    )
+    def sql(line: Line, query: Query) -> None:
+        """Ask the lake with DuckDB; filters and columns reach down into the Parquet files."""
+        from hermes.cli.views import console
+        from hermes.lake import catalog
+        from hermes.lake.store import Lake
+        from hermes.steps.production import production
+
+        settings = line.settings()
+        lake = Lake.open(settings)
+        answer = catalog.query(lake, query, production(settings, lake))
+        if line.json:
+            rows = [
+                [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows
+            ]  # NaN is not JSON
+            console.print_json({"columns": answer.columns, "rows": rows})
+        else:
+            console.print_rows(answer.columns, answer.rows)
+
+    @command(app, "config", "config ETHUSDT --interval 1h --lake 's3://{layer}'", flags=(*ARCHIVE, *STRATEGY))
+    def config(line: Line) -> None:
+        """Show every setting with its origin, and every path that follows from them."""
+        from hermes.cli.views import console
+        from hermes.strategies import strategy_name
+
+        settings = line.settings(line.symbols[0] if line.symbols else None)
+        paths = settings.paths(strategy_name(settings.signals.strategy))
+        if line.json:
+            rows = {name: {"value": value, "origin": origin} for name, value, origin in settings.items()}
+            console.print_json({"settings": rows, "paths": paths})
+        else:
+            console.print_rows(("setting", "value", "from"), list(settings.items()))
+            console.print_facts("Paths", list(paths.items()))
 
     @command(app, "doctor", "doctor --lake 's3://{layer}' --json", symbols=False)
     def doctor(line: Line) -> None:

@@ -12,6 +12,9 @@ from hermes.cli.completion import choices
 Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
 Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
+Execution = Annotated[
+    str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Run in so many processes of this machine, with Dask.")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
 

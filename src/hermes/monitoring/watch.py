@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from hermes import logs
 from hermes.errors import DatasetLocked, HermesError
@@ -21,10 +21,24 @@ from hermes.redaction import told
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
 
-if TYPE_CHECKING:
-    from hermes.steps.run import Run
 
-Walk = TypeVar("Walk", bound=Callable[..., "Run"])
+class Run(Protocol):
+    """What is told of a run; see `steps.run.Run`."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether signals were made."""
+
+    @property
+    def signalled(self) -> Any:
+        """The execution, new or standing."""
+
+    @property
+    def refined(self) -> Any:
+        """What became of silver, None where it was left alone."""
+
+
+Walk = TypeVar("Walk", bound=Callable[..., Run])
 
 
 def watched(run: Walk) -> Walk:
@@ -34,7 +48,7 @@ def watched(run: Walk) -> Walk:
     """
 
     @wraps(run)
-    def wrapper(settings: Settings, lake: Lake | None = None, **options: Any) -> "Run":
+    def wrapper(settings: Settings, lake: Lake | None = None, **options: Any) -> Run:
         lake = lake or Lake.open(settings)
         started, clock = datetime.now(UTC), perf_counter()
         try:
@@ -51,7 +65,7 @@ def watched(run: Walk) -> Walk:
     return cast("Walk", wrapper)
 
 
-def _done(settings: Settings, lake: Lake, made: "Run", seconds: float) -> None:
+def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> None:
     said = made.signalled.as_json()
     about = {"dataset": str(settings.dataset), "strategy": said["strategy"]}
     facts = {"rows": said["rows"], "signals": said["total_signals"], "path": said["path"]}
@@ -101,7 +115,7 @@ def _failed(settings: Settings, error: Exception, started: datetime, seconds: fl
     _record(settings, _name(settings), figures, lost)
 
 
-def _execution(settings: Settings, lake: Lake, made: "Run", said: Mapping[str, Any]) -> Execution:
+def _execution(settings: Settings, lake: Lake, made: Run, said: Mapping[str, Any]) -> Execution:
     folder = f"{settings.dataset.signals_table(said['strategy'])}/{made.signalled.execution}"
     return Execution(
         dataset=settings.dataset,

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
 from hermes.dataset import LAYERS, Dataset, strategy_file
@@ -51,7 +51,7 @@ class Settings(_Section):
     dataset: Dataset = Dataset()
     archive: ArchiveSettings = ArchiveSettings()
     signals: SignalsSettings = SignalsSettings()
-    strategy: dict[str, dict[str, Any]] = {}
+    strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     backtest: BacktestSettings = BacktestSettings()
     cluster: ClusterSettings = ClusterSettings()
     log: LogSettings = LogSettings()

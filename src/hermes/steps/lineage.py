@@ -1,4 +1,4 @@
-"""Whether the latest execution was made from exactly what would be used now: a scheduler need not make it again."""
+"""What an execution or a verdict was made from, and whether that is still what would be used now."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A step that replaces files has its dataset for itself while it runs."""
+"""What every step has: its end is logged; one that replaces files has its dataset for itself while it runs."""
 
 import logging
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from hermes.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
 
 
 def alone(step: Callable[P, R]) -> Callable[P, R]:
@@ -33,9 +35,6 @@ def alone(step: Callable[P, R]) -> Callable[P, R]:
             return step(*given.args, **given.kwargs)
 
     return wrapper
-
-
-_FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
 
 
 def logged(step: Callable[P, R]) -> Callable[P, R]:
