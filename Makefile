@@ -41,10 +41,11 @@ docs: install ## build the documentation in build/site, every warning an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/site
 	@echo "open build/site/index.html"
 
-lint: install ## formatter, linter, strict type checker, known vulnerabilities of the lock
+lint: install ## formatter, linter, strict type checker, import contracts, known vulnerabilities of the lock
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m tools.advisories
 
 format: install ## format the code and mend what the linter can

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import hermes
 from hermes import api
-from hermes.pipeline import Audited, Backtested, Signalled
+from hermes.steps.audit import Audited
+from hermes.steps.backtest import Backtested
 from hermes.steps.run import Run
+from hermes.steps.signals import Signalled
 
 _INTRODUCTION = """# Python
 

@@ -104,7 +104,7 @@ def run_market(
     Args:
         tasks: one for each dataset; they differ in nothing else.
         road: what to do for each.
-        where: see `executor.place`.
+        where: see `workers.pool.place`.
         refused: datasets that failed before, for the comparison.
 
     Raises:

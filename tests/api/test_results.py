@@ -123,8 +123,8 @@ def test_text_and_html_say_the_same_with_the_label_and_the_warning(settings: her
         for shown in (repr(each), html.text):
             assert "SIMULATED MARKET" in shown
             assert "too few to conclude" in shown
-            assert notebook.words.change(each.as_json()["metrics"]["total_return_pct"]) in shown
-            assert notebook.words.change(each.as_json()["metrics"]["benchmark_return_pct"]) in shown
+            assert notebook.format.change(each.as_json()["metrics"]["total_return_pct"]) in shown
+            assert notebook.format.change(each.as_json()["metrics"]["benchmark_return_pct"]) in shown
         assert "too few to conclude" in html.text.partition("All measures")[0]
         assert html.scripts == 0
     assert made[1].path in repr(made[1])

@@ -9,7 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = """
-import hermes.stages.signals.plan as plan
+import hermes.strategies.columns as columns
 from hermes import (
     Dataset, HermesError, Lake, Settings, audit, backtest, compute_features, compute_signals, features, ingest,
     read_features, read_signals, refine, report, run, signals,
@@ -27,7 +27,7 @@ reveal_type(report(settings).html)  # str
 reveal_type(run(settings).report)  # str | None
 reveal_type(read_features(settings))  # LazyFrame
 reveal_type(compute_features(read_signals(settings), settings))  # DataFrame
-reveal_type(plan.LAYER)  # str
+reveal_type(columns.LAYER)  # str
 reveal_type(HermesError("what", "cure").cure)  # str
 signals("BTCUSDT")
 """
