@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import hermes
 from hermes import market, pipeline
 from hermes.dataset import Dataset
 from hermes.errors import MissingTable
@@ -53,7 +54,7 @@ def threads(tasks):
 
 
 def rows_of(settings: Settings) -> pl.DataFrame:
-    return pipeline.read_signals(settings).drop("generated_at").collect()
+    return hermes.read_signals(settings).drop("generated_at").collect()
 
 
 def executions(settings: Settings) -> int:
@@ -68,7 +69,7 @@ def test_a_cluster_makes_the_rows_that_threads_make(tasks, threads):
     assert not made.failed and made.where == "2 workers of this machine"
     for mine, theirs in zip(here, there, strict=True):
         assert rows_of(mine).equals(rows_of(theirs))
-        assert pipeline.read_features(mine).collect().equals(pipeline.read_features(theirs).collect())
+        assert hermes.read_features(mine).collect().equals(hermes.read_features(theirs).collect())
 
 
 def test_a_market_is_its_datasets_one_by_one(tasks, threads):

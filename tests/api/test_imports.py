@@ -21,7 +21,9 @@ def told(script: str) -> object:
 def test_no_public_name_is_a_module_too():
     # Importing a submodule binds it in its package, over whatever had that name.
     package = Path(hermes.__file__).parent
-    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    modules = {path.stem for path in package.glob("*.py")} | {
+        path.parent.name for path in package.glob("*/__init__.py")
+    }
     assert {"pipeline", "stages"} <= modules
     assert not modules & set(hermes.__all__)
 

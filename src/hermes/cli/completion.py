@@ -7,7 +7,8 @@ from hermes.dataset import INTERVAL_SECONDS, MARKETS
 
 Choices = Callable[[str], Sequence[str]]
 
-_NOT_STRATEGIES = ("__init__", "base", "grid", "registry", "starter")  # modules that hold none
+#: Modules that hold none.
+_NOT_STRATEGIES = ("__init__", "base", "columns", "contract", "grid", "listing", "registry", "starter")
 
 
 def choices(setting: str) -> Choices | None:
@@ -20,7 +21,7 @@ def _strategies() -> list[str]:
     """The shipped ones are each in a module of their name; the registry would load Polars to say so."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and only shells ask
 
-    shipped = {path.stem for path in Path(__file__).with_name("strategies").glob("*.py")}
+    shipped = {path.stem for path in Path(__file__).parents[1].joinpath("strategies").glob("*.py")}
     return sorted(
         shipped.difference(_NOT_STRATEGIES) | {point.name for point in entry_points(group="hermes.strategies")}
     )

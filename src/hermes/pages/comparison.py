@@ -38,8 +38,8 @@ def universe_page(table: pl.DataFrame, title: str, made_at: datetime) -> str:
     """The whole page.
 
     Args:
-        table: one row per dataset, as `steps.comparison` publishes it: names, counts, every measure, `link` (of its page,
-            as seen from this one), `error` and `cure` where it failed.
+        table: one row per dataset, as `steps.comparison` publishes it: names, counts, every measure, `link` (of its
+            page, as seen from this one), `error` and `cure` where it failed.
         title: what was compared.
         made_at: when; a time without a zone is UTC.
     """

@@ -143,7 +143,7 @@ def test_no_table_and_no_listing_shows_it(lake: Lake):
 
 HOLDER = f"""
 import sys, time
-from hermes.lake import lock
+from hermes.lake.backends import lock
 lock.LEASE_S, lock.RENEW_S = {LEASE_S}, {RENEW_S}
 from hermes.dataset import Dataset
 from hermes.lake.store import Lake
