@@ -8,7 +8,7 @@ from hermes.dataset import INTERVAL_SECONDS, MARKETS
 Choices = Callable[[str], Sequence[str]]
 
 #: Modules that hold none.
-_NOT_STRATEGIES = ("__init__", "base", "columns", "contract", "grid", "listing", "registry", "starter")
+_NOT_STRATEGIES = ("__init__", "base", "columns", "contract", "grid", "listing", "registry", "starter", "syntax")
 
 
 def choices(setting: str) -> Choices | None:
