@@ -82,6 +82,15 @@ class DecisionsTable:
             return rows
         return rows.drop(FILE).unique("hash", keep="first").sort(*Chain._fields, "sequence")
 
+    def symbols(self) -> list[str]:
+        """Every symbol that has a row."""
+        found = self._settled(lambda files: self._rows(files, None, ["symbol"]))
+        return sorted(found["symbol"].unique()) if found.height else []
+
+    def lost(self) -> Sequence[str]:
+        """Files that were published and are not there any more; a folder alone can tell."""
+        return self._gold.lost(self.name, {file.key for file in self.files()})
+
     def heads(self, chains: Iterable[Chain]) -> dict[Chain, Head]:
         """Where each chain ends; those without a row are left out.
 

@@ -45,20 +45,23 @@ class Fault:
         }
 
 
-def find_faults(rows: pl.DataFrame) -> list[Fault]:
+def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
     """Every fault of some chains, in their order.
 
     Args:
         rows: of any number of chains, as they are stored; rows with equal hashes count once. Where a column `_file`
             says which file a row stands in, the order of the rows within each file is checked.
-
-    A chain may begin later than with sequence 0, as one that was exported from some day on does.
+        whole: the chains must begin with sequence 0; else they may begin later, as parts do.
     """
     faults: list[Fault] = []
     for names, mine in rows.group_by(Chain._fields, maintain_order=True):
         chain = Chain(*(str(name) for name in names))
         faults += _order(chain, mine)
-        faults += _links(chain, mine.unique("hash", keep="first", maintain_order=True).sort("sequence"))
+        unique = mine.unique("hash", keep="first", maintain_order=True).sort("sequence")
+        if whole and (first := unique["sequence"][0]):
+            detail = f"rows 0 to {first - 1:,} are missing"
+            faults.append(Fault("removed", str(chain), first, unique["datetime"][0], detail))
+        faults += _links(chain, unique)
     return faults
 
 

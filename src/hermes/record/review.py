@@ -1,0 +1,236 @@
+"""The record of one dataset and strategy in the lake: read, verified, reconciled with today, exported."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from hermes import __version__
+from hermes.compute import compute_features, compute_signals
+from hermes.errors import MissingTable
+from hermes.lake.store import Lake
+from hermes.record import ledger, verification
+from hermes.record.ledger import Chain, Head
+from hermes.record.paper import Tracking, track
+from hermes.record.reconciliation import Reconciliation, as_json, reconcile
+from hermes.record.table import DecisionsTable
+from hermes.record.verification import Fault, Gap
+from hermes.schemas import SILVER
+from hermes.settings import Settings
+from hermes.signals.plan import signals
+from hermes.steps.measure import accounts
+from hermes.strategies import find_strategy, strategy_name
+
+Format = Literal["csv", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found in one table of decisions.
+
+    Attributes:
+        rows: that were checked; heads: where each chain ends; faults: every trace of a change.
+        missed: bars that silver has and nobody decided on; absent: bars that silver does not have either.
+    """
+
+    table: str
+    rows: int
+    heads: dict[Chain, Head]
+    faults: list[Fault]
+    missed: list[Gap]
+    absent: list[Gap]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was changed and nothing is missing."""
+        return not (self.faults or self.missed)
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        return {
+            "table": self.table,
+            "rows": self.rows,
+            "chains": [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())],
+            "faults": [fault.as_json() for fault in self.faults],
+            "missed": [_gap_json(gap) for gap in self.missed],
+            "absent": [_gap_json(gap) for gap in self.absent],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The record of one dataset beside today's bars and rules."""
+
+    chain: Chain
+    found: Reconciliation
+    tracking: Tracking | None
+
+    @property
+    def unexplained(self) -> int:
+        """How many differences have no cause."""
+        return self.found.causes["unexplained"]
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        account = self.tracking.as_json() if self.tracking else None
+        return {**self.chain._asdict(), **as_json(self.found), "account": account}
+
+
+class Record:
+    """The record of the settings' dataset and strategy.
+
+    Args:
+        settings: name the dataset, the strategy and its parameters, the account.
+    """
+
+    def __init__(self, settings: Settings, lake: Lake) -> None:
+        self._settings, self._lake = settings, lake
+        self.chain = ledger.chain_of(settings.dataset, strategy_name(settings.signals.strategy))
+        self._table = DecisionsTable.of(lake, self.chain)
+
+    def symbols(self) -> list[str]:
+        """Every symbol that the same table has decisions of."""
+        return self._table.symbols()
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """The whole record, sorted by sequence.
+
+        Raises:
+            MissingTable: there is none.
+        """
+        rows = self._table.read([self.chain.symbol])
+        if not rows.is_empty():
+            rows = rows.filter(pl.col("provider") == self.chain.provider)
+        if rows.is_empty():
+            raise MissingTable(
+                f"nothing of {self.chain} is on record at {self._lake.gold.address}",
+                f"run `hermes live {self.chain.symbol} --interval {self.chain.interval}` first",
+            )
+        return rows
+
+    def head(self) -> Head:
+        """The newest hash, and what is known with it.
+
+        Raises:
+            MissingTable: there is no record.
+        """
+        return self._table.heads([self.chain]).get(self.chain) or ledger.heads(self.rows)[self.chain]
+
+    def reconcile(self) -> Reconciled:
+        """Decide again from today's silver, and trade both.
+
+        Raises:
+            MissingTable: there is no record, or no silver.
+        """
+        found = reconcile(self.rows, self.bars(), self._decide, self._judge, __version__)
+        account = accounts(self._settings.backtest)["next_open"]
+        return Reconciled(self.chain, found, track(found, account, self._settings.dataset.interval_seconds))
+
+    def bars(self) -> pl.DataFrame:
+        """The whole series, as silver has it today."""
+        dataset = self._settings.dataset
+        files = self._lake.silver.files(dataset.silver_folder)
+        if not files:
+            raise MissingTable(
+                f"silver has no rows of {dataset} at {self._lake.silver.address}", "run `hermes refine` first"
+            )
+        names = ("datetime", "open", "high", "low", "close", "volume")
+        with self._lake.silver.errors():
+            return self._lake.silver.scan(files, schema=SILVER).select(names).collect()
+
+    def export(self, path: Path, kind: Format) -> int:
+        """Write the record to a file; returns its rows. CSV holds canonical texts, Parquet typed values."""
+        rows = self.rows.select(ledger.in_order(self.rows.columns))
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            if kind == "csv":
+                temporary.write_bytes(ledger.to_csv(rows))
+            else:
+                rows.write_parquet(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return rows.height
+
+    def _with(self, parameters: str | None) -> Settings:
+        """The settings with the parameters of the record; the whole series is decided on."""
+        signals_section = self._settings.signals.model_copy(update={"end": None})
+        changed: dict[str, Any] = {"signals": signals_section}
+        if parameters is not None:
+            changed["strategy"] = {**self._settings.strategy, self.chain.strategy: json.loads(parameters)}
+        return self._settings.model_copy(update=changed)
+
+    def _decide(self, bars: pl.DataFrame, parameters: str | None) -> pl.DataFrame:
+        settings = self._with(parameters)
+        return compute_signals(compute_features(bars, settings), settings)
+
+    def _judge(self, columns: pl.DataFrame, parameters: str) -> pl.DataFrame:
+        strategy = find_strategy(self._settings.signals.strategy).make(json.loads(parameters))
+        return signals(columns, strategy, 0, 0)
+
+
+def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Sequence[str] = ()) -> Verified:
+    """Check every row, hash, file and day of one table of decisions.
+
+    Args:
+        settings: name strategy, market and interval, and so the table.
+        symbols: those to check; all where none is named.
+        kept: hashes that somebody kept from `head`; they must be on record.
+
+    Raises:
+        MissingTable: nothing is on record.
+    """
+    record = Record(settings, lake)
+    table = DecisionsTable.of(lake, record.chain)
+    rows = table.read(symbols or None, with_files=True)
+    if rows.is_empty() and not table.lost():
+        raise MissingTable(f"nothing is on record in {table.name} at {lake.gold.address}", "run `hermes live` first")
+    faults = [
+        Fault("deleted file", key, None, None, "it was published, and is not there any more") for key in table.lost()
+    ]
+    if rows.is_empty():
+        return Verified(table.name, 0, {}, faults, [], [])
+    faults += verification.misplaced(rows) + verification.find_faults(rows, whole=True)
+    there = set(rows["hash"])
+    faults += [
+        Fault("other head", table.name, None, None, f"the kept hash {head} is not on record")
+        for head in kept
+        if head not in there
+    ]
+    heads = ledger.heads(rows)
+    missed: list[Gap] = []
+    absent: list[Gap] = []
+    for gap in verification.find_gaps(rows):
+        for part, known in _split(gap, settings, lake):
+            (missed if known else absent).append(part)
+    return Verified(table.name, rows["hash"].n_unique(), heads, faults, missed, absent)
+
+
+def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
+    """A gap, told apart: the bars of it that silver has, and the others."""
+    dataset = settings.dataset.with_symbol(gap.chain.symbol)
+    files = lake.silver.files(dataset.silver_folder)
+    within = pl.col("datetime").is_between(gap.first, gap.last)
+    with lake.silver.errors():
+        found = lake.silver.scan(files, schema=SILVER).filter(within).select("datetime").collect() if files else None
+    if found is None or found.is_empty():
+        return [(gap, False)]
+    first, last = found["datetime"][0], found["datetime"][-1]
+    known = Gap(gap.chain, first, last, found.height)
+    rest = replace(gap, bars=gap.bars - found.height)
+    return [(known, True), *([(rest, False)] if rest.bars else [])]
+
+
+def head_json(head: Head) -> dict[str, Any]:
+    """The end of a chain, as JSON shows it."""
+    at = head.datetime.isoformat() if head.datetime else None
+    return {"sequence": head.sequence, "datetime": at, "position": head.position, "record_head": head.hash}
+
+
+def _gap_json(gap: Gap) -> dict[str, Any]:
+    return {"symbol": gap.chain.symbol, "first": gap.first.isoformat(), "last": gap.last.isoformat(), "bars": gap.bars}
