@@ -94,10 +94,12 @@ def test_many_symbols_at_once_are_chained_each_on_its_own():
 
 
 def test_rows_of_many_symbols_are_made_in_one_call():
-    bars = pl.concat(market.judged(1, seed=n).with_columns(symbol=pl.lit(f"SIM{n}USDT")) for n in range(4))
+    names = [f"SIM{n}USDT" for n in range(4)]
+    bars = pl.concat([market.judged(1)] * 4).with_columns(symbol=pl.Series(names))
     at = market.START + timedelta(hours=1, seconds=1)
     rows = ledger.decisions(bars, market.DATASET, market.STRATEGY, decided_at=at, server_time=at, late_seconds=60)
-    assert rows["symbol"].to_list() == [f"SIM{n}USDT" for n in range(4)]
+    assert rows["symbol"].to_list() == names
+    assert rows["late"].to_list() == [False] * 4
 
 
 @pytest.mark.parametrize(("interval", "after", "late"), [("1h", 60, False), ("1h", 60.1, True), ("1s", 1.1, True)])

@@ -8,10 +8,10 @@ As the text holds `previous_hash`, no row can change without changing every hash
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
 
@@ -145,14 +145,15 @@ def decisions(
     """
     schema = decision_schema(strategy, short="short_signal" in judged.columns)
     grace = min(dataset.interval_seconds, late_seconds)
-    closed = pl.col("datetime").dt.offset_by(dataset.interval)
-    known = {
+    # As a series: in an expression, Polars 2.1 may make one value of what is compared with a literal.
+    in_time = judged["datetime"].dt.offset_by(dataset.interval) + timedelta(seconds=grace) >= server_time
+    known: dict[str, Any] = {
         "decided_at": pl.lit(decided_at, DATETIME),
         "server_time": pl.lit(server_time, DATETIME),
         "kind": pl.lit(kind),
         **{name: pl.lit(value) for name, value in chain_of(dataset, strategy.name)._asdict().items()},
         "parameters": pl.lit(parameters_text(strategy)),
-        "late": pl.lit(server_time, DATETIME) > closed + pl.duration(microseconds=round(grace * 1_000_000)),
+        "late": ~in_time,
         "hermes": pl.lit(__version__),
     }
     if "symbol" in judged.columns:

@@ -1,0 +1,148 @@
+"""Notices that wait for their receivers: kept in gold until each receiver has taken them.
+
+Whoever decides puts a notice here, which is one small file, and goes on. Delivery comes after, outside any dataset's
+lock: whatever a receiver does, it delays no run and no close. What nobody took is kept, told, and tried again by the
+next delivery; each receiver gets its notices in the order in which they were put.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from hermes.errors import DatasetLocked, HermesError, NoticeRefused
+from hermes.lake.dataset import LOCKS
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake, fingerprint
+
+FOLDER = "notices"
+
+Notice = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Somebody who is told.
+
+    Attributes:
+        name: for messages, without secrets; key: the same as long as the address is, and tells nothing of it.
+        send: raises NoticeRefused where the notice was not taken.
+    """
+
+    name: str
+    key: str
+    send: Callable[[Notice], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of the notices that waited.
+
+    Attributes:
+        sent: how many were taken; waiting: how many wait still; problems: why, once for each receiver.
+    """
+
+    sent: int
+    waiting: int
+    problems: list[HermesError]
+
+
+class Outbox:
+    """The notices of one table of signals.
+
+    Args:
+        table: name of the signals table that the notices are about.
+    """
+
+    def __init__(self, lake: Lake, table: str) -> None:
+        self._gold, self._table = lake.gold, table
+        self._folder = f"{FOLDER}/{table}"
+
+    def put(self, notice: Notice, receivers: Sequence[Receiver]) -> None:
+        """Keep a notice for some receivers; one that is here already is not kept twice.
+
+        Args:
+            notice: JSON, with its `id`.
+        """
+        if not receivers or any(_id(file) == notice["id"] for file in self._files()):
+            return
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        waiting = {"notice": dict(notice), "receivers": [receiver.key for receiver in receivers]}
+        self._gold.write_bytes(f"{self._folder}/{now}_{notice['id']}.json", json.dumps(waiting).encode())
+
+    def waiting(self) -> int:
+        """How many notices wait."""
+        return len(self._files())
+
+    def deliver(self, receivers: Sequence[Receiver], seconds: float = 60.0) -> Delivered:
+        """Send what waits. One process at a time does this for a table; another leaves it to that one.
+
+        Args:
+            seconds: nothing new is begun after this time.
+        """
+        if not self._files():
+            return Delivered(0, 0, [])
+        try:
+            with self._gold.locked(f"{LOCKS}/{self._folder}.lock", f"notices of {self._table}", "notices"):
+                return self._deliver({receiver.key: receiver for receiver in receivers}, monotonic() + seconds)
+        except DatasetLocked:
+            return Delivered(0, self.waiting(), [])
+
+    def _deliver(self, receivers: Mapping[str, Receiver], deadline: float) -> Delivered:
+        sent, problems = 0, dict[str, HermesError]()
+        for file in self._files():
+            content = self._gold.read(file.key)
+            if content is None:
+                continue
+            kept = json.loads(content)
+            # A receiver that is in the settings no more is waited for no more.
+            left = [key for key in kept["receivers"] if key in receivers]
+            for key in list(left):
+                if key in problems or monotonic() > deadline:
+                    continue  # what comes later must not overtake
+                try:
+                    receivers[key].send(kept["notice"])
+                except NoticeRefused as error:
+                    problems[key] = error
+                else:
+                    left.remove(key)
+                    sent += 1
+            if not left:
+                self._gold.remove(file.key)
+            elif left != kept["receivers"]:
+                self._gold.write_bytes(file.key, json.dumps({**kept, "receivers": left}).encode())
+        return Delivered(sent, self.waiting(), list(problems.values()))
+
+    def _files(self) -> list[LakeFile]:
+        return self._gold.files(self._folder, ".json")
+
+
+def receiver_key(address: str) -> str:
+    """Names a receiver in the lake; nobody can tell its address from it."""
+    return fingerprint("receiver", address)
+
+
+def _id(file: LakeFile) -> str:
+    return file.key.rpartition("_")[2].removesuffix(".json")
+
+
+def put_or_send(outbox: Outbox, notice: Notice, receivers: Sequence[Receiver]) -> None:
+    """Keep a notice; where the lake itself is what fails, send it at once.
+
+    Raises:
+        NoticeRefused: the lake did not keep it, and a receiver did not take it.
+    """
+    try:
+        outbox.put(notice, receivers)
+    except (HermesError, OSError):
+        refused: list[NoticeRefused] = []
+        for receiver in receivers:
+            with suppress(NoticeRefused):
+                receiver.send(notice)
+                continue
+            refused.append(NoticeRefused(f"{receiver.name} did not take a notice", "the lake could not keep it either"))
+        if refused:
+            raise refused[0] from None
