@@ -13,9 +13,8 @@ import polars as pl
 
 from bench.measured import Work, measure
 from bench.pages import Section, at_most
-from hermes import __version__
 from hermes.compute import compute_features, compute_signals
-from hermes.lake.dataset import Dataset
+from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head
@@ -23,9 +22,10 @@ from hermes.record.paper import track
 from hermes.record.reconciliation import reconcile
 from hermes.record.table import DecisionsTable
 from hermes.settings import Settings
-from hermes.signals.plan import signals
+from hermes.stages.signals.plan import signals
 from hermes.steps.measure import accounts
 from hermes.strategies import find_strategy
+from hermes.version import __version__
 
 FIRST = datetime(2024, 1, 1)
 HISTORY = 10_000  # bars before the first decision

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from receiver import Receiver, listening
+from tests.monitoring.receiver import Receiver, listening
 
 from hermes.errors import NoticeRefused
 from hermes.monitoring.alerts import FIELDS, check_template, fill, receiver_name, send

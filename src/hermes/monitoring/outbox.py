@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from hermes.dataset import LOCKS
 from hermes.errors import DatasetLocked, HermesError, NoticeRefused
-from hermes.lake.dataset import LOCKS
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
 

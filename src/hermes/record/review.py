@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from hermes import __version__
 from hermes.compute import compute_features, compute_signals
 from hermes.errors import MissingTable
 from hermes.lake.store import Lake
@@ -21,9 +20,10 @@ from hermes.record.table import DecisionsTable
 from hermes.record.verification import Fault, Gap
 from hermes.schemas import SILVER
 from hermes.settings import Settings
-from hermes.signals.plan import signals
+from hermes.stages.signals.plan import signals
 from hermes.steps.measure import accounts
 from hermes.strategies import find_strategy, strategy_name
+from hermes.version import __version__
 
 Format = Literal["csv", "parquet"]
 
