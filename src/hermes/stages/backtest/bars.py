@@ -1,0 +1,80 @@
+"""The bars that accounts trade on, as arrays; and their extremes in blocks, by which stops are found quickly."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+Times = NDArray[np.datetime64]
+
+BLOCK = 32  # rows of one block, and blocks that are looked at together
+
+
+class Ranges:
+    """Highs and lows of successive bars, and of blocks of them, as a long position sees them.
+
+    Args:
+        high, low: of the bars, in order of time, at least one.
+    """
+
+    def __init__(self, high: Floats, low: Floats) -> None:
+        self.high, self.low = high, low
+        blocks = -(-len(high) // BLOCK)
+        missing = blocks * BLOCK - len(high)
+        self._highs = np.concatenate([high, np.full(missing, -np.inf)]).reshape(blocks, BLOCK)
+        self._lows = np.concatenate([low, np.full(missing, np.inf)]).reshape(blocks, BLOCK)
+        self.block_high, self.block_low = self._highs.max(axis=1), self._lows.min(axis=1)
+        self._trailed: dict[float, Booleans] = {}
+        self._mirrored: Self | None = None
+
+    def mirrored(self) -> Self:
+        """The same bars with their prices negated: as a short position sees them."""
+        if self._mirrored is None:
+            self._mirrored = type(self)(-self.low, -self.high)
+        return self._mirrored
+
+    def trailed(self, factor: float) -> Booleans:
+        """Of each block: whether a low is at or below `factor` times the highest high before it in that block."""
+        if factor not in self._trailed:
+            before = np.maximum.accumulate(self._highs, axis=1)[:, :-1] * factor
+            self._trailed[factor] = (self._lows[:, 1:] <= before).any(axis=1)
+        return self._trailed[factor]
+
+
+@dataclass(slots=True)
+class Bars:
+    """Successive bars of one series: times (ascending), opens and closes, and what stops need, highs and lows."""
+
+    times: Times
+    opens: Floats
+    close: Floats
+    high: Floats | None = None
+    low: Floats | None = None
+    _ranges: Ranges | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Self:
+        """From the columns `datetime, open, close`, and `high, low` where they are there."""
+        names = ("datetime", "open", "close", "high", "low")
+        return cls(*(frame[name].to_numpy() if name in frame.columns else None for name in names))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, begin: int, end: int) -> "Bars":
+        """The bars from `begin` up to, not including, `end`."""
+        columns = (self.times, self.opens, self.close, self.high, self.low)
+        return Bars(*(None if each is None else each[begin:end] for each in columns))  # type: ignore[arg-type]
+
+    @property
+    def ranges(self) -> Ranges:
+        """Made once, however many accounts trade on these bars."""
+        if self._ranges is None:
+            assert self.high is not None and self.low is not None
+            self._ranges = Ranges(self.high, self.low)
+        return self._ranges

@@ -1,0 +1,45 @@
+"""Equity at the closes of bars, as a step function."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hermes.stages.backtest.bars import Floats, Rows
+
+
+class Steps(NamedTuple):
+    """Equity at the closes of some bars, as a step function: a bar that leaves it as it was is not in here.
+
+    Attributes:
+        bars: how many bars these are.
+        rows: at which of them, counted from 0, a step begins; the first begins at 0, each lasts until the next.
+        equity: of each step, in the account's money; what is held is valued at the close, with no exit fee.
+        size: held during each step, in units of the base currency, negative for a short; 0 while flat.
+    """
+
+    bars: int
+    rows: Rows
+    equity: Floats
+    size: Floats
+
+    def returns(self, before: float) -> Floats:
+        """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""
+        values = np.concatenate([[before], self.equity])
+        returns: Floats = np.diff(values) / values[:-1]
+        return returns
+
+
+def steps_of(rows: Rows, cash: Floats, units: Floats, worths: Floats) -> Steps:
+    """States of an account → its equity.
+
+    Args:
+        rows: at which each state begins, the first at 0; cash, units: from then on.
+        worths: one unit at the closes.
+
+    From one state to the next cash and units stand still, and while flat so does equity: one step is enough for that.
+    """
+    lengths = np.diff(rows, append=len(worths))
+    counts = np.where(units != 0, lengths, np.minimum(lengths, 1))
+    places = np.arange(counts.sum()) + np.repeat(rows - np.cumsum(counts) + counts, counts)
+    cash, units = np.repeat(cash, counts), np.repeat(units, counts)
+    return Steps(len(worths), places, cash + units * worths[places], units)

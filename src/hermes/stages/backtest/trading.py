@@ -1,0 +1,175 @@
+"""One account on its way through the bars of one series: signals and prices → equity and trades."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import polars as pl
+
+from hermes.schemas import DATETIME, Schema
+from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, Turns, asked, turns
+from hermes.stages.backtest.bars import Bars, Floats
+from hermes.stages.backtest.entries import Entries
+from hermes.stages.backtest.equity import Steps
+from hermes.stages.backtest.exits import Exits
+from hermes.stages.backtest.funding import Funding, close_times
+from hermes.stages.backtest.orders import Filled, Orders
+from hermes.stages.backtest.trades import Outcomes, Trades
+from hermes.stages.backtest.walk import Held, Walk
+
+#: What a backtest needs of every bar: times ascending, prices positive, nothing null.
+BARS: Schema = {
+    "datetime": DATETIME,
+    "open": pl.Float64(),
+    "close": pl.Float64(),
+    "buy_signal": pl.Boolean(),
+    "sell_signal": pl.Boolean(),
+}
+#: What it needs besides where the account watches levels, and where the strategy has rules of its own for shorts.
+RANGE: Schema = {"high": pl.Float64(), "low": pl.Float64()}
+SHORTS: Schema = {"short_signal": pl.Boolean(), "cover_signal": pl.Boolean()}
+
+
+class Trading:
+    """One account on its way through the bars. However they are cut into pieces, each bar's figures are the same.
+
+    Args:
+        account: the terms.
+        funding: of the contract, None where there is none.
+    """
+
+    def __init__(self, account: Account, funding: Funding | None = None) -> None:
+        self._account, self._funding = account, funding
+        self._orders, self._exits = Orders(account), Exits(account)
+        self._slippage = account.slippage_bps / 10_000
+        self._by_volatility = Size.of(account.size).kind == "volatility"
+        self._at_open = account.fill == "next_open"
+        self._cash = account.initial_cash
+        self._held: Held | None = None
+        # What the last bar asked for, where the next bar's open fills it.
+        self._unfilled = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
+        self._resume = 0  # the first bar, counted from the first of all, at which an entry may fill
+        self._bars, self._last_close = 0, 0.0
+        self._last_end: np.datetime64 | None = None
+        self._past = np.empty(0)  # closes that tell the volatility
+        self._trades = Trades(inverse=account.inverse)
+        self.dropped = 0  # entries that were asked for and not made, see `Orders.enter`
+
+    @property
+    def position(self) -> int:
+        """1 while long, -1 while short, 0 while flat, after the bars so far."""
+        return self._held.side if self._held else 0
+
+    def trades(self) -> pl.DataFrame:
+        """One row per trade so far, see `Trades.frame`."""
+        return self._trades.frame(self._bars, self._last_close, self._held.funding if self._held else 0.0)
+
+    def outcomes(self) -> Outcomes:
+        """What became of the trades so far."""
+        return self._trades.outcomes(self._bars, self._last_close, self._held.funding if self._held else 0.0)
+
+    def advance(self, piece: pl.DataFrame) -> Steps:
+        """The next bars (`BARS`, at least one; `RANGE` and `SHORTS` where needed) → the account's equity."""
+        names = ("buy_signal", "sell_signal", *(name for name in SHORTS if name in piece.columns))
+        return self.trade(Bars.of(piece), asked(*(piece[name].to_numpy() for name in names)))
+
+    def trade(self, bars: Bars, wanted: Asked) -> Steps:
+        """As `advance`, from the columns of the next bars and what their signals ask for."""
+        if self._at_open:
+            wanted = self._at_next_open(wanted, len(bars))
+        charges = None
+        if self._funding:
+            charges = self._funding.on(bars.times, bars.close, self._last_end, self._last_close)
+            self._last_end = close_times(bars.times[-1:], self._funding.interval_seconds)[0]
+        resume = self._resume - self._bars
+        walk = Walk(self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges)
+        self._go(walk, bars, turns(wanted, self._account), compounds=self._orders.compounds and charges is None)
+        self._trades.add(bars.times, self._bars, *walk.records())
+        self._cash, self._held, self._resume = walk.cash, walk.held, self._bars + walk.resume
+        self._bars += len(bars)
+        self._last_close = float(bars.close[-1])
+        if self._by_volatility:
+            self._past = np.concatenate([self._past, bars.close])[-VOLATILITY_BARS - 1 :]
+        return walk.steps()
+
+    def _go(self, walk: Walk, bars: Bars, turns: Turns, *, compounds: bool) -> None:
+        """From entry to exit to entry."""
+        quotes = bars.opens if self._at_open else bars.close
+        if held := walk.held:
+            assert held.levels
+            ends = self._exits.ends_of(bars, quotes, turns, held.bar - self._bars, held.side, held.levels)
+            walk.hold(*(each.item() for each in ends))
+        entries = Entries(self._exits, bars, quotes, self._slippage, turns)
+        place = entries.first(walk.resume)
+        while place < len(entries) and walk.held is None and walk.cash > 0:
+            positions = entries.follow(place)
+            place = positions.following
+            done = walk.compound(positions) if compounds else 0
+            columns = (positions.place, positions.entry, positions.side, positions.quote, *positions.ends)
+            for found, row, side, quote, *ends in zip(*(each[done:].tolist() for each in columns), strict=True):
+                filled = self._fill(walk, bars, row, side, quote)
+                if filled is None:  # then the next one that is made, from where on everything may be different
+                    place = self._next_made(walk, bars, turns, quotes, found)
+                    break
+                walk.enter(row, side, filled)
+                walk.hold(*ends)
+
+    def _next_made(self, walk: Walk, bars: Bars, turns: Turns, quotes: Floats, place: int) -> int:
+        """The number of the first entry that is made after one that is dropped."""
+        while True:
+            self.dropped += 1
+            place += 1
+            if place == len(turns.enter):
+                return place
+            row = int(turns.enter[place])
+            if self._fill(walk, bars, row, int(turns.side[place]), quotes.item(row)):
+                return place
+
+    def _fill(self, walk: Walk, bars: Bars, row: int, side: int, quote: float) -> Filled | None:
+        """An entry, by what is known when it is decided: at the close, or at the close before the open."""
+        decided = row - self._at_open
+        equity, volatility = walk.cash, None
+        turned, cash, units = walk.turned
+        if turned == row:  # it turns from one side to the other
+            close = bars.close.item(decided) if decided >= 0 else self._last_close
+            equity = cash + units * self._orders.worth(close)
+        if self._by_volatility:
+            closes = np.concatenate([self._past, bars.close[max(decided - VOLATILITY_BARS, 0) : decided + 1]])
+            volatility = self._account.volatility(closes)
+        return self._orders.enter(side, quote, walk.cash, walk.cash, equity, volatility)
+
+    def _at_next_open(self, wanted: Asked, bars: int) -> Asked:
+        """Everything one bar later; what the last of these bars asks for waits for the next ones."""
+        rows = np.concatenate([self._unfilled.rows, wanted.rows + 1])
+        later = Asked(rows, np.concatenate([self._unfilled.bits, wanted.bits]))
+        self._unfilled = later.between(bars, bars + 1)
+        return later.between(0, bars)
+
+
+def equity_curve(
+    pieces: Iterable[pl.DataFrame], account: Account, funding: Funding | None = None
+) -> Iterator[pl.DataFrame]:
+    """Successive pieces of bars (see `Trading.advance`) → for each, what a chart shows, one row per bar.
+
+    Yields:
+        `datetime, equity, benchmark, drawdown_pct, position`: equity and what `initial_cash` would be worth had it held
+        the asset from the first close on, without fees, both in the account's money; how far equity stands below its
+        highest close so far, in percent, positive; 1 where the account is long at the bar's close, -1 where it is
+        short, else 0.
+    """
+    trading = Trading(account, funding)
+    first_close = peak = 0.0
+    for piece in pieces:
+        if piece.is_empty():
+            continue
+        steps, close = trading.advance(piece), piece["close"].to_numpy()
+        lengths = np.diff(steps.rows, append=steps.bars)
+        peaks = np.maximum(np.maximum.accumulate(steps.equity), peak)
+        peak, first_close = peaks[-1], first_close or close[0]
+        side = -np.sign(steps.size) if account.inverse else np.sign(steps.size)
+        yield piece.select(
+            "datetime",
+            equity=np.repeat(steps.equity, lengths),
+            benchmark=close / first_close * account.initial_cash,
+            drawdown_pct=np.repeat(100 * (peaks - steps.equity) / peaks, lengths),
+            position=np.repeat(side.astype(np.int8), lengths),
+        )
