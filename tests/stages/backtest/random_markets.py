@@ -55,7 +55,7 @@ def accounts(**fixed) -> st.SearchStrategy[Account]:
         "trailing_stop": st.sampled_from([None, 0.01, 0.04, 0.3]),
         "max_bars": st.sampled_from([None, 1, 3, 20]),
         "min_order": st.sampled_from([0.0, 0.0, 40.0]),
-        "lot_step": st.sampled_from([0.0, 0.0, 0.25]),
+        "lot_step": st.sampled_from([0.0, 0.0, 0.2537]),
         "inverse": st.booleans(),
         "bars_per_year": st.just(8760.0),
     }

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_account import Plain
-from random_markets import HOUR, accounts, market, seeds, signals, wanted
+from tests.stages.backtest.plain_account import Plain
+from tests.stages.backtest.random_markets import HOUR, accounts, market, seeds, signals, wanted
 
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.bars import Bars
@@ -58,7 +58,7 @@ def check(trading: Trading, equity, expected: Plain, times) -> None:
     assert trading.position == expected.positions[-1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data(), seeds, st.integers(1, 160), accounts())
 def test_every_account_is_that_of_exact_fractions(data, seed, rows, account):
     share = data.draw(st.sampled_from([0.0, 0.03, 0.2, 0.9]))
@@ -83,7 +83,7 @@ def test_every_account_is_that_of_exact_fractions(data, seed, rows, account):
     assert again.trades().equals(trading.trades())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(20, 120), accounts(side="short", stop_loss=None, trailing_stop=None, max_bars=None))
 def test_a_short_that_loses_everything_is_closed(seed, rows, account):
     bars = market(seed, rows, volatility=0.25)
@@ -94,7 +94,7 @@ def test_a_short_that_loses_everything_is_closed(seed, rows, account):
     assert not len(ruined) or (equity[ruined[0] :] == equity[ruined[0]]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds, st.sampled_from(["close", "next_open"]), st.booleans())
 def test_funding_in_gaps_and_inside_bars(seed, fill, inverse):
     rows = 60

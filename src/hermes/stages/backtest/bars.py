@@ -42,7 +42,7 @@ class Ranges:
         """Of each block: whether a low is at or below `factor` times the highest high before it in that block."""
         if factor not in self._trailed:
             before = np.maximum.accumulate(self._highs, axis=1)[:, :-1] * factor
-            self._trailed[factor] = (self._lows[:, 1:] <= before).any(axis=1)
+            self._trailed[factor] = np.any(self._lows[:, 1:] <= before, axis=1)
         return self._trailed[factor]
 
 

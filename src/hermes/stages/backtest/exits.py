@@ -48,6 +48,10 @@ class Ends(NamedTuple):
     reason: Rows
     quote: Floats
 
+    def end(self, number: int) -> tuple[int, int, float]:
+        """Row, reason and quote of one of them."""
+        return int(self.row[number]), int(self.reason[number]), float(self.quote[number])
+
 
 class Exits:
     """The exits of one account's positions.
@@ -64,8 +68,11 @@ class Exits:
 
     def levels(self, side: Rows, price: Floats) -> Levels:
         """What positions watch that were entered at these prices."""
-        stop = np.full(len(side), -np.inf) if self._stop is None else side * (price * (1 - side * self._stop))
-        target = np.full(len(side), np.inf) if self._target is None else side * (price * (1 + side * self._target))
+        stop, target = np.full(len(side), -np.inf), np.full(len(side), np.inf)
+        if self._stop is not None:
+            stop = side * (price * (1 - side * self._stop))
+        if self._target is not None:
+            target = side * (price * (1 + side * self._target))
         return Levels(stop, target, side * price)
 
     def due(self, turns: Turns, entry: Rows, side: Rows, bars: int) -> tuple[Rows, Rows]:

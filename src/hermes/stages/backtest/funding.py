@@ -69,5 +69,7 @@ class Funding:
 def close_times(times: Times, interval_seconds: int) -> Times:
     """When bars that open at these times end."""
     if interval_seconds == MONTH_SECONDS:
-        return (times.astype("datetime64[M]") + 1).astype(times.dtype)
-    return times + np.timedelta64(interval_seconds, "s").astype("timedelta64[us]")
+        ends: Times = (times.astype("datetime64[M]") + 1).astype(times.dtype)
+    else:
+        ends = times + np.timedelta64(interval_seconds * 1_000_000, "us")
+    return ends

@@ -31,7 +31,8 @@ class Watch(NamedTuple):
 
     def of(self, which: Rows) -> "Watch":
         """Some of the positions."""
-        return Watch(*(each[which] for each in self[:5]), self.factor)
+        start, end, stop, target, peak, factor = self
+        return Watch(start[which], end[which], stop[which], target[which], peak[which], factor)
 
 
 def first_hits(ranges: Ranges, watch: Watch) -> Rows:
@@ -99,7 +100,8 @@ def _first(high: Floats, low: Floats, trailed: Booleans | None, watch: Watch) ->
         reached = (low <= np.maximum(level, peaks[:, :-1] * watch.factor)) | (high >= watch.target[:, None])
         if trailed is not None:
             reached |= trailed
-    hit, column = reached.any(axis=1), reached.argmax(axis=1)
+    hit: Booleans = np.any(reached, axis=1)
+    column: Rows = np.argmax(reached, axis=1)
     if peaks is None:
         return hit, watch.start + column, watch.peak
     last = np.where(hit, column, high.shape[1])

@@ -97,21 +97,22 @@ class Trading:
         if held := walk.held:
             assert held.levels
             ends = self._exits.ends_of(bars, quotes, turns, held.bar - self._bars, held.side, held.levels)
-            walk.hold(*(each.item() for each in ends))
+            walk.hold(*ends.end(0))
         entries = Entries(self._exits, bars, quotes, self._slippage, turns)
         place = entries.first(walk.resume)
         while place < len(entries) and walk.held is None and walk.cash > 0:
             positions = entries.follow(place)
             place = positions.following
             done = walk.compound(positions) if compounds else 0
-            columns = (positions.place, positions.entry, positions.side, positions.quote, *positions.ends)
-            for found, row, side, quote, *ends in zip(*(each[done:].tolist() for each in columns), strict=True):
+            columns = positions.place, positions.entry, positions.side, positions.quote, *positions.ends
+            orders = zip(*(each[done:].tolist() for each in columns), strict=True)
+            for found, row, side, quote, end, reason, out in orders:
                 filled = self._fill(walk, bars, row, side, quote)
                 if filled is None:  # then the next one that is made, from where on everything may be different
                     place = self._next_made(walk, bars, turns, quotes, found)
                     break
                 walk.enter(row, side, filled)
-                walk.hold(*ends)
+                walk.hold(end, reason, out)
 
     def _next_made(self, walk: Walk, bars: Bars, turns: Turns, quotes: Floats, place: int) -> int:
         """The number of the first entry that is made after one that is dropped."""
