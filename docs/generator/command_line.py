@@ -1,6 +1,7 @@
 """Every command with its options, from the Typer app."""
 
 import re
+from collections.abc import Iterator
 
 import typer
 
@@ -20,17 +21,29 @@ _COMMON = ("--config", "--json", "--verbose")
 
 def page() -> str:
     """The page."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = dict(named_commands())
     shared = {opt: p for p in next(iter(commands.values())).params for opt in p.opts if opt in _COMMON}
     parts = [
         _INTRODUCTION,
         table(
             ("command", "does"),
-            [(f"[`{n}`](#{n})", _plain((c.help or "").split("\n\n")[0])) for n, c in commands.items()],
+            [
+                (f"[`{n}`](#{n.replace(' ', '-')})", _plain((c.help or "").split("\n\n")[0]))
+                for n, c in commands.items()
+            ],
         ),
     ]
     parts += ["\n## Options of every command\n\n", _options(list(dict.fromkeys(shared.values())))]
     return "".join([*parts, *(_command(name, each) for name, each in commands.items())])
+
+
+def named_commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    """Every command as it is typed, those of a group as `record verify`."""
+    for name, each in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        if isinstance(each, typer.core.TyperGroup):
+            yield from ((f"{name} {sub}", command) for sub, command in each.commands.items())
+        else:
+            yield name, each
 
 
 def _command(name: str, command: typer.core.TyperCommand) -> str:

@@ -126,7 +126,11 @@ def test_commands_and_options_exist(page: str) -> None:
         if command == "COMMAND" or command.startswith("-"):
             continue
         assert command in COMMANDS, f"{page}: {line}"
-        parameters = COMMANDS[command].params
+        found = COMMANDS[command]
+        if isinstance(found, typer.core.TyperGroup) and words:
+            assert words[0] in found.commands, f"{page}: {line}"
+            found = found.commands[words.pop(0)]
+        parameters = found.params
         known = {"--help", *(name for each in parameters for name in (*each.opts, *each.secondary_opts))}
         wrong = [word for word in words if word.startswith("-") and word.split("=")[0].rstrip(",.") not in known]
         assert not wrong, f"{page}: {line}: {wrong}"

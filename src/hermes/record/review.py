@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from hermes.compute import compute_features, compute_signals
-from hermes.errors import MissingTable
+from hermes.errors import MissingTable, UsageError
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head
@@ -35,6 +35,7 @@ class Verified:
     Attributes:
         rows: that were checked; heads: where each chain ends; faults: every trace of a change.
         missed: bars that silver has and nobody decided on; absent: bars that silver does not have either.
+        kept: how many hashes were asked for.
     """
 
     table: str
@@ -43,6 +44,7 @@ class Verified:
     faults: list[Fault]
     missed: list[Gap]
     absent: list[Gap]
+    kept: int
 
     @property
     def sound(self) -> bool:
@@ -54,6 +56,7 @@ class Verified:
         return {
             "table": self.table,
             "rows": self.rows,
+            "kept_hashes": self.kept,
             "chains": [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())],
             "faults": [fault.as_json() for fault in self.faults],
             "missed": [_gap_json(gap) for gap in self.missed],
@@ -143,20 +146,6 @@ class Record:
         with self._lake.silver.errors():
             return self._lake.silver.scan(files, schema=SILVER).select(names).collect()
 
-    def export(self, path: Path, kind: Format) -> int:
-        """Write the record to a file; returns its rows. CSV holds canonical texts, Parquet typed values."""
-        rows = self.rows.select(ledger.in_order(self.rows.columns))
-        temporary = path.with_name(f".{path.name}.part")
-        try:
-            if kind == "csv":
-                temporary.write_bytes(ledger.to_csv(rows))
-            else:
-                rows.write_parquet(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return rows.height
-
     def _with(self, parameters: str | None) -> Settings:
         """The settings with the parameters of the record; the whole series is decided on."""
         signals_section = self._settings.signals.model_copy(update={"end": None})
@@ -194,7 +183,7 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
         Fault("deleted file", key, None, None, "it was published, and is not there any more") for key in table.lost()
     ]
     if rows.is_empty():
-        return Verified(table.name, 0, {}, faults, [], [])
+        return Verified(table.name, 0, {}, faults, [], [], len(kept))
     faults += verification.misplaced(rows) + verification.find_faults(rows, whole=True)
     there = set(rows["hash"])
     faults += [
@@ -208,7 +197,54 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
     for gap in verification.find_gaps(rows):
         for part, known in _split(gap, settings, lake):
             (missed if known else absent).append(part)
-    return Verified(table.name, rows["hash"].n_unique(), heads, faults, missed, absent)
+    return Verified(table.name, rows["hash"].n_unique(), heads, faults, missed, absent, len(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that holds the record of some symbols."""
+
+    path: Path
+    rows: int
+    symbols: int
+    heads: dict[Chain, Head]
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        chains = [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())]
+        return {"path": str(self.path), "rows": self.rows, "chains": chains}
+
+
+def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Sequence[str] = ()) -> Exported:
+    """Write the record of some symbols, or of all, to a file: CSV holds canonical texts, Parquet typed values.
+
+    Raises:
+        MissingTable: nothing of them is on record.
+        UsageError: the file cannot be written.
+    """
+    table = DecisionsTable.of(lake, Record(settings, lake).chain)
+    rows = table.read(symbols or None)
+    if rows.is_empty():
+        raise MissingTable(
+            f"nothing is on record in {table.name} at {lake.gold.address}"
+            + (f" of {', '.join(symbols)}" if symbols else ""),
+            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
+        )
+    ordered = rows.select(ledger.in_order(rows.columns))
+    part = path.with_name(f".{path.name}.part")  # so that a file is whole or not there
+    try:
+        if kind == "csv":
+            part.write_bytes(ledger.to_csv(ordered))
+        else:
+            ordered.write_parquet(part)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", "name a file in a folder that is there"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(path, ordered.height, ordered["symbol"].n_unique(), ledger.heads(ordered))
 
 
 def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
@@ -230,6 +266,11 @@ def head_json(head: Head) -> dict[str, Any]:
     """The end of a chain, as JSON shows it."""
     at = head.datetime.isoformat() if head.datetime else None
     return {"sequence": head.sequence, "datetime": at, "position": head.position, "record_head": head.hash}
+
+
+def rows_json(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the record, as JSON shows them: times as ISO 8601, UTC without offset."""
+    return rows.with_columns(pl.col(pl.Datetime).dt.to_string("iso:strict")).to_dicts()
 
 
 def _gap_json(gap: Gap) -> dict[str, Any]:

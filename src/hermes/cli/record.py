@@ -1,0 +1,146 @@
+"""The commands about the record: what was decided live, whether it was changed, and whether it still holds."""
+# ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hermes.cli.command import Line, command
+from hermes.cli.options import ACCOUNT, STRATEGY
+from hermes.errors import AuditFault, MissingTable, UsageError
+
+if TYPE_CHECKING:
+    from hermes.lake.store import Lake
+    from hermes.settings import Settings
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows: the newest ones.")]
+Kept = Annotated[
+    list[str] | None,
+    typer.Option("--head", help="A hash kept from `record head`: it must be on record; may be repeated."),
+]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write canonical texts, which any language can verify.")]
+Parquet = Annotated[Path | None, typer.Option("--parquet", help="Write typed values.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group `record` to `app`."""
+    group = typer.Typer(
+        name="record",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        help="What was decided live, as it was known: show it, verify it, reconcile it with today. Without symbols, "
+        "all that are on record for the strategy, market and interval.",
+    )
+    app.add_typer(group)
+
+    @command(group, "record show BTCUSDT --limit 50", flags=STRATEGY)
+    def show(line: Line, limit: Limit = 20) -> None:
+        """Show the newest decisions: when they were made, on which bar, and what they were."""
+        from hermes.cli.views import record as views
+        from hermes.record.review import Record, rows_json
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            rows = Record(settings, lake).rows.tail(limit)
+            if not line.json:
+                views.print_decisions(settings, rows)
+            return {"symbol": settings.dataset.symbol, "interval": settings.dataset.interval, "rows": rows_json(rows)}
+
+        _on_record(line).each(work)
+
+    @command(group, "record head", "record head BTCUSDT --json", flags=STRATEGY)
+    def head(line: Line) -> None:
+        """Print the newest hash of each chain: keep it where the owner of the lake cannot change it."""
+        from hermes.cli.views import record as views
+        from hermes.record.review import Record, head_json
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            record = Record(settings, lake)
+            end = record.head()
+            if not line.json:
+                views.print_head(record.chain, end)
+            return {**record.chain._asdict(), **head_json(end)}
+
+        _on_record(line).each(work)
+
+    @command(group, "record verify", "record verify BTCUSDT --head 4b1f…", flags=STRATEGY)
+    def verify(line: Line, kept: Kept = None) -> None:
+        """Check every hash, link, file and bar of the record; exit code 3 where something was changed or is missing."""
+        from hermes.cli.views import console
+        from hermes.cli.views import record as views
+        from hermes.dataset import normalize_symbol
+        from hermes.lake.store import Lake
+        from hermes.record import review
+
+        settings = line.settings()
+        symbols = [normalize_symbol(symbol) for symbol in line.symbols]
+        made = review.verify(settings, Lake.open(settings), symbols, kept or [])
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            views.print_verified(made)
+        if not made.sound:
+            raise typer.Exit(AuditFault.exit_code)
+
+    @command(group, "record reconcile", "record reconcile BTCUSDT --json", flags=(*STRATEGY, *ACCOUNT))
+    def reconcile(line: Line) -> None:
+        """Decide again from today's silver; exit code 3 where a difference has no cause.
+
+        Causes are: bar revised, rules or parameters changed, missed, late. The paper account, which trades the record
+        as it was, stands beside the backtest of the same span, and each cause says what it was worth.
+        """
+        from hermes.cli.views import record as views
+        from hermes.record.review import Record
+
+        unexplained = []
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            made = Record(settings, lake).reconcile()
+            unexplained.append(made.unexplained)
+            if not line.json:
+                views.print_reconciled(made)
+            return made.as_json()
+
+        _on_record(line).each(work)
+        if any(unexplained):
+            raise typer.Exit(AuditFault.exit_code)
+
+    @command(group, "record export BTCUSDT --csv record.csv", "record export --parquet all.parquet", flags=STRATEGY)
+    def export(line: Line, csv: Csv = None, parquet: Parquet = None) -> None:
+        """Write the record to a file that can be verified without Hermes, by docs/verify_record.py."""
+        from hermes.cli.views import console
+        from hermes.cli.views import record as views
+        from hermes.dataset import normalize_symbol
+        from hermes.lake.store import Lake
+        from hermes.record import review
+
+        path = csv or parquet
+        if path is None or (csv and parquet):
+            raise UsageError("export needs one of --csv FILE and --parquet FILE", "give one, like --csv record.csv")
+        settings = line.settings()
+        symbols = [normalize_symbol(symbol) for symbol in line.symbols]
+        made = review.export(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            views.print_exported(made)
+
+
+def _on_record(line: Line) -> Line:
+    """The same line, which names every symbol on record where it named none."""
+    if line.symbols:
+        return line
+    from hermes.lake.store import Lake
+    from hermes.record.review import Record
+
+    settings = line.settings()
+    record = Record(settings, Lake.open(settings))
+    symbols = record.symbols()
+    if not symbols:
+        of = record.chain
+        raise MissingTable(
+            f"nothing is on record for {of.strategy}, {of.market} {of.interval}",
+            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
+        )
+    return replace(line, symbols=symbols)

@@ -1,0 +1,125 @@
+"""What people see of the record."""
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from hermes.cli.views.console import out, print_error, print_facts, print_rows
+from hermes.errors import AuditFault
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from hermes.record.ledger import Chain, Head
+    from hermes.record.paper import Tracking
+    from hermes.record.review import Exported, Reconciled, Verified
+    from hermes.settings import Settings
+
+_MOST = 20  # differences and gaps that are named one by one
+_SHORT = 12  # digits of a hash that people compare
+
+
+def print_decisions(settings: "Settings", rows: "pl.DataFrame") -> None:
+    """One line for each decision."""
+    names = ("datetime", "kind", "close", "buy_signal", "sell_signal", "position", "late", "server_time", "hash")
+    told = [
+        (at, kind, close, _signal(buy, sell), position, "late" if late else "", decided, digest[:_SHORT])
+        for at, kind, close, buy, sell, position, late, decided, digest in rows.select(names).iter_rows()
+    ]
+    header = ("bar (UTC)", "kind", "close", "signal", "position", "", "decided (server's time)", "hash")
+    print_rows(header, told, f"On record: {settings.dataset}")
+
+
+def _signal(buy: bool, sell: bool) -> str:
+    return " and ".join(name for name, found in (("buy", buy), ("sell", sell)) if found)
+
+
+def print_head(chain: "Chain", head: "Head") -> None:
+    """The hash, alone on a line that can be copied."""
+    out.print(f"[bold]{escape(str(chain))}[/], row {head.sequence:,}, bar {head.datetime}", soft_wrap=True)
+    out.print(head.hash, soft_wrap=True)
+
+
+def print_verified(made: "Verified") -> None:
+    """What was checked, every fault, and bars that are missing."""
+    print_facts(
+        f"Record {made.table}",
+        [
+            ("rows", made.rows),
+            ("chains", len(made.heads)),
+            ("faults", len(made.faults)),
+            ("bars missed", sum(gap.bars for gap in made.missed)),
+            ("bars absent", f"{sum(gap.bars for gap in made.absent):,} (silver does not have them either)"),
+        ],
+    )
+    for fault in made.faults:
+        row = "" if fault.sequence is None else f", row {fault.sequence:,}, bar {fault.datetime}"
+        print_error(AuditFault(f"{fault.cause}: {fault.where}{row}: {fault.detail}"))
+    for gap in made.missed[:_MOST]:
+        print_error(
+            AuditFault(f"missed: {gap.chain}: {gap.bars:,} bars from {gap.first} to {gap.last} have no decision")
+        )
+    if len(made.missed) > _MOST:
+        out.print(f"[dim]and {len(made.missed) - _MOST:,} more gaps: see --json[/]")
+    if made.sound and made.kept:
+        out.print(f"All {made.kept} kept hashes are on record: no row up to them was changed or removed.")
+    elif made.sound:
+        out.print("No trace of a change. Only a hash that you kept proves more: `hermes record verify --head HASH`.")
+
+
+def print_reconciled(made: "Reconciled") -> None:
+    """How many bars differ from each cause, the first differences, and the two accounts."""
+    causes = made.found.causes
+    print_facts(
+        f"Record and today: {made.chain}",
+        [
+            ("bars", made.found.bars.height),
+            ("the same", made.found.bars["cause"].null_count()),
+            *((cause, count) for cause, count in causes.items() if count or cause == "unexplained"),
+        ],
+    )
+    for change in made.found.changes:
+        out.print(f"{change.what} changed at {change.datetime}: {escape(change.before)} → {escape(change.after)}")
+    differences = made.found.differences
+    if differences.height:
+        named = differences.head(_MOST).select("datetime", "cause", "detail").rows()
+        print_rows(("bar (UTC)", "cause", "what"), named)
+    if differences.height > _MOST:
+        out.print(f"[dim]and {differences.height - _MOST:,} more: see --json[/]")
+    if made.tracking:
+        _print_tracking(made.tracking)
+    if made.unexplained:
+        print_error(
+            AuditFault(
+                f"{made.unexplained:,} differences of {made.chain} have no cause",
+                "run `hermes record verify`; keep the lake as it is, and report the first of them",
+            )
+        )
+
+
+def _print_tracking(found: "Tracking") -> None:
+    paper, backtest = found.paper.metrics, found.backtest.metrics
+    error = "–" if found.error_pct is None else f"{found.error_pct:.2f} % a year"
+    print_facts(
+        "Paper account and backtest of the same bars, both filled at the next open",
+        [
+            ("return", f"{paper.total_return_pct:.2f} % on paper, {backtest.total_return_pct:.2f} % in the backtest"),
+            ("trades", f"{paper.trades:,} on paper, {backtest.trades:,} in the backtest"),
+            ("tracking error", error),
+            *(
+                (
+                    share.cause,
+                    f"{share.return_pct:+.2f} points of return, {share.trades:+,} trades, {share.bars:,} bars",
+                )
+                for share in found.shares
+                if share.bars
+            ),
+        ],
+    )
+
+
+def print_exported(made: "Exported") -> None:
+    """Where the file is, and how to verify it."""
+    out.print(f"{made.rows:,} rows of {made.symbols:,} symbols written to {escape(str(made.path))}", soft_wrap=True)
+    for chain, head in made.heads.items():
+        out.print(f"{escape(str(chain))}: head {head.hash}", soft_wrap=True)
