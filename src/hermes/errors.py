@@ -54,6 +54,38 @@ class ChecksumMismatch(ArchiveError):
     """A file's bytes differ from its published CHECKSUM, even after a second fetch."""
 
 
+class ExchangeError(HermesError):
+    """The exchange gave no answer that can be trusted.
+
+    Args:
+        is_final: asking again would not help.
+    """
+
+    def __init__(self, message: str, cure: str = "", is_final: bool = False) -> None:
+        super().__init__(message, cure)
+        self.is_final = is_final
+
+
+class SymbolUnknown(ExchangeError):
+    """The exchange lists no such symbol."""
+
+
+class NotServed(ExchangeError):
+    """The exchange does not serve the place that requests come from."""
+
+
+class Banned(ExchangeError):
+    """The exchange refuses this address for a while: nothing is sent until then.
+
+    Args:
+        seconds: until it is over.
+    """
+
+    def __init__(self, message: str, cure: str, seconds: float) -> None:
+        super().__init__(message, cure, is_final=True)
+        self.seconds = seconds
+
+
 class KlinesRefused(HermesError):
     """A whole archive file that cannot be trusted: its zip, columns, time unit, symbol or period."""
 

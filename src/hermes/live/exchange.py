@@ -1,0 +1,273 @@
+"""The exchange's REST interface: server time and klines, politely and stubbornly. The only source of live bars.
+
+Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1, 2, 5 or 10 by the limit asked for.
+Spot answers in microseconds where a header asks for them, as its archive does since 2025; futures in milliseconds, as
+theirs does. COIN-M answers with the *last* bars before the end of a span, which may be 200 days, so it is asked span
+by span; spot and USD-M with the first ones after its start.
+"""
+
+import http.client
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+from urllib.parse import urlencode
+
+from hermes.dataset import Dataset
+from hermes.errors import ExchangeError, NotServed, SymbolUnknown
+from hermes.live.budget import Budget
+from hermes.live.clock import Clock
+from hermes.live.finality import COLUMNS, Bar, Reading, in_order
+from hermes.live.transport import Answer, Transport
+from hermes.settings import LiveSettings
+
+ATTEMPTS = 6
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between attempts, of which a random part is waited
+LONGEST_WAIT_S = 600.0  # that a 429 may ask for
+SPAN_DAYS = 200  # between start and end on COIN-M
+SURE_LIMIT = 500  # bars that every server answers with if it has them
+_MILLISECONDS = 1000  # microseconds in one
+_DAY = 86_400_000_000
+_UNKNOWN_SYMBOL = -1121
+_CELL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where one market is, and what it allows."""
+
+    url: str
+    stream_url: str
+    prefix: str
+    most_bars: int
+    weight_per_minute: int
+    headers: Mapping[str, str]
+
+    def weight(self, limit: int) -> int:
+        """What a request for so many bars costs."""
+        if self.prefix == "/api/v3":
+            return 2
+        return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
+
+
+APIS: Mapping[str, Api] = {
+    "spot": Api(
+        "https://data-api.binance.vision", "wss://data-stream.binance.vision", "/api/v3", 1000, 6000,
+        {"X-MBX-TIME-UNIT": "MICROSECOND"},
+    ),
+    "um": Api("https://fapi.binance.com", "wss://fstream.binance.com", "/fapi/v1", 1500, 2400, {}),
+    "cm": Api("https://dapi.binance.com", "wss://dstream.binance.com", "/dapi/v1", 1500, 2400, {}),
+}  # fmt: skip
+
+
+class Exchange:
+    """One market of the exchange. Safe to share between threads; one budget of weight for all of them.
+
+    Args:
+        market: spot, um or cm.
+        stop: set to end every wait at once.
+    """
+
+    def __init__(self, market: str, settings: LiveSettings, clock: Clock | None = None, stop: Event | None = None):
+        self.api = APIS[market]
+        self.clock = clock or Clock()
+        self.stop = stop or Event()
+        proxy = settings.proxy.get_secret_value() if settings.proxy else ""
+        self._transport = Transport(settings.url or self.api.url, proxy)
+        self.budget = Budget(self.api.weight_per_minute, self.clock)
+        self.host = self._transport.host
+
+    def close(self) -> None:
+        """End every request and wait."""
+        self.stop.set()
+        self._transport.close()
+
+    def server_time(self) -> int:
+        """The server's time, microseconds since 1970; it was that or later when this returns.
+
+        Raises:
+            ExchangeError: it did not answer, see `_ask`.
+        """
+        return self._ask("/time", {}, 1, _server_time)
+
+    def read(self, dataset: Dataset, start: int, limit: int, end: int | None = None) -> list[Bar]:
+        """Bars that open at `start` or later (microseconds), in order of time, each once: the first `limit` of them.
+
+        Args:
+            limit: at most `api.most_bars`.
+            end: they open at this instant or before.
+
+        Raises:
+            SymbolUnknown: the exchange has no such symbol.
+            ExchangeError: see `_ask`.
+        """
+        query = {
+            "symbol": dataset.symbol,
+            "interval": "1M" if dataset.interval == "1mo" else dataset.interval,
+            "startTime": str(max(0, start) // _MILLISECONDS),
+            "limit": str(limit),
+        }
+        if end is None and self.api.prefix == "/dapi/v1":
+            end = start + min((limit - 1) * dataset.interval_seconds * 1_000_000, SPAN_DAYS * _DAY)
+        if end is not None:
+            query["endTime"] = str(end // _MILLISECONDS)
+        step = dataset.interval_seconds * 1_000_000
+
+        def bars(answer: Any) -> list[Bar]:
+            found = _bars(answer)
+            if len(found) > limit:
+                raise ExchangeError(f"{len(found):,} bars came, {limit:,} were asked for")
+            for bar in found:
+                if not bar.open_time < bar.end <= bar.open_time + step * (1.1 if dataset.interval == "1mo" else 1):
+                    raise ExchangeError(f"the bar {bar.line[:200]!r} is not one of {dataset.interval}")
+                if bar.open_time // _MILLISECONDS < max(0, start) // _MILLISECONDS:
+                    raise ExchangeError(f"a bar came that opens at {bar.cells[0]}, before the start that was asked for")
+            return in_order(found)
+
+        try:
+            return self._ask(f"/klines?{urlencode(query)}", {}, self.api.weight(limit), bars)
+        except SymbolUnknown:
+            raise SymbolUnknown(
+                f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
+                "check the symbol and --market; one that was delisted is left to the archive",
+            ) from None
+
+    def readings(self, dataset: Dataset, start: int, limit: int | None = None) -> Iterator[Reading]:
+        """Read on from `start` (microseconds) to the newest bar, page by page.
+
+        Pages overlap by one bar: whether a page's last bar is closed is seen where its successor stands beside it.
+
+        Args:
+            limit: bars of a page; as many as the exchange allows without it.
+
+        Raises:
+            SymbolUnknown, ExchangeError: see `read`.
+        """
+        limit = limit or self.api.most_bars
+        step = dataset.interval_seconds * 1_000_000
+        span = min((limit - 1) * step, SPAN_DAYS * _DAY) if self.api.prefix == "/dapi/v1" else None
+        last: Bar | None = None
+        while True:
+            server_time = self.server_time()
+            end = start + span if span else None
+            bars = self.read(dataset, start, limit, end)
+            if last and bars and bars[0].open_time > last.open_time:  # a span without bars lay between
+                bars = [*self.read(dataset, last.open_time, 1, last.open_time), *bars]
+            yield Reading(server_time, bars)
+            past = end is None or end >= server_time
+            moved = bool(bars) and (last is None or bars[-1].open_time > last.open_time)
+            over = bool(bars) and bars[-1].end <= server_time
+            if past and (not moved or not over or len(bars) < limit <= SURE_LIMIT):
+                return
+            if moved:
+                last = bars[-1]
+            start = last.open_time if last and (moved or end is None) else start
+            if not moved and end is not None:
+                start = end + _MILLISECONDS
+
+    def _ask(self, path: str, headers: Mapping[str, str], weight: int, decode: Any) -> Any:
+        """GET until a whole, sound answer came.
+
+        Raises:
+            Banned: HTTP 418; NotServed: 451 or 403; SymbolUnknown; ExchangeError: nothing sound after all attempts.
+        """
+        failure = ""
+        waited = 0.0
+        attempt = 0
+        while attempt < ATTEMPTS:
+            self.budget.spend(weight, self.stop)
+            try:
+                answer = self._transport.get(f"{self.api.prefix}{path}", {**self.api.headers, **headers})
+                if (used := answer.headers.get("x-mbx-used-weight-1m", "")).isdigit():
+                    self.budget.told(int(used))
+                if answer.status == 429 and waited < LONGEST_WAIT_S:
+                    pause = _retry_after(answer)
+                    waited += pause
+                    self.budget.pause(pause)
+                    failure = f"it asked to wait {pause:.0f} s, again and again (HTTP 429)"
+                    continue
+                self._check(answer)
+                return decode(_parsed(answer))
+            except (NotServed, SymbolUnknown):
+                raise
+            except (OSError, http.client.HTTPException, ExchangeError) as error:
+                if self.stop.is_set():
+                    raise InterruptedError("stopped") from None
+                if isinstance(error, ExchangeError) and error.is_final:
+                    raise
+                failure = (error.message if isinstance(error, ExchangeError) else str(error)) or type(error).__name__
+            attempt += 1
+            pause = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))  # noqa: S311
+            if self.clock.wait(self.stop, pause):
+                raise InterruptedError("stopped")
+        raise ExchangeError(
+            f"{self.host} gave no sound answer to {ATTEMPTS} requests: {failure}",
+            "check the network, [live] url and [live] proxy, then run again: it goes on from here",
+        )
+
+    def _check(self, answer: Answer) -> None:
+        """Refuse what is no success."""
+        status = answer.status
+        if status == 200:
+            return
+        if status == 418:
+            raise self.budget.ban(self.host, _retry_after(answer))
+        if status in (403, 451):
+            raise NotServed(
+                f"{self.host} does not serve this place (HTTP {status})",
+                "take a proxy where it may be used ([live] proxy), another [live] url, or the archive alone",
+            )
+        code, said = _complaint(answer.body)
+        if code == _UNKNOWN_SYMBOL:
+            raise SymbolUnknown(said)
+        final = 400 <= status < 500 and status not in (408, 425, 429)
+        raise ExchangeError(
+            f"{self.host} answered HTTP {status}: {said or 'nothing more'}", "report it" if final else "", final
+        )
+
+
+def _parsed(answer: Answer) -> Any:
+    """The body as JSON, with every number as the text that it was."""
+    try:
+        return json.loads(answer.body, parse_int=str, parse_float=str)
+    except ValueError as error:
+        raise ExchangeError(f"the answer is not JSON ({error})") from None
+
+
+def _server_time(found: Any) -> int:
+    time = found.get("serverTime") if isinstance(found, dict) else None
+    if not isinstance(time, str) or not time.isdigit() or len(time) not in (13, 16):
+        raise ExchangeError(f"the answer {str(found)[:100]!r} tells no serverTime")
+    return int(time) * (_MILLISECONDS if len(time) == 13 else 1)
+
+
+def _bars(found: Any) -> Sequence[Bar]:
+    """The rows of an answer, each of 12 numbers, as the archive's line has them."""
+    if not isinstance(found, list):
+        raise ExchangeError(f"the answer {str(found)[:100]!r} is no list of bars")
+    bars = []
+    for row in found:
+        sound = isinstance(row, list) and len(row) == COLUMNS and all(isinstance(cell, str) for cell in row)
+        if not sound or not all(_CELL.fullmatch(cell) for cell in row):
+            raise ExchangeError(f"the row {str(row)[:200]!r} is no bar of {COLUMNS} numbers")
+        if not all(row[at].isdigit() and len(row[at]) in (13, 16) for at in (0, 6)):
+            raise ExchangeError(f"the row {str(row)[:200]!r} has times that are none")
+        bars.append(Bar(tuple(row)))
+    return bars
+
+
+def _complaint(body: bytes) -> tuple[int, str]:
+    """The exchange's own code and words for an error."""
+    try:
+        found = json.loads(body)
+        return int(found["code"]), str(found["msg"])[:200]
+    except (ValueError, KeyError, TypeError):
+        return 0, ""
+
+
+def _retry_after(answer: Answer) -> float:
+    said = answer.headers.get("retry-after", "")
+    return min(float(said), 86_400.0 * 3) if said.isdigit() else 60.0

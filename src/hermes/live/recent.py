@@ -1,0 +1,310 @@
+"""`recent`, the third frequency of bronze: closed bars that the exchange itself gave, one file for each UTC day."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from hermes.dataset import FREQUENCIES, RECENT, Dataset
+from hermes.lake.store import Lake, check_written
+from hermes.live.exchange import Exchange
+from hermes.live.finality import Bar, Waiting, judge
+from hermes.progress import SILENT, Progress
+from hermes.schemas import BRONZE
+from hermes.settings import Settings
+from hermes.stages.bronze.klines import MILLISECONDS_BELOW, parse
+from hermes.steps.ingest import Ingested
+from hermes.steps.step import alone, logged
+
+FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
+_VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A bar that the exchange gave twice, with different values."""
+
+    open_time: datetime
+    column: str
+    before: float | str
+    after: float | str
+
+
+@dataclass(slots=True)
+class Day:
+    """One UTC day of one dataset: its rows as `schemas.BRONZE`, in order of time.
+
+    Attributes:
+        server_time: of the reading that changed it last, microseconds.
+        revised: values that the exchange changed, each as (open_time, column, before, after).
+    """
+
+    dataset: Dataset
+    day: date
+    rows: pl.DataFrame
+    server_time: int
+    revised: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Its place in bronze."""
+        return self.dataset.with_frequency(RECENT).bronze_key(self.day)
+
+    def about(self, source: str) -> dict[str, Any]:
+        """What its footer says."""
+        values = self.rows.drop("line").write_csv(include_header=False).encode()
+        return {
+            "layer": "bronze",
+            "source": source,
+            "size": None,
+            "version": "",
+            "sha256": hashlib.sha256(values).hexdigest(),
+            "verified": False,
+            "rows": self.rows.height,
+            "read_at": _instant(self.server_time).isoformat(),
+            "revised": self.revised,
+        }
+
+    def merge(self, rows: pl.DataFrame, server_time: int) -> list[Revision]:
+        """Take closed bars of this day in; those that are there already are compared, and replaced where they differ.
+
+        Returns:
+            The values that differ from those taken before.
+        """
+        revised = self._compared(rows)
+        merged = pl.concat([self.rows, rows]).unique("open_time", keep="last").sort("open_time")
+        self.rows = merged.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("line"))
+        self.server_time = server_time
+        self.revised += [
+            {"datetime": each.open_time.isoformat(), "column": each.column, "before": each.before, "after": each.after}
+            for each in revised
+        ]
+        return revised
+
+    def _compared(self, rows: pl.DataFrame) -> list[Revision]:
+        both = self.rows.join(rows, on="open_time", suffix="|new")
+        return [
+            Revision(_instant(microseconds(time)), name, before, after)
+            for name in _VALUES
+            for time, before, after in both.filter(pl.col(name).ne_missing(pl.col(f"{name}|new")))
+            .select("open_time", name, f"{name}|new")
+            .iter_rows()
+        ]
+
+
+class RecentDays:
+    """The recent days of one dataset, loaded from bronze as they are needed, and which of them wait to be published."""
+
+    def __init__(self, dataset: Dataset, lake: Lake) -> None:
+        self.dataset = dataset
+        self._lake = lake
+        self._days: dict[date, Day] = {}
+        self._changed: set[date] = set()
+
+    def take(self, bars: Sequence[Bar], server_time: int) -> tuple[pl.DataFrame, list[Revision]]:
+        """Take closed bars in; what is new or different waits to be published.
+
+        Returns:
+            Those rows that are new or differ from what was there (`schemas.BRONZE`), and the differences.
+        """
+        if not bars:
+            return pl.DataFrame(schema=BRONZE), []
+        rows = to_rows(bars, str(self.dataset))
+        fresh, revised = [], []
+        days = (rows["open_time"].map_elements(microseconds, pl.Int64) // 86_400_000_000).alias("day")
+        for (number,), part in rows.group_by(days, maintain_order=True):
+            day = self._day(date(1970, 1, 1) + int(str(number)) * _DAY)
+            known = day.rows.select("open_time", *_VALUES)
+            new = part.join(known, on=["open_time", *_VALUES], how="anti", nulls_equal=True, maintain_order="left")
+            if new.height:
+                revised += day.merge(new, server_time)
+                self._changed.add(day.day)
+                fresh.append(new)
+        return pl.concat(fresh) if fresh else rows.clear(), revised
+
+    def _day(self, day: date) -> Day:
+        if day not in self._days:
+            recent = self.dataset.with_frequency(RECENT)
+            key = recent.bronze_key(day)
+            files = [file for file in self._lake.bronze.files(key.rpartition("/")[0]) if file.key == key]
+            rows, revised = pl.DataFrame(schema=BRONZE), []
+            if files:
+                with self._lake.bronze.errors():
+                    rows = self._lake.bronze.scan(files, schema=BRONZE).collect()
+                revised = self._lake.bronze.footer(files[0]).get("revised", [])
+            self._days[day] = Day(self.dataset, day, rows, 0, revised)
+        return self._days[day]
+
+    def pending(self) -> list[Day]:
+        """Days that wait to be published, oldest first."""
+        return [self._days[day] for day in sorted(self._changed)]
+
+    def published(self, days: Iterable[Day]) -> None:
+        """These days are in bronze now. Only the newest two stay in memory."""
+        self._changed -= {each.day for each in days}
+        for day in sorted(self._days)[:-2]:
+            if day not in self._changed:
+                del self._days[day]
+
+
+@logged
+@alone
+def top_up(
+    settings: Settings,
+    lake: Lake,
+    *,
+    since: date | None = None,
+    exchange: Exchange | None = None,
+    progress: Progress = SILENT,
+) -> Ingested:
+    """Bring the bars that closed since bronze's newest one into bronze, and those of every hole between its files.
+
+    Args:
+        since: first day wanted where bronze has no bar; without it the series' first bar.
+        exchange: without it the one that the settings name.
+
+    Raises:
+        SymbolUnknown, Banned, NotServed, ExchangeError: see `exchange`. What was read before is published.
+        StoreError: bronze cannot be read or written.
+    """
+    started = perf_counter()
+    dataset = settings.dataset
+    own = exchange or Exchange(dataset.market, settings.live)
+    days = RecentDays(dataset, lake)
+    written: dict[str, int] = {}
+
+    def publish() -> None:
+        pending = days.pending()
+        publish_days(lake, pending, own.source)
+        written.update({day.key: day.rows.height for day in pending})
+        days.published(pending)
+
+    try:
+        with progress.task(f"ingest {dataset}, recent", 1, "reading") as advance:
+            held = 0
+            for begin, end in missing_spans(dataset, lake, since):
+                try:
+                    for closed, server_time in closed_bars(own, dataset, begin, end, settings.live.settle_seconds):
+                        fresh, _ = days.take(closed, server_time)
+                        held += fresh.height
+                        if held >= FLUSHED_BARS:
+                            publish()
+                            held = 0
+                finally:
+                    publish()
+            advance(1, f"{len(written)} days")
+    finally:
+        if exchange is None:
+            own.close()
+    return Ingested(
+        files=len(written),
+        written=len(written),
+        rows=sum(written.values()),
+        without_checksum=[],
+        seconds=perf_counter() - started,
+    )
+
+
+def closed_bars(
+    exchange: Exchange, dataset: Dataset, begin: int, end: int | None, settle_seconds: float
+) -> Iterator[tuple[Sequence[Bar], int]]:
+    """Closed bars that open at `begin` or later and, with an `end`, before it; and the server's time they were read at.
+
+    The newest one is read twice where it has no successor yet.
+    """
+    settle = round(settle_seconds * 1_000_000)
+    waiting: Waiting | None = None
+    for reading in exchange.readings(dataset, begin):
+        judged = judge(reading, waiting, settle=settle)
+        waiting = judged.waiting
+        yield [bar for bar in judged.closed if end is None or bar.open_time < end], reading.server_time
+        if end is not None and reading.bars and reading.bars[-1].open_time >= end:
+            return
+    if waiting and (end is None or waiting.bar.open_time < end):
+        exchange.pause(settle_seconds)
+        for reading in exchange.readings(dataset, waiting.bar.open_time, 10):
+            judged = judge(reading, waiting, settle=settle)
+            waiting = judged.waiting
+            yield judged.closed, reading.server_time
+
+
+def publish_days(lake: Lake, days: Sequence[Day], source: str) -> None:
+    """Publish days, of one dataset or of many, all together; the caller holds the lock of each dataset."""
+    if not days:
+        return
+    with ExitStack() as stack:
+        staged = {}
+        for day in days:
+            path = stack.enter_context(lake.bronze.staged())
+            lake.bronze.stage(path, day.rows, day.about(source))
+            staged[day.key] = path
+        with lake.bronze.errors():
+            check_written(list(staged.values()), sum(day.rows.height for day in days))
+        lake.bronze.replace_all(staged, in_order=False)
+
+
+def missing_spans(dataset: Dataset, lake: Lake, since: date | None = None) -> list[tuple[int, int | None]]:
+    """What bronze lacks, oldest first, as (from, before) in microseconds: holes between files, then all after the last.
+
+    The last bar before a hole is in it, too: it is compared with what the exchange says of it now.
+    """
+    spans = sorted(covered(dataset, lake).values())
+    if not spans:
+        return [(round(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp()) * 1_000_000 if since else 0, None)]
+    step = round(1.5 * dataset.interval_seconds * 1_000_000)
+    merged = [list(spans[0])]
+    for first, last in spans[1:]:
+        if first - merged[-1][1] <= step:
+            merged[-1][1] = max(merged[-1][1], last)
+        else:
+            merged.append([first, last])
+    holes: list[tuple[int, int | None]] = [(before[1], after[0]) for before, after in pairwise(merged)]
+    return [*holes, (merged[-1][1], None)]
+
+
+def covered(dataset: Dataset, lake: Lake) -> Mapping[str, tuple[int, int]]:
+    """Open time of the first and the last bar of every bronze file, microseconds, by key."""
+    files = [
+        file
+        for frequency in (*FREQUENCIES, RECENT)
+        for file in lake.bronze.files(dataset.with_frequency(frequency).bronze_folder)
+    ]
+    if not files:
+        return {}
+    time = pl.col("open_time")
+    inside = pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
+    plan = lake.bronze.scan(files, schema=BRONZE, include_file_paths="file").select("file", time=inside)
+    with lake.bronze.errors():
+        found = plan.group_by("file").agg(first=pl.col("time").min(), last=pl.col("time").max()).collect()
+    keys = {file.location: file.key for file in files}
+    return {keys[location]: (first, last) for location, first, last in found.iter_rows()}
+
+
+def to_rows(bars: Sequence[Bar], name: str) -> pl.DataFrame:
+    """Bars as rows of bronze: parsed as the archive's lines are, from the same texts."""
+    return parse("\n".join(bar.line for bar in bars).encode(), name)
+
+
+def microseconds(time: int) -> int:
+    """A time of bronze, which may be in milliseconds, in microseconds."""
+    return time if time >= MILLISECONDS_BELOW else time * 1000
+
+
+def _instant(time: int) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(microseconds=time)
+
+
+def by_dataset(days: Iterable[Day]) -> Mapping[Dataset, list[Day]]:
+    """Days of many datasets, grouped."""
+    found: dict[Dataset, list[Day]] = defaultdict(list)
+    for day in days:
+        found[day.dataset].append(day)
+    return found
