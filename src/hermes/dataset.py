@@ -35,6 +35,9 @@ INTERVAL_SECONDS = {
 #: market → its folder in the exchange's archive.
 MARKETS = {"spot": "spot", "um": "futures/um", "cm": "futures/cm"}
 FREQUENCIES = ("monthly", "daily")
+#: Of bronze: the archive's, and what the exchange itself gave since.
+RECENT = "recent"
+BRONZE_FREQUENCIES = (*FREQUENCIES, RECENT)
 CATEGORIES = ("klines",)
 LAYERS = ("bronze", "silver", "gold")
 LOCKS = "_locks"
@@ -128,7 +131,7 @@ class Dataset:
                 f"provider {_short(self.provider)} is not lower-case letters and digits", "write it like binance"
             )
         _one_of("market", self.market, tuple(MARKETS))
-        _one_of("data frequency", self.data_frequency, FREQUENCIES)
+        _one_of("data frequency", self.data_frequency, BRONZE_FREQUENCIES)
         _one_of("data category", self.data_category, CATEGORIES)
         _one_of("interval", self.interval, tuple(INTERVAL_SECONDS))
         object.__setattr__(self, "symbol", normalize_symbol(self.symbol))
@@ -142,7 +145,7 @@ class Dataset:
         return INTERVAL_SECONDS[self.interval]
 
     def with_frequency(self, frequency: str) -> Self:
-        """The same series, read from the monthly or the daily files of the archive."""
+        """The same series, of the archive's monthly or daily files, or of what the exchange gave since (recent)."""
         return replace(self, data_frequency=frequency)
 
     def with_symbol(self, symbol: str) -> Self:
@@ -180,7 +183,7 @@ class Dataset:
 
     def bronze_key(self, period: date) -> str:
         """Bronze file of the archive file whose first day is `period`."""
-        day = f"/day={period.day:02d}" if self.data_frequency == "daily" else ""
+        day = "" if self.data_frequency == "monthly" else f"/day={period.day:02d}"
         return (
             f"{self.bronze_folder}/year={period.year}/month={period.month:02d}{day}/{self.archive_stem(period)}.parquet"
         )

@@ -37,5 +37,3 @@ def minutes(count: int, symbol: str = "SIMUSDT", seed: int = 1):
     """Bars of so many minutes from `START` on."""
     dataset = Dataset(symbol=symbol, interval="1m")
     return dataset, random_bars(dataset, START * 1_000_000, count, seed)
-
-

@@ -10,10 +10,10 @@ import http.client
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from hermes.dataset import Dataset
@@ -23,6 +23,8 @@ from hermes.live.clock import Clock
 from hermes.live.finality import COLUMNS, Bar, Reading, in_order
 from hermes.live.transport import Answer, Transport
 from hermes.settings import LiveSettings
+
+Found = TypeVar("Found")
 
 ATTEMPTS = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between attempts, of which a random part is waited
@@ -71,12 +73,16 @@ class Exchange:
         stop: set to end every wait at once.
     """
 
-    def __init__(self, market: str, settings: LiveSettings, clock: Clock | None = None, stop: Event | None = None):
+    def __init__(
+        self, market: str, settings: LiveSettings, clock: Clock | None = None, stop: Event | None = None
+    ) -> None:
         self.api = APIS[market]
         self.clock = clock or Clock()
         self.stop = stop or Event()
         proxy = settings.proxy.get_secret_value() if settings.proxy else ""
-        self._transport = Transport(settings.url or self.api.url, proxy)
+        base = settings.url or self.api.url
+        self._transport = Transport(base, proxy)
+        self.source = f"{base}{self.api.prefix}/klines"
         self.budget = Budget(self.api.weight_per_minute, self.clock)
         self.host = self._transport.host
 
@@ -85,13 +91,22 @@ class Exchange:
         self.stop.set()
         self._transport.close()
 
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            InterruptedError: the client was closed meanwhile.
+        """
+        if self.clock.wait(self.stop, seconds):
+            raise InterruptedError("stopped")
+
     def server_time(self) -> int:
         """The server's time, microseconds since 1970; it was that or later when this returns.
 
         Raises:
             ExchangeError: it did not answer, see `_ask`.
         """
-        return self._ask("/time", {}, 1, _server_time)
+        return self._ask("/time", 1, _server_time)
 
     def read(self, dataset: Dataset, start: int, limit: int, end: int | None = None) -> list[Bar]:
         """Bars that open at `start` or later (microseconds), in order of time, each once: the first `limit` of them.
@@ -128,7 +143,7 @@ class Exchange:
             return in_order(found)
 
         try:
-            return self._ask(f"/klines?{urlencode(query)}", {}, self.api.weight(limit), bars)
+            return self._ask(f"/klines?{urlencode(query)}", self.api.weight(limit), bars)
         except SymbolUnknown:
             raise SymbolUnknown(
                 f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
@@ -168,7 +183,7 @@ class Exchange:
             if not moved and end is not None:
                 start = end + _MILLISECONDS
 
-    def _ask(self, path: str, headers: Mapping[str, str], weight: int, decode: Any) -> Any:
+    def _ask(self, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
         """GET until a whole, sound answer came.
 
         Raises:
@@ -180,7 +195,7 @@ class Exchange:
         while attempt < ATTEMPTS:
             self.budget.spend(weight, self.stop)
             try:
-                answer = self._transport.get(f"{self.api.prefix}{path}", {**self.api.headers, **headers})
+                answer = self._transport.get(f"{self.api.prefix}{path}", self.api.headers)
                 if (used := answer.headers.get("x-mbx-used-weight-1m", "")).isdigit():
                     self.budget.told(int(used))
                 if answer.status == 429 and waited < LONGEST_WAIT_S:
@@ -200,9 +215,8 @@ class Exchange:
                     raise
                 failure = (error.message if isinstance(error, ExchangeError) else str(error)) or type(error).__name__
             attempt += 1
-            pause = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))  # noqa: S311
-            if self.clock.wait(self.stop, pause):
-                raise InterruptedError("stopped")
+            pause = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))
+            self.pause(pause)
         raise ExchangeError(
             f"{self.host} gave no sound answer to {ATTEMPTS} requests: {failure}",
             "check the network, [live] url and [live] proxy, then run again: it goes on from here",

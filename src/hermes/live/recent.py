@@ -1,18 +1,17 @@
 """`recent`, the third frequency of bronze: closed bars that the exchange itself gave, one file for each UTC day."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import polars as pl
 
-from hermes.dataset import FREQUENCIES, RECENT, Dataset
+from hermes.dataset import BRONZE_FREQUENCIES, RECENT, Dataset
 from hermes.lake.store import Lake, check_written
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar, Waiting, judge
@@ -26,6 +25,7 @@ from hermes.steps.step import alone, logged
 FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
 _VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
 _DAY = timedelta(days=1)
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Day:
             "sha256": hashlib.sha256(values).hexdigest(),
             "verified": False,
             "rows": self.rows.height,
-            "read_at": _instant(self.server_time).isoformat(),
+            "read_at": instant(self.server_time).isoformat(),
             "revised": self.revised,
         }
 
@@ -92,7 +92,7 @@ class Day:
     def _compared(self, rows: pl.DataFrame) -> list[Revision]:
         both = self.rows.join(rows, on="open_time", suffix="|new")
         return [
-            Revision(_instant(microseconds(time)), name, before, after)
+            Revision(instant(time if time >= MILLISECONDS_BELOW else time * 1000), name, before, after)
             for name in _VALUES
             for time, before, after in both.filter(pl.col(name).ne_missing(pl.col(f"{name}|new")))
             .select("open_time", name, f"{name}|new")
@@ -119,8 +119,8 @@ class RecentDays:
             return pl.DataFrame(schema=BRONZE), []
         rows = to_rows(bars, str(self.dataset))
         fresh, revised = [], []
-        days = (rows["open_time"].map_elements(microseconds, pl.Int64) // 86_400_000_000).alias("day")
-        for (number,), part in rows.group_by(days, maintain_order=True):
+        days = in_microseconds(pl.col("open_time")) // _DAY_US
+        for (number,), part in rows.group_by(days.alias("day"), maintain_order=True):
             day = self._day(date(1970, 1, 1) + int(str(number)) * _DAY)
             known = day.rows.select("open_time", *_VALUES)
             new = part.join(known, on=["open_time", *_VALUES], how="anti", nulls_equal=True, maintain_order="left")
@@ -162,6 +162,7 @@ def top_up(
     lake: Lake,
     *,
     since: date | None = None,
+    until: date | None = None,
     exchange: Exchange | None = None,
     progress: Progress = SILENT,
 ) -> Ingested:
@@ -169,6 +170,7 @@ def top_up(
 
     Args:
         since: first day wanted where bronze has no bar; without it the series' first bar.
+        until: last day wanted.
         exchange: without it the one that the settings name.
 
     Raises:
@@ -190,7 +192,7 @@ def top_up(
     try:
         with progress.task(f"ingest {dataset}, recent", 1, "reading") as advance:
             held = 0
-            for begin, end in missing_spans(dataset, lake, since):
+            for begin, end in missing_spans(dataset, lake, since, until):
                 try:
                     for closed, server_time in closed_bars(own, dataset, begin, end, settings.live.settle_seconds):
                         fresh, _ = days.take(closed, server_time)
@@ -251,37 +253,48 @@ def publish_days(lake: Lake, days: Sequence[Day], source: str) -> None:
         lake.bronze.replace_all(staged, in_order=False)
 
 
-def missing_spans(dataset: Dataset, lake: Lake, since: date | None = None) -> list[tuple[int, int | None]]:
+def missing_spans(
+    dataset: Dataset, lake: Lake, since: date | None = None, until: date | None = None
+) -> list[tuple[int, int | None]]:
     """What bronze lacks, oldest first, as (from, before) in microseconds: holes between files, then all after the last.
 
     The last bar before a hole is in it, too: it is compared with what the exchange says of it now.
+
+    Args:
+        since: first day, where bronze has no bar at all; until: last day.
     """
+    end = _microseconds(until + _DAY) if until else None
     spans = sorted(covered(dataset, lake).values())
     if not spans:
-        return [(round(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp()) * 1_000_000 if since else 0, None)]
+        return [(_microseconds(since) if since else 0, end)]
     step = round(1.5 * dataset.interval_seconds * 1_000_000)
-    merged = [list(spans[0])]
+    merged = [spans[0]]
     for first, last in spans[1:]:
-        if first - merged[-1][1] <= step:
-            merged[-1][1] = max(merged[-1][1], last)
+        begin, newest = merged[-1]
+        if first - newest <= step:
+            merged[-1] = (begin, max(newest, last))
         else:
-            merged.append([first, last])
+            merged.append((first, last))
     holes: list[tuple[int, int | None]] = [(before[1], after[0]) for before, after in pairwise(merged)]
-    return [*holes, (merged[-1][1], None)]
+    found = [*holes, (merged[-1][1], None)]
+    return [(begin, min(before or end, end) if end else before) for begin, before in found if not end or begin < end]
+
+
+def _microseconds(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * _DAY_US
 
 
 def covered(dataset: Dataset, lake: Lake) -> Mapping[str, tuple[int, int]]:
     """Open time of the first and the last bar of every bronze file, microseconds, by key."""
     files = [
         file
-        for frequency in (*FREQUENCIES, RECENT)
+        for frequency in BRONZE_FREQUENCIES
         for file in lake.bronze.files(dataset.with_frequency(frequency).bronze_folder)
     ]
     if not files:
         return {}
-    time = pl.col("open_time")
-    inside = pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
-    plan = lake.bronze.scan(files, schema=BRONZE, include_file_paths="file").select("file", time=inside)
+    time = in_microseconds(pl.col("open_time"))
+    plan = lake.bronze.scan(files, schema=BRONZE, include_file_paths="file").select("file", time=time)
     with lake.bronze.errors():
         found = plan.group_by("file").agg(first=pl.col("time").min(), last=pl.col("time").max()).collect()
     keys = {file.location: file.key for file in files}
@@ -293,18 +306,11 @@ def to_rows(bars: Sequence[Bar], name: str) -> pl.DataFrame:
     return parse("\n".join(bar.line for bar in bars).encode(), name)
 
 
-def microseconds(time: int) -> int:
-    """A time of bronze, which may be in milliseconds, in microseconds."""
-    return time if time >= MILLISECONDS_BELOW else time * 1000
+def in_microseconds(time: pl.Expr) -> pl.Expr:
+    """Times of bronze, which are in the units of their files."""
+    return pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
 
 
-def _instant(time: int) -> datetime:
+def instant(time: int) -> datetime:
+    """Microseconds since 1970 as naive UTC."""
     return datetime(1970, 1, 1) + timedelta(microseconds=time)
-
-
-def by_dataset(days: Iterable[Day]) -> Mapping[Dataset, list[Day]]:
-    """Days of many datasets, grouped."""
-    found: dict[Dataset, list[Day]] = defaultdict(list)
-    for day in days:
-        found[day.dataset].append(day)
-    return found

@@ -2,9 +2,11 @@
 
 import base64
 import http.client
+import socket
 import ssl
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, LifoQueue
 from threading import Lock
@@ -83,10 +85,8 @@ class Transport:
             connections = list(self._open)
         for connection in connections:
             if connection.sock is not None:
-                try:
-                    connection.sock.shutdown(2)
-                except OSError:
-                    pass
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _ask(
         self, connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], until: float

@@ -8,6 +8,7 @@ from hermes.settings.sections import (
     BacktestSettings,
     ClusterSettings,
     LakeSettings,
+    LiveSettings,
     LogSettings,
     NotifySettings,
     S3Settings,
@@ -18,5 +19,5 @@ from hermes.settings.sources import CONFIG_FILE
 
 __all__ = [
     "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "ArchiveSettings", "BacktestSettings", "ClusterSettings", "LakeSettings",
-    "LogSettings", "NotifySettings", "S3Settings", "Settings", "SignalsSettings", "UpkeepSettings",
+    "LiveSettings", "LogSettings", "NotifySettings", "S3Settings", "Settings", "SignalsSettings", "UpkeepSettings",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
-from hermes.dataset import LAYERS, Dataset, strategy_file
+from hermes.dataset import FREQUENCIES, LAYERS, RECENT, Dataset, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings.sections import (
@@ -22,6 +22,7 @@ from hermes.settings.sections import (
     BacktestSettings,
     ClusterSettings,
     LakeSettings,
+    LiveSettings,
     LogSettings,
     NotifySettings,
     S3Settings,
@@ -50,6 +51,7 @@ class Settings(_Section):
     s3: S3Settings = S3Settings()
     dataset: Dataset = Dataset()
     archive: ArchiveSettings = ArchiveSettings()
+    live: LiveSettings = LiveSettings()
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     backtest: BacktestSettings = BacktestSettings()
@@ -111,6 +113,7 @@ class Settings(_Section):
             raise _explained(error, values) from None
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
+        _check_frequency(settings.dataset, values)
         _check_pair(settings.s3, values)
         for _, secret in _secrets(settings):
             remember(secret.get_secret_value())
@@ -201,6 +204,16 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
     yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
 
 
+def _check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
+    """Refuse a frequency that no table is named after."""
+    if dataset.data_frequency not in FREQUENCIES:
+        _, origin = values["dataset.data_frequency"]
+        raise NameRefused(
+            f"dataset.data_frequency = {dataset.data_frequency!r} ({origin}) is not one of {' '.join(FREQUENCIES)}",
+            f"take {RECENT} in with `hermes ingest --frequency {RECENT}`; tables are named after the archive's files",
+        )
+
+
 def _check_pair(s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
     """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
     keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
@@ -257,7 +270,7 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     value, origin = values.get(name, (first["input"], "default"))
-    secret = name in (*_CREDENTIALS, "notify.url", "notify.secret") or _carries_secrets(str(value))
+    secret = name in (*_CREDENTIALS, "notify.url", "notify.secret", "live.proxy") or _carries_secrets(str(value))
     shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
     return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

@@ -73,6 +73,30 @@ def _receiver(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _rest_address(url: str) -> str:
+    """The base of the exchange's REST interface, or nothing."""
+    return _endpoint(url) or ""
+
+
+def _stream_address(url: str) -> str:
+    """The base of a websocket, or nothing."""
+    _open_address(url)
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("ws", "wss") or not parts.hostname):
+        raise ValueError("expected ws://host:port, or wss://host:port for TLS")
+    return url.rstrip("/")
+
+
+def _proxy(url: SecretStr | None) -> SecretStr | None:
+    """A proxy that requests go through; an empty one is none."""
+    if url is None or not url.get_secret_value():
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("expected http://host:port or http://user:password@host:port")
+    return url
+
+
 def _events(value: Any) -> Any:
     """What is told about; in the environment it is one text, like `signal,failure`."""
     names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
@@ -119,6 +143,25 @@ class ArchiveSettings(_Section):
 
     url: Annotated[str, AfterValidator(_open_address)] = PUBLIC_ARCHIVE
     """A folder, an http(s) address or an S3 address that is laid out as the exchange's archive."""
+
+
+class LiveSettings(_Section):
+    """How bars are read from the exchange as they close."""
+
+    url: Annotated[str, AfterValidator(_rest_address)] = ""
+    """Base of the REST interface; empty: the market's own host, which needs no keys."""
+    stream: bool = False
+    """Whether a websocket wakes the reader at a close (extra live); bars are read over REST in any case."""
+    stream_url: Annotated[str, AfterValidator(_stream_address)] = ""
+    """Base of the websocket; empty: the market's own host."""
+    settle_seconds: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 2.0
+    """A bar without a successor is closed when a second reading, so long after the first, is the same."""
+    poll_seconds: Annotated[float, Field(ge=0.1, le=600, allow_inf_nan=False)] = 30.0
+    """Longest sleep: how soon a suspended machine, a clock that was set or a lost network is noticed."""
+    consolidate: Literal["auto", "close", "hourly", "never"] = "auto"
+    """When silver, features and a signals execution follow: auto is at every close from 1h up, and hourly below."""
+    proxy: Annotated[SecretStr | None, AfterValidator(_proxy)] = None
+    """http://host:port, with user:password@ where it asks for them; empty: what HTTPS_PROXY says. Never printed."""
 
 
 class SignalsSettings(_Section):

@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Silent."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class names it
+    def do_GET(self) -> None:
         """One request."""
         exchange = self.server.exchange  # type: ignore[attr-defined]
         if exchange.down:
@@ -234,11 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _klines(self, market: str, query: Mapping[str, str], microseconds: bool, headers: dict[str, str]) -> None:
         exchange: SimulatedExchange = self.server.exchange  # type: ignore[attr-defined]
         fault = exchange.next_fault()
-        if fault in ("429", "418"):
-            self._answer(int(fault), b'{"code": -1003, "msg": "Way too much"}', headers | self._later())
-            return
         if fault and fault.isdigit():
-            self._answer(int(fault), b"<html>no json</html>", headers)
+            later = self._later() if fault in ("429", "418") else {}
+            self._answer(int(fault), b"<html>no json</html>", headers | later)
             return
         if fault == "hang":
             sleep(_HANG_S)
@@ -254,27 +252,11 @@ class _Handler(BaseHTTPRequestHandler):
         if bars is None:
             self._answer(400, b'{"code": -1121, "msg": "Invalid symbol."}', headers)
             return
-        if fault == "duplicated":
-            bars = [*bars, *bars[-3:]]
-        elif fault == "reordered":
-            bars = bars[::-1]
-        elif fault == "contradiction" and bars:
-            bars = [*bars, _forming(bars[0], 0.37)]
-        body = _json(bars)
-        if fault == "not json":
-            body = body[: len(body) // 2] + b"\x00"
-        elif fault == "wrong rows":
-            body = b'[["soon"]]'
         if fault in ("gzip", "cut gzip"):
-            body = gzip.compress(body, 1)
             headers = headers | {"Content-Encoding": "gzip"}
-            if fault == "cut gzip":
-                body = body[: len(body) - 9]
-        self._answer(200, body, headers, cut=fault == "cut")
+        self._answer(200, _spoiled(bars, fault), headers, cut=fault == "cut")
 
-    def _answer(
-        self, status: int, body: bytes, headers: Mapping[str, str] | None = None, *, cut: bool = False
-    ) -> None:
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None, *, cut: bool = False) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -334,6 +316,24 @@ def _forming(bar: Bar, share: float) -> Bar:
         (time, open_, min(high, top, key=float), max(low, bottom, key=float), f"{price:.8f}", grown[0], end, grown[1],
          str(int(int(count) * share)), grown[2], grown[3], ignored)
     )  # fmt: skip
+
+
+def _spoiled(bars: Sequence[Bar], fault: str | None) -> bytes:
+    """The body of an answer, with what it suffers."""
+    if fault == "wrong rows":
+        return b'[["soon"]]'
+    if fault == "duplicated":
+        bars = [*bars, *bars[-3:]]
+    elif fault == "reordered":
+        bars = bars[::-1]
+    elif fault == "contradiction" and bars:
+        bars = [*bars, _forming(bars[0], 0.37)]
+    body = _json(bars)
+    if fault == "not json":
+        return body[: len(body) // 2] + b"\x00"
+    if fault in ("gzip", "cut gzip"):
+        body = gzip.compress(body, 1)
+    return body[:-9] if fault == "cut gzip" else body
 
 
 def _in_unit(bar: Bar, microseconds: bool) -> Bar:

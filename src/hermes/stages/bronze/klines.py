@@ -38,7 +38,7 @@ def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
         KlinesRefused: zip, member, columns, numbers, time unit or period are not those of this file.
     """
     stem = dataset.archive_stem(period)
-    rows = _parse(_unzip(data, stem, limit=most_bytes(dataset, period)), stem)
+    rows = parse(_unzip(data, stem, limit=most_bytes(dataset, period)), stem)
     _check_times(rows["open_time"], stem, period, _end(dataset, period))
     return rows
 
@@ -76,8 +76,12 @@ def _unzip(data: bytes, stem: str, limit: int) -> bytes:
     return csv
 
 
-def _parse(csv: bytes, stem: str) -> pl.DataFrame:
-    """Every line of the CSV bound to the columns by position; a header, where there is one, only counts as a line."""
+def parse(csv: bytes, stem: str) -> pl.DataFrame:
+    """Every line of the CSV bound to the columns by position; a header, where there is one, only counts as a line.
+
+    Raises:
+        KlinesRefused: columns, text or numbers are not those of klines; `stem` names the file.
+    """
     csv = csv.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
     header = int(_HEADER.match(csv) is not None)
     # Polars would fill short lines with nulls and skip blank ones, so the columns are counted here.
