@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from hermes.dataset import RECENT
 from hermes.errors import AuditFault
 from hermes.lake.store import Lake
 from hermes.monitoring.watch import watched
@@ -19,7 +20,8 @@ from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, Audited, audit
 from hermes.steps.backtest import Backtested, backtest
 from hermes.steps.features import features
-from hermes.steps.ingest import ingest
+from hermes.steps.ingest import Ingested
+from hermes.steps.ingest import ingest as ingest_archive
 from hermes.steps.lineage import latest_same
 from hermes.steps.refine import read_quality, refine
 from hermes.steps.run import Run
@@ -57,7 +59,7 @@ def run(
         settings: from `Settings.load`.
         lake: the lake to work in; without it the one that the settings name.
         source: one of `SOURCES`; the steps before it are left out.
-        frequencies: archive files to ingest, `monthly`, `daily` or both; without any the dataset's own.
+        frequencies: what to ingest, see `ingest`.
         since: first day to ingest; until: last day to ingest.
         audited: whether a quick audit must pass before signals are made; reported: whether to make the page.
         fresh_after: an execution of this instant (with a time zone) or later that was made from exactly the same is
@@ -97,6 +99,36 @@ def run(
     if reported:
         page = report(settings, lake, signalled.execution, progress)
     return Run(ingested, refined, featured, verdict, signalled, page)
+
+
+def ingest(
+    settings: Settings,
+    lake: Lake,
+    *,
+    frequencies: Sequence[str] = (),
+    since: date | None = None,
+    until: date | None = None,
+    progress: Progress = SILENT,
+) -> Ingested:
+    """Bring the archive's files, the exchange's closed bars or both into bronze, only what is new or changed.
+
+    Args:
+        frequencies: `monthly` and `daily` files of the archive, `recent` bars of the exchange; without any the
+            dataset's own.
+        since: first day to ingest; until: last day to ingest.
+
+    Raises:
+        ArchiveError, KlinesRefused, ExchangeError, StoreError: see `steps.ingest` and `live.recent`.
+    """
+    made = Ingested(0, 0, 0, [], 0.0)
+    archived = [each for each in frequencies if each != RECENT]
+    if archived or not frequencies:
+        made += ingest_archive(settings, lake, frequencies=archived, since=since, until=until, progress=progress)
+    if RECENT in frequencies:
+        from hermes.live.recent import top_up  # noqa: PLC0415 - the archive alone needs no client of the exchange
+
+        made += top_up(settings, lake, since=since, until=until, progress=progress)
+    return made
 
 
 def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> "Reported":

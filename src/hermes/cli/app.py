@@ -64,10 +64,11 @@ def demo(line: Line) -> None:
     app,
     "ingest BTCUSDT",
     "ingest BTCUSDT ETHUSDT --archive ./binance --since 2024-01-01 --frequency monthly --frequency daily",
+    "ingest BTCUSDT --frequency recent",
     flags=ARCHIVE,
 )
 def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
-    """Bring the archive's files into bronze: only what is new or changed."""
+    """Bring the archive's files, or closed bars of the exchange, into bronze: only what is new or changed."""
     from hermes import pipeline
     from hermes.cli.views import console, steps
 

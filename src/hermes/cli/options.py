@@ -11,7 +11,12 @@ from hermes.cli.completion import choices
 
 Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
-Frequency = Annotated[list[str] | None, typer.Option(help="Archive files to take: monthly, daily; may be given twice.")]
+Frequency = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="monthly or daily files of the archive, or recent bars of the exchange; may be given several times."
+    ),
+]
 Execution = Annotated[
     str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
 ]

@@ -190,19 +190,22 @@ def top_up(
         days.published(pending)
 
     try:
-        with progress.task(f"ingest {dataset}, recent", 1, "reading") as advance:
+        spans = missing_spans(dataset, lake, since, until)
+        step, now = dataset.interval_seconds * 1_000_000, own.server_time()
+        most = sum(max(0, (now if end is None else end) - begin) // step for begin, end in spans if begin)
+        with progress.task(f"ingest {dataset}, recent", most or 1, "bars") as advance:
             held = 0
-            for begin, end in missing_spans(dataset, lake, since, until):
+            for begin, end in spans:
                 try:
                     for closed, server_time in closed_bars(own, dataset, begin, end, settings.live.settle_seconds):
                         fresh, _ = days.take(closed, server_time)
                         held += fresh.height
+                        advance(len(closed), f"{fresh.height:,} new")
                         if held >= FLUSHED_BARS:
                             publish()
                             held = 0
                 finally:
                     publish()
-            advance(1, f"{len(written)} days")
     finally:
         if exchange is None:
             own.close()

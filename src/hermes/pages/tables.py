@@ -124,7 +124,7 @@ def quality(found: Mapping[str, Any]) -> str:
         ("Off the grid, cut short", f"{found['off_grid_bars']:,} and {tally['short_bars']:,}"),
         ("Rejected rows", rejected),
         ("Identical duplicates", f"{tally['identical_duplicates']:,}, kept once"),
-        ("Monthly and daily files differ", f"on {tally['conflicts']:,} bars; the daily ones were kept"),
+        ("Monthly, daily and recent files differ", f"on {tally['conflicts']:,} bars; kept: daily, else monthly"),
         ("Files without CHECKSUM", ", ".join(found["missing_checksums"]) or "none"),
     ]  # fmt: skip
     return facts(rows) + _gaps(found["gaps"], found["gap_count"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
@@ -34,6 +34,15 @@ class Ingested:
     rows: int
     without_checksum: list[str]
     seconds: float
+
+    def __add__(self, other: Self) -> "Ingested":
+        return Ingested(
+            files=self.files + other.files,
+            written=self.written + other.written,
+            rows=self.rows + other.rows,
+            without_checksum=[*self.without_checksum, *other.without_checksum],
+            seconds=self.seconds + other.seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.dataset import FREQUENCIES, Dataset
+from hermes.dataset import BRONZE_FREQUENCIES, RECENT, Dataset
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
@@ -27,6 +27,7 @@ DEFINITION = "silver 1"
 ATTEMPTS = 3
 CLEANED_ROWS = 3_000_000  # of a year, at once, but never less than a month: a month of seconds
 _NOTED = ("sha256", "verified", "rows")  # what a bronze footer is asked for
+_RECENTLY = f"{RECENT}/"  # before the stem, where a row of silver tells its source
 _AGAIN = "remove it and run `hermes ingest` again; `hermes audit --bytes` checks the whole lake"
 _OWN = ("fingerprint", "tally", "year")  # what a silver footer is asked for
 
@@ -53,7 +54,7 @@ class _Source:
 @logged
 @alone
 def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Refined:
-    """Bring silver of one dataset up to date with its monthly and daily files in bronze.
+    """Bring silver of one dataset up to date with its monthly, daily and recent files in bronze.
 
     Raises:
         MissingTable: bronze has no file of this dataset.
@@ -82,7 +83,7 @@ def read_quality(dataset: Dataset, lake: Lake) -> Quality | None:
 
 def _sources(dataset: Dataset, lake: Lake) -> list[_Source]:
     found = []
-    for frequency in FREQUENCIES:
+    for frequency in BRONZE_FREQUENCIES:
         series = dataset.with_frequency(frequency)
         files = lake.bronze.files(series.bronze_folder)
         for file, about in zip(files, lake.bronze.footers(files, *_NOTED), strict=True):
@@ -90,7 +91,9 @@ def _sources(dataset: Dataset, lake: Lake) -> list[_Source]:
             period = series.parse_stem(stem)
             if period is None or not about:
                 raise StoreError(f"{file.location} was not made by `hermes ingest`", "move it out of bronze")
-            found.append(_Source(file, SourceFile(stem, frequency, period), about))
+            # A recent day and the archive's file of that day have one stem.
+            name = f"{_RECENTLY}{stem}" if frequency == RECENT else stem
+            found.append(_Source(file, SourceFile(name, frequency, period), about))
     return found
 
 
@@ -139,7 +142,9 @@ def _write_year(
         batches = _batches(group)
         for batch in batches:
             cleaned = clean([(source.holds, frame) for source, frame in _frames(lake, batch)], dataset)
-            closed = cleaned.rows.filter(pl.col("datetime") <= _newest_closed(dataset))
+            # Recent bars were closed by the exchange's own clock: nothing here says more about them.
+            is_recent = pl.col("source").str.starts_with(_RECENTLY)
+            closed = cleaned.rows.filter(is_recent | (pl.col("datetime") <= _newest_closed(dataset)))
             rejects.append(cleaned.rejects)
             tally += cleaned.tally
             heights.append((cleaned.rows.height, closed.height))
@@ -220,7 +225,8 @@ def _newest_closed(dataset: Dataset) -> datetime:
 
 def _measured(dataset: Dataset, lake: Lake, sources: Sequence[_Source], tally: Tally) -> Quality:
     """Measure the whole series and store the table beside silver if it says something new."""
-    unchecked = tuple(source.holds.stem for source in sources if not source.about["verified"])
+    archived = [source for source in sources if source.holds.frequency != RECENT]  # only an archive has CHECKSUM files
+    unchecked = tuple(source.holds.stem for source in archived if not source.about["verified"])
     with lake.silver.errors():
         rows = lake.silver.scan(lake.silver.files(dataset.silver_folder), schema=SILVER)
         quality = measure(rows, dataset, tally, unchecked)

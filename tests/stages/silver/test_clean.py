@@ -243,6 +243,32 @@ def test_daily_files_fill_what_the_month_lacks() -> None:
     assert by_source == [(JANUARY.stem, 24), (day(2).stem, 24), (day(3).stem, 24), (day(4).stem, 24)]
 
 
+def test_recent_bars_are_believed_last_and_every_disagreement_is_kept() -> None:
+    (_, frame), *_ = days(2)
+    at, later = datetime(2024, 1, 2, 4), datetime(2024, 1, 2, 6)
+    before = {row["datetime"]: row for row in one(month()).rows.iter_rows(named=True)}
+    recent = (SourceFile("recent/SIMUSDT-1h-2024-01-02", "recent", date(2024, 1, 2)), change(frame, 5, close=101.5))
+    daily = (day(2), change(change(frame, 5, close=104.25), 7, volume=0.5))
+
+    alone = clean([recent], HOURLY)
+    assert (alone.rows.height, alone.conflicts.height) == (24, 0)
+    assert alone.rows.filter(pl.col("datetime") == at)["close"].item() == 101.5
+
+    with_month = clean([recent, (JANUARY, month())], HOURLY)
+    assert with_month.conflicts.rows() == [(at, "close", before[at]["close"], None, 101.5)]
+    assert with_month.rows.drop("source").equals(one(month()).rows.drop("source"))
+
+    for files in ([recent, daily, (JANUARY, month())], [(JANUARY, month()), daily, recent]):
+        cleaned = clean(files, HOURLY)
+        assert cleaned.conflicts.rows() == [
+            (at, "close", before[at]["close"], 104.25, 101.5),
+            (later, "volume", before[later]["volume"], 0.5, before[later]["volume"]),
+        ]
+        assert cleaned.tally.conflicts == 2
+        assert cleaned.rows.filter(pl.col("datetime") == at)["close"].item() == 104.25
+        assert cleaned.rows.height == 744
+
+
 def test_daily_wins_and_the_conflict_is_reported() -> None:
     (_, frame), *_ = days(2)
     daily = change(change(frame, 5, close=104.25, count=77), 7, volume=0.5)
@@ -251,9 +277,9 @@ def test_daily_wins_and_the_conflict_is_reported() -> None:
         at, later = datetime(2024, 1, 2, 4), datetime(2024, 1, 2, 6)
         before = {row["datetime"]: row for row in one(month()).rows.iter_rows(named=True)}
         assert cleaned.conflicts.rows() == [
-            (at, "close", before[at]["close"], 104.25),
-            (at, "count", float(before[at]["count"]), 77.0),
-            (later, "volume", before[later]["volume"], 0.5),
+            (at, "close", before[at]["close"], 104.25, None),
+            (at, "count", float(before[at]["count"]), 77.0, None),
+            (later, "volume", before[later]["volume"], 0.5, None),
         ]
         assert cleaned.tally.conflicts == 2
         assert [each.column for each in cleaned.tally.conflict_examples] == ["close", "count", "volume"]

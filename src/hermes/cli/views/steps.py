@@ -152,7 +152,7 @@ def print_quality(quality: "Quality") -> None:
         ("off-grid / short bars", f"{quality.off_grid_bars:,} / {tally.short_bars:,}"),
         ("rejected rows", rejected),
         ("identical duplicates", tally.identical_duplicates),
-        ("monthly ≠ daily", f"{tally.conflicts:,} bars (daily kept)"),
+        ("files disagree", f"{tally.conflicts:,} bars (kept: daily, else monthly)"),
         ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
     ]
     print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from hermes.dataset import Dataset
+from hermes.dataset import BRONZE_FREQUENCIES, Dataset
 from hermes.errors import QualityFault
 from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema
 from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
@@ -20,7 +20,11 @@ TOLERATED_SHARE = 0.001
 #: Largest price or volume whose squares still sum up within a double; what lies beyond would turn into NaN in gold.
 LARGEST = 1e100
 
-CONFLICTS: Schema = {"datetime": DATETIME, "column": pl.String(), "monthly": pl.Float64(), "daily": pl.Float64()}
+#: The frequencies of bronze, the one that is believed first: daily files are made last of what they say, and what the
+#: exchange gave live may be revised until its archive is made.
+RANKED = ("daily", "monthly", "recent")
+
+CONFLICTS: Schema = {"datetime": DATETIME, "column": pl.String(), **dict.fromkeys(BRONZE_FREQUENCIES, pl.Float64())}
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
@@ -41,7 +45,7 @@ _RULES: Mapping[str, pl.Expr] = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """The archive file that bronze rows came from: its stem, `monthly` or `daily`, and the first day of its period."""
+    """Where bronze rows came from: the stem of their file, its frequency, and the first day of its period."""
 
     stem: str
     frequency: str
@@ -50,7 +54,9 @@ class SourceFile:
     @property
     def end(self) -> date:
         """The day after the period's last."""
-        return self.period + timedelta(1) if self.frequency == "daily" else (self.period + timedelta(31)).replace(day=1)
+        return (
+            (self.period + timedelta(31)).replace(day=1) if self.frequency == "monthly" else self.period + timedelta(1)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Cleaned:
     Attributes:
         rows: `schemas.SILVER`, sorted by `datetime`, unique.
         rejects: `schemas.REJECTS`, sorted by source and line, times in the file's own unit.
-        conflicts: `CONFLICTS`, one row per value on which the monthly and the daily file disagree (daily was kept).
+        conflicts: `CONFLICTS`, one row per value on which the frequencies disagree; null where one has no such bar.
         tally: all of it counted.
     """
 
@@ -71,7 +77,7 @@ class Cleaned:
 
 
 def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) -> Cleaned:
-    """The union of monthly and daily files as one series, with every row either kept, collapsed or quarantined.
+    """The union of all frequencies as one series, with every row either kept, collapsed or quarantined.
 
     Rows outside their file's period are quarantined, so calendar months do not touch each other: one call may span a
     month, a year or the whole series and gives the same rows, as long as each month comes with all of its files.
@@ -79,7 +85,7 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
     A row breaks the first of these rules that does not hold: no missing value; all numbers finite; prices above zero;
     no negative volume; high not below and low not above the body; open time inside the file's period. Rows of one
     frequency that share an open time collapse where they are identical and are all quarantined where they are not.
-    Where the monthly and the daily file disagree on a bar, daily wins and the conflict is reported.
+    Where they disagree on a bar, daily wins over monthly, and monthly over recent; the conflict is reported.
 
     Args:
         files: source files and their rows as in `schemas.BRONZE`; times below 1e14 are milliseconds, else microseconds.
@@ -119,10 +125,10 @@ def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
         newest = frame["open_time"].max()
         scale = 1000 if isinstance(newest, int) and newest < 10**14 else 1
         begin, end = (_microseconds(day) // scale for day in (source.period, source.end))
-        about.append((source.stem, source.frequency == "daily", scale, begin, end, frame.height))
+        about.append((source.stem, RANKED.index(source.frequency), scale, begin, end, frame.height))
     columns = {
         "source": pl.String(),
-        "daily": pl.Boolean(),
+        "rank": pl.Int8(),
         "scale": pl.Int64(),
         "begin": pl.Int64(),
         "end": pl.Int64(),
@@ -148,47 +154,46 @@ def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `datetime`, sorted by it; of one datetime the daily rows come first."""
+    """`rows` with `datetime`, sorted by it; of one datetime, those that are believed first come first."""
     return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
-        "datetime", "daily", descending=[False, True], maintain_order=True
+        "datetime", "rank", maintain_order=True
     )
 
 
 def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """One row per frequency and datetime; rows that contradict each other; how many identical ones were dropped."""
-    same = (pl.col("datetime") == pl.col("datetime").shift()) & (pl.col("daily") == pl.col("daily").shift())
+    same = (pl.col("datetime") == pl.col("datetime").shift()) & (pl.col("rank") == pl.col("rank").shift())
     again = same | same.shift(-1)
     if not bars.select(again.any()).item():
         return bars, bars.clear().with_columns(rule=pl.lit(_CONFLICTING)), 0
     repeated = bars.filter(again)
-    contradicts = (pl.struct(_VALUES).n_unique() > 1).over("datetime", "daily")
+    contradicts = (pl.struct(_VALUES).n_unique() > 1).over("datetime", "rank")
     conflicting = repeated.filter(contradicts)
     kept = repeated.filter(~contradicts)
-    alone = kept.unique(["datetime", "daily"], keep="first", maintain_order=True)
+    alone = kept.unique(["datetime", "rank"], keep="first", maintain_order=True)
     once = pl.concat([bars.filter(~again.fill_null(False)), alone])
-    once = once.sort("datetime", "daily", descending=[False, True])
+    once = once.sort("datetime", "rank")
     return once, conflicting.with_columns(rule=pl.lit(_CONFLICTING)), kept.height - alone.height
 
 
 def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row per datetime, the daily one where both frequencies have it, and the values on which they disagree."""
-    if bars["daily"].sum() in (0, bars.height):
+    """One row per datetime, of the frequency that is believed first, and the values on which they disagree."""
+    again = pl.col("datetime") == pl.col("datetime").shift()
+    if bars["rank"].n_unique() < 2 or not bars.select(again.any()).item():
         return bars, pl.DataFrame(schema=CONFLICTS)
-    daily = bars.filter("daily")
-    monthly = bars.filter(~pl.col("daily"))
-    both = daily.select("datetime", *_VALUES).join(monthly.select("datetime", *_VALUES), on="datetime", suffix="|m")
+    differs = again & pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in _VALUES)
+    disputed = bars.filter(pl.col("datetime").is_in(bars.filter(differs)["datetime"].implode()))
+    said = {name: pl.col("value").filter(pl.col("rank") == RANKED.index(name)).first() for name in BRONZE_FREQUENCIES}
     differing = [
-        both.filter(pl.col(name) != pl.col(f"{name}|m")).select(
-            "datetime",
-            pl.lit(name).alias("column"),
-            monthly=pl.col(f"{name}|m").cast(pl.Float64),
-            daily=pl.col(name).cast(pl.Float64),
-        )
+        disputed.group_by("datetime")
+        .agg(pl.lit(name).alias("column"), pl.col("rank"), pl.col(name).cast(pl.Float64).alias("value"))
+        .filter(pl.col("value").list.n_unique() > 1)
+        .explode("rank", "value")
+        .group_by("datetime", "column")
+        .agg(**said)
         for name in _VALUES
     ]
-    conflicts = pl.concat(differing).sort("datetime", maintain_order=True)
-    if both.is_empty():
-        return bars, conflicts
+    conflicts = pl.concat(differing).sort("datetime", "column").select(CONFLICTS.keys())
     return bars.unique("datetime", keep="first", maintain_order=True), conflicts
 
 

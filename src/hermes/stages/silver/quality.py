@@ -14,12 +14,16 @@ CONFLICTS_LISTED = 5
 
 
 class Conflict(BaseModel, frozen=True):
-    """One value on which the monthly and the daily file disagree; silver keeps the daily one."""
+    """One value on which frequencies disagree: silver keeps the daily one, else the monthly one.
+
+    A frequency that has no such bar says nothing (None).
+    """
 
     datetime: datetime
     column: str
-    monthly: float
-    daily: float
+    monthly: float | None
+    daily: float | None
+    recent: float | None = None
 
 
 class Tally(BaseModel, frozen=True):
@@ -28,7 +32,7 @@ class Tally(BaseModel, frozen=True):
     Attributes:
         rejected: quarantined rows by rule.
         identical_duplicates: rows dropped because the same row stood there already.
-        conflicts: bars on which the monthly and the daily file disagree.
+        conflicts: bars on which the monthly, the daily and the recent file disagree.
         conflict_examples: the first few of their values.
         short_bars: bars that closed before their interval was over.
     """
