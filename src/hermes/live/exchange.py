@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -30,6 +30,7 @@ ATTEMPTS = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between attempts, of which a random part is waited
 LONGEST_WAIT_S = 600.0  # that a 429 may ask for
 SPAN_DAYS = 200  # between start and end on COIN-M
+COIN_M_OPENED = 1_596_240_000_000_000  # 2020-08-01
 SURE_LIMIT = 500  # bars that every server answers with if it has them
 _MILLISECONDS = 1000  # microseconds in one
 _DAY = 86_400_000_000
@@ -165,6 +166,8 @@ class Exchange:
         step = dataset.interval_seconds * 1_000_000
         span = min((limit - 1) * step, SPAN_DAYS * _DAY) if self.api.prefix == "/dapi/v1" else None
         last: Bar | None = None
+        if span:
+            start = self._listed(dataset, start)
         while True:
             server_time = self.server_time()
             end = start + span if span else None
@@ -182,6 +185,17 @@ class Exchange:
             start = last.open_time if last and (moved or end is None) else start
             if not moved and end is not None:
                 start = end + _MILLISECONDS
+
+    def _listed(self, dataset: Dataset, start: int) -> int:
+        """`start`, or the first day that COIN-M has bars of, where that is later: most spans before it are empty."""
+        daily = replace(dataset, interval="1d")
+        start = max(start, COIN_M_OPENED)
+        while start + SPAN_DAYS * _DAY < (now := self.server_time()):
+            day = start - start % _DAY  # of whose bars none may be left out
+            if bars := self.read(daily, day, SPAN_DAYS, day + (SPAN_DAYS - 1) * _DAY):
+                return max(start, bars[0].open_time)
+            start += SPAN_DAYS * _DAY
+        return min(start, now)
 
     def _ask(self, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
         """GET until a whole, sound answer came.

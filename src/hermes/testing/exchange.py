@@ -135,6 +135,8 @@ class SimulatedExchange:
         """The answer to a request for klines; None for a symbol that is not listed."""
         interval = "1mo" if query["interval"] == "1M" else query["interval"]
         series = self._series.get((market, query["symbol"], interval))
+        if series is None and interval == "1d":
+            series = self._days(market, query["symbol"])
         if series is None:
             return None
         now, most = self.now(), APIS[market].most_bars
@@ -158,6 +160,18 @@ class SimulatedExchange:
         if last_first:
             found.reverse()
         return [_in_unit(bar, microseconds) for bar in found]
+
+    def _days(self, market: str, symbol: str) -> _Series | None:
+        """Days on which a symbol has bars of some interval; their values are those of the first one."""
+        listed = next((each for names, each in self._series.items() if names[:2] == (market, symbol)), None)
+        if listed is None:
+            return None
+        first = {bar.open_time // _DAY_US: bar for bar in reversed(listed.bars)}
+        days = [
+            Bar((str(day * _DAY_US // 1000), *first[day].cells[1:6], str((day + 1) * _DAY_US // 1000 - 1), *first[day].cells[7:]))
+            for day in sorted(first)
+        ]  # fmt: skip
+        return _Series(days, [day.open_time for day in days])
 
     def spend(self, weight: int) -> tuple[int, bool]:
         """Count the weight of a request; returns what was used in this minute, and whether that is too much."""
