@@ -33,6 +33,7 @@ def page() -> str:
     paths = [
         ("bronze", f"{{bronze}}/{dataset.bronze_key(day)}"),
         ("bronze, daily file", f"{{bronze}}/{replace(dataset, data_frequency='daily').bronze_key(day)}"),
+        ("bronze, bars of the exchange", f"{{bronze}}/{replace(dataset, data_frequency='recent').bronze_key(day)}"),
         ("silver", f"{{silver}}/{dataset.silver_key(2025)}"),
         ("rejected rows", f"{{silver}}/{dataset.rejects_key(2025)}"),
         ("quality table", f"{{silver}}/{dataset.quality_key}"),

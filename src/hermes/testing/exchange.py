@@ -167,10 +167,10 @@ class SimulatedExchange:
         if listed is None:
             return None
         first = {bar.open_time // _DAY_US: bar for bar in reversed(listed.bars)}
-        days = [
-            Bar((str(day * _DAY_US // 1000), *first[day].cells[1:6], str((day + 1) * _DAY_US // 1000 - 1), *first[day].cells[7:]))
-            for day in sorted(first)
-        ]  # fmt: skip
+        days = []
+        for day, bar in sorted(first.items()):
+            begin, end = (str(day * _DAY_US // 1000), str((day + 1) * _DAY_US // 1000 - 1))
+            days.append(Bar((begin, *bar.cells[1:6], end, *bar.cells[7:])))
         return _Series(days, [day.open_time for day in days])
 
     def spend(self, weight: int) -> tuple[int, bool]:
