@@ -87,11 +87,11 @@ def run(
         if reported and not standing.report:
             page = report(settings, lake, standing.execution, progress)
         return Run(ingested, refined, featured, None, standing, page)
-    # 4. a quick audit: rules that look ahead, or differ from chunk to chunk, never become signals.
+    # 4. a quick audit: what looks ahead, or differs from chunk to chunk, never becomes signals.
     if audited:
         verdict = audit(settings, lake, cuts=QUICK_CUTS, progress=progress)
         if verdict.faults:
-            cure = "mend the strategy; `hermes audit` looks closer"
+            cure = "correct the strategy, or the table that it reads; `hermes audit` shows every check"
             raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", cure)
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
     signalled = signals(settings, lake, progress)

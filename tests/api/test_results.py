@@ -131,7 +131,7 @@ def test_text_and_html_say_the_same_with_the_label_and_the_warning(settings: her
     for each in (hermes.features(settings), hermes.audit(settings, cuts=5), hermes.audit(settings, cuts=30)):
         assert "SIMULATED MARKET" in repr(each)
         assert "SIMULATED MARKET" in Tree(each._repr_html_()).text
-    assert "passed" in repr(hermes.audit(settings, cuts=5))
+    assert "rules: proven" in repr(hermes.audit(settings, cuts=5))
 
 
 def test_a_real_market_has_no_label_and_what_is_undefined_has_no_figure():

@@ -97,6 +97,11 @@ def terms(account: Mapping[str, Any]) -> str:
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
+def spaced(name: str) -> str:
+    """A word of the JSON as people read it: not_checked → not checked."""
+    return name.replace("_", " ")
+
+
 def plain(value: Any) -> str:
     """Any value of a lineage as text."""
     if value is None:

@@ -143,8 +143,7 @@ def _number(value: float | None) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """An audit: its verdict, each fault, how much was looked at; `found` is its JSON object."""
-    rows = [("verdict", found["verdict"]), *(("fault", fault) for fault in found["faults"]), *_looked_at(found)]
+    """An audit: its verdict, how each check ended, how much was looked at; `found` is its JSON object."""
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{format.plain(bars)}</td></tr>'
         for name, bars in found["warm_up"].items()
@@ -152,18 +151,23 @@ def verdict(found: Mapping[str, Any]) -> str:
     table = f'<table><thead><tr><th></th><th scope="col">bars</th></tr></thead><tbody>{body}</tbody></table>'
     warm_up = more("Warm-up: bars that each column needs before the start", table) if body else ""
     title = f"Audit: {found['strategy']} on {found['symbol']} {found['interval']}"
+    rows = [("verdict", format.spaced(found["verdict"])), *_checks(found)]
     return card(title, facts(rows), warm_up, symbol=found["symbol"])
 
 
 def verdict_text(found: Mapping[str, Any]) -> str:
     """The same as a few lines for a prompt."""
-    title = f"Audit: {found['strategy']} on {found['symbol']} {found['interval']}: {found['verdict']}"
-    return listed(title, [*(("fault", fault) for fault in found["faults"]), *_looked_at(found)], found["symbol"])
+    word = format.spaced(found["verdict"])
+    title = f"Audit: {found['strategy']} on {found['symbol']} {found['interval']}: {word}"
+    return listed(title, _checks(found), found["symbol"])
 
 
-def _looked_at(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    proofs = "continuity, look-ahead, gold features" + (", warm-up" if found["warm_up"] else "")
-    return [("proofs", proofs), ("bars", f"{found['bars']:,} of {found['of_bars']:,}"), ("cuts", found["cuts"])]
+def _checks(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    ended = [
+        (format.spaced(name), f"{format.spaced(check['verdict'])}: {check['detail']}")
+        for name, check in found["checks"].items()
+    ]
+    return [*ended, ("bars", f"{found['bars']:,} of {found['of_bars']:,}"), ("cuts", found["cuts"])]
 
 
 def run(found: Mapping[str, Any]) -> str:

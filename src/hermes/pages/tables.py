@@ -164,7 +164,7 @@ def lineage(found: Mapping[str, Any]) -> str:
             "Signals found",
             f"{found['buy_signals']:,} to buy, {found['sell_signals']:,} to sell, on {found['rows']:,} bars",
         ),
-        ("Audit", _audit(found.get("audit"))),
+        *_audit(found.get("audit")),
         ("Versions", format.plain(versions)),
     ]
     sources = "".join(
@@ -179,12 +179,17 @@ def lineage(found: Mapping[str, Any]) -> str:
     )
 
 
-def _audit(found: Mapping[str, Any] | None) -> str:
-    """What the audit that went before found, where one did."""
-    if not found:
-        return "none was made before these signals"
-    faults = "".join(f"; {fault}" for fault in found["faults"])
-    return f"{found['verdict']} on {found['bars']:,} bars at {found['cuts']:,} cuts{faults}"
+def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """How each check of the audit that went before ended, where there was one of these rules on these bars."""
+    if not found or "checks" not in found:
+        return [("Audit", "not checked: none of these rules and parameters on these bars")]
+    return [
+        ("Audit", f"{format.spaced(found['verdict'])}, on {found['bars']:,} of {found['of_bars']:,} bars"),
+        *(
+            (f"Audit: {format.spaced(name)}", f"{format.spaced(check['verdict'])}: {check['detail']}")
+            for name, check in found["checks"].items()
+        ),
+    ]
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> str:

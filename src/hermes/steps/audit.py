@@ -1,23 +1,27 @@
-"""Three proofs on the user's own data: continuity, absence of look-ahead, and warm-up; the verdict is kept."""
+"""What can be proven, and what can only be tried, on the user's own data: five checks, and the verdict is kept."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from secrets import randbits
 from time import perf_counter
 from typing import Any
 
 import polars as pl
 
+from hermes.errors import UnknownIndicator
 from hermes.lake.store import Lake
-from hermes.lake.tables import open_table
+from hermes.lake.tables import Table
 from hermes.progress import SILENT, Progress
-from hermes.schemas import FEATURES, INDICATORS
 from hermes.settings import Settings
+from hermes.stages.audit.causality import Rules, judge_rules
+from hermes.stages.audit.checks import Check, Verdict, worst
+from hermes.stages.audit.columns import Compared, compare_columns
 from hermes.stages.audit.continuity import continuity
-from hermes.stages.audit.difference import Difference, first_difference
+from hermes.stages.audit.cuts import random_cuts, turning_cuts
+from hermes.stages.audit.difference import Difference
 from hermes.stages.audit.lookahead import look_ahead
 from hermes.stages.audit.warm_up import warm_up
-from hermes.stages.gold.features import features
 from hermes.stages.gold.indicators import indicator
 from hermes.stages.signals.generate import signal_chunks
 from hermes.stages.signals.plan import signals
@@ -25,24 +29,23 @@ from hermes.steps.lineage import keep_verdict
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import logged
 from hermes.strategies import strategy_name
-from hermes.strategies.base import Strategy
+from hermes.strategies.columns import BARS, decided_columns
 
-FULL_CUTS = 200
+FULL_CUTS = 200  # at random bars, beside those at turns
 QUICK_CUTS = 20
 STARTS = 5
-SEED = 20170901  # the same cuts on every run, so that a fault is found again
-#: The bars that are audited, the latest ones: every cut computes everything again.
+#: The bars that are cut and chunked, the latest ones: every cut computes everything again.
 AUDITED_ROWS = 50_000
-_BARS = tuple(name for name in FEATURES if name not in INDICATORS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audited:
-    """What the proofs found on one dataset with one strategy; None where a proof holds.
+    """What an audit found on one dataset with one strategy.
 
     Attributes:
-        bars: audited bars; of: bars of the table.
-        stored: whether the gold features are what the bars give.
+        bars: bars that were cut and chunked; of: bars of the table.
+        cuts: how often the data was cut; seed: of the random bars among them.
+        checks: by name, `rules cuts columns warm_up continuity`.
         warm_up: bars that each column needs, see `audit.warm_up`; empty in a quick audit.
     """
 
@@ -50,9 +53,8 @@ class Audited:
     bars: int
     of: int
     cuts: int
-    continuity: Difference | None
-    look_ahead: Difference | None
-    stored: Difference | None
+    seed: int
+    checks: Mapping[str, Check]
     warm_up: pl.DataFrame
     seconds: float
 
@@ -62,32 +64,34 @@ class Audited:
         return strategy_name(self.settings.signals.strategy)
 
     @property
+    def verdict(self) -> Verdict:
+        """The worst of the checks; the warm-up is measured, not judged."""
+        return worst([check.verdict for name, check in self.checks.items() if name != "warm_up"])
+
+    @property
     def faults(self) -> list[str]:
-        """One line for each proof that failed."""
-        proofs = {
-            "continuity": self.continuity,
-            "look-ahead": self.look_ahead,
-            "gold features": self.stored,
-        }
-        return [f"{name}: {difference}" for name, difference in proofs.items() if difference]
+        """One line for each check that found a fault."""
+        return [f"{name}: {check.detail}" for name, check in self.checks.items() if check.verdict == "fault"]
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict, its faults, and how much was looked at."""
+        """The verdict, every check, and how much was looked at."""
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
             "strategy": self.strategy,
-            "verdict": "fault" if self.faults else "passed",
+            "verdict": self.verdict,
+            "checks": {name: check.as_json() for name, check in self.checks.items()},
             "faults": self.faults,
             "bars": self.bars,
             "of_bars": self.of,
             "cuts": self.cuts,
+            "seed": self.seed,
             "warm_up": dict(self.warm_up.iter_rows()),
             "seconds": round(self.seconds, 6),
         }
 
     def __repr__(self) -> str:
-        """The verdict, and each proof in words."""
+        """The verdict, and each check in words."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.verdict_text(self.as_json())
@@ -100,50 +104,65 @@ class Audited:
 
 
 @logged
-def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Progress = SILENT) -> Audited:
-    """Prove the signals of one dataset, and keep the verdict for the lineage of the next execution.
+def audit(
+    settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, seed: int | None = None, progress: Progress = SILENT
+) -> Audited:
+    """Audit the signals of one dataset, and keep the verdict for the lineage of the next execution.
 
     Args:
-        cuts: how many random bars the data is cut at; `QUICK_CUTS` leaves out the warm-up table.
+        cuts: at how many random bars the data is cut, beside the bars at which something happened; up to `QUICK_CUTS`
+            make a quick audit, which leaves out the warm-up table.
+        seed: of the random bars; a new one without it.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `select`.
     """
     started = perf_counter()
     selection = select(settings, lake)
-    table = selection.table
-    bars, stored = _latest(selection, lake)
-    random = Random(SEED)
-    compute = _computed(selection.strategy)
-    everything = compute(bars)
-    quick = cuts <= QUICK_CUTS
+    seed = randbits(32) if seed is None else seed
+    random, quick = Random(seed), cuts <= QUICK_CUTS
+    subject = _Subject(selection, lake)
+    bars = subject.latest()
 
-    with progress.task(f"audit {settings.dataset}", 3, "proofs") as advance:
-        broken = continuity(
-            everything,
-            everything,
-            _in_chunks(settings, selection.strategy),
-            sizes := [1_009] if quick else [7, 1_000, random.randrange(2, bars.height + 2)],
-            [[random.randrange(bars.height) for _ in range(9)] for _ in sizes],
-        )
-        advance(1, "continuity")
-        peeks = look_ahead(bars, compute, [random.randrange(1, bars.height + 1) for _ in range(cuts)])
-        advance(1, "look-ahead")
+    with progress.task(f"audit {settings.dataset}", 5, "checks") as advance:
+        rules = subject.judged()
+        advance(1, "rules")
+        everything = subject.compute(bars)
+        turning, happened = turning_cuts(everything, decided_columns(selection.strategy), quick=quick)
+        chosen = [*turning, *random_cuts(bars.height, cuts, random)]
+        peek = look_ahead(bars, subject.compute, chosen, everything)
+        advance(1, "cuts")
+        compared = subject.compared()
+        advance(1, "columns")
         needed = pl.DataFrame(schema={"column": pl.String, "bars": pl.Int64})
         if not quick:
-            needed = warm_up(bars, compute, [random.randrange(bars.height // 2 + 1) for _ in range(STARTS)])
+            needed = warm_up(bars, subject.compute, [random.randrange(bars.height // 2 + 1) for _ in range(STARTS)])
         advance(1, "warm-up")
+        sizes = [1_009] if quick else [7, 1_000, random.randrange(2, bars.height + 2)]
+        splits = [[random.randrange(bars.height) for _ in range(9)] for _ in sizes]
+        broken = continuity(everything, everything, subject.in_chunks, sizes, splits)
+        advance(1, "continuity")
 
-    if table.rows > bars.height:  # values depend on all bars before them: those of a part are others
-        stored = None
+    span = f"{bars.height:,} bars" if bars.height == selection.table.rows else f"the latest {bars.height:,} bars"
+    tried = (
+        f"{len(chosen):,} cuts of {span}: {len(turning):,} right after the {happened:,} bars on which the position "
+        f"turned or a rule became true, {cuts:,} at random (seed {seed})"
+    )
     made = Audited(
         settings=settings,
         bars=bars.height,
-        of=table.rows,
-        cuts=cuts,
-        continuity=broken,
-        look_ahead=peeks,
-        stored=None if stored is None else first_difference(everything.select(stored.columns), stored),
+        of=selection.table.rows,
+        cuts=len(chosen),
+        seed=seed,
+        checks={
+            "rules": _rules(rules, selection.found.outside, peek, len(chosen)),
+            "cuts": Check("fault", f"{peek}, once later bars are missing")
+            if peek
+            else Check("tested", f"{tried}; later bars changed nothing before them"),
+            "columns": subject.told(compared),
+            "warm_up": _warm_up(needed, quick=quick),
+            "continuity": _continuity(rules, broken, sizes, span),
+        },
         warm_up=needed,
         seconds=perf_counter() - started,
     )
@@ -151,37 +170,121 @@ def audit(settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, progress: Pr
     return made
 
 
-def _computed(strategy: Strategy) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Bars → features, the strategy's own columns, conditions, signals and position: all that Hermes says of them."""
+class _Subject:
+    """What is audited: a strategy, its table, and which of the stored columns can be computed from the bars."""
 
-    def compute(bars: pl.DataFrame) -> pl.DataFrame:
-        table = features(bars.lazy()).collect()
-        missing = [name for name in strategy.columns if name not in table.columns]
-        table = table.with_columns(indicator(name).alias(name) for name in missing)
-        return signals(table, strategy, context=0, position=0)
+    def __init__(self, selection: Selection, lake: Lake) -> None:
+        self.settings, self.strategy, self.lake = selection.settings, selection.strategy, lake
+        self.table: Table = selection.table
+        self.derived = frozenset(selection.derived)
+        self.computed: dict[str, pl.Expr] = {}
+        self.foreign: list[str] = []
+        for name in self.strategy.columns:
+            try:
+                self.computed[name] = indicator(name)
+            except UnknownIndicator:
+                self.foreign.append(name)
 
-    return compute
+    def latest(self) -> pl.DataFrame:
+        """The latest bars, and the stored columns that cannot be computed from them."""
+        with self.lake.gold.errors():
+            return self.table.plan.select(*BARS, *self.foreign).tail(AUDITED_ROWS).collect()
+
+    def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Bars → the columns, conditions, signals and position: all that Hermes says of them."""
+        table = bars.with_columns(**self.computed)
+        return signals(table, self.strategy, context=0, position=0)
+
+    def in_chunks(self, rows: pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
+        """The rules chunk by chunk, as an execution runs them."""
+        made = [*decided_columns(self.strategy), "position"]
+        context_rows = self.settings.signals.context_rows
+        return signal_chunks(rows.drop(made), self.strategy, chunk_rows=chunk_rows, context_rows=context_rows)
+
+    def judged(self) -> Rules:
+        """What the form of the rules proves."""
+        strategy = self.strategy
+        signals = {"buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
+        return judge_rules(strategy.conditions(), signals, strategy.look_back)
+
+    @property
+    def stored(self) -> list[str]:
+        """Columns that are read from the table although the bars give them."""
+        return [name for name in self.computed if name not in self.derived]
+
+    def compared(self) -> Compared | None:
+        """The stored columns beside what the bars give, over the whole table; None where there is none of these."""
+        names = self.stored
+        if not names:
+            return None
+        states = {name: f"supertrend_dir_{name.removeprefix('supertrend_').removeprefix('dir_')}"
+                  for name in names if name.startswith("supertrend_")}  # fmt: skip
+        wanted = {name: indicator(name) for name in (*names, *states.values())}
+        plan = self.table.plan.select(*BARS, *names)
+
+        def read(begin: int, end: int) -> pl.DataFrame:
+            with self.lake.gold.errors():
+                return plan.slice(begin, end - begin).collect(engine="streaming")
+
+        return compare_columns(read, self.table.rows, names, lambda bars: bars.select(**wanted), states)
+
+    def told(self, compared: Compared | None) -> Check:
+        """How the check of the columns ended."""
+        if compared and compared.difference:
+            return Check("fault", f"{compared.difference}, which is what the bars give")
+        said = []
+        if compared:
+            said.append(f"{_listed(self.stored)} on all {self.table.rows:,} bars: stored is what the bars give")
+            said += [f"{name} from bar {bars + 1:,} on, as the table begins amid its history"
+                     for name, bars in compared.begins.items()]  # fmt: skip
+        if self.derived:
+            said.append(f"{_listed(sorted(self.derived))} computed from the bars")
+        unknown = [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
+        unknown += [f"{name} has no value" for name in compared.empty] if compared else []
+        if unknown:
+            return Check("not_checked", "; ".join([*unknown, *said]))
+        if compared:
+            return Check("tested", "; ".join(said))
+        return Check("proven", "; ".join(said) or "the rules read nothing but the bars")
 
 
-def _in_chunks(settings: Settings, strategy: Strategy) -> Callable[[pl.LazyFrame, int], Iterator[pl.DataFrame]]:
-    """The rules chunk by chunk, as an execution runs them."""
+def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: int) -> Check:
+    """What the rules look at: by construction where that proves it, else as far as the cuts tell."""
+    whole = rules.whole
+    if whole.verdict == "fault":
+        return Check("fault", _listed(whole.reasons, "; "))
+    doubts = [*whole.reasons, *outside]
+    if peek and peek.column in {*rules.each, "position"}:
+        return Check("fault", f"{peek}, once later bars are missing" + (f"; {_listed(doubts, '; ')}" if doubts else ""))
+    if doubts:
+        return Check("tested", f"not proven: {_listed(doubts, '; ')}; {cuts:,} cuts found nothing")
+    bars = f"at most {whole.look_back:,} before it" if whole.look_back else "none beside it"
+    return Check("proven", f"{len(rules.each)} rules look at their own bar and {bars}, by construction")
 
-    def judge(rows: pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
-        made = [*strategy.conditions(), "buy_signal", "sell_signal", "position"]
-        context_rows = settings.signals.context_rows
-        return signal_chunks(rows.drop(made), strategy, chunk_rows=chunk_rows, context_rows=context_rows)
 
-    return judge
+def _warm_up(needed: pl.DataFrame, *, quick: bool) -> Check:
+    if quick:
+        return Check("not_checked", f"it takes more than {QUICK_CUTS} cuts")
+    endless = needed.filter(pl.col("bars").is_null())["column"].to_list()
+    worst_of_all = needed.drop_nulls().sort("bars").tail(1)
+    said = [f"{name} needs {bars:,} bars" for name, bars in worst_of_all.iter_rows()]
+    said += [f"{name} never forgets where the bars begin" for name in endless]
+    return Check("tested", f"from {STARTS} beginnings: {_listed(said, '; ')}")
 
 
-def _latest(selection: Selection, lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The latest bars of the feature table and, where Hermes made all of it, the indicators stored with them."""
-    files = selection.table.files
-    own = all(lake.gold.footers(files))
-    wanted = FEATURES if own else {name: FEATURES[name] for name in _BARS if name != "timeframe"}
-    symbol = selection.settings.dataset.symbol
-    with lake.gold.errors():
-        rows = open_table(lake.gold, files, wanted, symbol).plan.tail(AUDITED_ROWS).collect()
-    if not own:
-        rows = rows.with_columns(timeframe=pl.lit(selection.settings.dataset.interval))
-    return rows.select(_BARS), rows if own else None
+def _continuity(rules: Rules, broken: Difference | None, sizes: Sequence[int], span: str) -> Check:
+    endless = [name for name, found in rules.each.items() if found.verdict == "proven" and found.look_back is None]
+    if endless:
+        return Check("fault", f"{_listed(endless)} depends on all bars before, which no chunk has: use a column for it")
+    if broken:
+        return Check("fault", f"{broken}, in chunks")
+    chunks = f"{', '.join(f'{size:,}' for size in sizes)} rows"
+    running = rules.whole.running
+    rounding = f"; the last digits of {_listed(running)} depend on where a chunk begins" if running else ""
+    return Check("tested", f"{span} in chunks of {chunks} and files cut at random: the same rows{rounding}")
+
+
+def _listed(said: Sequence[str], mark: str = ", ", most: int = 8) -> str:
+    """The first few, and how many more there are."""
+    more = f"{mark}and {len(said) - most:,} more" if len(said) > most else ""
+    return mark.join(said[:most]) + more

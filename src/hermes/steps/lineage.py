@@ -4,12 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from math import ceil
+from secrets import token_hex
 from typing import Any, cast
+
+import polars as pl
 
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.settings import Settings
+from hermes.stages.audit.causality import judge
 from hermes.steps.production import identity, newest_alike
 from hermes.steps.selection import Selection, feature_files
 from hermes.strategies import find_strategy
@@ -84,20 +89,28 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
     return Unchanged(settings, lineage, pages[0].location if pages else None)
 
 
+_PROCESS = token_hex(16)
+
+
 def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
-    """The verdict of the last audit, if it was made on these very features with this very strategy."""
+    """The verdict of the last audit, if it was made on the same bars with the same rules and parameters."""
     content = lake.gold.read(_key(selection))
     verdict = json.loads(content) if content else None
     return verdict if verdict and verdict.pop("made_from") == _made_from(selection) else None
 
 
 def keep_verdict(verdict: dict[str, Any], selection: Selection, lake: Lake) -> None:
-    """Store the verdict, unless the one that is there says the same of the same and was found with as many cuts."""
+    """Store the verdict, unless the one that is there ends the same on the same and was found with as many cuts."""
     kept = kept_verdict(selection, lake)
-    if kept and kept["faults"] == verdict["faults"] and kept["cuts"] >= verdict["cuts"]:
+    if kept and _ends(kept) == _ends(verdict) and kept["cuts"] >= verdict["cuts"]:
         return
     verdict = verdict | {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection)}
     lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())
+
+
+def _ends(verdict: dict[str, Any]) -> dict[str, str]:
+    """How each check ended; the warm-up is measured, not judged."""
+    return {name: each["verdict"] for name, each in verdict["checks"].items() if name != "warm_up"}
 
 
 def _key(selection: Selection) -> str:
@@ -105,9 +118,20 @@ def _key(selection: Selection) -> str:
 
 
 def _made_from(selection: Selection) -> str:
-    """Names the features and the rules that a verdict speaks of."""
+    """Names all that a verdict speaks of: the rules, their parameters, the bars, and the Hermes that runs them.
+
+    What a Python function does depends on more than what is written down of it, so a verdict on one holds for this
+    process alone.
+    """
     strategy = selection.strategy
-    rules = {**strategy.conditions(), "buy": strategy.buy(), "sell": strategy.sell()}
+    rules = {**strategy.conditions(), "buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
+    parameters = strategy.parameters.model_dump(mode="json")
     files = [(file.key, file.version) for file in selection.table.files]
-    told = {name: str(rule) for name, rule in rules.items()}
-    return fingerprint(__version__, strategy.name, selection.source, told, files)
+    written = {name: _written(rule) for name, rule in rules.items()}
+    return fingerprint(__version__, strategy.name, selection.source, parameters, written, files)
+
+
+def _written(rule: pl.Expr) -> str:
+    if judge(rule).is_open:
+        return _PROCESS
+    return sha256(rule.meta.serialize()).hexdigest()

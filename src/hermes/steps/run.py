@@ -37,8 +37,16 @@ class Run:
             return self.reported.path
         return self.signalled.report if isinstance(self.signalled, Unchanged) else None
 
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """The JSON object of the audit before these signals, None where there was none."""
+        if self.audited:
+            return self.audited.as_json()
+        return self.signalled.lineage.get("audit") if isinstance(self.signalled, Unchanged) else None
+
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, and what the steps before wrote."""
+        verdict = self.verdict
         return {
             **self.signalled.as_json(),
             "written": {
@@ -49,7 +57,8 @@ class Run:
             },
             "unchanged": not self.is_new,
             "report": self.report,
-            "audit": self.audited and self.audited.as_json()["verdict"],
+            "audit": verdict and verdict["verdict"],
+            "checks": verdict and verdict["checks"],
             "quality": self.refined and self.refined.quality.model_dump(mode="json", exclude={"gaps"}),
         }
 

@@ -19,6 +19,7 @@ from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
 from hermes.strategies.contract import check_strategy
+from hermes.strategies.registry import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Selection:
         plan: the rows asked for, after `seen` rows that are there only to be looked back at.
         before: rows of the table before the first row asked for.
         rows: rows asked for.
-        source: where the strategy comes from, see `strategies.registry.Found`.
+        found: where the strategy comes from.
         derived: columns that the table lacks, computed from its bars.
     """
 
@@ -41,8 +42,13 @@ class Selection:
     before: int
     seen: int
     rows: int
-    source: str
+    found: Found
     derived: Sequence[str] = ()
+
+    @property
+    def source(self) -> str:
+        """Where the strategy comes from, in words."""
+        return self.found.source
 
     @property
     def chunks(self) -> int:
@@ -90,9 +96,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
         raise no_bars(settings, table)
     seen = min(before, settings.signals.context_rows)
     plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
-    return Selection(
-        settings, strategy, lake.gold, table, plan, before, seen, until - before, found.source, tuple(derived)
-    )
+    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived))
 
 
 def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:

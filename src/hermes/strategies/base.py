@@ -1,7 +1,8 @@
 """What a strategy is: typed parameters, the columns it needs, how far it looks back, and its rules as expressions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import polars as pl
@@ -65,3 +66,24 @@ class Strategy(ABC):
     @abstractmethod
     def sell(self) -> pl.Expr:
         """When to sell, as an expression over the conditions."""
+
+
+def asked_once(strategy: Strategy) -> Strategy:
+    """The same strategy, answering with the rules of its first answer from now on.
+
+    So the rules that are audited are those that run, whatever its methods do when they are called again.
+    """
+    for part in ("conditions", "buy", "sell", "short", "cover"):
+        if ask := getattr(strategy, part, None):
+            object.__setattr__(strategy, part, cache(_copied(ask)))
+    return strategy
+
+
+def _copied(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """The answer of a method; of a dict that it may keep and change later, a copy."""
+
+    def answer() -> Any:
+        made = ask()
+        return dict(made) if isinstance(made, Mapping) else made
+
+    return answer

@@ -6,21 +6,23 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
-from inspect import isabstract
+from inspect import getsource, isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hermes.dataset import check_strategy_name, strategy_file
 from hermes.errors import HermesError, StrategyError, first_line
-from hermes.strategies.base import Parameters, Strategy
+from hermes.strategies.base import Parameters, Strategy, asked_once
 from hermes.strategies.bollinger_reversion import BollingerReversion
 from hermes.strategies.donchian_breakout import DonchianBreakout
 from hermes.strategies.ma_cross import MovingAverageCross
 from hermes.strategies.macd_trend import MacdTrend
 from hermes.strategies.smart_momentum import SmartMomentum
+from hermes.strategies.syntax import outside
 from hermes.version import __version__
 
 if TYPE_CHECKING:
@@ -44,15 +46,26 @@ class Found:
 
     Attributes:
         source: Hermes or an installed package with its version, or a file with the first digits of its SHA-256.
+        reached: of a file, see `outside`; read before it ran.
     """
 
     kind: type[Strategy]
     source: str
+    reached: tuple[str, ...] | None = None
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """What its source uses beside Polars expressions and plain arithmetic, see `strategies.syntax`."""
+        return _outside(self.kind) if self.reached is None else self.reached
 
     def make(self, values: Mapping[str, Any]) -> Strategy:
-        """The strategy with these parameters; raises StrategyError for one that it does not have or cannot take."""
+        """The strategy with these parameters, whose rules are asked for once.
+
+        Raises:
+            StrategyError: it does not have such parameters, or cannot take them.
+        """
         try:
-            return self.kind(**values)
+            return asked_once(self.kind(**values))
         except HermesError:
             raise
         except Exception as error:
@@ -131,6 +144,20 @@ def _from_point(point: "EntryPoint") -> Found:
     return Found(kind, f"{point.dist.name} {point.dist.version}" if point.dist else point.value)
 
 
+@cache
+def _outside(kind: type[Strategy]) -> tuple[str, ...]:
+    """What the modules use that a strategy, and the strategies that it is made from, are written in."""
+    said: list[str] = []
+    for name in dict.fromkeys(each.__module__ for each in kind.__mro__ if issubclass(each, Strategy)):
+        if name == Strategy.__module__:
+            continue
+        try:
+            said += outside(getsource(sys.modules[name]))
+        except (OSError, TypeError, KeyError):
+            said.append(f"the source of {name} cannot be read")
+    return tuple(said)
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 _modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
@@ -145,6 +172,7 @@ def _from_file(path: Path, name: str | None) -> Found:
     except ValueError:
         raise StrategyError(f"strategy file {str(path)!r} is no path", "check the path") from None
     digest = sha256(content).hexdigest()
+    reached = outside(content)  # before it runs: what runs could change what is said of it
     module = _run(path, content, digest)
     own = {key: value for key, value in vars(module).items() if _defined_here(value, module)}
     choice = f"write {path}:{' or :'.join(own)}" if own else "define a class of hermes.strategies.base.Strategy in it"
@@ -157,7 +185,7 @@ def _from_file(path: Path, name: str | None) -> Found:
     kind = _checked(getattr(module, name), f"{path}:{name}")
     if kind.name in STRATEGIES or kind.name in installed():
         raise StrategyError(f"{path}:{name} takes the name of another strategy, {kind.name!r}", "give it its own name")
-    return Found(kind, f"{path} (sha256 {digest[:16]})")
+    return Found(kind, f"{path} (sha256 {digest[:16]})", reached)
 
 
 def _run(path: Path, content: bytes, digest: str) -> ModuleType:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
-from hermes.pages.format import FEW_TRADES
+from hermes.pages.format import FEW_TRADES, spaced
 
 if TYPE_CHECKING:
     from hermes.settings import Settings
+    from hermes.stages.audit.checks import Check
     from hermes.stages.silver.quality import Quality
     from hermes.steps.audit import Audited
     from hermes.steps.backtest import Backtested
@@ -50,6 +51,8 @@ def print_run(made: "Run") -> None:
         print_unchanged(made.signalled)
     else:
         print_signals(made.signalled)
+    if made.audited:
+        print_verdict(made.audited)
     if made.reported:
         print_reported(made.reported)
 
@@ -180,21 +183,31 @@ def print_signals(made: "Signalled") -> None:
 
 
 def print_audited(made: "Audited") -> None:
-    """The proofs of one audit, and how many bars each column needs before it is what it is."""
+    """How each check of an audit ended, and how many bars each column needs before it is what it is."""
     span = "" if made.bars == made.of else f", the latest of {made.of:,}"
     print_facts(
-        f"Audit of {made.settings.dataset} with {made.strategy}",
+        f"Audit of {made.settings.dataset} with {made.strategy}: {spaced(made.verdict)}",
         [
-            ("audited", f"{made.bars:,} bars{span}; {made.cuts} cuts in {made.seconds:.2f} s"),
-            ("continuity", made.continuity or "proven: every chunk size and file split gives the same rows"),
-            ("look-ahead", made.look_ahead or "none: later bars change nothing before them, in any row and column"),
-            ("gold features", made.stored or "what the bars give"),
+            ("audited", f"{made.bars:,} bars{span}; {made.cuts:,} cuts in {made.seconds:.2f} s"),
+            *((spaced(name), _said(check)) for name, check in made.checks.items()),
         ],
     )
     if made.warm_up.height:
         print_rows(("column", "bars it needs before the start"), list(made.warm_up.iter_rows()), "Warm-up")
     for fault in made.faults:
         print_error(AuditFault(fault, "signals made from this cannot be trusted"))
+
+
+def print_verdict(made: "Audited") -> None:
+    """How the checks before a run ended; what is not proven in full."""
+    proven = [name for name, check in made.checks.items() if check.verdict == "proven"]
+    told = [("proven", ", ".join(proven))] if proven else []
+    told += [(spaced(name), _said(check)) for name, check in made.checks.items() if name not in (*proven, "warm_up")]
+    print_facts(f"Audit before these signals: {spaced(made.verdict)}", told)
+
+
+def _said(check: "Check") -> str:
+    return f"{spaced(check.verdict)}: {check.detail}"
 
 
 def print_backtests(made: "Sequence[Backtested]") -> None:

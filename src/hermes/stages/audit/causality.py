@@ -12,15 +12,13 @@ The list is one of what is allowed, never of what is forbidden: what Polars adds
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from hermes.stages.audit import operations as op
+from hermes.stages.audit.checks import Verdict
 from hermes.stages.audit.operations import method
-
-#: The words an audit ends with, from the worst to the best.
-Verdict = Literal["fault", "not_checked", "tested", "proven"]
 
 MOST_BYTES = 50_000  # of a serialized rule; the shipped ones have less than 1,000
 MOST_LITERALS = 100  # so many constants in one rule could be a list of dates by another name
@@ -35,12 +33,14 @@ class Judgement:
         look_back: bars before the current one that it looks at; None where that has no bound, or is not known.
         reasons: why it is not proven, one short clause each; empty where it is.
         running: operations that keep a running sum: the last digits of their values depend on where the bars begin.
+        is_open: whether what it does is not all in its form, because it calls Python or a plug-in.
     """
 
     verdict: Verdict
     look_back: int | None
     reasons: tuple[str, ...] = ()
     running: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 class Rules(NamedTuple):
@@ -77,9 +77,9 @@ def judge(expression: pl.Expr, inputs: Mapping[str, Judgement] | None = None) ->
         found.unproven[f"it holds {found.literals:,} constants, which could be dates by another name"] = None
     running = tuple(found.running)
     if reach.ahead > 0:
-        return Judgement("fault", reach.back, (*found.ahead, *reach.inherited), running)
+        return Judgement("fault", reach.back, (*found.ahead, *reach.inherited), running, found.is_open)
     if found.unproven:
-        return Judgement("not_checked", None, tuple(found.unproven), running)
+        return Judgement("not_checked", None, tuple(found.unproven), running, found.is_open)
     return Judgement("proven", reach.back, (), running)
 
 
@@ -111,11 +111,12 @@ def judge_rules(conditions: Mapping[str, pl.Expr], signals: Mapping[str, pl.Expr
     back = None if None in backs else max((bars for bars in backs if bars is not None), default=0)
     running = tuple(dict.fromkeys(f"{name}: {said}" for name, found in each.items() for said in found.running))
     verdict: Verdict = "fault" if faults else "not_checked" if doubts else "proven"
-    return Rules(Judgement(verdict, back, (*faults, *doubts), running), each)
+    is_open = any(found.is_open for found in each.values())
+    return Rules(Judgement(verdict, back, (*faults, *doubts), running, is_open), each)
 
 
 def _unproven(reason: str) -> Judgement:
-    return Judgement("not_checked", None, (reason,))
+    return Judgement("not_checked", None, (reason,), is_open=True)
 
 
 # --- the tree --------------------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ class _Walk:
     ahead: dict[str, None] = field(default_factory=dict)
     running: dict[str, None] = field(default_factory=dict)
     literals: int = 0
+    is_open: bool = False
 
     def reach(self, node: Any) -> _Reach:
         """Which bars a node's value comes from, as far as its form says."""
@@ -272,6 +274,7 @@ class _Walk:
         symbol = str(options["symbol"])
         if not op.is_ta_lib(str(options["lib"])):
             self.unproven[f"the plug-in function {symbol} is none of TA-Lib's"] = None
+            self.is_open = True
         elif symbol not in op.TA_LIB:
             self.unproven[f"the plug-in function {symbol} is not on the list of those that are trusted"] = None
         return reach._replace(back=None)  # even its simple average is a running sum from the first bar on
@@ -286,6 +289,7 @@ class _Walk:
         inner = _variant(options)[0]
         if name in op.PYTHON:
             self.unproven["it calls a Python function"] = None
+            self.is_open = True
             return _Reach(None)
         self.unproven[op.described(name, inner)] = None
         nodes = inputs if inputs is not None else list(_nodes(options))

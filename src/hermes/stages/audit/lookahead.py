@@ -12,7 +12,9 @@ from hermes.stages.audit.difference import Difference, first_difference
 Compute = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def look_ahead(bars: pl.DataFrame, compute: Compute, cuts: Sequence[int]) -> Difference | None:
+def look_ahead(
+    bars: pl.DataFrame, compute: Compute, cuts: Sequence[int], whole: pl.DataFrame | None = None
+) -> Difference | None:
     """Run on the bars up to each cut, and compare every row and every column with the run on all bars.
 
     A value that needed a bar after the cut cannot be the same without it, wherever in the past it stands.
@@ -21,16 +23,17 @@ def look_ahead(bars: pl.DataFrame, compute: Compute, cuts: Sequence[int]) -> Dif
         bars: in time order, `datetime` among the columns.
         compute: what is proven.
         cuts: numbers of bars to keep, each from 1 to all of them.
+        whole: what comes out of all bars, where that is known already.
 
     Returns:
         The difference that stands first in the table of all runs, or None: the proof holds.
     """
-    whole = compute(bars)
+    known = compute(bars) if whole is None else whole
 
     def differing(cut: int) -> Difference | None:
-        return first_difference(whole.head(cut), compute(bars.head(cut)))
+        return first_difference(known.head(cut), compute(bars.head(cut)))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # short runs leave cores idle
         found = list(pool.map(differing, cuts))
-    order = {name: position for position, name in enumerate(whole.columns)}
+    order = {name: position for position, name in enumerate(known.columns)}
     return min((each for each in found if each), key=lambda each: (order[each.column], each.bar), default=None)
