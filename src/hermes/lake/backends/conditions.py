@@ -1,0 +1,130 @@
+"""What a store makes of conditional requests, tried out on an object of our own.
+
+The same PUT that AWS, MinIO and SeaweedFS refuse overwrites the object on a store that ignores its condition, and Ceph's
+gateway refuses an etag in quotes that it takes without. Nothing in an answer tells these stores apart; trying does.
+"""
+
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
+    from obstore.store import S3Store
+
+    Mode = Literal["create", "overwrite"] | UpdateVersion
+
+REFUSED = (AlreadyExistsError, PreconditionError)  # what a condition that does not hold is answered with
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a store honours.
+
+    Attributes:
+        create_only: PUT with `If-None-Match: *` is refused where the name is taken.
+        if_match: how an etag is written in `If-Match`: as HTTP says (`quoted`), or without quotes (`bare`). None where
+            the store ignores or refuses the header.
+    """
+
+    create_only: bool
+    if_match: Literal["quoted", "bare"] | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether an object can be made and replaced without ever overwriting what somebody else wrote."""
+        return self.create_only and self.if_match is not None
+
+    def matching(self, tag: str) -> "UpdateVersion":
+        """The mode of a PUT that replaces the version `tag` only."""
+        return {"e_tag": _written(tag, self.if_match or "quoted")}
+
+    def __str__(self) -> str:
+        if self.create_only and self.if_match:
+            return "If-None-Match and If-Match are honoured" + (", etags without quotes" * (self.if_match == "bare"))
+        missing = [name for name, there in (("If-None-Match", self.create_only), ("If-Match", self.if_match)) if not there]
+        return f"{' and '.join(missing)} not honoured"
+
+
+def bare(tag: str | None) -> str:
+    """An etag without its quotes: some stores quote it in one answer and not in another."""
+    return (tag or "").removeprefix("W/").strip('"')
+
+
+def _written(tag: str, form: Literal["quoted", "bare"]) -> str:
+    return f'"{bare(tag)}"' if form == "quoted" else bare(tag)
+
+
+def try_conditions(store: "S3Store", prefix: str) -> Conditions:
+    """Try out a store with one object below `prefix`, which is removed again. Costs six requests.
+
+    Raises:
+        BaseError, OSError: the store's own; FileNotFoundError where the bucket is missing.
+    """
+    key = f"{prefix}{uuid.uuid4().hex}.probe"
+    try:
+        return Conditions(_honours_create_only(store, key), _if_match(store, key))
+    finally:
+        with suppress(BaseError, OSError):
+            obstore.delete(store, key)
+
+
+def _honours_create_only(store: "S3Store", key: str) -> bool:
+    if not _done(store, key, b"first", "create"):
+        return False
+    return not _done(store, key, b"second", "create")
+
+
+def _if_match(store: "S3Store", key: str) -> Literal["quoted", "bare"] | None:
+    forms: tuple[Literal["quoted", "bare"], ...] = ("quoted", "bare")
+    for form in forms:
+        obstore.put(store, key, f"before {form}".encode())
+        tag = obstore.head(store, key)["e_tag"]
+        if tag and _done(store, key, f"after {form}".encode(), {"e_tag": _written(tag, form)}):
+            stale = _done(store, key, f"stale {form}".encode(), {"e_tag": _written(tag, form)})
+            return None if stale else form
+    return None
+
+
+def _done(store: "S3Store", key: str, content: bytes, mode: "Mode") -> bool:
+    """Whether a conditional PUT was carried out; where its answer was lost and it was repeated, the content tells."""
+    try:
+        obstore.put(store, key, content, mode=mode)
+    except NotSupportedError:
+        return False
+    except REFUSED:
+        return _content(store, key) == content
+    except BaseError as error:
+        if "501 Not Implemented" in str(error) or "<Code>NotImplemented</Code>" in str(error):
+            return False
+        raise
+    return _content(store, key) == content
+
+
+def _content(store: "S3Store", key: str) -> bytes | None:
+    try:
+        return bytes(obstore.get(store, key).bytes())
+    except FileNotFoundError:
+        return None
+
+
+class Known:
+    """What is known of each store by now: each is tried once by a process."""
+
+    def __init__(self) -> None:
+        self._mutex = Lock()
+        self._known: dict[tuple[str, str], Conditions] = {}
+
+    def of(self, endpoint: str, bucket: str, found: Callable[[], Conditions]) -> Conditions:
+        """The conditions of a bucket, which `found` finds out the first time."""
+        with self._mutex:
+            name = (endpoint, bucket)
+            if name not in self._known:
+                self._known[name] = found()
+            return self._known[name]
