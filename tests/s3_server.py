@@ -18,7 +18,7 @@ SERVICES = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volum
             "filer.port", "filer.port.grpc", "admin.port", "admin.port.grpc")  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Server:
     """Where a server is and what opens it."""
 

@@ -16,7 +16,7 @@ import obstore
 import polars as pl
 
 from hermes.dataset import LAYERS, Dataset
-from hermes.lake.backends import lock
+from hermes.lake.backends import lease
 from hermes.lake.backends.s3 import HASH_ATTRIBUTE, Bucket
 from hermes.lake.store import FOOTER, Lake, Layer
 from hermes.settings import Settings
@@ -132,17 +132,17 @@ def _digest(frame: pl.DataFrame) -> str:
 @contextmanager
 def impatient() -> Iterator[None]:
     """Take over the lease of a dead process on S3 at once, as if `LEASE_S` had passed already."""
-    take, patience = lock._Lease.take, (lock.LEASE_S, lock.RENEW_S)
+    take, patience = lease._Lease.take, (lease.LEASE_S, lease.RENEW_S)
 
-    def at_once(lease: lock._Lease) -> None:
-        lock.LEASE_S, lock.RENEW_S = 0.2, 0.2
+    def at_once(taken: lease._Lease) -> None:
+        lease.LEASE_S, lease.RENEW_S = 0.2, 0.2
         try:
-            take(lease)
+            take(taken)
         finally:
-            lock.LEASE_S, lock.RENEW_S = patience
-        lease._until += 0.9 * (lock.LEASE_S - 0.2)
+            lease.LEASE_S, lease.RENEW_S = patience
+        taken._until += 0.9 * (lease.LEASE_S - 0.2)
 
-    with mock.patch.object(lock._Lease, "take", at_once):
+    with mock.patch.object(lease._Lease, "take", at_once):
         yield
 
 

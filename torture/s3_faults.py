@@ -15,7 +15,7 @@ from unittest import mock
 from tests.s3_server import S3Server, serve
 
 from hermes.errors import HermesError
-from hermes.lake.backends import lock, s3
+from hermes.lake.backends import lease, s3
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.stages.bronze import archive
@@ -143,7 +143,7 @@ def _impatient() -> Iterator[None]:
             (s3, "REQUEST_S", REQUEST_S),
             (s3, "CONNECT_S", REQUEST_S),
             (s3, "LEASE_REQUEST_S", REQUEST_S),
-            (lock, "REQUEST_S", REQUEST_S),
+            (lease, "REQUEST_S", REQUEST_S),
             (archive, "FIRST_PERIOD", date(2024, 11, 1)),
             (archive, "_CLIENT", {**archive._CLIENT, "connect_timeout": "1s", "timeout": "1s"}),
             (archive, "_RETRY", {**archive._RETRY, "retry_timeout": soon}),

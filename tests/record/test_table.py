@@ -33,7 +33,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionsTable]:
-    monkeypatch.setattr("hermes.lake.backends.lock.RENEW_S", 0.2)
+    monkeypatch.setattr("hermes.lake.backends.lease.RENEW_S", 0.2)
     with DecisionsTable.of(lake, CHAIN).held([CHAIN, OTHER], "live") as held:
         yield held
 

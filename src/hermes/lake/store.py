@@ -322,8 +322,8 @@ class Lake:
             The same lake; it refuses to publish anything once the lock was lost. Locked again, it goes on as it is.
 
         Raises:
-            DatasetLocked: somebody else is at it; says who. On S3 this takes up to `lock.RENEW_S` seconds, and up to
-                `lock.LEASE_S` seconds pass before the lease of one that was killed is taken over.
+            DatasetLocked: somebody else is at it; says who. On S3 this takes up to `lease.RENEW_S` seconds, and up to
+                `lease.LEASE_S` seconds pass before the lease of one that was killed is taken over.
             LockLost: only by what is published through the lake, where the lease could not be renewed.
         """
         if self._held == dataset.lock_key:

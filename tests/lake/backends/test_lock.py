@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -15,11 +16,12 @@ from threading import Barrier
 
 import obstore
 import pytest
+from tests.s3_double import Double, Quirks, serve_double
 
 from hermes.dataset import Dataset
-from hermes.errors import DatasetLocked, LockLost, StoreError
+from hermes.errors import AlreadyPublished, DatasetLocked, LockLost, StoreError
 from hermes.lake import catalog
-from hermes.lake.backends import lock, s3
+from hermes.lake.backends import lease, s3
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 
@@ -29,15 +31,28 @@ LEASE_S, RENEW_S = 1.5, 0.3
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "LEASE_S", LEASE_S)
-    monkeypatch.setattr(lock, "RENEW_S", RENEW_S)
+    monkeypatch.setattr(lease, "LEASE_S", LEASE_S)
+    monkeypatch.setattr(lease, "RENEW_S", RENEW_S)
 
 
-@pytest.fixture(params=["folder", "s3"])
+STORES = {"honours nothing": Quirks(if_match="ignored", if_none_match=False), "bare etags": Quirks(if_match="bare")}
+
+
+@pytest.fixture(scope="module")
+def doubles() -> Iterator[dict[str, Double]]:
+    """Stores that differ from AWS, by name."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(serve_double(quirks)) for name, quirks in STORES.items()}
+
+
+@pytest.fixture(params=["folder", "s3", *STORES])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "folder":
         return Settings.load({"lake.url": f"{tmp_path}/{{layer}}"}, environ={})
-    return on_s3(request, tmp_path)
+    if request.param == "s3":
+        return on_s3(request, tmp_path)
+    server = request.getfixturevalue("doubles")[request.param]
+    return Settings.load({"lake.url": f"s3://locks/{tmp_path.name}/{{layer}}", **server.flags()}, environ={})
 
 
 @pytest.fixture
@@ -135,6 +150,84 @@ def test_never_two_at_once_while_many_come_and_go(load: Callable, tmp_path: Path
     assert set(held) == {1}
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_never_two_at_once_on_a_store_that_differs(doubles: dict[str, Double], store: str):
+    settings = Settings.load({"lake.url": "s3://crowd-{layer}", **doubles[store].flags()}, environ={})
+    inside, held = [], []
+
+    def come_and_go(_: int) -> None:
+        lake = Lake.open(settings)
+        for _ in range(12):
+            with suppress(DatasetLocked), lake.locked(BTC, "run") as mine:
+                inside.append(1)
+                held.append(len(inside))
+                mine.gold._check()
+                inside.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert set(held) == {1}
+    assert not [key for key in doubles[store].buckets["crowd-gold"] if "claims" in key or "probe" in key]
+
+
+def test_of_two_who_create_one_name_one_gets_it_where_the_store_would_overwrite(doubles: dict[str, Double]):
+    settings = Settings.load({"lake.url": "s3://names-{layer}", **doubles["honours nothing"].flags()}, environ={})
+    at_once = Barrier(4)
+
+    def attempt(number: int) -> str:
+        gold = Lake.open(settings).gold
+        with gold.staged() as path:
+            path.write_bytes(b"%d" % number)
+            at_once.wait()
+            try:
+                gold.create("x/signals.parquet", path)
+            except AlreadyPublished:
+                return "taken"
+        return f"made {number}"
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(attempt, range(4)))
+    (winner,) = [each for each in made if each != "taken"]
+    assert Lake.open(settings).gold.read("x/signals.parquet") == winner.removeprefix("made ").encode()
+
+
+def test_a_store_that_honours_nothing_and_lists_late_gives_no_lock():
+    with serve_double(Quirks(if_match="ignored", if_none_match=False, listed_after_s=5)) as late:
+        settings = Settings.load({"lake.url": "s3://late-{layer}", **late.flags()}, environ={})
+        with pytest.raises(StoreError, match=r"does not list .*nothing can be locked there → keep the lake"):
+            hold(Lake.open(settings), BTC)
+        assert not [key for key in late.buckets["late-gold"] if "claims" in key]
+
+
+def test_a_claim_that_was_answered_late_does_not_count(doubles: dict[str, Double], monkeypatch: pytest.MonkeyPatch):
+    settings = Settings.load({"lake.url": "s3://slow-{layer}", **doubles["honours nothing"].flags()}, environ={})
+    put = obstore.put
+    lake = Lake.open(settings)
+    with lake.locked(BTC, "run") as held:
+
+        def slow(*args, **kw):
+            time.sleep(LEASE_S / 2)  # others may have taken it over when the answer comes
+            return put(*args, **kw)
+
+        monkeypatch.setattr(lease.obstore, "put", slow)
+        with pytest.raises(LockLost):
+            for _ in range(int(LEASE_S / 0.05)):
+                held.gold._check()
+                time.sleep(0.05)
+
+
+def test_a_claim_that_somebody_removed_is_lost_at_the_next_beat(doubles: dict[str, Double]):
+    double = doubles["honours nothing"]
+    settings = Settings.load({"lake.url": "s3://gone-{layer}", **double.flags()}, environ={})
+    with Lake.open(settings).locked(BTC, "run") as held:
+        held.gold._check()
+        (key,) = [key for key in double.buckets["gone-gold"] if ".claims/" in key]
+        del double.buckets["gone-gold"][key]
+        time.sleep(2 * RENEW_S)
+        with pytest.raises(LockLost):
+            held.gold._check()
+
+
 def test_no_table_and_no_listing_shows_it(lake: Lake):
     with lake.locked(BTC, "run"):
         assert catalog.tables(lake) == []
@@ -143,8 +236,8 @@ def test_no_table_and_no_listing_shows_it(lake: Lake):
 
 HOLDER = f"""
 import sys, time
-from hermes.lake.backends import lock
-lock.LEASE_S, lock.RENEW_S = {LEASE_S}, {RENEW_S}
+from hermes.lake.backends import lease
+lease.LEASE_S, lease.RENEW_S = {LEASE_S}, {RENEW_S}
 from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.settings import Settings
@@ -156,8 +249,11 @@ with Lake.open(settings).locked(Dataset(symbol="BTCUSDT"), "run"):
 
 
 @pytest.fixture
-def killed_later(settings: Settings, s3_server) -> Iterator[subprocess.Popen]:
-    environ = os.environ | s3_server.environ()
+def killed_later(settings: Settings) -> Iterator[subprocess.Popen]:
+    secrets = {
+        f"HERMES_{name.upper().replace('.', '__')}": value.get_secret_value() for name, value in settings.secrets()
+    }
+    environ = os.environ | secrets | {"HERMES_S3__ENDPOINT": settings.s3.endpoint or ""}
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, settings.lake.url], stdout=subprocess.PIPE, text=True, env=environ
     ) as process:
@@ -177,7 +273,7 @@ def test_a_kill_leaves_no_stale_lock(lake: Lake, killed_later: subprocess.Popen)
 
 def test_a_holder_that_hangs_loses_its_lease_and_may_not_publish(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
     lake = Lake.open(bucket)
-    monkeypatch.setattr(lock._Lease, "renew", lambda *_: None)
+    monkeypatch.setattr(lease._Lease, "renew", lambda *_: None)
     with lake.locked(BTC, "run") as held:
         held.silver.write_bytes("quality/before.json", b"{}")
         with lake.locked(BTC, "run") as mine:
@@ -214,8 +310,8 @@ def test_a_lease_that_somebody_wrote_over_is_lost_at_the_next_beat(bucket: Setti
 def test_of_two_that_see_a_dead_lease_one_takes_it(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
     lake = Lake.open(bucket)
     with monkeypatch.context() as dead:
-        dead.setattr(lock._Lease, "renew", lambda *_: None)
-        dead.setattr(lock._Lease, "release", lambda *_: None)
+        dead.setattr(lease._Lease, "renew", lambda *_: None)
+        dead.setattr(lease._Lease, "release", lambda *_: None)
         hold(lake, BTC)
     held = Barrier(2)
 
@@ -242,7 +338,7 @@ def test_an_answer_that_got_lost_does_not_lose_the_lease(bucket: Settings, monke
         return put(store, path, content, mode=mode)  # what the client's own retry meets
 
     lake = Lake.open(bucket)
-    monkeypatch.setattr(lock.obstore, "put", losing)
+    monkeypatch.setattr(lease.obstore, "put", losing)
     hold(lake, BTC)
     hold(lake, BTC)
     assert len(lost) >= 4  # twice taken, twice released
@@ -255,11 +351,11 @@ def test_a_store_that_is_away_is_named(load: Callable):
 
 
 def test_a_store_that_goes_away_ends_the_lease(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
-    lake, now = Lake.open(bucket), lock._now
+    lake, now = Lake.open(bucket), lease._now
     with lake.locked(BTC, "run") as held:
-        monkeypatch.setattr(lock.obstore, "put", gone)
+        monkeypatch.setattr(lease.obstore, "put", gone)
         held.gold._check()
-        monkeypatch.setattr(lock, "_now", lambda: now() + LEASE_S)
+        monkeypatch.setattr(lease, "_now", lambda: now() + LEASE_S)
         with pytest.raises(LockLost):
             held.gold._check()
     monkeypatch.undo()

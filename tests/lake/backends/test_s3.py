@@ -14,7 +14,8 @@ import pytest
 
 from hermes.dataset import Dataset
 from hermes.errors import StoreError
-from hermes.lake.backends import lock, s3
+from hermes.lake.backends import lease, s3
+from hermes.lake.backends.conditions import Conditions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
 from hermes.settings import Settings
@@ -155,6 +156,13 @@ NO_KEY = "<Error><Code>NoSuchKey</Code></Error>"
 BARE_404 = ""  # what some servers say of a bucket as of a key
 
 
+@pytest.fixture
+def known_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store honours need not be tried out."""
+    monkeypatch.setattr(s3.Bucket, "conditions", lambda _: Conditions(True, "quoted"))
+
+
+@pytest.mark.usefixtures("known_store")
 @pytest.mark.parametrize("said", [NO_BUCKET, BARE_404])
 def test_a_lock_in_a_missing_bucket_creates_the_bucket(wire: Wire, said: str):
     wire.answers.extend([(404, said), (404, said), (200, ""), (404, NO_KEY)])
@@ -165,6 +173,7 @@ def test_a_lock_in_a_missing_bucket_creates_the_bucket(wire: Wire, said: str):
     assert asked[:5] == [("GET", key), ("PUT", key), ("PUT", "/x-gold"), ("GET", key), ("PUT", key)]
 
 
+@pytest.mark.usefixtures("known_store")
 @pytest.mark.parametrize("act", ["write", "lock"])
 def test_a_bucket_that_may_not_be_created_is_an_error(wire: Wire, act: str):
     wire.answers.extend([(404, NO_KEY)] * (act == "lock") + [(404, NO_BUCKET), (403, "")])
@@ -172,6 +181,7 @@ def test_a_bucket_that_may_not_be_created_is_an_error(wire: Wire, act: str):
         write_or_lock(wire, act)
 
 
+@pytest.mark.usefixtures("known_store")
 @pytest.mark.parametrize("act", ["write", "lock"])
 def test_a_store_that_never_has_the_bucket_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch, act: str):
     monkeypatch.setattr(s3, "CREATED_S", 0.2)
@@ -181,9 +191,10 @@ def test_a_store_that_never_has_the_bucket_is_given_up(wire: Wire, monkeypatch: 
         write_or_lock(wire, act)
 
 
+@pytest.mark.usefixtures("known_store")
 def test_a_lock_that_a_store_never_gives_and_never_shows_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch):
     for name in ("LEASE_S", "TAKE_S", "RENEW_S"):
-        monkeypatch.setattr(lock, name, 0.1)
+        monkeypatch.setattr(lease, name, 0.1)
     wire.answers.extend([(404, NO_KEY), (412, ""), (404, NO_KEY)] * 1000)
     with pytest.raises(StoreError, match=r"its lock _locks/.* could neither be taken nor seen .* `hermes doctor`"):
         write_or_lock(wire, "lock")

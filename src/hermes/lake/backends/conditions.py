@@ -1,7 +1,8 @@
 """What a store makes of conditional requests, tried out on an object of our own.
 
-The same PUT that AWS, MinIO and SeaweedFS refuse overwrites the object on a store that ignores its condition, and Ceph's
-gateway refuses an etag in quotes that it takes without. Nothing in an answer tells these stores apart; trying does.
+The same PUT that AWS, MinIO and SeaweedFS refuse overwrites the object on a store that ignores its condition, and
+Ceph's gateway refuses an etag in quotes that it takes without. Nothing in an answer tells these stores apart; trying
+does.
 """
 
 import uuid
@@ -48,7 +49,9 @@ class Conditions:
     def __str__(self) -> str:
         if self.create_only and self.if_match:
             return "If-None-Match and If-Match are honoured" + (", etags without quotes" * (self.if_match == "bare"))
-        missing = [name for name, there in (("If-None-Match", self.create_only), ("If-Match", self.if_match)) if not there]
+        missing = [
+            name for name, there in (("If-None-Match", self.create_only), ("If-Match", self.if_match)) if not there
+        ]
         return f"{' and '.join(missing)} not honoured"
 
 
@@ -62,7 +65,7 @@ def _written(tag: str, form: Literal["quoted", "bare"]) -> str:
 
 
 def try_conditions(store: "S3Store", prefix: str) -> Conditions:
-    """Try out a store with one object below `prefix`, which is removed again. Costs six requests.
+    """Try out a store with one object below `prefix`, which is removed again. Costs about ten requests.
 
     Raises:
         BaseError, OSError: the store's own; FileNotFoundError where the bucket is missing.
@@ -121,10 +124,10 @@ class Known:
         self._mutex = Lock()
         self._known: dict[tuple[str, str], Conditions] = {}
 
-    def of(self, endpoint: str, bucket: str, found: Callable[[], Conditions]) -> Conditions:
-        """The conditions of a bucket, which `found` finds out the first time."""
+    def of(self, endpoint: str, bucket: str, found: Callable[[], Conditions], *, again: bool = False) -> Conditions:
+        """The conditions of a bucket, which `found` finds out the first time, or `again`."""
         with self._mutex:
             name = (endpoint, bucket)
-            if name not in self._known:
+            if again or name not in self._known:
                 self._known[name] = found()
             return self._known[name]

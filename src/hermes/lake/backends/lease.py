@@ -1,13 +1,13 @@
 """A lock in a store that has none: an object that its holder writes anew every few seconds.
 
-Where the store honours conditions, each write is conditional on the one before (`If-None-Match: *`, then `If-Match`), so
-two can never both have it. Somebody else watches the lease: if it changes, its holder is alive; if it stays the same for
-`LEASE_S`, its holder is dead and the lease is taken over. No clock is compared with another machine's. The lease is
+Where the store honours conditions, each write is conditional on the one before (`If-None-Match: *`, then `If-Match`),
+so two can never both have it. Somebody else watches the lease: if it changes, its holder is alive; if it stays the same
+for `LEASE_S`, its holder is dead and the lease is taken over. No clock is compared with another machine's. The lease is
 never deleted, only marked as free, because a delete cannot be conditional.
 
 Where it does not, everybody writes an object of their own and then lists them all: who sees nobody else's has the lock.
 Of two who want it, the one whose object is there later sees the other's; so two can never both have it, as long as what
-was written is listed at once, which is looked at each time. Whoever sees another one's withdraws, and tries again later.
+was written is listed at once, which is looked at each time. Whoever sees another one's withdraws, and tries again.
 """
 
 import json
@@ -27,7 +27,7 @@ from obstore.exceptions import BaseError
 
 from hermes.errors import DatasetLocked, LockLost, StoreError
 from hermes.lake.backends.conditions import REFUSED, Conditions, bare
-from hermes.lake.lock import Check, Holder, held_by_another, named
+from hermes.lake.backends.lock import Check, Holder, held_by_another, named
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -197,11 +197,12 @@ class _Claim(_Renewed):
         return False
 
     def _watch(self, claims: dict[str, str]) -> None:
-        """Remove those whose holder is dead; raises DatasetLocked where one is alive."""
+        """Look again at others' claims: remove those of dead holders; raises DatasetLocked where one is alive."""
         self._watched = {key: seen for key, seen in self._watched.items() if key in claims}
         for key, version in claims.items():
             if key not in self._watched:
                 self._watched[key] = version, _now()
+                _log.info("%s: waiting whether somebody else who claims it is alive", self._what)
                 continue
             seen, since = self._watched[key]
             if seen != version:

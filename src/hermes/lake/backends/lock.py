@@ -3,7 +3,7 @@
 A folder is locked with `flock` on a file beside the layers: the kernel frees it when its holder dies, however it dies.
 On NFS this holds between machines only where the mount has locks (not with `nolock` or `local_lock`).
 
-S3 has no locks: see `backends.lease`. A holder that lost its lock must not publish any more: that is what `Check` is for.
+S3 has no locks: see `lease`. A holder that lost its lock must not publish any more: that is what `Check` is for.
 """
 
 import fcntl

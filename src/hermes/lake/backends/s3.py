@@ -20,10 +20,12 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from hermes.errors import AlreadyPublished, StoreError
+from hermes.errors import AlreadyPublished, DatasetLocked, StoreError
 from hermes.lake.backends import folder
-from hermes.lake.backends.lock import REQUEST_S as LEASE_REQUEST_S
-from hermes.lake.backends.lock import Check, Holder, lease
+from hermes.lake.backends.conditions import Conditions, Known, bare, try_conditions
+from hermes.lake.backends.lease import REQUEST_S as LEASE_REQUEST_S
+from hermes.lake.backends.lease import lease
+from hermes.lake.backends.lock import Check, Holder
 from hermes.lake.backends.staging import Staging
 from hermes.lake.backends.whole_reads import Checked
 from hermes.lake.files import LakeFile, Staged
@@ -47,7 +49,11 @@ _LOCATION = (
     '<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 )
+CREATE_S = 60.0  # how long others who create a name in the same folder are waited for, where the store needs that
 CREATED_S = 10.0  # how long a bucket that was just created may stay unknown to the store
+_PROBES = "_locks/_probes"  # below the prefix, where no table is: objects that are gone again at once
+_NAMES = "_locks/_names"
+_CONDITIONS = Known()
 _WRITERS = 8  # objects written at once: each waits for the store most of the time
 _ANSWERS = 4  # how often a listing is asked for at most, until two agree
 READ_BYTES = 4 * 1024**2  # read at once while hashing
@@ -198,7 +204,7 @@ class Bucket:
             for page in obstore.list(self._store, self._prefix + prefix):
                 for entry in page:
                     key = entry["path"].removeprefix(self._prefix)
-                    version = entry["e_tag"] or entry["last_modified"].isoformat()
+                    version = bare(entry["e_tag"]) or entry["last_modified"].isoformat()
                     found.append(LakeFile(key, entry["size"], version, self.locate(key)))
         except (BaseError, OSError) as error:
             if bucket_missing(error):
@@ -251,7 +257,7 @@ class Bucket:
             found = obstore.get(self._store, self._prefix + key)
             data, recorded = bytes(found.bytes()), found.attributes.get(HASH_ATTRIBUTE)
             if recorded in (None, hashlib.sha256(data).hexdigest()):
-                return data, recorded is not None, found.meta["e_tag"]
+                return data, recorded is not None, bare(found.meta["e_tag"])
         raise StoreError(
             f"{self.address}/{key} is not what was published, read twice",
             "`hermes audit --bytes` tells whether it is damaged there, or on its way here",
@@ -283,7 +289,7 @@ class Bucket:
             return None
         except (BaseError, OSError) as error:
             raise explain(error, self.address) from open_cause(error)
-        return found.attributes.get(HASH_ATTRIBUTE) if found.meta["e_tag"] == file.version else None
+        return found.attributes.get(HASH_ATTRIBUTE) if bare(found.meta["e_tag"]) == file.version else None
 
     def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
         """SHA-256 of the bytes as they are now, and the one on record, both from one answer.
@@ -339,6 +345,9 @@ class Bucket:
                 f"{self.address}/{key} would be {size:,} bytes, and one create-only PUT carries {MULTIPART_BYTES:,}",
                 "make it of fewer rows with --start and --end",
             )
+        if not self.conditions().create_only:
+            self._create_alone(key, staged, digest)
+            return
         try:
             self._put(key, staged, digest, create=True)
         except AlreadyPublished:
@@ -347,6 +356,34 @@ class Bucket:
         except StoreError:
             if digest not in self.recorded_hashes(key):
                 raise
+
+    def _create_alone(self, key: str, staged: Path, digest: str) -> None:
+        """`create` where the store would overwrite: under a lock that all who create in the same folder take."""
+        folder_key = key.rpartition("/")[0]
+        give_up = time.monotonic() + CREATE_S
+        with ExitStack() as stack:
+            while True:
+                try:
+                    check = stack.enter_context(
+                        self.locked(f"{_NAMES}/{folder_key}.lock", f"the name {key}", Holder.me("create"))
+                    )
+                    break
+                except DatasetLocked:
+                    if time.monotonic() > give_up:
+                        raise
+            if self._there(key):
+                raise AlreadyPublished(f"{self.address}/{key} is there already", "run again")
+            check()
+            self._put(key, staged, digest, create=False)
+
+    def _there(self, key: str) -> bool:
+        try:
+            obstore.head(self._store, self._prefix + key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+        return True
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under `key`, whole, whatever stood there."""
@@ -363,13 +400,27 @@ class Bucket:
             for _ in (map if in_order else pool.map)(publish, files):
                 pass
 
+    def conditions(self, *, again: bool = False) -> Conditions:
+        """What the store honours; tried out once by a process, or `again`. Creates the bucket where it is missing."""
+
+        def found() -> Conditions:
+            return self._in_bucket(lambda: try_conditions(self._store, f"{self._prefix}{_PROBES}/"))
+
+        try:
+            return _CONDITIONS.of(self._s3.endpoint or "", self._bucket, found, again=again)
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
+
     @contextmanager
     def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:
-        """Hold a lease in this bucket; see `lock.lease`."""
+        """Hold a lease in this bucket; see `lease`."""
         store = connect(self._bucket, self._s3, timeout_s=LEASE_REQUEST_S)
+        conditions = self.conditions()
         with ExitStack() as stack:
             try:
-                check = self._in_bucket(lambda: stack.enter_context(lease(store, self._prefix + key, what, me)))
+                check = self._in_bucket(
+                    lambda: stack.enter_context(lease(store, self._prefix + key, what, me, conditions))
+                )
             except (BaseError, OSError) as error:
                 raise explain(error, self.address) from open_cause(error)
             yield check
