@@ -19,7 +19,7 @@ from hermes.lake.backends.folder import Folder
 from hermes.lake.backends.hash_records import sync
 from hermes.lake.backends.s3 import Bucket
 from hermes.lake.backends.staging import leftovers
-from hermes.lake.files import sha256
+from hermes.lake.files import LakeFile, sha256
 
 RACERS = 4  # creators of one name at once
 CLOCK_LIMIT_S = 300.0  # S3 refuses what is signed 15 minutes off; executions are named by the clock
@@ -71,12 +71,20 @@ def probe(name: str, backend: Backend) -> Iterator[Finding]:
                 yield finding
                 if not finding.ok:  # what follows would only say it again
                     return
+        if isinstance(backend, Bucket):
+            honoured = check("conditions", lambda: _conditions(backend))
+            yield honoured
+            if not honoured.ok:
+                return
         created = check("create-only", lambda: _create_only(backend, key))
         yield created
         if created.ok:
             yield check("hash on record", lambda: _hash_on_record(backend, key))
             yield check("replace", lambda: _replace(backend, key))
             yield check("clock", lambda: _clock(backend, key))
+            yield check("delete", lambda: _delete(backend, key))
+        if isinstance(backend, Bucket):
+            yield check("lock", lambda: _lock(backend, key))
 
 
 @contextmanager
@@ -187,6 +195,28 @@ _FOLDER_CHECKS: dict[str, Callable[[Folder, str], str]] = {
 }
 
 
+def _conditions(bucket: Bucket) -> str:
+    found = bucket.conditions(again=True)
+    if found.complete:
+        return str(found)
+    return f"{found}: what needs them is done under locks of claims, which are listed"
+
+
+def _lock(bucket: Bucket, key: str) -> str:
+    bucket.rehearse_lock(f"{key}.lock")
+    return "taken, refused to another one, renewed, and free again"
+
+
+def _delete(backend: Backend, key: str) -> str:
+    backend.remove(key)
+    try:
+        backend.read(key)
+    except FileNotFoundError:
+        if not any(file.key == key for file in backend.list("_doctor")):
+            return "gone at once, from listings too"
+    raise _Fault("what was deleted is still there", "allow these keys to delete; use a store without a cache before it")
+
+
 def _create_only(backend: Backend, key: str) -> str:
     """Several create one name at once, and one more afterwards: the store must let exactly one through."""
     with ExitStack() as stack:
@@ -222,13 +252,20 @@ def _hash_on_record(backend: Backend, key: str) -> str:
     return "kept"
 
 
+def _listed(backend: Backend, key: str) -> LakeFile:
+    for file in backend.list("_doctor"):
+        if file.key == key:
+            return file
+    raise _Fault("what was written is not listed at once", "use a store whose listings are consistent, as AWS S3's are")
+
+
 def _replace(backend: Backend, key: str) -> str:
-    before = next(file for file in backend.list("_doctor") if file.key == key)
+    before = _listed(backend, key)
     content = uuid.uuid4().hex.encode()
     with backend.staged(".probe") as path:
         path.write_bytes(content)
         backend.replace(key, path, sha256(path))
-    after = next(file for file in backend.list("_doctor") if file.key == key)
+    after = _listed(backend, key)
     if backend.read(key) != content or after.size != len(content) or after.version == before.version:
         raise _Fault("what was replaced is not seen at once", "use a store without a cache before it")
     return "seen at once, under a new version"

@@ -10,17 +10,27 @@ from collections import namedtuple
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
+from tests.s3_double import Double, Quirks, serve_double
 
 from hermes.lake.backends import s3
+from hermes.lake.backends.conditions import Known
 from hermes.lake.backends.folder import Folder
 from hermes.settings import Settings
 from hermes.steps.maintenance.doctor import Diagnosis, diagnose
 
-COMMON = ["reachable", "free space", "create-only", "hash on record", "replace", "clock"]
-OF_A_FOLDER = ["reachable", "free space", "staging", "hard links", "fsync", "locks", *COMMON[2:]]
+TRIED = ["create-only", "hash on record", "replace", "clock", "delete"]
+OF_A_FOLDER = ["reachable", "free space", "staging", "hard links", "fsync", "locks", *TRIED]
+OF_A_BUCKET = ["reachable", "free space", "conditions", *TRIED, "lock"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test makes of a store is not remembered by the next."""
+    monkeypatch.setattr(s3, "_CONDITIONS", Known())
 
 
 @pytest.fixture
@@ -72,7 +82,7 @@ def test_a_lake_in_use_stays_as_it_is(folder: Settings, tmp_path: Path):
 def test_buckets_that_are_there_are_sound_and_nothing_is_left_in_them(bucket: Settings):
     made = diagnose(bucket)
     assert faults(made) == set()
-    assert [each.check for each in made.findings] == COMMON * 3
+    assert [each.check for each in made.findings] == OF_A_BUCKET * 3
     prefix = bucket.lake.url.removeprefix("s3://steps/").removesuffix("/{layer}")
     assert [entry["path"] for page in obstore.list(s3.connect("steps", bucket.s3), prefix) for entry in page] == []
 
@@ -106,12 +116,53 @@ def test_a_bucket_that_is_missing_is_not_made(s3_server):
         assert faults(diagnose(settings)) == {("reachable", "create it, or let `hermes run` do it")}
 
 
-def test_a_store_that_ignores_create_only(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
-    put = obstore.put
-    monkeypatch.setattr(obstore, "put", lambda *args, **kw: put(*args, **{**kw, "mode": "overwrite"}))
-    ((check, cure),) = faults(diagnose(bucket))
-    assert check == "create-only"
-    assert "If-None-Match" in cure
+@pytest.fixture(scope="module")
+def double():
+    with serve_double() as server:
+        server.buckets["steps"] = {}
+        yield server
+
+
+def on_double(double: Double, **quirks: Any) -> Settings:
+    double.quirks = Quirks(**quirks)
+    return Settings.load({"lake.url": "s3://steps/{layer}", **double.flags()}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("quirks", "said"),
+    [
+        ({}, "If-None-Match and If-Match are honoured"),
+        ({"if_match": "bare"}, "If-None-Match and If-Match are honoured, etags without quotes"),
+        ({"quoted_in_lists": False}, "If-None-Match and If-Match are honoured"),
+        ({"if_match": "ignored"}, "If-Match not honoured: what needs"),
+        ({"if_none_match": False}, "If-None-Match not honoured: what needs"),
+        ({"if_match": "ignored", "if_none_match": False}, "If-None-Match and If-Match not honoured: what needs"),
+    ],
+)
+def test_a_store_that_differs_is_told_and_can_be_used(double: Double, quirks: dict, said: str):
+    made = diagnose(on_double(double, **quirks))
+    assert faults(made) == set()
+    assert {each.found.partition(" them")[0] for each in made.findings if each.check == "conditions"} == {said}
+    assert [each.check for each in made.findings] == OF_A_BUCKET * 3
+    assert double.buckets["steps"] == {}
+
+
+@pytest.mark.parametrize(
+    ("quirks", "found"),
+    [({}, {"replace"}), ({"if_match": "ignored", "if_none_match": False}, {"create-only", "lock"})],
+)
+def test_a_store_whose_listings_lag(double: Double, quirks: dict, found: set[str]):
+    made = diagnose(on_double(double, listed_after_s=5, **quirks))
+    assert {check for check, _ in faults(made)} == found
+    assert not made.healthy
+    assert double.buckets["steps"] == {}
+
+
+def test_keys_that_may_not_delete(double: Double, monkeypatch: pytest.MonkeyPatch):
+    settings = on_double(double)
+    monkeypatch.setattr(s3.Bucket, "remove", lambda *_: None)
+    assert {check for check, _ in faults(diagnose(settings))} == {"delete"}
+    double.buckets["steps"].clear()
 
 
 def test_a_store_that_drops_metadata(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -121,13 +172,7 @@ def test_a_store_that_drops_metadata(bucket: Settings, monkeypatch: pytest.Monke
 
 
 def test_a_store_behind_a_cache(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
-    put = obstore.put
-
-    def stale(*args, mode: str, **kw) -> None:
-        if mode == "create":
-            put(*args, mode=mode, **kw)
-
-    monkeypatch.setattr(obstore, "put", stale)
+    monkeypatch.setattr(s3.Bucket, "replace", lambda *_: None)
     assert {check for check, _ in faults(diagnose(bucket))} == {"replace"}
 
 
@@ -141,7 +186,7 @@ def test_a_clock_that_is_off(request: pytest.FixtureRequest, monkeypatch: pytest
         )
     made = diagnose(request.getfixturevalue(store))
     assert {check for check, _ in faults(made)} == {"clock"}
-    off = int(re.search(r"([+-]\d+) s off", made.findings[-1].found)[1])
+    off = int(re.search(r"([+-]\d+) s off", next(each.found for each in made.findings if each.check == "clock"))[1])
     assert abs(off - 60 * minutes) <= 2  # stores tell whole seconds
 
 

@@ -54,7 +54,7 @@ def lease(store: "S3Store", key: str, what: str, me: Holder, conditions: Conditi
         FileNotFoundError: the bucket is missing.
         BaseError, OSError: the store's own.
     """
-    mine: _Renewed = (_Lease if conditions.complete else _Claim)(store, key, what, me, conditions)
+    mine = _renewed(store, key, what, me, conditions)
     mine.take()
     stop = Event()
     heart = Thread(target=mine.renew, args=(stop,), name=f"lease of {what}", daemon=True)
@@ -67,6 +67,35 @@ def lease(store: "S3Store", key: str, what: str, me: Holder, conditions: Conditi
         mine.release()
 
 
+def rehearse(store: "S3Store", key: str, me: Holder, conditions: Conditions) -> None:
+    """Take a lease, have another one try, renew it and let go of it, twice: the second time it must be free again.
+
+    Raises:
+        StoreError: one of this does not work.
+        BaseError, OSError: the store's own.
+    """
+    cure = "keep the lake on a store that honours If-Match and If-None-Match"
+    try:
+        for _ in range(2):
+            mine, other = (_renewed(store, key, "a lock", me, conditions) for _ in range(2))
+            if not mine.try_to_take():
+                raise StoreError(f"the lock {key} is free, and cannot be taken", cure)
+            try:
+                if other.try_to_take():
+                    raise StoreError(f"two took the lock {key} at once", cure)
+                if not mine.beat():
+                    raise StoreError(f"the lock {key} cannot be renewed", cure)
+            finally:
+                mine.release()
+    finally:
+        with suppress(BaseError, OSError):
+            obstore.delete(store, key)
+
+
+def _renewed(store: "S3Store", key: str, what: str, me: Holder, conditions: Conditions) -> "_Renewed":
+    return (_Lease if conditions.complete else _Claim)(store, key, what, me, conditions)
+
+
 class _Renewed(ABC):
     """What both kinds share: it is taken within a deadline, renewed, and lost where it could not be renewed in time."""
 
@@ -75,12 +104,16 @@ class _Renewed(ABC):
         self._owner = uuid.uuid4().hex
         self._beats = 0
         self._until = 0.0  # nobody takes it over before then
+        self._holder = ""  # somebody else who may be alive
 
     def take(self) -> None:
         begun = _now()
         while _now() - begun <= LEASE_S + TAKE_S:
-            if self._try_to_take():
+            known = self._holder
+            if self.try_to_take():
                 return
+            if self._holder and not known:
+                _log.warning("%s: waiting whether %s is alive", self._what, self._holder)
             time.sleep(RENEW_S / 10 * random.uniform(0.5, 1.5))
         raise StoreError(
             f"{self._what}: its lock {self._key} could neither be taken nor seen to be somebody's for"
@@ -91,7 +124,7 @@ class _Renewed(ABC):
     def renew(self, stop: Event) -> None:
         while not stop.wait(RENEW_S) and _now() < self._until:
             with suppress(BaseError, OSError):  # the store is away: until the lease ends there is time to try again
-                if not self._beat():
+                if not self.beat():
                     self._until = 0.0  # somebody else's now
 
     def check(self) -> None:
@@ -102,11 +135,11 @@ class _Renewed(ABC):
             )
 
     @abstractmethod
-    def _try_to_take(self) -> bool:
+    def try_to_take(self) -> bool:
         """One attempt; raises DatasetLocked where the holder is alive."""
 
     @abstractmethod
-    def _beat(self) -> bool:
+    def beat(self) -> bool:
         """Renew it; says whether it is still ours."""
 
     @abstractmethod
@@ -131,7 +164,7 @@ class _Lease(_Renewed):
     _tag = ""
     _watched: tuple[str, float] | None = None  # the version that somebody else left, and since when it is seen
 
-    def _try_to_take(self) -> bool:
+    def try_to_take(self) -> bool:
         found = self._read(self._key)
         if found is None:
             return self._put("create")
@@ -139,15 +172,14 @@ class _Lease(_Renewed):
         if _free(content):
             return self._put(self._conditions.matching(tag))
         if self._watched is None:
-            self._watched = tag, _now()
-            _log.warning("%s: waiting whether %s is alive", self._what, named(content))
+            self._watched, self._holder = (tag, _now()), named(content)
             return False
         seen, since = self._watched
         if seen != tag:
             raise held_by_another(self._what, content)
         return _now() - since >= LEASE_S and self._put(self._conditions.matching(seen))
 
-    def _beat(self) -> bool:
+    def beat(self) -> bool:
         return self._put(self._conditions.matching(self._tag))
 
     def release(self) -> None:
@@ -183,7 +215,7 @@ class _Claim(_Renewed):
         self._mine = f"{self._folder}{self._owner}"
         self._watched: dict[str, tuple[str, float]] = {}
 
-    def _try_to_take(self) -> bool:
+    def try_to_take(self) -> bool:
         self._watch(self._claims())
         if self._watched:
             return False
@@ -202,7 +234,8 @@ class _Claim(_Renewed):
         for key, version in claims.items():
             if key not in self._watched:
                 self._watched[key] = version, _now()
-                _log.info("%s: waiting whether somebody else who claims it is alive", self._what)
+                found = self._read(key)
+                self._holder = named(found[0]) if found else ""
                 continue
             seen, since = self._watched[key]
             if seen != version:
@@ -234,7 +267,7 @@ class _Claim(_Renewed):
         found = self._read(key)
         return held_by_another(self._what, found[0] if found else b"")
 
-    def _beat(self) -> bool:
+    def beat(self) -> bool:
         return self._read(self._mine) is not None and (self._put() or _now() < self._until)
 
     def release(self) -> None:

@@ -24,7 +24,7 @@ from hermes.errors import AlreadyPublished, DatasetLocked, StoreError
 from hermes.lake.backends import folder
 from hermes.lake.backends.conditions import Conditions, Known, bare, try_conditions
 from hermes.lake.backends.lease import REQUEST_S as LEASE_REQUEST_S
-from hermes.lake.backends.lease import lease
+from hermes.lake.backends.lease import lease, rehearse
 from hermes.lake.backends.lock import Check, Holder
 from hermes.lake.backends.staging import Staging
 from hermes.lake.backends.whole_reads import Checked
@@ -424,6 +424,13 @@ class Bucket:
             except (BaseError, OSError) as error:
                 raise explain(error, self.address) from open_cause(error)
             yield check
+
+    def rehearse_lock(self, key: str) -> None:
+        """Try out locks in this bucket; see `lease.rehearse`."""
+        try:
+            rehearse(self._store, self._prefix + key, Holder.me("doctor"), self.conditions())
+        except (BaseError, OSError) as error:
+            raise explain(error, self.address) from open_cause(error)
 
     def remove(self, key: str) -> None:
         """Take an object away, and its hash with it; one that is not there is no error."""
