@@ -1,0 +1,126 @@
+"""Holding the asset, bar by bar, and an account measured against it: alpha, beta, the same exposure without any timing.
+
+    r_t   the account's return of bar t = 1 … n
+    b_t   (close_t - close_{t-1}) / close_{t-1}, what holding returned; b_1 is 0
+    x     exposure: bars at whose close the position was held / n
+    e_t   r_t - x b_t, the return above holding the share x all the time: what the timing brought, and what it cost
+
+Alpha and beta agree with vectorbt 1.2.0 (`returns/nb.py` `alpha_1d_nb`, `beta_1d_nb`).
+"""
+
+from dataclasses import dataclass
+from math import comb, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+_ORDER = 8  # of the series of log(1 + x b) in powers of b
+_SMALL = 0.05  # up to this |b| the series is exact to 1e-12
+_NOTHING = 1e-10  # a variance that is a smaller share than this of what it is the difference of, is rounding
+
+
+class Holding:
+    """What the returns of holding add up to, fed block by block, in a few numbers however long the series is."""
+
+    def __init__(self) -> None:
+        self.bars = 0
+        self.first_close = self.last_close = 0.0
+        self._powers = np.zeros(_ORDER + 1)  # Σ b^k over |b| <= _SMALL
+        self._large: list[Floats] = []  # the returns beyond that, which are few
+
+    def add(self, close: Floats) -> Floats:
+        """The next closes → what holding returned at each of them."""
+        before = np.concatenate([[self.last_close or close[0]], close[:-1]])
+        returns: Floats = close / before - 1
+        small, large = returns, np.abs(returns) > _SMALL
+        if large.any():
+            small = np.where(large, 0.0, returns)
+            self._large.append(returns[large])
+        power = np.ones(len(small))
+        for exponent in range(1, _ORDER + 1):
+            power = power * small
+            self._powers[exponent] += power.sum()
+        self.bars += len(close)
+        self.first_close = self.first_close or float(close[0])
+        self.last_close = float(close[-1])
+        return returns
+
+    def sums(self, exponent: int) -> float:
+        """Σ b^exponent over all bars, for an exponent up to 8."""
+        return float(self._powers[exponent]) + sum(float((each**exponent).sum()) for each in self._large)
+
+    def growth(self, share: float) -> float:
+        """Π (1 + share b_t): a part of the equity held through every bar, the rest idle, without fees."""
+        small = sum((-1) ** (k + 1) * share**k / k * self._powers[k] for k in range(1, _ORDER + 1))
+        large = sum(float(np.log1p(share * each).sum()) for each in self._large)
+        return float(np.exp(small + large))
+
+
+class Together:
+    """Σ r^i b^j over all bars for i ≥ 1 and i + j ≤ 4: what measuring an account against holding needs of it."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((5, 5))
+
+    def add(self, returns: Floats, held: Floats) -> None:
+        """The account's returns of some bars and those of holding; bars at which the account's is 0 may be left out."""
+        powers = [np.ones(len(returns)), held, held * held, held * held * held]
+        power = returns
+        for i in range(1, 5):
+            for j in range(5 - i):
+                self._sums[i, j] += (power * powers[j]).sum() if j else power.sum()
+            power = power * returns
+
+    def sums(self, holding: Holding) -> Floats:
+        """Σ r^i b^j at row i, column j; holding's own sums stand in the first row."""
+        found = self._sums.copy()
+        found[0] = [holding.bars, *(holding.sums(exponent) for exponent in range(1, 5))]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """An account against holding; None where a figure is undefined.
+
+    Attributes:
+        beta: cov(r, b) / var(b); alpha: mean of r - beta b, per bar.
+        matched: return of holding the share x all the time, as a fraction.
+        sharpe: mean(e) / std(e, ddof 1), per bar; skew, kurtosis: of e. None where e does not vary: nothing is left to
+            measure once the exposure is the same.
+    """
+
+    beta: float | None
+    alpha: float | None
+    matched: float
+    sharpe: float | None
+    skew: float | None
+    kurtosis: float | None
+
+
+def timing(together: Together, holding: Holding, exposure: float) -> Timing:
+    """Measure an account against holding.
+
+    Args:
+        together, holding: of the same bars.
+        exposure: of the account, from 0 to 1.
+    """
+    sums, bars = together.sums(holding), holding.bars
+    mean, held = sums[1, 0] / bars, sums[0, 1] / bars
+    variance = sums[0, 2] / bars - held**2
+    beta = float((sums[1, 1] / bars - mean * held) / variance) if variance > 0 else None
+    alpha = None if beta is None else float(mean - beta * held)
+    matched = holding.growth(exposure) - 1
+    m1, m2, m3, m4 = (
+        sum(comb(k, j) * (-exposure) ** j * sums[k - j, j] for j in range(k + 1)) / bars for k in range(1, 5)
+    )
+    central = m2 - m1**2
+    whole = sums[2, 0] / bars + exposure**2 * sums[0, 2] / bars
+    if bars < 2 or central <= _NOTHING * whole:
+        return Timing(beta, alpha, matched, None, None, None)
+    third = m3 - 3 * m1 * m2 + 2 * m1**3
+    fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+    sharpe = m1 / sqrt(central * bars / (bars - 1))
+    return Timing(beta, alpha, matched, float(sharpe), float(third / central**1.5), float(fourth / central**2))
