@@ -90,7 +90,7 @@ def measure(rows: Frame, settings: Settings) -> Measured:
     tally = Tally()
     tally.add(table)
     terms = accounts(settings.backtest)
-    backtest = Backtest(settings.dataset.interval_seconds, *terms.values())
+    backtest = Backtest(settings.dataset.interval, *terms.values())
     backtest.update(table)
     return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
 

@@ -6,7 +6,7 @@ Every name can be read back: `parse_*` is the inverse of the property that made 
 import re
 import unicodedata
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
@@ -50,6 +50,18 @@ _STRATEGY_FILE = re.compile(r"(.+\.py)(?::([^:/\\]+))?")
 _STAMP = "%Y%m%d_%H%M%S"
 # Device names that some file systems reserve: a folder of that name cannot be made there.
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10)}
+
+
+def bar_close(interval: str, opened: datetime) -> datetime:
+    """When the bar that opens then closes, by the calendar: that of `1mo` where the next month begins."""
+    if interval == "1mo":
+        return (datetime(opened.year, opened.month, 1, tzinfo=opened.tzinfo) + timedelta(31)).replace(day=1)
+    return opened + timedelta(seconds=INTERVAL_SECONDS[interval])
+
+
+def periods_per_year(interval: str) -> float:
+    """How many bars a year of 365 days holds; 12 of `1mo`."""
+    return 12.0 if interval == "1mo" else 365 * 86_400 / INTERVAL_SECONDS[interval]
 
 
 def normalize_symbol(text: str) -> str:

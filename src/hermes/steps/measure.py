@@ -82,7 +82,7 @@ def measure(
     """
     settings, table, before = selection.settings, selection.table, selection.before
     terms = accounts(settings.backtest)
-    backtest = Backtest(settings.dataset.interval_seconds, *terms.values())
+    backtest = Backtest(settings.dataset.interval, *terms.values())
     tally = Tally()
     columns = list(dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy))))
 

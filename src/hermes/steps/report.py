@@ -170,9 +170,9 @@ class _Run:
     def __init__(self, account: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
         terms = {name: value for name, value in account.items() if name != "fill"}
         self._account = Account(**account)
-        self.fills = Backtest(dataset.interval_seconds, *(Account(**terms, fill=fill) for fill in FILLS))
+        self.fills = Backtest(dataset.interval, *(Account(**terms, fill=fill) for fill in FILLS))
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
-        self.holding = Backtest(dataset.interval_seconds, Account(initial_cash=account["initial_cash"], fees=0))
+        self.holding = Backtest(dataset.interval, Account(initial_cash=account["initial_cash"], fees=0))
         self.bars: list[pl.DataFrame] = []
         self.marks: list[pl.DataFrame] = []
         self._columns, self._each = columns, each

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hermes.stages.backtest.portfolio import Account
 
-HOURS_4 = 14_400
+HOURS_4 = "4h"
 
 
 def bars(open_, close, buy, sell, start=datetime(2023, 1, 30), every=timedelta(hours=4)) -> pl.DataFrame:

@@ -63,7 +63,8 @@ def test_blocks_lose_nothing(small_blocks, frame, account):
     assert blocks.trades.equals(whole.trades) and blocks.monthly.equals(whole.monthly)
     for name, value in whole.metrics.as_dict().items():
         if isinstance(value, float):
-            assert getattr(blocks.metrics, name) == pytest.approx(value, rel=1e-9, abs=1e-12), name
+            digits = 1e-4 if name.endswith("_over_holding") else 1e-9  # of differences: see `stages.backtest.holding`
+            assert getattr(blocks.metrics, name) == pytest.approx(value, rel=digits, abs=1e-12), name
         else:
             assert getattr(blocks.metrics, name) == value, name
 
@@ -107,7 +108,7 @@ def test_monthly_and_yearly_returns_compound_to_the_total():
         [1.0] * 30, [100.0 + day for day in range(30)], [True] + [False] * 29, [False] * 30, every=timedelta(days=1)
     )
     late = bars([1.0], [200.0], [False], [False], start=datetime(2024, 5, 7))
-    found = backtest(pl.concat([days, late]), 86_400, Account(fees=0))
+    found = backtest(pl.concat([days, late]), "1d", Account(fees=0))
     assert [str(month) for month in found.monthly["month"]] == ["2023-01-01", "2023-02-01", "2024-05-01"]
     expected = [100 * (101 / 100 - 1), 100 * (129 / 101 - 1), 100 * (200 / 129 - 1)]
     assert found.monthly["return_pct"].to_list() == pytest.approx(expected)

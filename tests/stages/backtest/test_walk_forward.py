@@ -16,7 +16,7 @@ from hermes.stages.backtest.trials import Bars, trials
 from hermes.stages.backtest.walk_forward import spans as spans_of
 from hermes.stages.backtest.walk_forward import walk_forward, windows
 
-DAY = 86_400
+DAY = "1d"
 
 
 def market(days: int, seed: int, trials: int = 5):

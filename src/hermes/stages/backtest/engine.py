@@ -1,14 +1,18 @@
 """The backtest as a stream: bars in pieces of any size go in, one result for each account comes out, in flat memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
-from hermes.stages.backtest.metrics import BarTally, Metrics, measure
+from hermes.stages.backtest.holding import Holding
+from hermes.stages.backtest.intervals import Intervals, intervals
+from hermes.stages.backtest.metrics import Metrics, measure
 from hermes.stages.backtest.periods import PeriodReturns
 from hermes.stages.backtest.portfolio import BARS, Account, Asked, Floats, Portfolio, Times, asked
+from hermes.stages.backtest.tally import BarTally
 
 #: Sums of floats depend on where they are cut, so the bars are cut anew, always here, whatever pieces they came in.
 BLOCK_ROWS = 131_072
@@ -23,24 +27,31 @@ class Result:
         trades: one row per trade, see `Portfolio.trades`.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
+        intervals: how far chance moves the figures on bars like these; None where there are too few, or nothing moved.
     """
 
     metrics: Metrics
     trades: pl.DataFrame
     monthly: pl.DataFrame
     yearly: pl.DataFrame
+    intervals: Intervals | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The measures by name, and under `intervals` their 95 % intervals, ready for JSON."""
+        return {**self.metrics.as_dict(), "intervals": self.intervals and self.intervals.as_dict()}
 
 
 class Backtest:
     """Accounts that trade the signals of one series, each on its own; the bars are checked and cut once for all.
 
     Args:
-        interval_seconds: length of one bar.
+        interval: of the bars, by its name: `4h`.
         accounts: the terms of trade of each, at least one.
     """
 
-    def __init__(self, interval_seconds: int, *accounts: Account) -> None:
-        self._interval_seconds = interval_seconds
+    def __init__(self, interval: str, *accounts: Account) -> None:
+        self._interval = interval
+        self._holding = Holding()
         self._traders = [_Trader(account) for account in accounts]
         self._block = pl.DataFrame(schema=BARS)
         self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
@@ -65,7 +76,7 @@ class Backtest:
         """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
         if self._block.height:
             self._run()
-        return [trader.result(self._interval_seconds) for trader in self._traders]
+        return [trader.result(self._holding, self._interval) for trader in self._traders]
 
     def _run(self) -> None:
         times, opens, close, buy, sell = (self._block[name].to_numpy() for name in BARS)
@@ -76,9 +87,9 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted = asked(buy, sell)
+        wanted, held = asked(buy, sell), self._holding.add(close)
         for trader in self._traders:
-            trader.trade(times, opens, close, wanted)
+            trader.trade(times, opens, close, held, wanted)
         self._block = self._block.clear()
 
 
@@ -91,19 +102,26 @@ class _Trader:
         self._tally = BarTally(account)
         self._periods = PeriodReturns(account.initial_cash)
 
-    def trade(self, times: Times, opens: Floats, close: Floats, wanted: Asked) -> None:
+    def trade(self, times: Times, opens: Floats, close: Floats, held: Floats, wanted: Asked) -> None:
         steps = self._portfolio.trade(times, opens, close, wanted)
-        self._tally.add(close, steps)
+        self._tally.add(times, held, steps)
         self._periods.add(times, steps)
 
-    def result(self, interval_seconds: int) -> Result:
-        metrics = measure(self._tally, self._portfolio.outcomes(), self._account, interval_seconds)
-        return Result(metrics, self._portfolio.trades(), self._periods.monthly(), self._periods.yearly())
+    def result(self, holding: Holding, interval: str) -> Result:
+        metrics = measure(self._tally, holding, self._portfolio.outcomes(), self._account, interval)
+        years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
+        return Result(
+            metrics,
+            self._portfolio.trades(),
+            self._periods.monthly(),
+            self._periods.yearly(),
+            intervals(self._tally.groups, years, metrics.periods_per_year),
+        )
 
 
-def backtest(frame: pl.DataFrame, interval_seconds: int, account: Account | None = None) -> Result:
+def backtest(frame: pl.DataFrame, interval: str, account: Account | None = None) -> Result:
     """The whole series in one frame (`BARS`) → its result; `account` is the default one unless given."""
-    engine = Backtest(interval_seconds, account or Account())
+    engine = Backtest(interval, account or Account())
     engine.update(frame)
     (result,) = engine.finish()
     return result

@@ -19,7 +19,8 @@ Rows = NDArray[np.intp]
 
 _ORDER = 8  # of the series of log(1 + x b) in powers of b
 _SMALL = 0.05  # up to this |b| the series is exact to 1e-12
-_NOTHING = 1e-10  # a variance that is a smaller share than this of what it is the difference of, is rounding
+_NOTHING = 1e-8  # a variance that is a smaller share than this of what it is the difference of, is rounding
+_LEAST = 1e-30  # the smallest variance that can be raised to a power
 
 
 class Holding:
@@ -87,17 +88,18 @@ class Timing:
 
     Attributes:
         beta: cov(r, b) / var(b); alpha: mean of r - beta b, per bar.
-        matched: return of holding the share x all the time, as a fraction.
         sharpe: mean(e) / std(e, ddof 1), per bar; skew, kurtosis: of e. None where e does not vary: nothing is left to
             measure once the exposure is the same.
     """
 
     beta: float | None
     alpha: float | None
-    matched: float
     sharpe: float | None
     skew: float | None
     kurtosis: float | None
+
+
+NO_TIMING = Timing(None, None, None, None, None)
 
 
 def timing(together: Together, holding: Holding, exposure: float) -> Timing:
@@ -112,15 +114,14 @@ def timing(together: Together, holding: Holding, exposure: float) -> Timing:
     variance = sums[0, 2] / bars - held**2
     beta = float((sums[1, 1] / bars - mean * held) / variance) if variance > 0 else None
     alpha = None if beta is None else float(mean - beta * held)
-    matched = holding.growth(exposure) - 1
     m1, m2, m3, m4 = (
         sum(comb(k, j) * (-exposure) ** j * sums[k - j, j] for j in range(k + 1)) / bars for k in range(1, 5)
     )
     central = m2 - m1**2
     whole = sums[2, 0] / bars + exposure**2 * sums[0, 2] / bars
-    if bars < 2 or central <= _NOTHING * whole:
-        return Timing(beta, alpha, matched, None, None, None)
+    if bars < 2 or central <= max(_NOTHING * whole, _LEAST):
+        return Timing(beta, alpha, None, None, None)
     third = m3 - 3 * m1 * m2 + 2 * m1**3
     fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
     sharpe = m1 / sqrt(central * bars / (bars - 1))
-    return Timing(beta, alpha, matched, float(sharpe), float(third / central**1.5), float(fourth / central**2))
+    return Timing(beta, alpha, float(sharpe), float(third / central**1.5), float(fourth / central**2))

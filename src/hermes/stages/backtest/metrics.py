@@ -5,21 +5,37 @@ Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.p
 
     v_t   equity at the close of bar t = 1 … n; v_0 is the initial cash
     r_t   (v_t - v_{t-1}) / v_{t-1}, the return of bar t
-    P     periods per year: how many bars a 365-day year holds
+    b_t   (close_t - close_{t-1}) / close_{t-1}, the return of holding; b_1 is 0
+    x     exposure, bars at whose close the position was held / n
+    P     periods per year: how many bars a 365-day year holds, 12 for monthly bars
+    Y     years from the first bar's open to the last bar's close, by the calendar, of 365 days each
     peak  highest equity at any close so far (v_0 is not one)
+    g_i   growth of equity through trade i, fees included
 
-The risk-free rate and the required return are 0. Winning means a profit above 0, losing one below.
+Time is the calendar's: bars that are missing, and months that are not 30 days, make the years and durations differ from
+vectorbt's, which counts bars. The risk-free rate and the required return are 0. Winning means a profit above 0, losing
+one below.
+
+    [PSR] Bailey, D. & López de Prado, M. (2012). The Sharpe ratio efficient frontier. Journal of Risk 15 (2), 3-44.
 """
 
 from dataclasses import dataclass, fields
-from math import pow, sqrt
+from datetime import timedelta
+from math import atanh, exp, log1p, pow, sqrt, tanh
 from typing import Any
 
 import numpy as np
 
-from hermes.stages.backtest.portfolio import Account, Fill, Floats, Outcomes, Rows, Steps
+from hermes.dataset import periods_per_year
+from hermes.stages.backtest.holding import NO_TIMING, Holding, Timing, timing
+from hermes.stages.backtest.overfitting import probabilistic_sharpe
+from hermes.stages.backtest.portfolio import Account, Fill, Floats, Outcomes
+from hermes.stages.backtest.tally import BarTally
 
-YEAR_SECONDS = 365 * 86_400
+YEAR = timedelta(days=365)
+SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
+FEW_TRADES = 30  # fewer say little about a Sharpe ratio
+_ROUNDING = 1e-12  # what rounding leaves of growth by nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +50,45 @@ class Metrics:
     """v_n / v_0 - 1"""
     benchmark_return_pct: float | None
     """last close / first close - 1: what holding returned, without fees"""
+    same_exposure_return_pct: float | None
+    """Π (1 + x b_t) - 1: what holding the share x of the equity at all times returned, without fees"""
+    elapsed_days: float | None
+    """Y in days"""
+    short_span: bool
+    """whether elapsed_days are fewer than 90: then what is annualized says little"""
     cagr_pct: float | None
-    """(v_n / v_0)^(P/n) - 1: vectorbt's annualized_return_1d_nb"""
+    """(v_n / v_0)^(1/Y) - 1"""
     sharpe: float | None
     """mean(r) / std(r, ddof 1) √P: Sharpe (1994); vectorbt's sharpe_ratio_1d_nb"""
     sortino: float | None
     """mean(r) / √(Σ min(r, 0)² / n) √P: Sortino & Price (1994); vectorbt's sortino_ratio_1d_nb"""
     calmar: float | None
-    """cagr / max drawdown: Young (1991); vectorbt's calmar_ratio_1d_nb"""
+    """cagr / max drawdown: Young (1991)"""
     omega: float | None
     """Σ max(r, 0) / Σ max(-r, 0): Keating & Shadwick (2002), threshold 0; vectorbt's omega_ratio_1d_nb"""
     max_drawdown_pct: float | None
     """max (peak - v_t) / peak, positive: vectorbt's get_drawdowns_nb"""
     max_drawdown_duration_s: int | None
-    """the most bars in a row with v_t < peak: vectorbt's range_duration_nb"""
+    """the longest time from the first bar with v_t < peak to the next one at it, or to the last bar's close"""
+    value_at_risk_pct: float | None
+    """-(5 % quantile of r): the loss of a bar that 5 % of the bars exceed, 0 where fewer lose anything; vectorbt's
+    value_at_risk_1d_nb"""
+    conditional_value_at_risk_pct: float | None
+    """mean loss of the worst 5 % of the bars: Rockafellar & Uryasev (2000); vectorbt's cond_value_at_risk_1d_nb"""
+    beta: float | None
+    """cov(r, b) / var(b): vectorbt's beta_1d_nb"""
+    alpha_pct: float | None
+    """(1 + mean(r) - beta mean(b))^P - 1: Jensen (1968); vectorbt's alpha_1d_nb"""
+    sharpe_over_holding: float | None
+    """mean(e) / std(e, ddof 1) √P with e = r - x b: Sharpe ratio above holding with the same exposure"""
+    p_value_over_holding: float | None
+    """1 - [PSR] of e against 0: probability of such a sharpe_over_holding or a higher one where the true one is 0"""
     trades: int
     """entries, the one still open included"""
+    few_trades: bool
+    """whether trades are fewer than 30: then a Sharpe ratio says little"""
+    refused_orders: int
+    """buys of less than 1e-8 units, which were not filled"""
     win_rate_pct: float | None
     """winning / closed trades"""
     profit_factor: float | None
@@ -60,14 +99,18 @@ class Metrics:
     """highest return of a closed trade, fees included"""
     worst_trade_pct: float | None
     """lowest return of a closed trade, fees included"""
+    return_without_best_trade_pct: float | None
+    """(v_n / v_0) / max g_i - 1: total return had the trade that brought most, a still open one included, not been"""
+    break_even_fee: float | None
+    """fees, as a fraction, at which total return would be 0; None where it is not above 0 even without any"""
     avg_winning_trade_pct: float | None
     """mean return of the winning trades"""
     avg_losing_trade_pct: float | None
     """mean return of the losing trades"""
     avg_winning_trade_duration_s: float | None
-    """mean time from entry to exit of the winning trades"""
+    """mean time from entry to exit of the winning trades, between the times of their bars"""
     avg_losing_trade_duration_s: float | None
-    """mean time from entry to exit of the losing trades"""
+    """mean time from entry to exit of the losing trades, between the times of their bars"""
     open_trade: bool
     """whether a position is still held after the last bar"""
     fees_paid: float
@@ -92,103 +135,69 @@ class Metrics:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-class BarTally:
-    """What the measures need to know of all bars, in a dozen numbers, fed block by block."""
-
-    def __init__(self, account: Account) -> None:
-        self.bars = 0
-        self.equity = account.initial_cash
-        self.first_close = self.last_close = 0.0
-        self.mean = 0.0  # of r_t
-        self.squares = 0.0  # Σ (r_t - mean)²
-        self.gains = 0.0  # Σ r_t over r_t > 0
-        self.losses = 0.0  # -Σ r_t over r_t < 0
-        self.loss_squares = 0.0  # Σ r_t² over r_t < 0
-        self.drawdown = 0.0  # largest (peak - v_t) / peak
-        self.longest_drawdown = 0  # bars in a row below the peak, at most
-        self._peak = 0.0
-        self._below = 0  # bars in a row below the peak, until now
-
-    def add(self, close: Floats, steps: Steps) -> None:
-        """The next bars' closes and the account's equity through them."""
-        self._add_returns(steps.returns(self.equity), steps.bars)
-        self._add_drawdown(steps)
-        self.equity = float(steps.equity[-1])
-        self.first_close = self.first_close or float(close[0])
-        self.last_close = float(close[-1])
-
-    def _add_returns(self, returns: Floats, count: int) -> None:
-        """`count` more returns, those not given being 0.
-
-        Mean and squares are joined as by Chan, Golub & LeVeque (1979), so that nothing cancels out.
-        """
-        mean = float(returns.sum()) / count
-        squares = float(np.square(returns - mean).sum()) + (count - len(returns)) * mean**2
-        bars, step = self.bars + count, mean - self.mean
-        self.squares += squares + step**2 * self.bars * count / bars
-        self.mean += step * count / bars
-        self.bars = bars
-        losses = np.minimum(returns, 0.0)
-        self.gains += float(np.maximum(returns, 0.0).sum())
-        self.losses -= float(losses.sum())
-        self.loss_squares += float(np.square(losses).sum())
-
-    def _add_drawdown(self, steps: Steps) -> None:
-        """Depth and length of the time below the peak; a return to the peak itself ends it."""
-        peaks = np.maximum(np.maximum.accumulate(steps.equity), self._peak)
-        self._peak = float(peaks[-1])
-        self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
-        at_peak = steps.equity == peaks
-        begins, ends = steps.rows[at_peak], np.concatenate([steps.rows[1:], [steps.bars]])[at_peak]
-        below = np.concatenate([begins, [steps.bars]]) - np.concatenate([[-self._below], ends])
-        self._below = int(below[-1])
-        self.longest_drawdown = max(self.longest_drawdown, int(below.max()))
-
-
-def measure(tally: BarTally, trades: Outcomes, account: Account, interval_seconds: int) -> Metrics:
+def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Account, interval: str) -> Metrics:
     """All measures of one backtest.
 
     Args:
-        tally: has seen every bar.
+        tally, holding: have seen every bar.
         trades: as `Portfolio.outcomes` returns them.
         account: the terms of trade.
-        interval_seconds: length of one bar.
+        interval: of the bars, by its name.
     """
-    periods = YEAR_SECONDS / interval_seconds
+    periods, elapsed = periods_per_year(interval), tally.elapsed(interval)
     total_return = (tally.equity - account.initial_cash) / account.initial_cash
-    benchmark = _ratio(tally.last_close - tally.first_close, tally.first_close)
-    cagr = _annualised(total_return, periods / tally.bars) if tally.bars else None
+    benchmark = _ratio(holding.last_close - holding.first_close, holding.first_close)
+    cagr = _power(1 + total_return, YEAR / elapsed) if elapsed else None
     drawdown = tally.drawdown or None
     several = tally.bars >= 2  # a single return has no deviation
     mean = tally.mean if several else None
     deviation = sqrt(tally.squares / (tally.bars - 1)) if several else None
     downside = sqrt(tally.loss_squares / tally.bars) if several else None
+    at_risk, in_the_tail = tally.tail.risk(tally.bars) if deviation else (None, None)
+    exposure = _ratio(float(trades.bars.sum()), tally.bars)
+    matched = None if exposure is None else holding.growth(exposure) - 1
+    against = timing(tally.together, holding, exposure) if exposure else NO_TIMING
+    alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
 
-    profit, return_pct, bars = (each[: trades.closed] for each in (trades.profit, trades.return_pct, trades.bars))
+    profit, return_pct = (each[: trades.closed] for each in (trades.profit, trades.return_pct))
     winning, losing = profit > 0, profit < 0
+    growth = _growth(trades, account)
     return Metrics(
         total_return_pct=100 * total_return,
         benchmark_return_pct=_percent(benchmark),
+        same_exposure_return_pct=_percent(matched),
+        elapsed_days=elapsed / timedelta(days=1) or None,
+        short_span=elapsed < SHORT,
         cagr_pct=_percent(cagr),
         sharpe=_scaled(_ratio(mean, deviation), sqrt(periods)),
         sortino=_scaled(_ratio(mean, downside), sqrt(periods)),
         calmar=_ratio(cagr, drawdown),
         omega=_ratio(tally.gains, tally.losses),
         max_drawdown_pct=_percent(drawdown),
-        max_drawdown_duration_s=tally.longest_drawdown * interval_seconds or None,
+        max_drawdown_duration_s=round(tally.longest_drawdown(interval).total_seconds()) or None,
+        value_at_risk_pct=_percent(at_risk),
+        conditional_value_at_risk_pct=_percent(in_the_tail),
+        beta=against.beta,
+        alpha_pct=_percent(alpha),
+        sharpe_over_holding=_scaled(against.sharpe, sqrt(periods)),
+        p_value_over_holding=_p_value(against, tally.bars),
         trades=len(trades.bars),
+        few_trades=len(trades.bars) < FEW_TRADES,
+        refused_orders=trades.refused,
         win_rate_pct=_percent(_ratio(int(winning.sum()), trades.closed)),
         profit_factor=_ratio(float(profit[winning].sum()), -float(profit[losing].sum())),
         expectancy=_mean(profit),
         best_trade_pct=float(return_pct.max()) if trades.closed else None,
         worst_trade_pct=float(return_pct.min()) if trades.closed else None,
+        return_without_best_trade_pct=100 * ((1 + total_return) / float(growth.max()) - 1) if len(growth) else None,
+        break_even_fee=_break_even(float(np.log(growth).sum()), trades, account.fees),
         avg_winning_trade_pct=_mean(return_pct[winning]),
         avg_losing_trade_pct=_mean(return_pct[losing]),
-        avg_winning_trade_duration_s=_scaled(_mean(bars[winning]), interval_seconds),
-        avg_losing_trade_duration_s=_scaled(_mean(bars[losing]), interval_seconds),
+        avg_winning_trade_duration_s=_mean(trades.seconds[winning]),
+        avg_losing_trade_duration_s=_mean(trades.seconds[losing]),
         open_trade=len(trades.bars) > trades.closed,
         fees_paid=float(trades.fees.sum()),
-        exposure_pct=_percent(_ratio(float(trades.bars.sum()), tally.bars)),
+        exposure_pct=_percent(exposure),
         end_value=tally.equity,
         initial_cash=account.initial_cash,
         fees=account.fees,
@@ -198,7 +207,37 @@ def measure(tally: BarTally, trades: Outcomes, account: Account, interval_second
     )
 
 
-def _mean(values: Floats | Rows) -> float | None:
+def _growth(trades: Outcomes, account: Account) -> Floats:
+    """By what each trade multiplied equity, a still open one until the last close."""
+    after = account.initial_cash + np.cumsum(trades.profit)
+    growth: Floats = after / np.concatenate([[account.initial_cash], after[:-1]])[: len(after)]
+    return growth
+
+
+def _break_even(grown: float, trades: Outcomes, fees: float) -> float | None:
+    """The fee x at which trades that grew by exp(`grown`) with `fees` would have led nowhere.
+
+    A round trip multiplies equity by (1 - x) / (1 + x), an entry alone by 1 / (1 + x): 2 k artanh(x) + o log(1 + x) = G
+    for k closed trades, o open ones and the growth exp(G) without fees. Newton's method, from where o does not matter.
+    """
+    closed, still_open = trades.closed, len(trades.bars) - trades.closed
+    free = grown + 2 * closed * atanh(fees) + still_open * log1p(fees)
+    if not len(trades.bars) or free <= _ROUNDING:
+        return None
+    fee = tanh(free / (2 * closed)) if closed else exp(free) - 1
+    for _ in range(20 if closed and still_open else 0):
+        over = 2 * closed * atanh(fee) + still_open * log1p(fee) - free
+        fee -= over / (2 * closed / (1 - fee**2) + still_open / (1 + fee))
+    return fee if fee < 1 else None
+
+
+def _p_value(against: Timing, bars: int) -> float | None:
+    if against.sharpe is None or against.skew is None or against.kurtosis is None:
+        return None
+    return 1 - probabilistic_sharpe(against.sharpe, 0.0, bars, against.skew, against.kurtosis)
+
+
+def _mean(values: Floats) -> float | None:
     """The mean of nothing is None."""
     return float(values.mean()) if len(values) else None
 
@@ -215,9 +254,9 @@ def _percent(fraction: float | None) -> float | None:
     return _scaled(fraction, 100)
 
 
-def _annualised(total_return: float, exponent: float) -> float | None:
+def _power(growth: float, exponent: float) -> float | None:
     """A few short bars can compound to more than a float holds: no rate to speak of."""
     try:
-        return pow(1 + total_return, exponent) - 1
+        return pow(growth, exponent) - 1
     except OverflowError:
         return None

@@ -90,13 +90,19 @@ def asked(buy: Booleans, sell: Booleans) -> Asked:
 
 
 class Outcomes(NamedTuple):
-    """What became of every trade, one value each; as in `Portfolio.trades`. Only the last may still be open."""
+    """What became of every trade, one value each; as in `Portfolio.trades`. Only the last may still be open.
+
+    `seconds` has the closed ones only: from the time of the bar of entry to that of the bar of exit. `refused` counts
+    the buys that were too small.
+    """
 
     bars: Rows
     return_pct: Floats
     profit: Floats
     fees: Floats
     closed: int
+    seconds: Floats
+    refused: int
 
 
 class Steps(NamedTuple):
@@ -130,6 +136,7 @@ class Portfolio:
         self._long = False  # what the signals so far ask for
         # What the last bar asked for, where the next bar's open fills it.
         self._unfilled = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
+        self._refused = 0  # buys of too few units
         self._bars = 0
         self._last_close = 0.0
         self._orders: list[Floats] = []  # one row per order, columns as _ORDER
@@ -169,6 +176,7 @@ class Portfolio:
                 value = self._cash / (1 + fees)  # so that value and fee together spend the cash
                 size, paid = value / price, self._cash - value
                 if size < SMALLEST_BUY:
+                    self._refused += 1
                     continue
                 self._cash, self._size = 0.0, size
             elif self._size:
@@ -229,7 +237,15 @@ class Portfolio:
         bought = entry[:, 2] * entry[:, 1]
         fees = entry[:, 3] + exit_[:, 3]
         profit = entry[:, 2] * (exit_[:, 1] - entry[:, 1]) - fees
-        return Outcomes((exit_[:, 0] - entry[:, 0]).astype(np.intp), 100 * profit / bought, profit, fees, closed)
+        bars, seconds = (exit_[:, 0] - entry[:, 0]).astype(np.intp), self._durations() / np.timedelta64(1, "s")
+        return Outcomes(bars, 100 * profit / bought, profit, fees, closed, seconds, self._refused)
+
+    def _durations(self) -> NDArray[np.timedelta64]:
+        """Of the closed trades, between the times of the bars that filled their orders."""
+        times = np.concatenate([np.empty(0, "M8[us]"), *self._order_times])
+        exits = times[1::2]
+        durations: NDArray[np.timedelta64] = exits - times[::2][: len(exits)]
+        return durations
 
     def _sides(self) -> tuple[Floats, Floats]:
         """Orders that opened a trade, and orders that closed one (`_ORDER`)."""

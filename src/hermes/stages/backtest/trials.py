@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 
 from hermes.stages.backtest.engine import BLOCK_ROWS
-from hermes.stages.backtest.metrics import BarTally, Metrics, measure
+from hermes.stages.backtest.holding import Holding
+from hermes.stages.backtest.metrics import Metrics, measure
 from hermes.stages.backtest.overfitting import PARTS, Parts
 from hermes.stages.backtest.portfolio import Account, Asked, Floats, Portfolio, Rows, Times
+from hermes.stages.backtest.tally import BarTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Trial:
 def search(
     bars: Bars,
     wanted: Sequence[Asked],
-    interval_seconds: int,
+    interval: str,
     account: Account,
 ) -> list[Trial]:
     """Trade each of many signals on an account of its own.
@@ -59,28 +61,27 @@ def search(
     Args:
         bars: at least one.
         wanted: what each trial's signals ask for on these bars; every account starts flat.
-        interval_seconds: length of one bar.
+        interval: of the bars, by its name.
         account: the terms of trade.
 
     Returns:
         One trial for each of `wanted`, in order.
     """
+    holding = Holding()
+    held = np.concatenate([holding.add(block.close) for block in _blocks(bars)])
     parts = _part_of_each(len(bars))
-    return [_trial(bars, each, interval_seconds, account, parts) for each in wanted]
+    return [_trial(bars, each, interval, account, parts, holding, held) for each in wanted]
 
 
 def trials(
     bars: Bars,
     wanted: Sequence[Asked],
     spans: Sequence[tuple[int, int]],
-    interval_seconds: int,
+    interval: str,
     account: Account,
 ) -> list[list[Trial]]:
     """`search` over each of several spans of the bars, from a first row up to, not including, an end."""
-    return [
-        search(bars.between(*span), [each.between(*span) for each in wanted], interval_seconds, account)
-        for span in spans
-    ]
+    return [search(bars.between(*span), [each.between(*span) for each in wanted], interval, account) for span in spans]
 
 
 def parts_of(trials: Sequence[Trial], bars: int) -> Parts:
@@ -97,18 +98,27 @@ def returns_of(bars: Bars, wanted: Asked, account: Account) -> Floats:
     return returns
 
 
-def _trial(bars: Bars, wanted: Asked, interval_seconds: int, account: Account, parts: Rows) -> Trial:
+def _trial(
+    bars: Bars, wanted: Asked, interval: str, account: Account, parts: Rows, holding: Holding, held: Floats
+) -> Trial:
     """As the engine does it, with the same blocks, from events instead of columns."""
     portfolio, tally = Portfolio(account), BarTally(account)
     sums, squares = np.zeros(PARTS), np.zeros(PARTS)
-    for begin in range(0, len(bars), BLOCK_ROWS):
-        block = bars.between(begin, begin + BLOCK_ROWS)
-        steps = portfolio.trade(block.times, block.opens, block.close, wanted.between(begin, begin + BLOCK_ROWS))
+    begin = 0
+    for block in _blocks(bars):
+        end = begin + len(block)
+        steps = portfolio.trade(block.times, block.opens, block.close, wanted.between(begin, end))
         returns, part = steps.returns(tally.equity), parts[begin + steps.rows]
         sums += np.bincount(part, returns, PARTS)
         squares += np.bincount(part, np.square(returns), PARTS)
-        tally.add(block.close, steps)
-    return Trial(measure(tally, portfolio.outcomes(), account, interval_seconds), sums, squares)
+        tally.add(block.times, held[begin:end], steps)
+        begin = end
+    return Trial(measure(tally, holding, portfolio.outcomes(), account, interval), sums, squares)
+
+
+def _blocks(bars: Bars) -> list[Bars]:
+    """The engine's blocks, so that sums of floats are the same to the last bit."""
+    return [bars.between(begin, begin + BLOCK_ROWS) for begin in range(0, len(bars), BLOCK_ROWS)]
 
 
 def _part_of_each(bars: int) -> Rows:

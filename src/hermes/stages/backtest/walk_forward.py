@@ -105,7 +105,7 @@ def walk_forward(
     asked: Callable[[int], Asked],
     trials: Sequence[Sequence[Trial]],
     windows: Sequence[Window],
-    interval_seconds: int,
+    interval: str,
     account: Account,
     by: str = "sharpe",
 ) -> WalkForward:
@@ -125,12 +125,12 @@ def walk_forward(
         chosen = best(past, by)
         nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
         wanted = nothing if chosen is None else _flat_at_end(asked(chosen), window)
-        (after,) = search(bars.between(window.test, window.end), [wanted], interval_seconds, account)
+        (after,) = search(bars.between(window.test, window.end), [wanted], interval, account)
         tested.append(Tested(window, chosen, None if chosen is None else past[chosen], after.metrics))
         spliced.append(Asked(wanted.rows + window.test - begin, wanted.buys))
     stitched = Asked(*(np.concatenate(column) for column in zip(*spliced, strict=True)))
     span = bars.between(begin, end)
-    (followed,) = search(span, [stitched], interval_seconds, account)
+    (followed,) = search(span, [stitched], interval, account)
     foreseen = best(hindsight, by)
     curve = pl.DataFrame(
         {

@@ -69,4 +69,4 @@ def _measure_anew(share: Share) -> list[list[Trial]]:
 
 def _measure(found: Candidates, wanted: Sequence[Asked], spans: Sequence[Span]) -> list[list[Trial]]:
     account = Account(**found.settings.backtest.model_dump())
-    return trials(found.bars, wanted, spans, found.settings.dataset.interval_seconds, account)
+    return trials(found.bars, wanted, spans, found.settings.dataset.interval, account)

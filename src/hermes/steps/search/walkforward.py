@@ -104,7 +104,7 @@ def walkforward(
     chosen = candidates(settings, lake, sample, seed)
     cut = windows(chosen.bars.times, train, test, anchored=anchored)
     account = Account(**settings.backtest.model_dump())
-    interval = settings.dataset.interval_seconds
+    interval = settings.dataset.interval
     trials = measured(chosen, spans(cut), where, progress)
     found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)
     tested = luck(found.bars, found.wanted, account, seed=seed)
