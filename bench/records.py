@@ -90,7 +90,7 @@ def reconciled(root: str, rows: int) -> Callable[[], Mapping[str, Any]]:
 
     def work() -> Mapping[str, Any]:
         found = reconcile(table.read(), bars, decide, judge, __version__)
-        tracking = track(found, accounts(settings.backtest)["next_open"], 60)
+        tracking = track(found, accounts(settings.backtest)["next_open"], "1m")
         assert tracking
         return {"rows": found.bars.height, "differences": found.differences.height} | {
             "trades": tracking.paper.metrics.trades

@@ -57,6 +57,6 @@ def test_a_price_keeps_four_digits_and_two_decimals(price):
 
 def test_terms_of_an_account():
     account = {"fees": 0.001, "slippage_bps": 0.0, "fill": "close"}
-    assert f"0.10{THIN}% fee on each side, filled at the signal bar's close;" in format.terms(account)
+    assert f"0.1{THIN}% fee on each side, filled at the signal bar's close;" in format.terms(account)
     sober = format.terms({"fees": 0.00075, "slippage_bps": 2.5, "fill": "next_open"})
     assert f"0.075{THIN}% fee on each side, 2.5 basis points of slippage, filled at the next bar's open;" in sober

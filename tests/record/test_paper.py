@@ -57,23 +57,23 @@ def test_late_signals_wait_for_the_first_open_after_they_were_made(signals, late
 
 def test_paper_account_is_the_backtest_where_nothing_differs():
     service = Service(BARS).run(BEGIN, 900)
-    found = track(reconciled(service.record), Account(), 3600)
+    found = track(reconciled(service.record), Account(), "1h")
     assert found.paper.metrics == found.backtest.metrics
     assert found.paper.metrics.trades > 3
     assert found.error_pct == 0
     assert all((share.return_pct, share.trades, share.bars) == (0, 0, 0) for share in found.shares)
-    alone = paper_account(service.record, Account(), 3600)
+    alone = paper_account(service.record, Account(), "1h")
     assert alone.metrics == found.paper.metrics
 
 
 def test_backtest_beside_it_is_todays_on_the_same_bars():
     service = Service(BARS).run(BEGIN, 600).run(600, 640, delay=9000).run(660, 900)
     bars = changed(BARS, 700, close=BARS["close"][700] * 1.1, high=BARS["high"][700] * 1.2)
-    found = track(reconciled(service.record, bars), Account(), 3600)
+    found = track(reconciled(service.record, bars), Account(), "1h")
     from tests.record.decisions import decide
 
     today = decide(bars, None).slice(BEGIN)
-    assert found.backtest.metrics == backtest(today, 3600, ACCOUNT).metrics
+    assert found.backtest.metrics == backtest(today, "1h", ACCOUNT).metrics
     assert found.equity.height == 500
 
 
@@ -90,7 +90,7 @@ def test_difference_is_the_sum_of_its_causes(cause):
     else:
         service = with_parameters(service.run(BEGIN, 500), ema_fast=3, ema_slow=9, rsi_low=1.0, rsi_high=99.0)
         service.run(500, 900)
-    found = track(reconciled(service.record, bars), Account(), 3600)
+    found = track(reconciled(service.record, bars), Account(), "1h")
     assert sum(share.return_pct for share in found.shares) == pytest.approx(found.difference_pct)
     by_cause = {share.cause: share.return_pct for share in found.shares}
     assert abs(by_cause[cause]) > 0.01
@@ -102,6 +102,6 @@ def test_difference_is_the_sum_of_its_causes(cause):
 
 def test_record_beyond_silver_is_left_out_of_both():
     service = Service(BARS).run(BEGIN, 900)
-    found = track(reconciled(service.record, BARS.head(700)), Account(), 3600)
+    found = track(reconciled(service.record, BARS.head(700)), Account(), "1h")
     assert found.equity.height == 300
-    assert track(reconciled(service.record.tail(50), BARS.head(700)), Account(), 3600) is None
+    assert track(reconciled(service.record.tail(50), BARS.head(700)), Account(), "1h") is None

@@ -22,6 +22,7 @@ Out = Annotated[Path, typer.Option(help="Local folder; every sweep makes a folde
 Train = Annotated[str, typer.Option(help="Past to choose in: 2y, 6m (months), 8w or 90d.")]
 Test = Annotated[str, typer.Option(help="Bars to measure the choice on, right after it.")]
 Anchored = Annotated[bool, typer.Option("--anchored", help="Choose in all of the past since the first bar.")]
+MinTrades = Annotated[int, typer.Option(min=0, help="Trades that a combination needs to be called the best.")]
 By = Annotated[str, typer.Option(help="Measure to choose by, like sharpe, sortino, calmar, total_return_pct.")]
 
 
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
         line: Line,
         sample: Sample = None,
         seed: Seed = 0,
+        min_trades: MinTrades = 30,
         out: Out = Path("sweeps"),
         workers: Workers = None,
         cluster: Cluster = None,
@@ -48,7 +50,16 @@ def register(app: typer.Typer) -> None:
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             with _place(settings, workers, cluster) as (sent, where):
-                made = sweep(sent, lake, sample=sample, seed=seed, out=out, where=where, progress=console.Bars())
+                made = sweep(
+                    sent,
+                    lake,
+                    sample=sample,
+                    seed=seed,
+                    min_trades=min_trades,
+                    out=out,
+                    where=where,
+                    progress=console.Bars(),
+                )
             if not line.json:
                 search.print_sweep(made)
             return made.as_json()

@@ -12,13 +12,14 @@ from hermes.pages import format, leaderboard
 from hermes.pages.head import head, only, resource
 from hermes.pages.histograms import Axis, histogram
 from hermes.pages.leaderboard import names
+from hermes.stages.backtest.metrics import FEW_TRADES
 from hermes.version import __version__
 
 #: A page lists at most this many failures; the table beside it has them all.
 MOST_FAILURES = 2_000
 _FEWEST = 30  # Sharpe ratios, below which their scatter says nothing
 _AHEAD = pl.col("total_return_pct") - pl.col("benchmark_return_pct")
-_ENOUGH = pl.col("trades") >= format.FEW_TRADES
+_ENOUGH = pl.col("trades") >= FEW_TRADES
 
 
 def _points(value: float) -> str:
@@ -115,7 +116,7 @@ def _tiles(done: pl.DataFrame, failed: pl.DataFrame) -> list[tuple[str, str, str
     deepest = _shown(done["max_drawdown_pct"].min(), format.percent)
     ahead, compared = _ahead(done)
     share = format.percent(100 * ahead / compared, 1) if compared else "–"
-    trades = f"{few:,} with under {format.FEW_TRADES} trades" if few else f"none with under {format.FEW_TRADES} trades"
+    trades = f"{few:,} with under {FEW_TRADES} trades" if few else f"none with under {FEW_TRADES} trades"
     failures = f'<a href="#failed">{failed.height:,} failed</a>' if failed.height else "none failed"
     returned, held = (_median(done, name, format.change) for name in ("total_return_pct", "benchmark_return_pct"))
     fall = _median(done, "max_drawdown_pct", format.percent)
@@ -140,9 +141,9 @@ def _story(done: pl.DataFrame) -> str:
     never = done.filter(pl.col("trades") == 0).height
     few = done.height - enough.height
     if not few:
-        return f"{known} Every one made {format.FEW_TRADES} trades or more."
+        return f"{known} Every one made {FEW_TRADES} trades or more."
     none = f", {never:,} of them none at all" if never else ""
-    said = f"{known} <b>{few:,} made fewer than {format.FEW_TRADES} trades{none}: too few to conclude.</b>"
+    said = f"{known} <b>{few:,} made fewer than {FEW_TRADES} trades{none}: too few to conclude.</b>"
     ahead, compared = _ahead(enough)
     if not compared:
         return said

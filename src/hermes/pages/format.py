@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-#: Below this many trades a Sharpe says little, and the page says so.
-FEW_TRADES = 30
+from hermes.stages.backtest.metrics import FEW_TRADES
 
 _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 THIN = "\u202f"  # narrow space that does not break: stands before a unit
@@ -21,6 +21,11 @@ def number(value: float, decimals: int = 2) -> str:
 def percent(value: float, decimals: int = 2) -> str:
     """A share of something: `6.51 %`."""
     return f"{number(value, decimals)}{THIN}%"
+
+
+def exact_percent(fraction: float, space: str = " ") -> str:
+    """A fraction to its last digit: `0.00075` → `0.075 %`."""
+    return f"{(Decimal(repr(fraction)) * 100).normalize():f}{space}%"
 
 
 def change(value: float, decimals: int = 2) -> str:
@@ -93,7 +98,7 @@ def terms(account: Mapping[str, Any]) -> str:
     """How an account trades: `fees` (a fraction of each side), `slippage_bps`, `fill`."""
     fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]
     slippage = f", {account['slippage_bps']:g} basis points of slippage" if account["slippage_bps"] else ""
-    return f"Long or flat, whole equity, {percent(100 * account['fees'], 3).replace('0' + THIN, THIN)} \
+    return f"Long or flat, whole equity, {exact_percent(account['fees'], THIN)} \
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
-from hermes.pages import format, measures
+from hermes.pages import measures
+from hermes.stages.backtest.metrics import FEW_TRADES
 
 
 class _Column(NamedTuple):
@@ -67,7 +68,7 @@ def leaderboard(done: pl.DataFrame) -> str:
 sorts, a second one the other way; what has no figure stands last; a name opens its page</p></div>
 <div class="filters"><label>Filter <input type="search" id="search" placeholder="symbol, interval: BTC 4h" \
 autocomplete="off" spellcheck="false"></label>{choice}
-<label><input type="checkbox" id="enough"> only {format.FEW_TRADES} trades or more</label>
+<label><input type="checkbox" id="enough"> only {FEW_TRADES} trades or more</label>
 <output id="shown" role="status"></output></div>
 <div class="scroll leaders" role="region" aria-label="Leaderboard" tabindex="0"><table><thead><tr></tr></thead>\
 <tbody><tr><td>The rows need JavaScript; the table beside this page, universe.parquet, has them all.</td></tr></tbody>\
@@ -94,8 +95,8 @@ def data(done: pl.DataFrame) -> str:
         )
     found = {
         "columns": columns,
-        "few": format.FEW_TRADES,
-        "anyFew": not done.filter(pl.col("trades") < format.FEW_TRADES).is_empty(),
+        "few": FEW_TRADES,
+        "anyFew": not done.filter(pl.col("trades") < FEW_TRADES).is_empty(),
         "links": done["link"].to_list(),
         "simulated": _marks(done),
     }

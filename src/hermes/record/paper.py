@@ -101,7 +101,7 @@ def paper_bars(rows: pl.DataFrame) -> pl.DataFrame:
     return moved.drop("at").with_columns(pl.col(_SIGNALS).fill_null(value=False))
 
 
-def paper_account(record: pl.DataFrame, account: Account, interval_seconds: int) -> Result:
+def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Result:
     """What the account made of the record alone.
 
     Args:
@@ -109,10 +109,10 @@ def paper_account(record: pl.DataFrame, account: Account, interval_seconds: int)
         account: its terms; the fill is always the next open.
     """
     decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
-    return backtest(paper_bars(decided), interval_seconds, replace(account, fill="next_open"))
+    return backtest(paper_bars(decided), interval, replace(account, fill="next_open"))
 
 
-def track(found: Reconciliation, account: Account, interval_seconds: int) -> Tracking | None:
+def track(found: Reconciliation, account: Account, interval: str) -> Tracking | None:
     """The paper account beside the backtest; None where no bar of the record can be compared yet.
 
     Args:
@@ -126,7 +126,7 @@ def track(found: Reconciliation, account: Account, interval_seconds: int) -> Tra
 
     def trade(*without: str) -> tuple[Result, pl.DataFrame]:
         rows = _mixed(bars, without)
-        return backtest(rows, interval_seconds, terms), rows
+        return backtest(rows, interval, terms), rows
 
     made, shown = trade()
     before, shares = made, []

@@ -132,7 +132,7 @@ class Record:
         """
         found = reconcile(self.rows, self.bars(), self._decide, self._judge, __version__)
         account = accounts(self._settings.backtest)["next_open"]
-        return Reconciled(self.chain, found, track(found, account, self._settings.dataset.interval_seconds))
+        return Reconciled(self.chain, found, track(found, account, self._settings.dataset.interval))
 
     def bars(self) -> pl.DataFrame:
         """The whole series, as silver has it today."""

@@ -96,3 +96,13 @@ def test_next_open_trades_at_opens():
     frame = bars([1.0, 2.0, 3.0, 4.0], [9.0] * 4, [True] + [False] * 3, [False, False, True, False])
     found = luck(Bars.of(frame), events(frame), Account(fees=0, fill="next_open"), 50)
     assert found and found.return_pct == pytest.approx(100)  # bought at 2, sold at 4
+
+
+def test_draws_that_are_the_same_trades_in_another_order_tie():
+    # Three trades of different lengths that fill all bars: every draw is them in some order, worth the same but for
+    # the last digit, so the strategy is neither better nor worse than any.
+    close = np.array([1.1**row for row in range(12)])
+    buy, sell = (np.isin(np.arange(12), rows) for rows in ([0, 3, 6], [2, 5, 11]))
+    frame = bars(close, close, buy, sell)
+    found = luck(Bars.of(frame), events(frame), Account(fees=0.001), 400)
+    assert found and found.percentile == 50

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.stages.backtest import overfitting
-from hermes.stages.backtest.overfitting import Parts, deflated_sharpe, expected_best, probabilistic_sharpe, probability
+from hermes.stages.backtest.overfitting import (
+    Parts,
+    adjusted,
+    deflated_sharpe,
+    effective_trials,
+    expected_best,
+    probabilistic_sharpe,
+    probability,
+)
 
 
 def test_the_papers_example():
@@ -113,3 +121,26 @@ def test_noise_is_overfitted_and_skill_is_not():
 def test_too_little_to_say():
     assert probability(parts_of(np.ones((64, 1)), 16)) is None
     assert probability(parts_of(np.ones((20, 5)), 16)) is None
+
+
+def test_effective_trials_of_noise_of_copies_and_of_a_mixture():
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((40, 256))
+    assert effective_trials(noise) == pytest.approx(40, rel=0.15)
+    assert effective_trials(rng.standard_normal((500, 256))) == pytest.approx(500, rel=0.25)
+    assert effective_trials(np.repeat(noise[:1], 40, axis=0)) == pytest.approx(1)
+    assert effective_trials(np.repeat(noise[:1], 1, axis=0)) == 1
+    assert effective_trials(np.repeat(noise[:4], 10, axis=0)) == pytest.approx(4, rel=0.15)
+
+
+def test_adjusted_p_values_are_holms():
+    # Holm (1979) by hand: 4 x 0.01, 3 x 0.02, then never below the one before, never above 1.
+    assert adjusted([0.03, 0.01, 0.02, 0.9]) == pytest.approx([0.06, 0.04, 0.06, 0.9])
+    assert adjusted([0.4, 0.5]) == pytest.approx([0.8, 0.8])
+    assert adjusted([]) == []
+
+
+def test_among_many_datasets_without_any_gain_a_false_finding_is_rare():
+    rng = np.random.default_rng(6)
+    found = sum(min(adjusted(rng.random(200).tolist())) < 0.05 for _ in range(400))
+    assert found / 400 == pytest.approx(0.05, abs=0.035)

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.stages.backtest.plain_market import HOURS_4, accounts, markets, markets_of
+from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets, markets_of
 
 from hermes.stages.backtest import engine
 from hermes.stages.backtest import trials as search
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.overfitting import PARTS
-from hermes.stages.backtest.portfolio import asked, equity_curve
-from hermes.stages.backtest.trials import Bars, parts_of, returns_of
+from hermes.stages.backtest.portfolio import Account, Asked, asked, equity_curve
+from hermes.stages.backtest.trials import Bars, effective_number, parts_of, returns_of
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.plan import signals
 from hermes.strategies.smart_momentum import SmartMomentum
@@ -51,7 +51,12 @@ def test_returns_and_their_parts_are_those_of_the_equity(frame, account):
     values = [account.initial_cash, *curve["equity"]]
     plain = [after / before - 1 for before, after in pairwise(values)]
     bars, wanted = Bars.of(frame), events(frame)
-    assert returns_of(bars, wanted, account).tolist() == pytest.approx(plain, rel=1e-9, abs=1e-12)
+    returns, above = returns_of(bars, wanted, account)
+    assert returns.tolist() == pytest.approx(plain, rel=1e-9, abs=1e-12)
+    held = [0.0, *(after / before - 1 for before, after in pairwise(frame["close"]))]
+    share = curve["position"].mean()
+    expected = [each - share * holding for each, holding in zip(plain, held, strict=True)]
+    assert above.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     parts = parts_of(search.search(bars, [wanted], HOURS_4, account), len(bars))
     for part in range(PARTS):
         mine = [each for row, each in enumerate(plain) if row * PARTS // len(plain) == part]
@@ -80,3 +85,25 @@ def test_many_strategies_signal_as_each_does_alone(seed, first, fasts):
         alone = signals(frame, strategy, first, 0)
         wanted = events(alone)
         assert rows.tolist() == wanted.rows.tolist() and buys.tolist() == wanted.buys.tolist()
+
+
+def test_copies_of_a_trial_count_once_and_trials_that_share_nothing_each():
+    rng = np.random.default_rng(5)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, 6000)))
+    frame = bars(close, close, [False] * 6000, [False] * 6000)
+    market = Bars.of(frame)
+
+    def traded(seed: int) -> Asked:
+        own = np.random.default_rng(seed)
+        return asked(own.random(6000) < 0.1, own.random(6000) < 0.1)
+
+    def effective(wanted: list) -> float:
+        return effective_number(search.search(market, wanted, HOURS_4, Account(fees=0)), 6000)
+
+    never = asked(np.zeros(6000, bool), np.zeros(6000, bool))
+    assert effective([traded(1)] * 20) == pytest.approx(1)
+    assert effective([traded(1)] * 20 + [never] * 5) == pytest.approx(2)
+    assert effective([traded(1)] * 10 + [traded(2)] * 10) < 4
+    # Random positions on the same bars share half of their time with each other.
+    assert 2 < effective([traded(seed) for seed in range(20)]) < 12
+    assert effective([never]) == 1

@@ -11,12 +11,13 @@ from tests.stages.backtest.plain_market import HOURS_4, bars
 
 from hermes.errors import TableRefused, UsageError
 from hermes.stages.backtest.engine import backtest
-from hermes.stages.backtest.portfolio import Account, asked
+from hermes.stages.backtest.portfolio import Account, Portfolio, asked
 from hermes.stages.backtest.trials import Bars, trials
 from hermes.stages.backtest.walk_forward import spans as spans_of
 from hermes.stages.backtest.walk_forward import walk_forward, windows
 
 DAY = "1d"
+TIMES = "entry_time", "exit_time"
 
 
 def market(days: int, seed: int, trials: int = 5):
@@ -29,9 +30,9 @@ def market(days: int, seed: int, trials: int = 5):
     return Bars.of(frame), wanted
 
 
-def walked(data: Bars, wanted: list, cut: list, seconds: int, account: Account, by: str = "sharpe"):
-    measured = trials(data, wanted, spans_of(cut), seconds, account)
-    return walk_forward(data, wanted.__getitem__, measured, cut, seconds, account, by)
+def walked(data: Bars, wanted: list, cut: list, interval: str, account: Account, by: str = "sharpe"):
+    measured = trials(data, wanted, spans_of(cut), interval, account)
+    return walk_forward(data, wanted.__getitem__, measured, cut, interval, account, by)
 
 
 def cut(data: Bars, wanted: list, end: int):
@@ -93,6 +94,8 @@ def test_choices_and_measures_are_those_of_a_plain_loop(seed, anchored):
             {"datetime": some.times, "open": some.opens, "close": some.close, "buy_signal": buy, "sell_signal": sell}
         )
 
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    at_end = [pl.col("buy_signal") & ~last, pl.col("sell_signal") | last]
     worth = 1.0
     for each in found.windows:
         window = each.window
@@ -100,21 +103,55 @@ def test_choices_and_measures_are_those_of_a_plain_loop(seed, anchored):
         values = [metrics.total_return_pct for metrics in before]
         assert each.chosen == values.index(max(values)) and each.train == before[each.chosen]
         after = frame(wanted[each.chosen], window.test, window.end)
-        last = pl.int_range(pl.len()) == pl.len() - 1
-        after = after.with_columns(buy_signal=pl.col("buy_signal") & ~last, sell_signal=pl.col("sell_signal") | last)
+        after = after.with_columns(at_end)
         assert each.test == backtest(after, DAY, account).metrics
         worth *= 1 + each.test.total_return_pct / 100
     assert 1 + found.out_of_sample.total_return_pct / 100 == pytest.approx(worth)
     assert found.curve["out_of_sample"][-1] == pytest.approx(worth * account.initial_cash)
 
+    def foreseen(signals) -> float:
+        worth = 1.0
+        for window in spans:
+            part = frame(signals, window.test, window.end).with_columns(at_end)
+            worth *= 1 + backtest(part, DAY, account).metrics.total_return_pct / 100
+        return worth
+
     begin, end = spans[0].test, spans[-1].end
-    hindsight = [backtest(frame(s, begin, end), DAY, account).metrics.total_return_pct for s in wanted]
+    hindsight = [foreseen(each) for each in wanted]
     assert found.best == hindsight.index(max(hindsight))
-    assert found.in_sample.total_return_pct == max(hindsight)
-    assert found.curve["in_sample"][-1] == pytest.approx((1 + max(hindsight) / 100) * account.initial_cash)
+    assert found.in_sample.total_return_pct == pytest.approx(100 * (max(hindsight) - 1), rel=1e-9, abs=1e-9)
+    assert found.curve["in_sample"][-1] == pytest.approx(max(hindsight) * account.initial_cash)
     assert found.curve["holding"][-1] / found.curve["holding"][0] == pytest.approx(
         1 + found.out_of_sample.benchmark_return_pct / 100
     )
+    assert data.times[begin] == found.bars.times[0] and data.times[end - 1] == found.bars.times[-1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["close", "next_open"]), st.sampled_from(["1d", "2d", "3d", "20d"]))
+def test_windows_compound_and_end_flat_with_either_fill(seed, fill, test):
+    rng = np.random.default_rng(seed)
+    data, wanted = market(120, seed)
+    opens = data.close * np.exp(rng.normal(0, 0.01, 120))
+    data = Bars(data.times, opens, data.close)
+    account, spans = Account(fill=fill, slippage_bps=5.0), windows(data.times, "30d", test)
+    found = walked(data, wanted, spans, DAY, account)
+    for each in found.windows:
+        assert not each.test.open_trade
+    for metrics in (found.out_of_sample, found.in_sample):
+        assert metrics is None or not metrics.open_trade
+    worth = np.prod([1 + each.test.total_return_pct / 100 for each in found.windows])
+    assert 1 + found.out_of_sample.total_return_pct / 100 == pytest.approx(worth, rel=1e-9)
+    assert sum(each.test.trades for each in found.windows) == found.out_of_sample.trades
+    assert found.fills[fill] == found.out_of_sample and set(found.fills) == {"close", "next_open"}
+    assert not any(metrics.open_trade for metrics in found.fills.values())
+    # Every trade begins and ends in one window, the last at the window's last bar at the latest.
+    portfolio = Portfolio(account)
+    portfolio.trade(found.bars.times, found.bars.opens, found.bars.close, found.wanted)
+    starts = np.array([data.times[window.test] for window in spans])
+    for trade in portfolio.trades().to_dicts():
+        entered, left = (np.searchsorted(starts, np.datetime64(trade[name]), side="right") for name in TIMES)
+        assert entered == left
 
 
 def test_nothing_to_choose_from_stays_flat():

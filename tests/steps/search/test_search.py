@@ -13,7 +13,8 @@ from hermes.lake.store import Lake
 from hermes.stages.backtest.walk_forward import CHOICES
 from hermes.steps.backtest import backtest
 from hermes.steps.search.distribute import SHARE
-from hermes.steps.search.sweep import sweep
+from hermes.steps.search.sweep import Swept
+from hermes.steps.search.sweep import sweep as swept
 from hermes.steps.search.walkforward import walkforward
 from hermes.workers.pool import place
 
@@ -43,6 +44,11 @@ OWN = "strategy.smart_momentum."
 WIDE = {f"{OWN}rsi_low": 30, f"{OWN}rsi_high": 70}
 
 
+def sweep(*args, min_trades=0, **named) -> Swept:
+    """A sweep of the small lake, where few combinations have 30 trades."""
+    return swept(*args, min_trades=min_trades, **named)
+
+
 @pytest.fixture
 def opened(simulated_lake, load):
     """Settings and lake, with these flags."""
@@ -68,6 +74,7 @@ def test_every_row_is_a_backtest(opened, tmp_path):
         assert {name: row[name] for name in metrics} == metrics
     best = made.as_json()["best"]
     assert best["metrics"]["sharpe"] == table["sharpe"].max()
+    assert best["fills"]["next_open"] == best["metrics"] and best["fills"]["close"]["fill"] == "close"
     assert made.deflated and made.deflated.sharpe * best["metrics"]["periods_per_year"] ** 0.5 == pytest.approx(
         best["metrics"]["sharpe"]
     )
@@ -77,7 +84,17 @@ def test_the_page_asks_nobody_and_warns(opened, tmp_path):
     made = sweep(*opened(**{f"{OWN}ema_fast": "8:20:4", f"{OWN}ema_slow": "12,20,26", **WIDE}), out=tmp_path)
     page = (made.folder / "sweep.html").read_text()
     assert "://" not in page and "<script" not in page
-    for words in ("SIMULATED", "8 combinations", "4 skipped", "Deflated Sharpe ratio", "backtest overfitting"):
+    assert "any skill" not in page
+    for words in (
+        "SIMULATED",
+        "8 combinations",
+        "4 skipped",
+        "Deflated Sharpe ratio",
+        "backtest overfitting",
+        "Above holding with the same exposure",
+        "resemble each other",
+        "filled at next_open",
+    ):
         assert words in page
     assert sorted(each.name for each in tmp_path.iterdir()) == [made.folder.name]
     again = sweep(*opened(**{f"{OWN}ema_fast": "8:20:4", f"{OWN}ema_slow": "12,20,26", **WIDE}), out=tmp_path)
@@ -140,7 +157,10 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     (found,) = json.loads(out)["datasets"]
     assert code == 0 and found["trials"] == 2 and (tmp_path / found["folder"] / "sweep.html").is_file()
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--out", "mine")
-    assert code == 0 and "The best 2 of 2" in out and "looks better than it is" in out and "SIMULATED" in out
+    assert code == 0 and "The best 2 of 2" in out and "SIMULATED" in out
+    assert "No combination has 30 trades" in out and "too few to conclude" in out
+    code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--min-trades", "1", "--fees", "0.00075")
+    assert code == 0 and "looks better than it is" in out and "0.075 % fees" in out and "sharpe, next_open" in out
     assert (tmp_path / "mine").is_dir()
     spans = ["--train", "2m", "--test", "1m"]
     code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans, "--json", "--anchored")
@@ -148,7 +168,10 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     assert code == 0 and len(found["windows"]) == 4
     assert len({each["train_first"] for each in found["windows"]}) == 1
     code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans)
-    assert code == 0 and "out of sample" in out and "luck test" in out and "flat at the start" in out
+    assert code == 0 and "luck test" in out and "flat at the start" in out and "decay of sharpe" in out
+    assert "out of sample, close fill" in out and "out of sample, next_open fill" in out
+    code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common[:3], *spans)
+    assert code == 0 and "with one combination there is nothing to choose" in out
     assert run(monkeypatch, capfd, tmp_path, "walkforward", *common, "--train", "soon")[0] == 2
 
 
@@ -170,3 +193,60 @@ def test_a_parameter_is_not_called_like_a_measure(opened, tmp_path):
     source.write_text(NAMED_LIKE_A_MEASURE)
     with pytest.raises(StrategyError, match="'sharpe' has the name of a measure"):
         sweep(*opened(signals__strategy=str(source)), out=tmp_path)
+
+
+def test_without_several_values_there_is_nothing_to_sweep(opened, tmp_path):
+    with pytest.raises(UsageError, match="nothing to sweep: every parameter has one value") as refused:
+        sweep(*opened(**WIDE), out=tmp_path)
+    assert "--set NAME=8,12,20" in refused.value.cure
+    assert not list(tmp_path.iterdir())
+    walked = walkforward(*opened(**WIDE), train="2m", test="1m").as_json()
+    assert walked["trials"] == 1 and walked["decay_pct"] is None and walked["in_sample"] is not None
+
+
+ALWAYS = """
+import polars as pl
+from hermes.strategies.base import Parameters, Strategy
+
+class AlwaysParameters(Parameters):
+    dummy: int = 1
+
+class Always(Strategy):
+    name = "always"
+    parameters_type = AlwaysParameters
+    columns = ()
+    look_back = 0
+
+    def conditions(self):
+        return {"long": pl.col("close") > 0, "never": pl.col("close") < 0}
+
+    def buy(self):
+        return pl.col("long")
+
+    def sell(self):
+        return pl.col("never")
+"""
+
+
+@pytest.mark.parametrize(("fees", "left"), [(0.001, True), (0.0, False)])
+def test_holding_is_no_skill(opened, tmp_path, fees, left):
+    source = tmp_path / "always.py"
+    source.write_text(ALWAYS)
+    always = {"signals.strategy": str(source), "strategy.always.dummy": "1,2,3", "backtest.fees": fees}
+    made = sweep(*opened(**always), out=tmp_path / "out")
+    said = made.as_json()
+    assert said["effective_trials"] == pytest.approx(1)
+    over = said["deflated_sharpe_over_holding"]
+    assert over["probability"] < 0.5 if left else over is None
+    page = (made.folder / "sweep.html").read_text()
+    assert ("nothing left to measure" in page) != left and "skill" not in page
+    barred = sweep(*opened(**always), min_trades=30, out=tmp_path / "out").as_json()
+    assert barred["best"] is None and barred["barred"] == 3 and barred["deflated_sharpe_over_holding"] is None
+
+
+def test_trials_that_never_traded_count_as_tries(opened, tmp_path):
+    some = {f"{OWN}rsi_low": "30,99", f"{OWN}rsi_high": "70,99.5"}
+    made = sweep(*opened(**some), out=tmp_path)
+    traded = int((made.tried.table["trades"] > 0).sum())
+    assert 0 < traded < made.tried.table.height
+    assert made.deflated and made.deflated.trials == made.tried.table.height

@@ -2,7 +2,10 @@
 
 from hermes.cli.views import console, steps
 from hermes.dataset import is_simulated
-from hermes.steps.search.sweep import Swept, verdict
+from hermes.pages.format import exact_percent
+from hermes.stages.backtest.metrics import FEW_TRADES
+from hermes.steps.search.sweep import Swept, both_fills
+from hermes.steps.search.verdict import verdict
 from hermes.steps.search.walkforward import Walked
 
 SHOWN = 10  # best combinations
@@ -15,11 +18,20 @@ def print_sweep(made: Swept) -> None:
     dataset, account = found.settings.dataset, found.settings.backtest
     if is_simulated(dataset.symbol):
         console.print_simulated()
-    names = [*(found.varied or found.parameters(0)), *_COLUMNS]
-    best = tried.table.sort("sharpe", descending=True, nulls_last=True).select(names).head(SHOWN)
-    rows = [[_short(value) for value in row] for row in best.iter_rows()]
-    title = f"The best {best.height} of {tried.table.height:,} combinations of {found.strategies[0].name} on {dataset}"
-    console.print_rows(names, rows, title)
+    ranked = tried.table.with_row_index("at").sort("sharpe", descending=True, nulls_last=True).head(SHOWN)
+    (other,) = {"close", "next_open"} - {account.fill}
+    again = both_fills(found, found.asked(ranked["at"].to_list()))[other]
+    names = [*found.varied, *_COLUMNS]
+    rows = [
+        [*(_short(value) for value in row), _short(each.sharpe), _short(each.total_return_pct)]
+        for row, each in zip(ranked.select(names).iter_rows(), again, strict=True)
+    ]
+    title = (
+        f"The best {ranked.height} of {tried.table.height:,} combinations of {found.strategies[0].name} on {dataset},"
+        f" filled at {account.fill}; the last two columns filled at {other}"
+    )
+    console.print_rows([*names, f"sharpe, {other}", f"return, {other}"], rows, title)
+    print_few(ranked["trades"].min())
     skipped = f"{found.skipped:,}" + (f", the first because {found.reason}" if found.skipped else "")
     holding = tried.trials[0].metrics.benchmark_return_pct
     console.print_facts(
@@ -27,14 +39,18 @@ def print_sweep(made: Swept) -> None:
         [
             ("bars", f"{len(found.bars):,} from {found.bars.times[0].item()} to {found.bars.times[-1].item()} UTC"),
             ("tried", tried.table.height),
+            ("trades of the best", f"at least {made.min_trades:,}; {made.barred:,} combinations have fewer"),
             ("skipped", skipped),
             ("holding instead", None if holding is None else f"{holding:,.2f} %"),
-            ("account", f"{account.fees:.2%} fees, {account.slippage_bps:g} bp slippage, filled at {account.fill}"),
+            (
+                "account",
+                f"{exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage, filled at {account.fill}",
+            ),
             ("written to", str(made.folder)),
             ("seconds", f"{made.seconds:.2f}"),
         ],
     )
-    for line in verdict(tried.table.height, made.deflated, made.overfitting):
+    for line in verdict(made):
         console.out.print(f"[yellow]{line}[/]")
 
 
@@ -54,22 +70,40 @@ def print_walk(made: Walked) -> None:
     ]
     header = ("from", "to", "chosen", f"{made.by} before", made.by, "return, %", "holding, %", "trades")
     console.print_rows(header, rows, f"Chosen by {made.by} in the past, measured in the next window, on {dataset}")
-    columns = {"out of sample": found.out_of_sample.as_dict()}
+    fill = made.candidates.settings.backtest.fill
+    at = "close" if fill == "close" else "open"
+    columns = {f"out of sample, {name} fill": metrics.as_dict() for name, metrics in found.fills.items()}
     if found.in_sample is not None:
-        columns["best in hindsight"] = found.in_sample.as_dict()
+        columns[f"best in hindsight, {fill} fill"] = found.in_sample.as_dict()
     steps.print_measures(columns)
-    decay = made.decay_pct
-    said = "not defined: hindsight gained nothing, or nothing was traded" if decay is None else f"{decay:.0f} %"
     console.print_facts(
         "Walk forward",
         [
             ("combinations", f"{len(made.candidates.strategies):,} tried, {made.candidates.skipped:,} skipped"),
-            (f"decay of {made.by}", f"{said} from the best in hindsight over the same bars to out of sample"),
-            ("positions", "flat at the start of every window; what is still held is sold at its last bar"),
+            (f"decay of {made.by}", _decay(made)),
+            ("positions", f"flat at the start of every window; what is still held is sold at its last bar's {at}"),
+            ("chosen by", f"{made.by} with {fill} fill; the other column trades the same choices with the other fill"),
             ("luck test", _luck(made)),
             ("seconds", f"{made.seconds:.2f}"),
         ],
     )
+
+
+def _decay(made: Walked) -> str:
+    """The cost of choosing: both accounts are sold at the same edges."""
+    if len(made.candidates.strategies) < 2:
+        return "none: with one combination there is nothing to choose"
+    if made.decay_pct is None:
+        return "not defined: hindsight gained nothing, or nothing was traded"
+    return f"{made.decay_pct:.0f} % from the best in hindsight, sold at the same edges, to out of sample"
+
+
+def print_few(trades: object) -> None:
+    """Says so where the fewest trades of a table's rows are too few."""
+    if isinstance(trades, int) and trades < FEW_TRADES:
+        console.out.print(
+            f"[yellow]Rows with fewer than {FEW_TRADES} trades: too few to conclude;[/] their Sharpe says little."
+        )
 
 
 def _luck(made: Walked) -> str:

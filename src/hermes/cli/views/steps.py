@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
-from hermes.pages.format import FEW_TRADES, spaced
+from hermes.pages.format import exact_percent, spaced
+from hermes.stages.backtest.metrics import FEW_TRADES
 
 if TYPE_CHECKING:
     from hermes.settings import Settings
@@ -271,7 +272,9 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
     """The settings that made an execution."""
     signals, account = settings.signals, settings.backtest
-    terms = f"{account.initial_cash:,.0f} cash, {account.fees:.2%} fees, {account.slippage_bps:g} bp slippage"
+    terms = (
+        f"{account.initial_cash:,.0f} cash, {exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage"
+    )
     print_facts(
         "Configuration",
         [

@@ -15,8 +15,6 @@ Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.p
 Time is the calendar's: bars that are missing, and months that are not 30 days, make the years and durations differ from
 vectorbt's, which counts bars. The risk-free rate and the required return are 0. Winning means a profit above 0, losing
 one below.
-
-    [PSR] Bailey, D. & López de Prado, M. (2012). The Sharpe ratio efficient frontier. Journal of Risk 15 (2), 3-44.
 """
 
 from dataclasses import dataclass, fields
@@ -82,7 +80,8 @@ class Metrics:
     sharpe_over_holding: float | None
     """mean(e) / std(e, ddof 1) √P with e = r - x b: Sharpe ratio above holding with the same exposure"""
     p_value_over_holding: float | None
-    """1 - [PSR] of e against 0: probability of such a sharpe_over_holding or a higher one where the true one is 0"""
+    """probability of such a sharpe_over_holding, or a higher one, where the true one is 0: 1 - the probabilistic Sharpe
+    ratio of e against 0, Bailey & López de Prado (2012)"""
     trades: int
     """entries, the one still open included"""
     few_trades: bool

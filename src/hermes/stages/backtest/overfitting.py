@@ -1,11 +1,13 @@
 """How much of the best of many trials is luck: the deflated Sharpe ratio and the probability of backtest overfitting.
 
-Sharpe ratios are per bar here, mean(r) / std(r, ddof 1), not annualised.
+Sharpe ratios are per bar here, mean(r) / std(r, ddof 1), not annualized; that of a trial that never traded is 0.
 
     [DSR] Bailey, D. & López de Prado, M. (2014). The deflated Sharpe ratio: correcting for selection bias, backtest
           overfitting and non-normality. Journal of Portfolio Management 40 (5), 94-107.
     [PBO] Bailey, D., Borwein, J., López de Prado, M. & Zhu, Q. (2017). The probability of backtest overfitting.
           Journal of Computational Finance 20 (4), 39-69.
+    [Holm] Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics
+          6 (2), 65-70.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,7 @@ from hermes.stages.backtest.portfolio import Floats, Rows
 
 PARTS = 16  # of the bars in [PBO]: 12,870 ways to choose half of them
 _SPLITS = 32  # looked at together, so that memory stays small
+_SAME = 1e-12  # Sharpe ratios per bar that differ by less, differ by rounding
 _EULER = 0.5772156649015329  # the Euler-Mascheroni constant
 _NORMAL = NormalDist()
 
@@ -30,8 +33,9 @@ class Deflated:
     """The deflated Sharpe ratio and what it was made of.
 
     Attributes:
-        probability: that the true Sharpe ratio is above 0, given how many trials it was the best of. From 0 to 1.
-        sharpe: of the best trial; expected: of the best of as many trials without any skill. Both per bar.
+        probability: confidence that the true Sharpe ratio is above what luck gives the best of as many trials whose
+            own is 0. From 0 to 1.
+        sharpe: of the best trial; expected: what luck gives. Both per bar.
         trials: how many were tried.
         skew, kurtosis: of the best trial's returns; the normal distribution has 0 and 3.
     """
@@ -71,7 +75,7 @@ class Overfitting:
 
 
 def expected_best(variance: float, trials: int) -> float:
-    """Sharpe ratio to expect of the best of `trials` without skill: [DSR] equation 1, the false strategy theorem.
+    """Sharpe ratio to expect of the best of `trials` whose true one is 0: [DSR] equation 1, the false strategy theorem.
 
         √V ((1 - γ) Φ⁻¹(1 - 1/N) + γ Φ⁻¹(1 - 1/(N e)))
 
@@ -99,14 +103,16 @@ def deflated_sharpe(returns: Floats, sharpes: Sequence[float]) -> Deflated | Non
 
     Args:
         returns: of every bar of the best trial.
-        sharpes: Sharpe ratio per bar of every trial that has one.
+        sharpes: Sharpe ratio per bar of every trial, 0 of one that never traded.
 
     Returns:
         None where the best trial's returns do not vary.
     """
+    if len(returns) < 2:
+        return None
     away = returns - returns.mean()
     spread = sqrt(np.mean(away**2))
-    if len(returns) < 2 or not spread:
+    if not spread:
         return None
     skew, kurtosis = (float(np.mean((away / spread) ** k)) for k in (3, 4))
     sharpe = float(returns.mean() / returns.std(ddof=1))
@@ -114,6 +120,43 @@ def deflated_sharpe(returns: Floats, sharpes: Sequence[float]) -> Deflated | Non
     expected = expected_best(variance, len(sharpes))
     probability = probabilistic_sharpe(sharpe, expected, len(returns), skew, kurtosis)
     return Deflated(probability, sharpe, expected, len(sharpes), skew, kurtosis)
+
+
+def effective_trials(returns: Floats) -> float:
+    """How many independent trials would differ from each other as much as these do: N / (1 + (N - 1) q).
+
+    q is the mean squared correlation of two trials, less what chance gives two that are independent, 1 / T for T
+    periods. Copies of one trial count as 1, trials that share nothing as N. With q as it was found this is the
+    participation ratio of the eigenvalues of the correlation matrix, (Σ λ)² / Σ λ².
+
+    Args:
+        returns: of each trial, a row, over the same periods; every row varies.
+    """
+    count, periods = returns.shape
+    if count < 2:
+        return float(count)
+    away = returns - returns.mean(axis=1, keepdims=True)
+    away /= np.sqrt(np.square(away).sum(axis=1, keepdims=True))
+    between = away.T @ away if periods < count else away @ away.T  # both have the same sum of squares
+    shared = (float(np.square(between).sum()) - count) / (count * (count - 1))
+    chance = 1 / periods
+    q = min(max((shared - chance) / (1 - chance), 0.0), 1.0)
+    return float(count / (1 + (count - 1) * q))
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """P values of many tests, each made so large that the chance of one false finding among all stays what it says.
+
+    [Holm]'s step-down procedure: the i-th smallest of N is multiplied by N + 1 - i, and never below the one before. It
+    holds however the tests depend on each other.
+    """
+    count = len(p_values)
+    order = sorted(range(count), key=p_values.__getitem__)
+    found, highest = [0.0] * count, 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (count - place) * p_values[index]))
+        found[index] = highest
+    return found
 
 
 def probability(parts: Parts) -> Overfitting | None:
@@ -161,7 +204,8 @@ def _chosen(inside: Floats, outside: Floats) -> Floats:
     """For each row of trials: λ, and the chosen trial's Sharpe ratio in the other half and in its own."""
     best = inside.argmax(axis=1)[:, None]
     later = np.take_along_axis(outside, best, axis=1)
-    below, equal = np.count_nonzero(outside < later, axis=1), np.count_nonzero(outside == later, axis=1)
+    away = outside - later
+    below, equal = np.count_nonzero(away < -_SAME, axis=1), np.count_nonzero(np.abs(away) <= _SAME, axis=1)
     rank = below + (equal + 1) / 2
     return np.column_stack(
         [np.log(rank / (outside.shape[1] + 1 - rank)), later, np.take_along_axis(inside, best, axis=1)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -10,9 +10,12 @@ import polars as pl
 from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.metrics import Metrics, measure
-from hermes.stages.backtest.overfitting import PARTS, Parts
-from hermes.stages.backtest.portfolio import Account, Asked, Floats, Portfolio, Rows, Times
+from hermes.stages.backtest.overfitting import PARTS, Parts, effective_trials
+from hermes.stages.backtest.portfolio import Account, Asked, Fill, Floats, Portfolio, Rows, Times
 from hermes.stages.backtest.tally import BarTally
+
+#: Parts of the bars that a trial's returns are summed in: each of the `PARTS` is cut in 16.
+FINE_PARTS = 16 * PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,45 @@ class Bars:
         return Bars(self.times[begin:end], self.opens[begin:end], self.close[begin:end])
 
 
+class Span(NamedTuple):
+    """Bars from row `begin` up to, not including, `end`; whatever is held is sold at the bar before each of `edges`."""
+
+    begin: int
+    end: int
+    edges: tuple[int, ...] = ()
+
+    def of(self, wanted: Asked, fill: Fill) -> Asked:
+        """What signals of all bars ask for in these, counted from `begin`.
+
+        A sale at the bar before an edge is asked for where it is filled there: at that bar's close on the bar itself,
+        at its open on the bar before.
+        """
+        if not self.edges:
+            return wanted.between(self.begin, self.end)
+        found, begin = [], self.begin
+        for edge in self.edges:
+            sale = edge - 1 if fill == "close" else edge - 2
+            if sale >= begin:
+                inside = wanted.between(begin, sale)
+                rows = np.append(inside.rows, sale - begin) + begin - self.begin
+                found.append(Asked(rows, np.append(inside.buys, False)))
+            begin = edge
+        return joined(found)
+
+
+def joined(parts: Sequence[Asked]) -> Asked:
+    """What successive parts ask for, their rows counted from the same bar."""
+    nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
+    return Asked(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What one of many signals came to.
 
     Attributes:
         metrics: every measure, bit for bit those of `engine.backtest`.
-        sums, squares: of the bars' returns and of their squares, in each of `PARTS` successive parts of the bars.
+        sums, squares: of the bars' returns and of their squares, in each of `FINE_PARTS` successive parts of the bars.
     """
 
     metrics: Metrics
@@ -76,26 +111,39 @@ def search(
 def trials(
     bars: Bars,
     wanted: Sequence[Asked],
-    spans: Sequence[tuple[int, int]],
+    spans: Sequence[Span],
     interval: str,
     account: Account,
 ) -> list[list[Trial]]:
-    """`search` over each of several spans of the bars, from a first row up to, not including, an end."""
-    return [search(bars.between(*span), [each.between(*span) for each in wanted], interval, account) for span in spans]
+    """`search` over each of several spans of the bars."""
+    return [
+        search(bars.between(span.begin, span.end), [span.of(each, account.fill) for each in wanted], interval, account)
+        for span in spans
+    ]
 
 
 def parts_of(trials: Sequence[Trial], bars: int) -> Parts:
     """What `overfitting.probability` needs of trials over this many bars."""
-    counts = np.bincount(_part_of_each(bars), minlength=PARTS)
-    return Parts(counts, np.array([t.sums for t in trials]).T, np.array([t.squares for t in trials]).T)
+    counts = np.bincount(_part_of_each(bars), minlength=FINE_PARTS)
+    fine = counts, np.array([t.sums for t in trials]).T, np.array([t.squares for t in trials]).T
+    return Parts(*(each.reshape(PARTS, FINE_PARTS // PARTS, *each.shape[1:]).sum(axis=1) for each in fine))
 
 
-def returns_of(bars: Bars, wanted: Asked, account: Account) -> Floats:
-    """The return of every bar of one trial."""
+def effective_number(trials: Sequence[Trial], bars: int) -> float:
+    """`overfitting.effective_trials` of trials over this many bars; those that never traded count as one."""
+    sums = np.array([trial.sums for trial in trials])[:, np.unique(_part_of_each(bars))]
+    traded = np.ptp(sums, axis=1) > 0
+    return effective_trials(sums[traded]) + (not traded.all())
+
+
+def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Floats]:
+    """The return of every bar of one trial, and what of it is above holding with the same exposure."""
     steps = Portfolio(account).trade(bars.times, bars.opens, bars.close, wanted)
     returns = np.zeros(len(bars))
     returns[steps.rows] = steps.returns(account.initial_cash)
-    return returns
+    lengths = np.diff(steps.rows, append=steps.bars)
+    exposure = float(lengths[steps.size != 0].sum()) / len(bars)
+    return returns, returns - exposure * Holding().add(bars.close)
 
 
 def _trial(
@@ -103,14 +151,14 @@ def _trial(
 ) -> Trial:
     """As the engine does it, with the same blocks, from events instead of columns."""
     portfolio, tally = Portfolio(account), BarTally(account)
-    sums, squares = np.zeros(PARTS), np.zeros(PARTS)
+    sums, squares = np.zeros(FINE_PARTS), np.zeros(FINE_PARTS)
     begin = 0
     for block in _blocks(bars):
         end = begin + len(block)
         steps = portfolio.trade(block.times, block.opens, block.close, wanted.between(begin, end))
         returns, part = steps.returns(tally.equity), parts[begin + steps.rows]
-        sums += np.bincount(part, returns, PARTS)
-        squares += np.bincount(part, np.square(returns), PARTS)
+        sums += np.bincount(part, returns, FINE_PARTS)
+        squares += np.bincount(part, np.square(returns), FINE_PARTS)
         tally.add(block.times, held[begin:end], steps)
         begin = end
     return Trial(measure(tally, holding, portfolio.outcomes(), account, interval), sums, squares)
@@ -122,5 +170,5 @@ def _blocks(bars: Bars) -> list[Bars]:
 
 
 def _part_of_each(bars: int) -> Rows:
-    """Which of `PARTS` parts, as equal as can be, each bar belongs to."""
-    return np.arange(bars) * PARTS // bars
+    """Which of `FINE_PARTS` parts, as equal as can be, each bar belongs to."""
+    return np.arange(bars) * FINE_PARTS // bars

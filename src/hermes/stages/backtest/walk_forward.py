@@ -1,24 +1,27 @@
 """Choose in the past, measure in what came next, window after window: what parameters are worth to who cannot foresee.
 
-In every test window the account starts flat, and what is still held is sold at the window's last bar.
+In every test window the account starts flat, and what is still held is sold at the window's last bar: at its close, or
+with fill `next_open` at its open. So the windows compound to the account that goes through all of them.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import get_args
 
 import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused, UsageError
 from hermes.stages.backtest.metrics import Metrics
-from hermes.stages.backtest.portfolio import Account, Asked, Floats, Portfolio, Times
-from hermes.stages.backtest.trials import Bars, Trial, search
+from hermes.stages.backtest.portfolio import Account, Asked, Fill, Floats, Portfolio, Times
+from hermes.stages.backtest.trials import Bars, Span, Trial, joined, search
 
 #: Measures to choose by: the higher, the better.
 CHOICES = ("sharpe", "sortino", "calmar", "omega", "total_return_pct", "profit_factor")
 _SPAN = re.compile(r"([1-9][0-9]{0,3})([ymwd])")
+_NOTHING = joined([])
 _UNITS = {"y": "y", "m": "mo", "w": "w", "d": "d"}
 
 
@@ -48,8 +51,10 @@ class WalkForward:
     Attributes:
         windows: in order of time.
         bars: of all test windows; wanted: what the chosen ones asked for there.
-        out_of_sample: the measures of one account through all test windows.
-        best: the combination that did best over the same bars, chosen with hindsight; in_sample: its measures.
+        out_of_sample: the measures of one account through all test windows; fills: the same with each fill, chosen by
+            what the account's own fill showed.
+        best: the combination that did best over the same bars, sold at the same edges and chosen with hindsight;
+            in_sample: its measures. What it did better is the cost of choosing.
         curve: `datetime, out_of_sample, in_sample, holding`: equity at each close of `bars`.
     """
 
@@ -57,6 +62,7 @@ class WalkForward:
     bars: Bars
     wanted: Asked
     out_of_sample: Metrics
+    fills: Mapping[Fill, Metrics]
     best: int | None
     in_sample: Metrics | None
     curve: pl.DataFrame
@@ -95,9 +101,10 @@ def windows(times: Times, train: str, test: str, *, anchored: bool = False) -> l
     return found
 
 
-def spans(windows: Sequence[Window]) -> list[tuple[int, int]]:
-    """What every combination is measured over: the past of each window, then all test windows as one."""
-    return [*((each.train, each.test) for each in windows), (windows[0].test, windows[-1].end)]
+def spans(windows: Sequence[Window]) -> list[Span]:
+    """What every combination is measured over: the past of each window, then all test windows, cut at their edges."""
+    pasts = [Span(each.train, each.test) for each in windows]
+    return [*pasts, Span(windows[0].test, windows[-1].end, tuple(each.end for each in windows))]
 
 
 def walk_forward(
@@ -117,31 +124,42 @@ def walk_forward(
         windows: as `windows` gives them.
         by: one of `CHOICES`.
     """
-    tested: list[Tested] = []
-    spliced: list[Asked] = []
     *pasts, hindsight = [[trial.metrics for trial in each] for each in trials]
-    begin, end = spans(windows)[-1]
-    for window, past in zip(windows, pasts, strict=True):
-        chosen = best(past, by)
-        nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
-        wanted = nothing if chosen is None else _flat_at_end(asked(chosen), window)
+    chosen = [best(past, by) for past in pasts]
+    tested: list[Tested] = []
+    for window, past, number in zip(windows, pasts, chosen, strict=True):
+        span = Span(window.test, window.end, (window.end,))
+        wanted = _NOTHING if number is None else span.of(asked(number), account.fill)
         (after,) = search(bars.between(window.test, window.end), [wanted], interval, account)
-        tested.append(Tested(window, chosen, None if chosen is None else past[chosen], after.metrics))
-        spliced.append(Asked(wanted.rows + window.test - begin, wanted.buys))
-    stitched = Asked(*(np.concatenate(column) for column in zip(*spliced, strict=True)))
-    span = bars.between(begin, end)
-    (followed,) = search(span, [stitched], interval, account)
+        tested.append(Tested(window, number, None if number is None else past[number], after.metrics))
+    whole = spans(windows)[-1]
+    some = bars.between(whole.begin, whole.end)
+    followed: dict[Fill, tuple[Asked, Metrics]] = {}
+    for fill in get_args(Fill):
+        terms = replace(account, fill=fill)
+        wanted = _stitched(asked, chosen, windows, fill)
+        followed[fill] = wanted, search(some, [wanted], interval, terms)[0].metrics
+    stitched, out_of_sample = followed[account.fill]
     foreseen = best(hindsight, by)
+    in_sample = None if foreseen is None else _equity(some, whole.of(asked(foreseen), account.fill), account)
     curve = pl.DataFrame(
         {
-            "datetime": span.times,
-            "out_of_sample": _equity(span, stitched, account),
-            "in_sample": None if foreseen is None else _equity(span, asked(foreseen).between(begin, end), account),
-            "holding": span.close / span.close[0] * account.initial_cash,
+            "datetime": some.times,
+            "out_of_sample": _equity(some, stitched, account),
+            "in_sample": in_sample,
+            "holding": some.close / some.close[0] * account.initial_cash,
         }
     )
-    in_sample = None if foreseen is None else hindsight[foreseen]
-    return WalkForward(tested, span, stitched, followed.metrics, foreseen, in_sample, curve)
+    return WalkForward(
+        windows=tested,
+        bars=some,
+        wanted=stitched,
+        out_of_sample=out_of_sample,
+        fills={fill: metrics for fill, (_, metrics) in followed.items()},
+        best=foreseen,
+        in_sample=None if foreseen is None else hindsight[foreseen],
+        curve=curve,
+    )
 
 
 def best(metrics: Sequence[Metrics], by: str) -> int | None:
@@ -151,11 +169,16 @@ def best(metrics: Sequence[Metrics], by: str) -> int | None:
     return max(known, key=lambda number: values[number], default=None)
 
 
-def _flat_at_end(wanted: Asked, window: Window) -> Asked:
-    """What is asked for in the window, with nothing but a sale at its last bar."""
-    inside = wanted.between(window.test, window.end - 1)
-    last = window.end - 1 - window.test
-    return Asked(np.append(inside.rows, last), np.append(inside.buys, False))
+def _stitched(
+    asked: Callable[[int], Asked], chosen: Sequence[int | None], windows: Sequence[Window], fill: Fill
+) -> Asked:
+    """What the chosen ones ask for, each in its window and flat at its end, counted from the first window's bar."""
+    parts = []
+    for window, number in zip(windows, chosen, strict=True):
+        if number is not None:
+            wanted = Span(window.test, window.end, (window.end,)).of(asked(number), fill)
+            parts.append(Asked(wanted.rows + window.test - windows[0].test, wanted.buys))
+    return joined(parts)
 
 
 def _equity(bars: Bars, wanted: Asked, account: Account) -> Floats:

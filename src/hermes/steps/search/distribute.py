@@ -7,14 +7,11 @@ from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.backtest.portfolio import Account, Asked
-from hermes.stages.backtest.trials import Trial, trials
+from hermes.stages.backtest.trials import Span, Trial, trials
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.workers.pool import Place, completed
 
 SHARE = 50  # combinations of one share: each share reads the table anew where tasks run elsewhere
-
-#: First row, and the row after the last.
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

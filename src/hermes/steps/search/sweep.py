@@ -1,29 +1,30 @@
 """gold features → every combination of parameters, measured; and how much of the best of them is luck."""
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
 from hermes.dataset import is_simulated
-from hermes.errors import StoreError, StrategyError
+from hermes.errors import StoreError, StrategyError, UsageError
 from hermes.lake.store import Lake
 from hermes.pages import format
 from hermes.pages.sweep import Sweep, sweep_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.stages.backtest.metrics import Metrics
+from hermes.stages.backtest.metrics import FEW_TRADES, Metrics
 from hermes.stages.backtest.overfitting import Deflated, Overfitting, deflated_sharpe, probability
-from hermes.stages.backtest.portfolio import Account
-from hermes.stages.backtest.trials import Trial, parts_of, returns_of
+from hermes.stages.backtest.portfolio import Account, Asked, Fill
+from hermes.stages.backtest.trials import Span, Trial, effective_number, parts_of, returns_of, search
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
+from hermes.steps.search.verdict import verdict
 from hermes.workers.pool import Place
 
 OUT = Path("sweeps")
@@ -41,10 +42,10 @@ class Trials:
     trials: Sequence[Trial]
     table: pl.DataFrame
 
-    @property
-    def best(self) -> int | None:
-        """Row of the highest Sharpe ratio, None where no combination has one."""
-        return self.table["sharpe"].arg_max()
+    def best(self, min_trades: int = 0) -> int | None:
+        """Row of the highest Sharpe ratio among those with so many trades; None where none of them has one."""
+        sharpes = pl.when(pl.col("trades") >= min_trades).then("sharpe")
+        return self.table.select(sharpes).to_series().arg_max()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +53,57 @@ class Swept:
     """A sweep: what was tried, what the best is worth, and where it was written.
 
     Attributes:
-        deflated: the best's deflated Sharpe ratio; overfitting: what cross-validation found; None where undefined.
+        min_trades: that the best must have; barred: how many combinations have fewer.
+        best: its row in the table, None where there is none; fills: its measures with each fill.
+        deflated: the best's deflated Sharpe ratio; over_holding: that of its returns above holding with the same
+            exposure; overfitting: what cross-validation found. None where undefined.
+        effective: number of independent trials that would differ as much as these.
         folder: holds `trials.parquet`, `trials.csv` and `sweep.html`.
     """
 
     tried: Trials
+    min_trades: int
+    barred: int
+    best: int | None
+    fills: Mapping[str, Metrics]
     deflated: Deflated | None
+    over_holding: Deflated | None
     overfitting: Overfitting | None
+    effective: float
     folder: Path
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
         """Counts, the best, and the warning in figures."""
-        found, best = self.tried.candidates, self.tried.best
+        found = self.tried.candidates
         return {
             "symbol": found.settings.dataset.symbol,
             "interval": found.settings.dataset.interval,
             "strategy": found.strategies[0].name,
             "rows": len(found.bars),
             "trials": len(found.strategies),
+            "effective_trials": self.effective,
             "skipped": found.skipped,
-            "best": None if best is None else {
-                "parameters": found.parameters(best), "metrics": self.tried.trials[best].metrics.as_dict()
-            },
+            "min_trades": self.min_trades,
+            "barred": self.barred,
+            "best": self._best(),
             "deflated_sharpe": self.deflated and asdict(self.deflated),
+            "deflated_sharpe_over_holding": self.over_holding and asdict(self.over_holding),
             "overfitting": self.overfitting and asdict(self.overfitting),
             "folder": str(self.folder),
             "seconds": round(self.seconds, 6),
-        }  # fmt: skip
+        }
+
+    def _best(self) -> dict[str, Any] | None:
+        if self.best is None:
+            return None
+        fills = {fill: metrics.as_dict() for fill, metrics in self.fills.items()}
+        found = self.tried.candidates
+        return {
+            "parameters": found.parameters(self.best),
+            "metrics": fills[found.settings.backtest.fill],
+            "fills": fills,
+        }
 
 
 def sweep(
@@ -88,6 +112,7 @@ def sweep(
     *,
     sample: int | None = None,
     seed: int = 0,
+    min_trades: int = FEW_TRADES,
     out: Path = OUT,
     where: Place | None = None,
     progress: Progress = SILENT,
@@ -96,24 +121,63 @@ def sweep(
 
     Args:
         settings: the strategy's parameters may be `8:20:4` or `20,26,50`.
+        min_trades: that the best must have: the Sharpe ratio of a few trades is chance.
         out: a local folder; every sweep gets a folder of its own in it, and never replaces another.
-        where: see `shares.measured`.
+        where: see `distribute.measured`.
 
     Raises:
-        MissingTable, TableRefused, StrategyError, UsageError: see `candidates`.
+        MissingTable, TableRefused, StrategyError, UsageError: see `candidates`; or no parameter has several values.
         StoreError: the folder cannot be written.
     """
     started = perf_counter()
     tried = trials(settings, lake, sample=sample, seed=seed, where=where, progress=progress)
-    found, bars, best = tried.candidates, tried.candidates.bars, tried.best
-    deflated = None
+    found, bars = tried.candidates, tried.candidates.bars
+    if not found.varied:
+        parameters = " ".join(f"{name}={value}" for name, value in found.parameters(0).items())
+        raise UsageError(
+            f"there is nothing to sweep: every parameter has one value ({parameters or 'there are none'})",
+            "give one several values, such as --set NAME=8,12,20 or --set NAME=8:20:4",
+        )
+    best = tried.best(min_trades)
+    fills: dict[str, Metrics] = {}
+    deflated = over_holding = None
     if best is not None:
-        per_bar = sqrt(tried.trials[best].metrics.periods_per_year)
-        sharpes = [each.metrics.sharpe / per_bar for each in tried.trials if each.metrics.sharpe is not None]
-        deflated = deflated_sharpe(returns_of(bars, found.asked([best])[0], _account(settings)), sharpes)
-    overfitting = probability(parts_of(tried.trials, len(bars)))
-    folder = _write(tried, deflated, overfitting, out)
-    return Swept(tried, deflated, overfitting, folder, perf_counter() - started)
+        wanted = found.asked([best])[0]
+        fills = {fill: metrics for fill, (metrics,) in both_fills(found, [wanted]).items()}
+        returns, above = returns_of(bars, wanted, _account(settings))
+        deflated = deflated_sharpe(returns, _per_bar(tried, "sharpe"))
+        if tried.trials[best].metrics.sharpe_over_holding is not None:
+            over_holding = deflated_sharpe(above, _per_bar(tried, "sharpe_over_holding"))
+    made = Swept(
+        tried=tried,
+        min_trades=min_trades,
+        barred=int((tried.table["trades"] < min_trades).sum()),
+        best=best,
+        fills=fills,
+        deflated=deflated,
+        over_holding=over_holding,
+        overfitting=probability(parts_of(tried.trials, len(bars))),
+        effective=effective_number(tried.trials, len(bars)),
+        folder=_folder(tried, out),
+        seconds=perf_counter() - started,
+    )
+    _write(made, out)
+    return replace(made, seconds=perf_counter() - started)
+
+
+def both_fills(found: Candidates, wanted: Sequence[Asked]) -> dict[str, list[Metrics]]:
+    """The measures of what is asked for, with each fill."""
+    account, interval = _account(found.settings), found.settings.dataset.interval
+    return {
+        fill: [each.metrics for each in search(found.bars, wanted, interval, replace(account, fill=fill))]
+        for fill in get_args(Fill)
+    }
+
+
+def _per_bar(tried: Trials, measure: str) -> list[float]:
+    """A Sharpe ratio of every trial, per bar; 0 where it has none, because it never traded."""
+    periods = tried.trials[0].metrics.periods_per_year
+    return [(value or 0.0) / sqrt(periods) for value in tried.table[measure]]
 
 
 def trials(
@@ -129,7 +193,7 @@ def trials(
     found = candidates(settings, lake, sample, seed)
     if taken := found.parameters(0).keys() & {each.name for each in fields(Metrics)}:
         raise StrategyError(f"parameter {min(taken)!r} has the name of a measure", "call it something else")
-    (done,) = measured(found, [(0, len(found.bars))], where, progress)
+    (done,) = measured(found, [Span(0, len(found.bars))], where, progress)
     rows = [{**found.parameters(i), **each.metrics.as_dict()} for i, each in enumerate(done)]
     table = pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))
     return Trials(found, done, table)
@@ -139,11 +203,15 @@ def _account(settings: Settings) -> Account:
     return Account(**settings.backtest.model_dump())
 
 
-def _write(tried: Trials, deflated: Deflated | None, overfitting: Overfitting | None, out: Path) -> Path:
-    """The table twice and the page, in a new folder that appears whole or not at all."""
+def _folder(tried: Trials, out: Path) -> Path:
     dataset, name = tried.candidates.settings.dataset, tried.candidates.strategies[0].name
-    now = datetime.now(UTC)
-    folder = out / f"{dataset.signals_table(name).removeprefix('trading_signals_')}_{now:%Y%m%d_%H%M%S_%f}"
+    return out / f"{dataset.signals_table(name).removeprefix('trading_signals_')}_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
+
+
+def _write(made: Swept, out: Path) -> None:
+    """The table twice and the page, in a new folder that appears whole or not at all."""
+    tried, folder = made.tried, made.folder
+    dataset, name = tried.candidates.settings.dataset, tried.candidates.strategies[0].name
     page = sweep_page(
         Sweep(
             title=f"{format.title(name)} on {dataset}",
@@ -151,40 +219,17 @@ def _write(tried: Trials, deflated: Deflated | None, overfitting: Overfitting | 
             table=tried.table,
             varied=list(tried.candidates.varied),
             skipped=tried.candidates.skipped,
-            verdict=verdict(tried.table.height, deflated, overfitting),
+            verdict=verdict(made),
         )
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".sweep-") as staging:
-            made = Path(staging) / folder.name
-            made.mkdir()
-            tried.table.write_parquet(made / "trials.parquet")
-            tried.table.write_csv(made / "trials.csv")
-            (made / "sweep.html").write_text(page, encoding="utf-8")
-            made.rename(folder)
+            staged = Path(staging) / folder.name
+            staged.mkdir()
+            tried.table.write_parquet(staged / "trials.parquet")
+            tried.table.write_csv(staged / "trials.csv")
+            (staged / "sweep.html").write_text(page, encoding="utf-8")
+            staged.rename(folder)
     except OSError as error:
         raise StoreError(f"{out} cannot be written: {error.strerror}", "give --out another folder") from None
-    return folder
-
-
-def verdict(trials: int, deflated: Deflated | None, overfitting: Overfitting | None) -> list[str]:
-    """What the figures mean, in words."""
-    said = []
-    if trials > 1:
-        said.append(
-            f"The best of {trials:,} combinations looks better than it is: with enough tries, chance alone finds one."
-        )
-    if deflated:
-        said.append(
-            f"Deflated Sharpe ratio {deflated.probability:.1%}: the probability that the best has any skill at all,"
-            f" after {deflated.trials:,} tries. {'Below' if deflated.probability < 0.95 else 'Above'} 95 %, so"
-            f" {'it may well be luck' if deflated.probability < 0.95 else 'luck alone hardly explains it'}."
-        )
-    if overfitting:
-        said.append(
-            f"Probability of backtest overfitting {overfitting.probability:.1%}: chosen in one half of the bars, the"
-            f" best was no better than the median in the other half in that share of {overfitting.splits:,} ways to cut"
-            f" them, and lost money there in {overfitting.loss:.1%}."
-        )
-    return said

@@ -29,8 +29,11 @@ class Walked:
 
     @property
     def decay_pct(self) -> float | None:
-        """What of the in-sample measure is lost out of sample, in percent; None where there is no gain to lose."""
-        if self.found.in_sample is None:
+        """The cost of choosing: what of the best in hindsight's measure is lost out of sample, in percent.
+
+        None where there was nothing to choose, or no gain to lose.
+        """
+        if self.found.in_sample is None or len(self.candidates.strategies) < 2:
             return None
         inside, outside = getattr(self.found.in_sample, self.by), getattr(self.found.out_of_sample, self.by)
         return None if outside is None or inside <= 0 else 100 * (1 - outside / inside)
@@ -66,6 +69,7 @@ class Walked:
             "by": self.by,
             "windows": self.windows(),
             "out_of_sample": found.out_of_sample.as_dict(),
+            "fills": {fill: metrics.as_dict() for fill, metrics in found.fills.items()},
             "in_sample": found.in_sample and {"parameters": best, "metrics": found.in_sample.as_dict()},
             "decay_pct": self.decay_pct,
             "luck": self.luck and asdict(self.luck),

@@ -1,0 +1,84 @@
+"""What the figures of a sweep mean, in words: none of them says more than was found."""
+
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from hermes.stages.backtest.overfitting import Deflated
+
+if TYPE_CHECKING:
+    from hermes.steps.search.sweep import Swept
+
+ENOUGH = 0.95  # confidence below which a figure may well be luck
+
+
+def verdict(made: "Swept") -> list[str]:
+    """What the figures mean, in words."""
+    tried = made.tried.table.height
+    said = []
+    if made.best is None:
+        said.append(_no_best(made))
+    elif tried > 1:
+        said.append(
+            f"The best of {tried:,} combinations looks better than it is: with enough tries, chance alone finds one."
+        )
+    if tried > 1 and made.effective <= tried / 2:
+        said.append(
+            f"The {tried:,} combinations resemble each other: they differ as about {made.effective:,.1f} independent"
+            f" ones would. The ratios below count all {tried:,}: rather too strict than too kind."
+        )
+    if made.best is not None and made.fills:
+        said.append(_both_fills(made))
+    if made.deflated:
+        said.append(_deflated(made, made.deflated))
+        said.append(_over_holding(made.over_holding))
+    if made.overfitting:
+        said.append(
+            f"Probability of backtest overfitting {made.overfitting.probability:.1%}: chosen in one half of the bars,"
+            f" the best was no better than the median in the other half in that share of {made.overfitting.splits:,}"
+            f" ways to cut them, and lost money there in {made.overfitting.loss:.1%}."
+        )
+    return said
+
+
+def _no_best(made: "Swept") -> str:
+    most = max(trial.metrics.trades for trial in made.tried.trials)
+    if not most:
+        return "No combination ever traded: there is no best."
+    if most < made.min_trades:
+        return (
+            f"No combination has {made.min_trades} trades (the most is {most}), so none is called the"
+            f" best: a Sharpe ratio of so few trades is chance. A longer span or a lower --min-trades lifts that bar."
+        )
+    return "No combination has a Sharpe ratio: there is no best."
+
+
+def _both_fills(made: "Swept") -> str:
+    told = []
+    for fill, each in made.fills.items():
+        sharpe = "undefined" if each.sharpe is None else f"{each.sharpe:.2f}"
+        told.append(sharpe + f" filled at {fill}")
+    return f"The best's Sharpe ratio with each fill: {', '.join(told)}."
+
+
+def _deflated(made: "Swept", found: Deflated) -> str:
+    yearly = found.expected * sqrt(made.tried.trials[0].metrics.periods_per_year)
+    return (
+        f"Deflated Sharpe ratio {found.probability:.1%}: confidence that the best's true Sharpe ratio is above"
+        f" {yearly:.2f}, what luck gives the best of {found.trials:,} tries that earn nothing. It is held against"
+        f" earning nothing, not against holding. {_luck(found, '; a rising market may')}"
+    )
+
+
+def _over_holding(found: Deflated | None) -> str:
+    if found is None:
+        return "Above holding with the same exposure there is nothing left to measure: the best does what holding does."
+    return (
+        f"Above holding with the same exposure {found.probability:.1%}: the same confidence for the returns above those"
+        f" of holding that share of the asset at all times. {_luck(found)}"
+    )
+
+
+def _luck(found: Deflated, unless: str = "") -> str:
+    if found.probability < ENOUGH:
+        return "Below 95 %: it may well be luck."
+    return f"Above 95 %: luck among so many tries hardly explains it{unless}."
