@@ -5,7 +5,7 @@ from hermes.pages.measures import GROUPS
 from hermes.stages.backtest import metrics
 
 _TAIL = """
-Times are whole bars. A backtest holds the whole equity or nothing, long only; fees are paid on both sides.
+A backtest holds the whole equity or nothing, long only; fees are paid on both sides.
 `close` fills a signal at its own bar's close, `next_open` at the open of the next bar; a signal on the last bar then
 stays unfilled.
 
