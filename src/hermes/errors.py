@@ -42,6 +42,10 @@ class UnknownIndicator(UsageError):
     """A column name that no indicator can be made from: an unknown family, or parameters out of range."""
 
 
+class IndicatorError(UsageError):
+    """An indicator that does not keep its contract, or whose file or package cannot be loaded."""
+
+
 class SettingsError(UsageError):
     """A setting that is unknown or has an impossible value; says where it was found."""
 

@@ -1,0 +1,62 @@
+"""Where indicators come from: this package, the entry points of installed packages, and files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hermes.errors import IndicatorError
+from hermes.indicators.definition import Family
+from hermes.indicators.shipped import SHIPPED
+from hermes.plugins import Kind
+from hermes.version import __version__
+
+INDICATORS = Kind("indicator", IndicatorError, "hermes.indicators", SHIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All indicators at hand.
+
+    Attributes:
+        families: by name.
+        sources: name → Hermes or a package with its version, or a file with the first digits of its SHA-256.
+        files: name → the file, for those that come from one.
+    """
+
+    families: Mapping[str, Family]
+    sources: Mapping[str, str]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def known_indicators(files: Sequence[str] = ()) -> Known:
+    """The shipped indicators, those of installed packages, and those that `files` define.
+
+    Args:
+        files: Python files whose top-level `@indicator` functions are taken.
+
+    Raises:
+        IndicatorError: a file or package cannot be loaded, holds no indicator, or takes a name that another has.
+    """
+    families, sources = dict(SHIPPED), dict.fromkeys(SHIPPED, f"hermes {__version__}")
+    for point in INDICATORS.installed().values():
+        found, origin, package = INDICATORS.load(point)
+        if not isinstance(found, Family):
+            raise IndicatorError(f"{origin} is no indicator", "decorate it with hermes.indicators.indicator")
+        if found.name != point.name:
+            raise IndicatorError(f"{origin} calls itself {found.name!r}", "its entry point must have the same name")
+        families[found.name], sources[found.name] = found, package
+    paths: dict[str, Path] = {}
+    for name in files:
+        path = Path(name).expanduser()
+        module, digest = INDICATORS.run_file(path)
+        own = [each for each in vars(module).values() if isinstance(each, Family) and each not in SHIPPED.values()]
+        own = [each for each in own if each.expression.__module__ == module.__name__]
+        if not own:
+            raise IndicatorError(f"{path} holds no indicator", "decorate a function with hermes.indicators.indicator")
+        for family in own:
+            if family.name in families:
+                rival = sources[family.name]
+                raise IndicatorError(f"{path} takes the name {family.name!r}, which {rival} has", "rename its function")
+            families[family.name], sources[family.name] = family, f"{path} (sha256 {digest[:16]})"
+            paths[family.name] = path
+    return Known(families, sources, paths)
