@@ -6,8 +6,8 @@ import polars as pl
 
 from generator.demo import document, folder
 from generator.markdown import code, table
+from hermes.indicators import look_back
 from hermes.schemas import BRONZE, FEATURES, INDICATORS, REJECTS, SILVER
-from hermes.stages.gold.indicators import look_back
 
 _PRICES = "first, highest, lowest and last price of the bar"
 _MEANING: Mapping[str, str] = {

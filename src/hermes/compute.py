@@ -6,12 +6,12 @@ The same definitions as the road's; nothing here is read from a lake or written 
 import polars as pl
 
 from hermes.errors import TableRefused
+from hermes.indicators.registry import known_indicators
 from hermes.schemas import DATETIME, FEATURES, INDICATORS, Schema
 from hermes.settings import Settings
 from hermes.stages.backtest.engine import Backtest
 from hermes.stages.backtest.portfolio import BARS
-from hermes.stages.gold.features import features
-from hermes.stages.gold.indicators import indicator
+from hermes.stages.gold.features import features, with_indicators
 from hermes.stages.signals.generate import check_context
 from hermes.stages.signals.plan import signals
 from hermes.steps.measure import Measured, Tally, accounts
@@ -59,8 +59,10 @@ def compute_signals(features: Frame, settings: Settings) -> pl.DataFrame:
     check_strategy(strategy)
     check_context(strategy, settings.signals.context_rows)
     there = features.collect_schema().names()
-    derived = {name: indicator(name) for name in strategy.columns if name not in there and name not in INDICATORS}
-    table = _sound(features.lazy().with_columns(**derived), input_schema(strategy), ("open", "close"))
+    derived = [name for name in strategy.columns if name not in there and name not in INDICATORS]
+    known = known_indicators(settings.features.indicators).families
+    plan = with_indicators(features.lazy(), derived, settings.dataset.interval, known)
+    table = _sound(plan, input_schema(strategy), ("open", "close"))
 
     time, start, end = pl.col("datetime"), settings.signals.start, settings.signals.end
     before = table.filter(time < start).height if start else 0

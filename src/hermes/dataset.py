@@ -46,6 +46,7 @@ SYMBOL_BYTES = 64  # keeps every path under the 255 bytes that file systems allo
 _SEPARATED = re.compile(r"(\w+)[/-](\w+)")
 _PROVIDER = re.compile(r"[a-z][a-z0-9]{0,31}")
 _STRATEGY = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_FEATURE_SET = re.compile(r"[a-z][a-z0-9]{0,31}")
 _STRATEGY_FILE = re.compile(r"(.+\.py)(?::([^:/\\]+))?")
 _STAMP = "%Y%m%d_%H%M%S"
 # Device names that some file systems reserve: a folder of that name cannot be made there.
@@ -89,6 +90,16 @@ def check_strategy_name(name: str) -> str:
     if not _STRATEGY.fullmatch(name) or len(name) > 64:
         raise NameRefused(
             f"strategy {_short(name)} is not lower-case words joined by '_'", "write it like smart_momentum"
+        )
+    return name
+
+
+def check_feature_set(name: str) -> str:
+    """`name` itself, if it can name a feature set: lower-case letters and digits, and not a market."""
+    if not _FEATURE_SET.fullmatch(name) or name in MARKETS:
+        raise NameRefused(
+            f"feature set {_short(name)} is not lower-case letters and digits, or is the name of a market",
+            "write it like test",
         )
     return name
 

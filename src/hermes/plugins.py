@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from keyword import iskeyword
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hermes.errors import HermesError, first_line
+from hermes.errors import HermesError, UsageError, first_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,21 +33,24 @@ class Kind:
     group: str
     shipped: Container[str]
 
-    def run_file(self, path: Path) -> tuple[ModuleType, str]:
-        """The file as a module, and its SHA-256; a file of this content is run once.
-
-        It is registered under a name of its own, which typed classes look up.
-
-        Raises:
-            HermesError: of this kind, where the file cannot be read or fails; names the line.
-        """
+    def read_file(self, path: Path) -> bytes:
+        """The file's content; raises HermesError of this kind where it cannot be read."""
         try:
-            content = path.read_bytes()
+            return path.read_bytes()
         except OSError as error:
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
             raise self.error(f"{self.noun} file {path} cannot be read: {reason}", "check the path") from None
         except ValueError:
             raise self.error(f"{self.noun} file {str(path)!r} is no path", "check the path") from None
+
+    def run_file(self, path: Path, content: bytes) -> tuple[ModuleType, str]:
+        """The file as a module, and its SHA-256; a file of this content is run once.
+
+        It is registered under a name of its own, which typed classes look up.
+
+        Raises:
+            HermesError: of this kind, where the file fails; names the line.
+        """
         digest = sha256(content).hexdigest()
         key = f"hermes_{self.noun}_{path.stem}_{sha256(os.fsencode(path.resolve()) + digest.encode()).hexdigest()[:16]}"
         if key not in _modules:
@@ -85,6 +89,37 @@ class Kind:
                 )
             found[point.name] = point
         return found
+
+    def write_starter(self, name: str, folder: Path, content: str, test: str) -> tuple[Path, Path]:
+        """Write `NAME.py` and `test_NAME.py` into a folder; files that are there already are left alone.
+
+        Args:
+            name: a Python identifier.
+
+        Returns:
+            Both paths.
+
+        Raises:
+            UsageError: the name is taken, or a file of that name is there.
+            HermesError: of this kind, where the files cannot be written.
+        """
+        if name in self.shipped or name in self.installed():
+            raise UsageError(f"there is {self.article} {self.noun} {name!r} already", "choose another name")
+        paths = folder / f"{name}.py", folder / f"test_{name}.py"
+        if there := [str(path) for path in paths if path.exists()]:
+            raise UsageError(f"{' and '.join(there)} would be overwritten", "choose another name, or move it away")
+        if iskeyword(name) or name in sys.stdlib_module_names or find_spec(name):
+            hidden = f"{name!r} is the name of a Python module, which {name}.py would hide"
+            raise UsageError(hidden, "choose another name")
+        try:
+            for path, text in zip(paths, (content, test), strict=True):
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(text)
+        except OSError as error:
+            raise self.error(
+                f"{path} cannot be written: {error.strerror}", "go to a folder that you may write"
+            ) from None
+        return paths
 
     @property
     def article(self) -> str:

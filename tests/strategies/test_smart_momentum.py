@@ -5,7 +5,7 @@ import pytest
 
 from hermes.dataset import check_strategy_name
 from hermes.errors import StrategyError
-from hermes.stages.gold.indicators import indicator
+from hermes.indicators import column
 from hermes.strategies import STRATEGIES, make_strategy
 from hermes.strategies.contract import check_strategy
 from hermes.strategies.smart_momentum import SmartMomentum
@@ -85,12 +85,12 @@ def test_parameters_cannot_change():
 
 
 def test_every_strategy_keeps_the_contract():
-    for name, kind in STRATEGIES.items():
+    for own_name, kind in STRATEGIES.items():
         strategy = kind()
-        assert check_strategy_name(name) == name == strategy.name
+        assert check_strategy_name(own_name) == own_name == strategy.name
         check_strategy(strategy)
-        for column in strategy.columns:
-            indicator(column)  # raises where the feature table could not have it
+        for name in strategy.columns:
+            column(name)  # raises where the feature table could not have it
 
 
 def test_equal_averages_cross_when_they_part_upwards():

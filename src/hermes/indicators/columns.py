@@ -52,24 +52,23 @@ def parse(name: str, families: Families = SHIPPED) -> Column:
         IndicatorError: the family's own function fails.
     """
     matched = _NAME.fullmatch(name)
+    texts = matched[2].removeprefix("_").split("_") if matched and matched[2] else []
     family = families.get(matched[1]) if matched else None
-    if matched is None or family is None:
+    if family is None or (family.parameters and not texts):
         usages = [each.usage for each in families.values()]
         near = get_close_matches(name, [*INDICATORS, *usages], n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UnknownIndicator(f"indicator {name[:60]!r} is not known", f"{hint}it can be {' '.join(usages)}")
-    texts = matched[2].removeprefix("_").split("_") if matched[2] else []
     values = [each.read(text) for each, text in zip(family.parameters, texts, strict=False)]
     known = [value for value in values if value is not None]
-    if len(texts) != len(family.parameters) or len(known) != len(texts):
-        ranges = ", ".join(map(str, family.parameters)) or "no parameters"
-        raise UnknownIndicator(f"indicator {name[:60]!r} is not a valid {family.usage}", f"it takes {ranges}")
+    invalid = f"indicator {name[:60]!r} is not a valid {family.usage}"
+    ranges = f"it takes {', '.join(map(str, family.parameters)) or 'no parameters'}"
+    if not len(known) == len(texts) == len(family.parameters):
+        raise UnknownIndicator(invalid, ranges)
     try:
         call, look_back = family.compute(*known)
-    except ValueError as error:
-        raise UnknownIndicator(
-            f"indicator {name[:60]!r} is not a valid {family.usage}", first_line(str(error))
-        ) from None
+    except ValueError as error:  # how a family refuses what only its parameters together tell
+        raise UnknownIndicator(invalid, f"{ranges}, {first_line(str(error))}") from None
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(str(error))}"
         raise IndicatorError(f"indicator {name[:60]!r} fails: {reason}", "correct its function") from error

@@ -1,4 +1,4 @@
-"""What an indicator is: a function of its parameters that gives a Polars expression over the bars, and its look-back."""
+"""What an indicator is: parameters → a Polars expression over the bars, and how far it looks back."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -44,6 +44,9 @@ class Parameter:
         return f"{self.name.upper()} from {self.least:g} to {MOST}{' (whole)' if self.whole else ''}"
 
 
+_FLOAT = pl.Float64()
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One kind of indicator; with parameters it is a column.
@@ -66,7 +69,7 @@ class Family:
     formula: str
     source: str
     field: str | None = None
-    dtype: pl.DataType = pl.Float64()
+    dtype: pl.DataType = _FLOAT
 
     @property
     def usage(self) -> str:
@@ -117,17 +120,22 @@ def indicator(*, look_back: LookBack, source: str) -> Callable[[Expression], Fam
     """
 
     def define(function: Expression) -> Family:
-        name = function.__name__
-        if not _FAMILY.fullmatch(name):
-            raise IndicatorError(
-                f"indicator {name!r} is not lower-case words joined by '_', without digits", "rename it like range_high"
-            )
+        name = check_indicator_name(function.__name__)
         formula = first_line(getdoc(function) or "")
         if not formula:
             raise IndicatorError(f"indicator {name} has no docstring", "say its formula in the docstring's first line")
         return Family(name, _parameters(function), function, look_back, formula, source)
 
     return define
+
+
+def check_indicator_name(name: str) -> str:
+    """`name` itself, if it can stand in a column's name; raises IndicatorError."""
+    if not _FAMILY.fullmatch(name) or len(name) > 40:
+        raise IndicatorError(
+            f"indicator {name[:60]!r} is not lower-case words joined by '_', without digits", "write it like range_high"
+        )
+    return name
 
 
 def _parameters(function: Expression) -> tuple[Parameter, ...]:

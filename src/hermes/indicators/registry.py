@@ -48,7 +48,7 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
     paths: dict[str, Path] = {}
     for name in files:
         path = Path(name).expanduser()
-        module, digest = INDICATORS.run_file(path)
+        module, digest = INDICATORS.run_file(path, INDICATORS.read_file(path))
         own = [each for each in vars(module).values() if isinstance(each, Family) and each not in SHIPPED.values()]
         own = [each for each in own if each.expression.__module__ == module.__name__]
         if not own:

@@ -63,7 +63,7 @@ def cci(n: Span) -> pl.Expr:
 @indicator(look_back=_n, source="close-to-close return")
 def returns(n: Period) -> pl.Expr:
     """close / close N bars before - 1, as a fraction"""
-    return CLOSE / CLOSE.shift(n) - 1
+    return (CLOSE / CLOSE.shift(n)).sub(1)
 
 
 @indicator(look_back=_n_less_1, source="standard score with the population deviation, as in Bollinger bands")
@@ -80,7 +80,8 @@ def zscore(n: Span) -> pl.Expr:
 @indicator(look_back=_n, source=f"{_TA_LIB} ATR; Wilder, New Concepts in Technical Trading, 1978")
 def atr(n: Period) -> pl.Expr:
     """Wilder's average of the true range over N bars"""
-    return ta.atr(HIGH, LOW, CLOSE, n)
+    average: pl.Expr = ta.atr(HIGH, LOW, CLOSE, n)
+    return average
 
 
 @indicator(look_back=_n, source="Andersen, Bollerslev, Diebold, Labys, Econometrica 71(2), 2003")
@@ -111,7 +112,8 @@ def keltner_lower(n: Period, m: Period, k: Factor) -> pl.Expr:
 @indicator(look_back=lambda: 0, source=f"{_TA_LIB} OBV; Granville, 1963. Its level depends on the first bar")
 def obv() -> pl.Expr:
     """Running sum of the volume, added where the close rose and taken off where it fell"""
-    return ta.obv(CLOSE, VOLUME)
+    running: pl.Expr = ta.obv(CLOSE, VOLUME)
+    return running
 
 
 @indicator(look_back=_n_less_1, source="volume-weighted mean of the typical price over a moving window")
@@ -144,7 +146,7 @@ def _bands(n: int, k: float) -> pl.Expr:
 
 def _macd(fast: int, slow: int, signal: int) -> pl.Expr:
     if fast >= slow:  # TA-Lib would swap them and say nothing
-        raise ValueError("FAST must be below SLOW")
+        raise ValueError("F below S")
     return ta.macd(CLOSE, fast, slow, signal)
 
 
@@ -164,7 +166,7 @@ _LENGTH, _MULTIPLE = Parameter("n", True, 2), Parameter("k", False, 0.0)
 _bb = _outputs(_bands, (_LENGTH, _MULTIPLE), _n_less_1, f"{_TA_LIB} BBANDS")
 _macds = _outputs(
     _macd,
-    (Parameter("fast", True, 2), Parameter("slow", True, 3), Parameter("signal", True, 1)),
+    (Parameter("f", True, 2), Parameter("s", True, 3), Parameter("g", True, 1)),
     lambda fast, slow, signal: slow + signal - 2,
     f"{_TA_LIB} MACD",
 )
@@ -185,13 +187,13 @@ _SHIPPED = (
     _bb("bb_upper", formula="Mean of N closes + K standard deviations (ddof 0)", field="upperband"),
     _bb("bb_middle", formula="Mean of N closes", field="middleband"),
     _bb("bb_lower", formula="Mean of N closes - K standard deviations (ddof 0)", field="lowerband"),
-    _macds("macd", formula="EMA over FAST - EMA over SLOW", field="macd"),
-    _macds("macd_signal", formula="EMA of the MACD over SIGNAL", field="macdsignal"),
+    _macds("macd", formula="EMA over F - EMA over S", field="macd"),
+    _macds("macd_signal", formula="EMA of the MACD over G", field="macdsignal"),
     _macds("macd_hist", formula="MACD - its signal", field="macdhist"),
-    _stoch("stoch_k", formula="Mean over D of 100 * (close - lowest low) / (highest high - lowest low) of K bars", field="slowk"),
+    _stoch("stoch_k", formula="Mean over D of 100 * (close - low) / (high - low) of K bars", field="slowk"),
     _stoch("stoch_d", formula="Mean over D of stoch_k", field="slowd"),
     _trend("supertrend", formula="Trailing line at M * ATR over N from the middle of high and low", field="supertrend"),
-    _trend("supertrend_dir", formula="1 while the close is above the SuperTrend, -1 below", field="trend", dtype=pl.Int8()),
+    _trend("supertrend_dir", formula="1 while the close is above the line, -1 below", field="trend", dtype=pl.Int8()),
     _channel("donchian_high", formula="Highest high of N bars, the bar itself included", field="upperband"),
     _channel("donchian_low", formula="Lowest low of N bars, the bar itself included", field="lowerband"),
     adx,

@@ -1,8 +1,12 @@
 """An indicator of one's own to start from, with its test: what `hermes new-indicator` writes."""
 
+from pathlib import Path
 from string import Template
 
-INDICATOR = Template('''\
+from hermes.indicators.definition import check_indicator_name
+from hermes.indicators.registry import INDICATORS
+
+_INDICATOR = Template('''\
 """$title: what it measures, in one line, and where the definition comes from."""
 
 from typing import Annotated
@@ -20,7 +24,7 @@ def $name(n: Annotated[int, Field(ge=2)]) -> pl.Expr:
     return CLOSE / CLOSE.rolling_mean(n) - 1
 ''')
 
-TEST = Template('''\
+_TEST = Template('''\
 """Run with: pytest test_$name.py"""
 
 import polars as pl
@@ -51,3 +55,18 @@ def test_its_look_back_is_its_warm_up():
     assert made["value"].head(N - 1).null_count() == N - 1
     assert made["value"].slice(N - 1).null_count() == 0
 ''')
+
+
+def write_starter(name: str, folder: Path) -> tuple[Path, Path]:
+    """Write `NAME.py` and `test_NAME.py` into a folder; files that are there already are left alone.
+
+    Returns:
+        Both paths.
+
+    Raises:
+        IndicatorError: not lower-case words joined by `_`, or the files cannot be written.
+        UsageError: the name is taken, or a file of that name is there.
+    """
+    check_indicator_name(name)
+    words = {"name": name, "title": name.replace("_", " ").capitalize()}
+    return INDICATORS.write_starter(name, folder, _INDICATOR.substitute(words), _TEST.substitute(words))

@@ -21,6 +21,7 @@ from hermes.settings.sections import (
     ArchiveSettings,
     BacktestSettings,
     ClusterSettings,
+    FeaturesSettings,
     LakeSettings,
     LiveSettings,
     LogSettings,
@@ -52,6 +53,7 @@ class Settings(_Section):
     dataset: Dataset = Dataset()
     archive: ArchiveSettings = ArchiveSettings()
     live: LiveSettings = LiveSettings()
+    features: FeaturesSettings = FeaturesSettings()
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     backtest: BacktestSettings = BacktestSettings()
@@ -138,10 +140,14 @@ class Settings(_Section):
             path, name = file
             spec = str(path.absolute()) + (f":{name}" if name else "")
             signals = signals.model_copy(update={"strategy": spec})
+        files = tuple(str(Path(name).expanduser().absolute()) for name in self.features.indicators)
+        features = self.features.model_copy(update={"indicators": files})
         upkeep = self.upkeep
         if upkeep.metrics_file:
             upkeep = UpkeepSettings(metrics_file=str(Path(upkeep.metrics_file).expanduser().absolute()))
-        return self.model_copy(update={"lake": lake, "archive": archive, "signals": signals, "upkeep": upkeep})
+        return self.model_copy(
+            update={"lake": lake, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
+        )
 
     def items(self) -> Iterator[tuple[str, str, str]]:
         """Every setting as (dotted name, value as text, origin); secrets are masked."""

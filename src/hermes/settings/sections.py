@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from hermes.dataset import check_strategy_name, strategy_file
+from hermes.dataset import check_feature_set, check_strategy_name, strategy_file
 
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
 EVENTS = ("signal", "failure")  # what a webhook can be told
@@ -105,6 +105,14 @@ def _events(value: Any) -> Any:
     return tuple(name for name in EVENTS if name in names)
 
 
+def _names(value: Any) -> Any:
+    """A list of names; in the environment and on the command line it is one text, like `zscore_20,obv`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("expected names, like zscore_20,obv")
+    return tuple(dict.fromkeys(names))
+
+
 def _strategy(spec: str) -> str:
     """The name of a strategy, or a file that defines one."""
     return spec if strategy_file(spec) else check_strategy_name(spec)
@@ -162,6 +170,19 @@ class LiveSettings(_Section):
     """When silver, features and a signals execution follow: auto is at every close from 1h up, and hourly below."""
     proxy: Annotated[SecretStr | None, AfterValidator(_proxy)] = None
     """http://host:port, with user:password@ where it asks for them; empty: what HTTPS_PROXY says. Never printed."""
+
+
+class FeaturesSettings(_Section):
+    """Indicators of one's own, and a feature set: columns under trial in a table beside the production one."""
+
+    indicators: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """Python files that define indicators, like ./my_indicators.py."""
+    feature_set: Annotated[str, AfterValidator(lambda name: check_feature_set(name) if name else name)] = ""
+    """A feature set, like test: its columns are read beside the production table's. Empty: production alone."""
+    columns: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """The columns of the feature set, like zscore_20,ema_50@1d; `hermes features` writes them."""
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")] = "1"
+    """Version of the feature set, kept in its column features_version."""
 
 
 class SignalsSettings(_Section):

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from hermes.errors import UnknownIndicator
+from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.lake.tables import Table
 from hermes.progress import SILENT, Progress
@@ -22,7 +23,7 @@ from hermes.stages.audit.cuts import random_cuts, turning_cuts
 from hermes.stages.audit.difference import Difference
 from hermes.stages.audit.lookahead import look_ahead
 from hermes.stages.audit.warm_up import warm_up
-from hermes.stages.gold.indicators import indicator
+from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.generate import signal_chunks
 from hermes.stages.signals.plan import signals
 from hermes.steps.lineage import keep_verdict
@@ -177,13 +178,19 @@ class _Subject:
         self.settings, self.strategy, self.lake = selection.settings, selection.strategy, lake
         self.table: Table = selection.table
         self.derived = frozenset(selection.derived)
-        self.computed: dict[str, pl.Expr] = {}
+        self.computed: list[str] = []
+        self.families = known_indicators(self.settings.features.indicators).families
         self.foreign: list[str] = []
         for name in self.strategy.columns:
             try:
-                self.computed[name] = indicator(name)
+                self.with_columns(pl.LazyFrame(schema=BARS), [name])
+                self.computed.append(name)
             except UnknownIndicator:
                 self.foreign.append(name)
+
+    def with_columns(self, bars: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
+        """The bars with these columns; raises UnknownIndicator."""
+        return with_indicators(bars, names, self.settings.dataset.interval, self.families)
 
     def latest(self) -> pl.DataFrame:
         """The latest bars, and the stored columns that cannot be computed from them."""
@@ -192,7 +199,7 @@ class _Subject:
 
     def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Bars → the columns, conditions, signals and position: all that Hermes says of them."""
-        table = bars.with_columns(**self.computed)
+        table = self.with_columns(bars.lazy(), self.computed).collect()
         return signals(table, self.strategy, context=0, position=0)
 
     def in_chunks(self, rows: pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
@@ -219,14 +226,17 @@ class _Subject:
             return None
         states = {name: f"supertrend_dir_{name.removeprefix('supertrend_').removeprefix('dir_')}"
                   for name in names if name.startswith("supertrend_")}  # fmt: skip
-        wanted = {name: indicator(name) for name in (*names, *states.values())}
+        wanted = list(dict.fromkeys([*names, *states.values()]))
         plan = self.table.plan.select(*BARS, *names)
 
         def read(begin: int, end: int) -> pl.DataFrame:
             with self.lake.gold.errors():
                 return plan.slice(begin, end - begin).collect(engine="streaming")
 
-        return compare_columns(read, self.table.rows, names, lambda bars: bars.select(**wanted), states)
+        def compute(bars: pl.DataFrame) -> pl.DataFrame:
+            return self.with_columns(bars.select(BARS.keys()).lazy(), wanted).select(wanted).collect()
+
+        return compare_columns(read, self.table.rows, names, compute, states)
 
     def told(self, compared: Compared | None) -> Check:
         """How the check of the columns ended."""

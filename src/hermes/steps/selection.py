@@ -1,6 +1,6 @@
 """The rows asked for of a feature table, and the strategy that judges them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -9,6 +9,7 @@ import polars as pl
 
 from hermes.dataset import Dataset
 from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
+from hermes.indicators.registry import known_indicators
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, column_names, in_order, open_table
@@ -17,7 +18,7 @@ from hermes.settings import Settings
 from hermes.stages.signals.generate import check_context, signal_chunks
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
-from hermes.strategies.columns import input_schema
+from hermes.strategies.columns import BARS, input_schema
 from hermes.strategies.contract import check_strategy
 from hermes.strategies.registry import Found
 
@@ -95,7 +96,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
     if until <= before:
         raise no_bars(settings, table)
     seen = min(before, settings.signals.context_rows)
-    plan = _with_derived(lake.gold, table, derived).slice(before - seen, until - before + seen)
+    plan = _with_derived(settings, lake.gold, table, strategy, derived).slice(before - seen, until - before + seen)
     return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived))
 
 
@@ -116,26 +117,28 @@ def no_bars(settings: Settings, table: Table) -> TableRefused:
     )
 
 
-def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> dict[str, pl.Expr]:
-    """Columns of the strategy that no file has, as expressions over the bars; contract columns are never derived."""
+def _lacking(gold: Layer, files: Sequence[LakeFile], strategy: Strategy) -> list[str]:
+    """Columns of the strategy that no file has; contract columns are never derived."""
     own = [name for name in strategy.columns if name not in INDICATORS]
-    if not own:
-        return {}
-    from hermes.stages.gold.indicators import indicator  # noqa: PLC0415 - loads TA-Lib, which few strategies need here
-
-    there = column_names(gold, files)
-    try:
-        return {name: indicator(name) for name in own if name not in there}
-    except HermesError as error:
-        raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None
+    there = column_names(gold, files) if own else set()
+    return [name for name in own if name not in there]
 
 
-def _with_derived(gold: Layer, table: Table, derived: Mapping[str, pl.Expr]) -> pl.LazyFrame:
+def _with_derived(
+    settings: Settings, gold: Layer, table: Table, strategy: Strategy, derived: list[str]
+) -> pl.LazyFrame:
     """The table's rows with the derived columns beside them, computed over all of its bars."""
     if not derived:
         return table.plan
+    from hermes.stages.gold.features import with_indicators  # noqa: PLC0415 - TA-Lib, which few strategies need here
+
+    known = known_indicators(settings.features.indicators)
+    try:
+        plan = with_indicators(table.plan.select(BARS.keys()), derived, settings.dataset.interval, known.families)
+    except HermesError as error:
+        raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None
     with gold.errors():
-        made = table.plan.select(**derived).collect()
+        made = plan.select(derived).collect()
     return pl.concat([table.plan, made.lazy()], how="horizontal")
 
 

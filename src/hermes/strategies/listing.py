@@ -4,7 +4,7 @@ from typing import Any
 
 from hermes.errors import HermesError
 from hermes.strategies.contract import check_strategy
-from hermes.strategies.registry import STRATEGIES, find_strategy, installed
+from hermes.strategies.registry import KIND, STRATEGIES, find_strategy
 
 
 def listed(specs: list[str]) -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def listed(specs: list[str]) -> list[dict[str, Any]]:
     if specs:
         return [_described(spec) for spec in specs]
     found = []
-    for name in (*STRATEGIES, *installed()):
+    for name in (*STRATEGIES, *KIND.installed()):
         try:
             found.append(_described(name))
         except HermesError as error:

@@ -1,21 +1,18 @@
 """Where strategies come from: this package, the entry points of installed packages, or a file."""
 
-import os
 import sys
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
 from inspect import getsource, isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hermes.dataset import check_strategy_name, strategy_file
-from hermes.errors import HermesError, StrategyError, first_line
+from hermes.errors import HermesError, StrategyError
+from hermes.plugins import Kind, in_one_line
 from hermes.strategies.base import Parameters, Strategy, asked_once
 from hermes.strategies.bollinger_reversion import BollingerReversion
 from hermes.strategies.donchian_breakout import DonchianBreakout
@@ -28,7 +25,6 @@ from hermes.version import __version__
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-GROUP = "hermes.strategies"
 _HERMES = f"hermes {__version__}"
 _SHIPPED: tuple[type[Strategy], ...] = (
     SmartMomentum,
@@ -38,6 +34,7 @@ _SHIPPED: tuple[type[Strategy], ...] = (
     BollingerReversion,
 )
 STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in _SHIPPED}
+KIND = Kind("strategy", StrategyError, "hermes.strategies", STRATEGIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,9 @@ class Found:
         except HermesError:
             raise
         except Exception as error:
-            raise StrategyError(f"{self.kind.name} cannot be made: {_told(error)}", "mend its __init__") from error
+            raise StrategyError(
+                f"{self.kind.name} cannot be made: {in_one_line(error)}", "mend its __init__"
+            ) from error
 
 
 def make_strategy(spec: str, values: Mapping[str, Any]) -> Strategy:
@@ -100,7 +99,7 @@ def find_strategy(spec: str) -> Found:
         return _from_file(*named)
     if spec in STRATEGIES:
         return Found(STRATEGIES[spec], _HERMES)
-    points = installed()
+    points = KIND.installed()
     if spec in points:
         return _from_point(points[spec])
     names = [*STRATEGIES, *points]
@@ -109,39 +108,12 @@ def find_strategy(spec: str) -> Found:
     raise StrategyError(f"strategy {spec!r} is not known", hint)
 
 
-def installed() -> "dict[str, EntryPoint]":
-    """Strategies of installed packages by name, the shipped ones not among them.
-
-    Raises:
-        StrategyError: two packages bring strategies of one name, or one takes the name of a shipped one.
-    """
-    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and shipped strategies need it not
-
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        if point.name in STRATEGIES or point.name in found:
-            rival = _package(found[point.name]) if point.name in found else "hermes"
-            raise StrategyError(
-                f"{rival} and {_package(point)} both bring a strategy {point.name!r}", "uninstall one of them"
-            )
-        found[point.name] = point
-    return found
-
-
-def _package(point: "EntryPoint") -> str:
-    return point.dist.name if point.dist else point.value
-
-
 def _from_point(point: "EntryPoint") -> Found:
-    origin = f"strategy {point.name!r} of {_package(point)} ({point.value})"
-    try:
-        kind = point.load()
-    except Exception as error:
-        raise StrategyError(f"{origin} cannot be loaded: {_told(error)}", "mend or update the package") from error
+    kind, origin, package = KIND.load(point)
     kind = _checked(kind, origin)
     if kind.name != point.name:
         raise StrategyError(f"{origin} calls itself {kind.name!r}", "its entry point must have the same name")
-    return Found(kind, f"{point.dist.name} {point.dist.version}" if point.dist else point.value)
+    return Found(kind, package)
 
 
 @cache
@@ -160,20 +132,11 @@ def _outside(kind: type[Strategy]) -> tuple[str, ...]:
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-_modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
-
 
 def _from_file(path: Path, name: str | None) -> Found:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise StrategyError(f"strategy file {path} cannot be read: {reason}", "check the path") from None
-    except ValueError:
-        raise StrategyError(f"strategy file {str(path)!r} is no path", "check the path") from None
-    digest = sha256(content).hexdigest()
+    content = KIND.read_file(path)
     reached = outside(content)  # before it runs: what runs could change what is said of it
-    module = _run(path, content, digest)
+    module, digest = KIND.run_file(path, content)
     own = {key: value for key, value in vars(module).items() if _defined_here(value, module)}
     choice = f"write {path}:{' or :'.join(own)}" if own else "define a class of hermes.strategies.base.Strategy in it"
     if name is None:
@@ -183,47 +146,9 @@ def _from_file(path: Path, name: str | None) -> Found:
     if not hasattr(module, name):
         raise StrategyError(f"{path} has no class {name!r}", choice)
     kind = _checked(getattr(module, name), f"{path}:{name}")
-    if kind.name in STRATEGIES or kind.name in installed():
+    if kind.name in STRATEGIES or kind.name in KIND.installed():
         raise StrategyError(f"{path}:{name} takes the name of another strategy, {kind.name!r}", "give it its own name")
     return Found(kind, f"{path} (sha256 {digest[:16]})", reached)
-
-
-def _run(path: Path, content: bytes, digest: str) -> ModuleType:
-    """The file as a module. It is registered under a name of its own, which typed classes look up."""
-    key = f"hermes_strategy_{path.stem}_{sha256(os.fsencode(path.resolve()) + digest.encode()).hexdigest()[:16]}"
-    if key in _modules:
-        return _modules[key]
-    spec = spec_from_file_location(key, path)
-    assert spec
-    module = module_from_spec(spec)
-    sys.modules[key] = module
-    try:
-        exec(compile(content, str(path), "exec"), vars(module))
-    except (Exception, SystemExit) as error:
-        del sys.modules[key]
-        line = next(_lines(error, str(path)), None)
-        where = f"{path} line {line}" if line else str(path)
-        raise StrategyError(f"{where}: {_told(error)}", "mend the file") from error
-    _modules[key] = module
-    return module
-
-
-def _lines(error: BaseException, file: str) -> Iterator[int]:
-    """Where in `file` an error arose, the innermost line first."""
-    if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
-        yield error.lineno
-    yield from (
-        frame.lineno
-        for frame in reversed(traceback.extract_tb(error.__traceback__))
-        if frame.filename == file and frame.lineno
-    )
-
-
-def _told(error: BaseException) -> str:
-    """An error in one line."""
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = first_line(message)
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _defined_here(value: object, module: ModuleType) -> bool:

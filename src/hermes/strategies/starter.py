@@ -1,14 +1,10 @@
 """A strategy of one's own to start from, with its test: what `hermes new-strategy` writes."""
 
-import sys
-from importlib.util import find_spec
-from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
 from hermes.dataset import check_strategy_name
-from hermes.errors import StrategyError, UsageError
-from hermes.strategies.registry import STRATEGIES, installed
+from hermes.strategies.registry import KIND
 
 _STRATEGY = Template('''\
 """$title: what it does, in one line, and where the idea comes from."""
@@ -108,20 +104,5 @@ def write_starter(name: str, folder: Path) -> tuple[Path, Path]:
         StrategyError: the files cannot be written.
     """
     check_strategy_name(name)
-    if name in STRATEGIES or name in installed():
-        raise UsageError(f"there is a strategy {name!r} already", "choose another name")
-    paths = folder / f"{name}.py", folder / f"test_{name}.py"
-    if there := [str(path) for path in paths if path.exists()]:
-        raise UsageError(f"{' and '.join(there)} would be overwritten", "choose another name, or move it away")
-    if iskeyword(name) or name in sys.stdlib_module_names or find_spec(name):
-        raise UsageError(f"{name!r} is the name of a Python module, which {name}.py would hide", "choose another name")
     words = {"name": name, "class_name": name.title().replace("_", ""), "title": name.replace("_", " ").capitalize()}
-    try:
-        for path, text in zip(paths, (_STRATEGY, _TEST), strict=True):
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text.substitute(words))
-    except OSError as error:
-        raise StrategyError(
-            f"{path} cannot be written: {error.strerror}", "go to a folder that you may write"
-        ) from None
-    return paths
+    return KIND.write_starter(name, folder, _STRATEGY.substitute(words), _TEST.substitute(words))

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from hermes.stages.gold.indicators import indicator
+from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.generate import signal_chunks
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS
@@ -33,17 +33,18 @@ def simulated_bars(rows: int = 2_000, seed: int = 1) -> pl.DataFrame:
     )
 
 
-def judged(strategy: Strategy, bars: pl.DataFrame, chunk_rows: int | None = None) -> pl.DataFrame:
+def judged(strategy: Strategy, bars: pl.DataFrame, chunk_rows: int | None = None, interval: str = "4h") -> pl.DataFrame:
     """The bars with the strategy's columns, conditions, `buy_signal`, `sell_signal` and `position`.
 
     Args:
         bars: in time order, as `simulated_bars` makes them; indicators are computed from the first of them on.
         chunk_rows: rows that the rules see at once, beside `look_back` rows before them; without it all.
+        interval: of the bars, for columns of a longer one.
 
     Raises:
         StrategyError, UnknownIndicator: the strategy does not keep its contract.
     """
     check_strategy(strategy)
-    table = bars.with_columns(indicator(name) for name in strategy.columns).lazy()
+    table = with_indicators(bars.lazy(), strategy.columns, interval).collect().lazy()
     rows = chunk_rows or bars.height
     return pl.concat(signal_chunks(table, strategy, chunk_rows=rows, context_rows=max(1, strategy.look_back)))

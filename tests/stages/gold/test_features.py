@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stages.gold.ta_lib_oracle import oracle
 
+from hermes.indicators import column, look_back
 from hermes.schemas import DATETIME, FEATURES, INDICATORS
 from hermes.stages.gold.features import features
-from hermes.stages.gold.indicators import indicator, look_back
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_files_and_streaming_give_one_series(table: pl.DataFrame, bars: pl.DataF
 
 
 def test_is_what_the_single_expressions_give(table: pl.DataFrame) -> None:
-    assert table.select(indicator(name) for name in INDICATORS).equals(table.select(*INDICATORS))
+    assert table.select(column(name) for name in INDICATORS).equals(table.select(*INDICATORS))
 
 
 # From dust to hyperinflation, flat stretches included.

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.dataset import INTERVAL_SECONDS
@@ -15,7 +15,9 @@ from hermes.stages.gold.timeframes import check_longer, longer_bars
 START = datetime(2023, 12, 27, 12)
 
 
-def series(rows: int, interval: str = "4h", missing: frozenset[int] = frozenset(), start: datetime = START) -> pl.DataFrame:
+def series(
+    rows: int, interval: str = "4h", missing: frozenset[int] = frozenset(), start: datetime = START
+) -> pl.DataFrame:
     """Bars with prices of their own, some of them missing."""
     step = timedelta(seconds=INTERVAL_SECONDS[interval])
     kept = [number for number in range(rows) if number not in missing]
@@ -60,6 +62,7 @@ def plain_sma(bars: pl.DataFrame, interval: str, longer: str, n: int) -> list[fl
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     rows=st.integers(1, 90),
     missing=st.frozensets(st.integers(1, 89), max_size=40),
@@ -75,6 +78,7 @@ def test_equals_a_plain_loop(rows: int, missing: frozenset[int], pair: tuple[str
         assert ours == (theirs if theirs is None else pytest.approx(theirs, rel=1e-12))
 
 
+@settings(deadline=None, max_examples=60)
 @given(rows=st.integers(2, 60), known=st.integers(1, 59), missing=st.frozensets(st.integers(0, 59), max_size=20))
 def test_later_bars_never_change_it(rows: int, known: int, missing: frozenset[int]) -> None:
     bars = series(rows, missing=missing)

@@ -67,9 +67,7 @@ def longer_bars(bars: pl.LazyFrame, interval: str) -> pl.LazyFrame:
     )
 
 
-def with_longer(
-    bars: pl.LazyFrame, interval: str, longer: str, names: Sequence[str], compute: Compute
-) -> pl.LazyFrame:
+def with_longer(bars: pl.LazyFrame, interval: str, longer: str, names: Sequence[str], compute: Compute) -> pl.LazyFrame:
     """The bars with columns `NAME@LONGER` beside what they have.
 
     Args:

@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from hermes.errors import StrategyError
+from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.portfolio import Asked
 from hermes.stages.backtest.trials import Bars
-from hermes.stages.gold.indicators import indicator
+from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
 from hermes.steps.selection import feature_files, no_bars
@@ -116,5 +117,7 @@ def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[
     with gold.errors():
         plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
         bars = pl.concat(list(with_prices(in_order(plan, table), table)))
-    derived = [indicator(name).cast(dtype) for name, dtype in wanted.items() if name not in there]
-    return table, bars.with_columns(derived).rechunk()
+    derived = {name: dtype for name, dtype in wanted.items() if name not in there}
+    known = known_indicators(settings.features.indicators).families
+    made = with_indicators(bars.lazy(), list(derived), dataset.interval, known).collect()
+    return table, made.with_columns(pl.col(name).cast(dtype) for name, dtype in derived.items()).rechunk()
