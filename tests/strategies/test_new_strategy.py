@@ -23,7 +23,7 @@ def test_from_nothing_to_signals(hermes: Hermes, monkeypatch: pytest.MonkeyPatch
     words = ["SIMUSDT", "--strategy", "./my_breakout.py:MyBreakout", "--set", "window=30", "--json"]
     results = {}
     for command in ("backtest", "signals", "show"):
-        code, out, err = hermes(command, *(words if command != "show" else words[:3] + words[-1:]))
+        code, out, err = hermes(command, *words)
         assert (code, err) == (0, "")
         (results[command],) = json.loads(out)["datasets"]
         assert results[command]["strategy"] == "my_breakout"
@@ -32,7 +32,9 @@ def test_from_nothing_to_signals(hermes: Hermes, monkeypatch: pytest.MonkeyPatch
     assert results["show"]["derived_columns"] == ["sma_30"]
     assert results["signals"]["buy_signals"] > 10
     assert (
-        json.loads(hermes("show", "SIMUSDT", "--strategy", "my_breakout", "--json")[1])["datasets"][0]
+        json.loads(hermes("show", "SIMUSDT", "--strategy", "my_breakout", "--set", "window=30", "--json")[1])[
+            "datasets"
+        ][0]
         == results["show"]
     )
 
