@@ -6,7 +6,8 @@ import pytest
 from tests.monitoring.receiver import Receiver, listening
 
 from hermes.errors import NoticeRefused
-from hermes.monitoring.alerts import FIELDS, check_template, fill, receiver_name, send
+from hermes.monitoring.alerts import receiver_name, send
+from hermes.settings.templates import FIELDS, check_template, fill
 
 SIGNAL = {
     "event": "signal",

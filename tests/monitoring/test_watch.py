@@ -3,18 +3,20 @@
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from tests.monitoring.receiver import Receiver
 
 from hermes import pipeline
 from hermes.errors import AuditFault, DatasetLocked, MissingTable
 from hermes.lake.store import Lake
-from hermes.settings import Settings
+from hermes.monitoring import notices
+from hermes.settings import NotifySettings, Settings
 
 YEAR_END, JANUARY = date(2024, 12, 31), date(2025, 1, 31)  # January's last bar has a signal, December's has none
 SECRET = "correct horse battery staple"
@@ -83,6 +85,7 @@ def test_the_first_run_tells_of_its_last_bar(settings: Settings, receiver: Recei
         "close_time": "2025-02-01T00:00:00Z",
         "price": row["close"],
         "position": row["position"],
+        "why": ["st_exit"],
         "strategy": "smart_momentum",
         "parameters": dict(made.signalled.parameters),
         "execution": made.as_json()["path"],
@@ -233,3 +236,52 @@ def test_how_far_was_told_stands_beside_the_executions(settings: Settings, tmp_p
     made = run(settings, JANUARY)
     mark = Path(made.as_json()["path"]).parents[1] / "notified.json"
     assert list(json.loads(mark.read_text()).values()) == ["2025-01-31T20:00:00"]
+
+
+def test_people_are_told_in_words_and_secrets_never(settings: Settings, receiver: Receiver, caplog):
+    address = receiver.url.replace("http://", "json://me:PASSW0RD@")
+    notify = settings.notify.model_copy(update={"url": None, "urls": SecretStr(address)})
+    settings = settings.model_copy(update={"notify": notify})
+    receiver.answers = [500]
+    run(settings, JANUARY)
+    assert "notify.urls[0] (json) did not take a notice" in caplog.text
+    assert "(1 notices wait)" in caplog.text
+    assert "PASSW0RD" not in caplog.text
+    receiver.received.clear()
+    run(settings, JANUARY)
+    (told_to,) = receiver.told()
+    assert told_to["title"].startswith("SIMUSDT 4h: sell at ")
+    assert told_to["message"].splitlines()[:3] == [
+        "SIMULATED",
+        "bar closed 2025-02-01T00:00:00Z, now flat",
+        "smart_momentum: st_exit",
+    ]
+
+
+def test_receivers_are_asked_when_the_dataset_is_free_again(settings: Settings, receiver: Receiver, monkeypatch):
+    free = []
+
+    def asked(*_: object) -> None:
+        with Lake.open(settings).locked(settings.dataset, "ingest"):
+            free.append(True)
+
+    monkeypatch.setattr("hermes.monitoring.webhook.send", asked)
+    run(settings, JANUARY)
+    assert free == [True]
+
+
+def test_decisions_on_record_are_told_once_and_not_again_by_a_run(settings: Settings, receiver: Receiver):
+    lake, dataset = Lake.open(settings), settings.dataset
+    made = run(settings.model_copy(update={"notify": NotifySettings()}), JANUARY)
+    rows = pl.read_parquet(made.as_json()["path"]).tail(30)
+    text = json.dumps(dict(sorted(made.signalled.parameters.items())))
+    sealed = rows.with_columns(
+        kind=pl.lit("decision"), parameters=pl.lit(text), late=pl.lit(value=True), hash=pl.lit("ab" * 32)
+    )
+    got: list[dict] = []
+    for _ in range(2):
+        notices.tell_decisions(lake, dataset, sealed, "s3://gold/x", got.append)
+    assert [(each["open_time"], each["kind"]) for each in got] == signals(made, rows["datetime"][0] - timedelta(1))[-2:]
+    assert (got[-1]["record_head"], got[-1]["late"], got[-1]["link"]) == ("ab" * 32, True, "s3://gold/x")
+    run(settings, JANUARY)
+    assert receiver.received == []

@@ -22,6 +22,8 @@ from hermes.version import __version__
 
 _MARK = "notified.json"
 _A_MOMENT = timedelta(microseconds=1)
+#: Column of a signal → what it is called.
+_SIGNALS = {"buy_signal": "buy", "sell_signal": "sell", "short_signal": "short", "cover_signal": "cover"}
 
 #: Takes what a notice says; raises HermesError where nobody took it.
 Send = Callable[[Mapping[str, Any]], None]
@@ -55,19 +57,64 @@ def tell_new(lake: Lake, made: Execution, send: Send) -> None:
     Raises:
         HermesError: nobody took one; it and those after it are told by the next run.
     """
-    key = f"{made.dataset.signals_table(made.strategy)}/{_MARK}"
-    marks: dict[str, str] = json.loads(lake.gold.read(key) or b"{}")
-    stream = fingerprint(made.parameters)
-    until = datetime.fromisoformat(marks[stream]) if stream in marks else made.last - _A_MOMENT
-    try:
-        for notice in _notices(lake, made, until):
-            # This bar may have another signal: were that one lost, both are told again.
-            until = datetime.fromisoformat(notice["open_time"]).replace(tzinfo=None) - _A_MOMENT
-            send(notice)
-        until = max(until, made.last)
-    finally:
-        if marks.get(stream) != (now := until.isoformat()):
-            lake.gold.write_bytes(key, json.dumps(marks | {stream: now}).encode())
+    marks = _Marks(lake, made.dataset, made.strategy, made.parameters)
+    until = marks.until or made.last - _A_MOMENT
+    with lake.gold.errors():
+        new = lake.gold.scan([made.file]).filter(_is_signal() & (pl.col("datetime") > until)).collect()
+    marks.tell(
+        _notices(new, made.dataset, made.strategy, made.parameters, {"execution": made.file.location}),
+        until,
+        made.last,
+        send,
+    )
+
+
+def tell_decisions(lake: Lake, dataset: Dataset, rows: pl.DataFrame, location: str, send: Send) -> None:
+    """Send a notice of every signal among decisions that were just put on record.
+
+    A later run over the same bars does not tell of them again.
+
+    Args:
+        rows: sealed rows of the record, of this dataset and one strategy, in order of time.
+        location: the file that holds them.
+    """
+    decided = rows.filter(pl.col("kind") == "decision")
+    for (strategy, parameters), part in decided.group_by("strategy", "parameters", maintain_order=True):
+        signals = part.filter(_is_signal())
+        if signals.is_empty():
+            continue
+        given = json.loads(str(parameters))
+        marks = _Marks(lake, dataset, str(strategy), given)
+        until = marks.until or part["datetime"][0] - _A_MOMENT
+        new = signals.filter(pl.col("datetime") > until)
+        about = {"record": location, "link": location}
+        marks.tell(_notices(new, dataset, str(strategy), given, about), until, part["datetime"][-1], send)
+
+
+class _Marks:
+    """How far the receivers were told, of one table and its parameters."""
+
+    def __init__(self, lake: Lake, dataset: Dataset, strategy: str, parameters: Mapping[str, Any]) -> None:
+        self._gold, self._key = lake.gold, f"{dataset.signals_table(strategy)}/{_MARK}"
+        self._marks: dict[str, str] = json.loads(lake.gold.read(self._key) or b"{}")
+        self._stream = fingerprint(_sorted(parameters))
+
+    @property
+    def until(self) -> datetime | None:
+        """The last bar that was told of, None before the first."""
+        return datetime.fromisoformat(self._marks[self._stream]) if self._stream in self._marks else None
+
+    def tell(self, notices: Iterator[dict[str, Any]], until: datetime, last: datetime, send: Send) -> None:
+        """Send notices, and move the mark as far as they were taken, at most to `last`."""
+        try:
+            for notice in notices:
+                # This bar may have another signal: were that one lost, both are told again.
+                until = datetime.fromisoformat(notice["open_time"]).replace(tzinfo=None) - _A_MOMENT
+                send(notice)
+            until = max(until, last)
+        finally:
+            if self._marks.get(self._stream) != (now := until.isoformat()):
+                self._gold.write_bytes(self._key, json.dumps(self._marks | {self._stream: now}).encode())
 
 
 def of_failure(settings: Settings, error: HermesError, started: datetime) -> dict[str, Any]:
@@ -88,27 +135,40 @@ def of_failure(settings: Settings, error: HermesError, started: datetime) -> dic
     }
 
 
-def _notices(lake: Lake, made: Execution, until: datetime) -> Iterator[dict[str, Any]]:
-    columns = ("datetime", "buy_signal", "sell_signal", "close", "position")
-    new = lake.gold.scan([made.file]).filter(_is_signal() & (pl.col("datetime") > until)).select(columns)
-    with lake.gold.errors():
-        rows = new.collect()
-    stream = (made.dataset.lock_key, made.strategy, made.parameters)
-    for at, buy, sell, close, position in rows.iter_rows():
-        for kind in [*(["buy"] if buy else []), *(["sell"] if sell else [])]:
+def _notices(
+    rows: pl.DataFrame, dataset: Dataset, strategy: str, given: Mapping[str, Any], about: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """A notice of each signal of these rows; `about` says where they stand."""
+    conditions = [
+        name for name, kind in rows.schema.items() if kind == pl.Boolean and name not in (*_SIGNALS, "late")
+    ]  # fmt: skip
+    parameters = _sorted(given)
+    for row in rows.iter_rows(named=True):
+        at = row["datetime"]
+        for signal, kind in _SIGNALS.items():
+            if not row.get(signal):
+                continue
             yield {
                 "event": "signal",
-                "id": fingerprint("signal", *stream, at.isoformat(), kind),
-                **_about(made.dataset),
+                "id": fingerprint("signal", dataset.lock_key, strategy, parameters, at.isoformat(), kind),
+                **_about(dataset),
                 "kind": kind,
                 "open_time": _utc(at),
-                "close_time": _utc(_close_time(made.dataset, at)),
-                "price": close,
-                "position": position,
-                "strategy": made.strategy,
-                "parameters": dict(made.parameters),
-                "execution": made.file.location,
+                "close_time": _utc(_close_time(dataset, at)),
+                "price": row["close"],
+                "position": row["position"],
+                "why": [name for name in conditions if row[name]],
+                "strategy": strategy,
+                "parameters": dict(given),
+                **about,
+                **({"late": row["late"], "record_head": row["hash"]} if "hash" in row else {}),
             }
+
+
+def _sorted(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters in the one form that a run and the record share: by name, 55 as 55.0."""
+    whole = {name: float(v) if type(v) is int else v for name, v in parameters.items()}
+    return dict(sorted(whole.items()))
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from hermes import logs
 from hermes.errors import DatasetLocked, HermesError
 from hermes.lake.store import Lake
 from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
-from hermes.monitoring.webhook import send
+from hermes.monitoring.outbox import Outbox, put_or_send
+from hermes.monitoring.receivers import find_receivers
 from hermes.redaction import told
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
@@ -54,24 +55,28 @@ def watched(run: Walk) -> Walk:
         try:
             with lake.locked(settings.dataset, "run") as own:
                 made = run(settings, own, **options)
-                _done(settings, own, made, perf_counter() - clock)
+                figures = _done(settings, own, made, perf_counter() - clock)
         except DatasetLocked:
             raise
         except Exception as error:
-            _failed(settings, error, started, perf_counter() - clock)
+            _failed(settings, lake, error, started, perf_counter() - clock)
             raise
+        # Receivers may take their time: nobody else has to wait for the dataset meanwhile.
+        _record(settings, made.signalled.as_json()["strategy"], figures, _deliver(settings, lake))
         return made
 
     return cast("Walk", wrapper)
 
 
-def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> None:
+def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str, float]:
+    """Log the end of a run, and put notices of its new signals into the outbox; returns the figures of the run."""
     said = made.signalled.as_json()
     about = {"dataset": str(settings.dataset), "strategy": said["strategy"]}
     facts = {"rows": said["rows"], "signals": said["total_signals"], "path": said["path"]}
     logs.event("run", **about, **facts, unchanged=not made.is_new, seconds=round(seconds, 3))
-    if not (settings.notify.url or settings.upkeep.metrics_file):
-        return
+    receivers = find_receivers(settings.notify)
+    if not (receivers or settings.upkeep.metrics_file):
+        return {}
     figures: dict[str, float] = {
         "hermes_run_last_success_timestamp_seconds": time(),
         "hermes_run_exit_status": 0,
@@ -83,36 +88,57 @@ def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> None:
     if made.refined:
         figures["hermes_gaps"] = made.refined.quality.gap_count
         figures["hermes_coverage_ratio"] = made.refined.quality.coverage_pct / 100
-    lost = 0
     with _surely(settings):
         execution = _execution(settings, lake, made, said)
         if last := last_signal(lake, execution):
             figures["hermes_last_signal_timestamp_seconds"] = _unix(last)
         # A run to a set end looks at the past: nobody waits for its signals.
-        if settings.notify.url and "signal" in settings.notify.on and settings.signals.end is None:
-            lost = 1
-            tell_new(lake, execution, lambda notice: send(settings.notify, notice["id"], notice))
-            lost = 0
-    _record(settings, said["strategy"], figures, lost)
+        if receivers and "signal" in settings.notify.on and settings.signals.end is None:
+            outbox = Outbox(lake, settings.dataset.signals_table(said["strategy"]))
+            tell_new(lake, execution, lambda notice: outbox.put(notice, receivers))
+    return figures
 
 
-def _failed(settings: Settings, error: Exception, started: datetime, seconds: float) -> None:
+def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime, seconds: float) -> None:
     known = told(error)
     about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
     logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)
+    receivers = find_receivers(settings.notify)
     lost = 0
-    if settings.notify.url and "failure" in settings.notify.on:
-        lost = 1
+    if receivers and "failure" in settings.notify.on:
         with _surely(settings):
-            notice = of_failure(settings, known, started)
-            send(settings.notify, notice["id"], notice)
-            lost = 0
+            lost = len(receivers)
+            put_or_send(Outbox(lake, _table(settings)), of_failure(settings, known, started), receivers)
+            lost = _deliver(settings, lake)
     figures = {
         "hermes_run_last_failure_timestamp_seconds": time(),
         "hermes_run_exit_status": known.exit_code,
         "hermes_run_duration_seconds": seconds,
     }
     _record(settings, _name(settings), figures, lost)
+
+
+def _deliver(settings: Settings, lake: Lake) -> int:
+    """Send what waits; returns how many receivers did not take theirs, each of which is a warning."""
+    receivers = find_receivers(settings.notify)
+    if not receivers:
+        return 0
+    lost = 1
+    with _surely(settings):
+        done = Outbox(lake, _table(settings)).deliver(receivers)
+        lost = len(done.problems)
+        for problem in done.problems:
+            message = f"{settings.dataset}: {problem} ({done.waiting:,} notices wait)"
+            logs.event("upkeep", level=logging.WARNING, message=message, dataset=str(settings.dataset))
+    return lost
+
+
+def _table(settings: Settings) -> str:
+    """Whose notices these are: also of a strategy that cannot be loaded, which may be what failed."""
+    try:
+        return settings.dataset.signals_table(strategy_name(settings.signals.strategy))
+    except HermesError:
+        return settings.dataset.signals_table("unknown")
 
 
 def _execution(settings: Settings, lake: Lake, made: Run, said: Mapping[str, Any]) -> Execution:

@@ -11,6 +11,7 @@ from hermes.settings.sections import (
     LiveSettings,
     LogSettings,
     NotifySettings,
+    RecordSettings,
     S3Settings,
     SignalsSettings,
     UpkeepSettings,
@@ -19,5 +20,6 @@ from hermes.settings.sources import CONFIG_FILE
 
 __all__ = [
     "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "ArchiveSettings", "BacktestSettings", "ClusterSettings", "LakeSettings",
-    "LiveSettings", "LogSettings", "NotifySettings", "S3Settings", "Settings", "SignalsSettings", "UpkeepSettings",
+    "LiveSettings", "LogSettings", "NotifySettings", "RecordSettings", "S3Settings", "Settings", "SignalsSettings",
+    "UpkeepSettings",
 ]  # fmt: skip

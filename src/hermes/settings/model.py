@@ -26,6 +26,7 @@ from hermes.settings.sections import (
     LiveSettings,
     LogSettings,
     NotifySettings,
+    RecordSettings,
     S3Settings,
     SignalsSettings,
     UpkeepSettings,
@@ -61,6 +62,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     notify: NotifySettings = NotifySettings()
+    record: RecordSettings = RecordSettings()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -276,7 +278,8 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     first = error.errors(include_url=False, include_context=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     value, origin = values.get(name, (first["input"], "default"))
-    secret = name in (*_CREDENTIALS, "notify.url", "notify.secret", "live.proxy") or _carries_secrets(str(value))
+    secrets = (*_CREDENTIALS, "notify.url", "notify.urls", "notify.secret", "live.proxy")
+    secret = name in secrets or _carries_secrets(str(value))
     shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
     return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")

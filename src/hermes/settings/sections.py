@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from hermes.dataset import check_feature_set, check_strategy_name, strategy_file
+from hermes.settings.templates import SIGNAL_TEXT, check_template
 
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
 EVENTS = ("signal", "failure")  # what a webhook can be told
@@ -95,6 +96,19 @@ def _proxy(url: SecretStr | None) -> SecretStr | None:
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError("expected http://host:port or http://user:password@host:port")
     return url
+
+
+def _addresses(value: Any) -> Any:
+    """Apprise's addresses as one text, which is a secret as a whole."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) and "://" in each for each in value or ()):
+        raise ValueError("expected addresses like tgram://TOKEN/CHAT, a list or one text with spaces between them")
+    if any(len(each.split()) != 1 for each in value):
+        raise ValueError("expected addresses without spaces in them: write %20")
+    return SecretStr(" ".join(value)) if value else None
 
 
 def _events(value: Any) -> Any:
@@ -250,3 +264,25 @@ class NotifySettings(_Section):
     """Signs each notice; with whsec_ before it, it is base64 as in Standard Webhooks. Never printed or logged."""
     on: Annotated[tuple[str, ...], BeforeValidator(_events)] = EVENTS
     """What to tell: signal (one on a bar later than those told before), failure (a run that failed)."""
+    urls: Annotated[SecretStr | None, BeforeValidator(_addresses)] = None
+    """Apprise's addresses, like tgram://…: a list, or one text with spaces between them; never printed."""
+    signal_title: Annotated[str, AfterValidator(check_template)] = "{symbol} {interval}: {kind} at {price}"
+    """Title of what `urls` are told of a signal; {names} in braces are replaced."""
+    signal_text: Annotated[str, AfterValidator(check_template)] = SIGNAL_TEXT
+    """Its text; a line whose names have no value is left out."""
+    failure_title: Annotated[str, AfterValidator(check_template)] = "Hermes failed: {symbol} {interval}"
+    """Title of what `urls` are told of a failed run."""
+    failure_text: Annotated[str, AfterValidator(check_template)] = "{error}\n{cure}"
+    """Its text."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """What `urls` lists, secrets each of them."""
+        return self.urls.get_secret_value().split() if self.urls else []
+
+
+class RecordSettings(_Section):
+    """The record of what `hermes live` decided."""
+
+    late_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """A decision is late when made so long after its bar closed, or one interval after it where that is shorter."""
