@@ -197,6 +197,9 @@ def test_secrets_are_never_shown():
         {"archive.url": f"https://user:{SECRET}@host/data"},
         {"s3.secret_key": [SECRET]},
         {"s3.secret": SECRET},
+        {"notify.urls": SECRET},
+        {"notify.urls": [f"tgram://{SECRET}", 7]},
+        {"notify.urls": [f"tgram://{SECRET} /x"]},
     ],
 )
 def test_a_refused_secret_is_not_in_the_error(flags: dict):
@@ -205,6 +208,20 @@ def test_a_refused_secret_is_not_in_the_error(flags: dict):
     assert SECRET not in str(refused.value)
     assert SECRET not in repr(refused.value)
     assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("given", [["tgram://a/b", "json://c"], "tgram://a/b json://c", " tgram://a/b\njson://c "])
+def test_addresses_are_a_list_or_one_text(given):
+    settings = load({"notify.urls": given})
+    assert settings.notify.addresses == ["tgram://a/b", "json://c"]
+    assert origin(settings, "notify.urls") == ("********", "flag")
+    assert load({"notify.urls": ""}).notify.addresses == []
+
+
+@pytest.mark.parametrize("text", ["{price", "{nonsense} {price}", "{price:nonsense}"])
+def test_templates_are_checked_when_they_are_read(text: str):
+    with pytest.raises(SettingsError, match=r"notify\.signal_text"):
+        load({"notify.signal_text": text})
 
 
 @pytest.mark.parametrize("value", ["BTC\0USDT", "lake\udcff", "\ud800.py"])
