@@ -16,7 +16,15 @@ from hermes.errors import NameRefused, SettingsError, StrategyError, UsageError
 from hermes.settings import Settings
 from hermes.strategies.registry import STRATEGIES
 
-SECRETS = {"s3.access_key", "s3.secret_key", "s3.session_token", "notify.url", "notify.urls", "notify.secret"}
+SECRETS = {
+    "s3.access_key",
+    "s3.secret_key",
+    "s3.session_token",
+    "notify.url",
+    "notify.urls",
+    "notify.secret",
+    "live.proxy",
+}
 
 
 def names(text: str) -> set[str]:
