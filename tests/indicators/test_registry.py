@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_file_brings_its_own(file: Path) -> None:
     known = known_indicators([str(file)])
     assert known.sources["slope"].startswith(f"{file} (sha256 ")
-    assert known.files == {"slope": file}
+    assert known.code == {"slope": file.read_bytes()}
     assert look_back("slope_10_3", known.families) == 3 + 9, "look-backs of indicators that it calls add up"
     bars = simulated_bars(100)
     made = bars.select(column("slope_10_3", known.families), column("ema_10"))

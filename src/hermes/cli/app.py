@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import init, lake, record, run, search, strategies
+from hermes.cli import indicators, init, lake, record, run, search, strategies
 from hermes.cli.command import Line, command, print_traceback, verbose
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
@@ -213,6 +213,7 @@ init.register(app)
 search.register(app)
 record.register(app)
 strategies.register(app)
+indicators.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:

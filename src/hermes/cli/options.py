@@ -53,6 +53,11 @@ LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3
 LOG = (Flag("--log-format", "log.format", str, "stderr: text for people, json for schedulers."),)
 ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."),)
 STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
+INDICATORS = (Flag("--indicators", "features.indicators", str, "Files that define indicators, like ./range_high.py."),)
+FEATURE_SET = (
+    Flag("--feature-set", "features.feature_set", str, "A feature set beside the production table, like test."),
+    *INDICATORS,
+)
 SPAN = (
     Flag("--start", "signals.start", str, "First bar, like 2017-09-01; the bars before are still seen."),
     Flag("--end", "signals.end", str, "Last bar; a day counts to its end."),

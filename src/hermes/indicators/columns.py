@@ -27,6 +27,7 @@ class Column:
 
     Attributes:
         call: what to compute. One with several outputs gives a struct, which columns of equal `key` can share.
+        family: its name.
         key: equal for columns of one and the same call.
         field: which output of the struct, or None.
         look_back: bars before the first valid value.
@@ -35,6 +36,7 @@ class Column:
 
     call: pl.Expr
     key: str
+    family: str
     field: str | None
     look_back: int
     dtype: pl.DataType
@@ -75,7 +77,7 @@ def parse(name: str, families: Families = SHIPPED) -> Column:
     if not isinstance(call, pl.Expr):
         raise IndicatorError(f"indicator {name[:60]!r} gives {type(call).__name__}", "return a Polars expression")
     key = f"{family.expression.__module__}.{family.expression.__qualname__} {known}"
-    return Column(call, key, family.field, look_back, family.dtype)
+    return Column(call, key, family.name, family.field, look_back, family.dtype)
 
 
 def column(name: str, families: Families = SHIPPED) -> pl.Expr:

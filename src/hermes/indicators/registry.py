@@ -20,12 +20,12 @@ class Known:
     Attributes:
         families: by name.
         sources: name → Hermes or a package with its version, or a file with the first digits of its SHA-256.
-        files: name → the file, for those that come from one.
+        code: name → content of the file, for those that come from one.
     """
 
     families: Mapping[str, Family]
     sources: Mapping[str, str]
-    files: Mapping[str, Path] = field(default_factory=dict)
+    code: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def known_indicators(files: Sequence[str] = ()) -> Known:
@@ -45,10 +45,11 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
         if found.name != point.name:
             raise IndicatorError(f"{origin} calls itself {found.name!r}", "its entry point must have the same name")
         families[found.name], sources[found.name] = found, package
-    paths: dict[str, Path] = {}
+    code: dict[str, bytes] = {}
     for name in files:
         path = Path(name).expanduser()
-        module, digest = INDICATORS.run_file(path, INDICATORS.read_file(path))
+        content = INDICATORS.read_file(path)
+        module, digest = INDICATORS.run_file(path, content)
         own = [each for each in vars(module).values() if isinstance(each, Family) and each not in SHIPPED.values()]
         own = [each for each in own if each.expression.__module__ == module.__name__]
         if not own:
@@ -58,5 +59,5 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
                 rival = sources[family.name]
                 raise IndicatorError(f"{path} takes the name {family.name!r}, which {rival} has", "rename its function")
             families[family.name], sources[family.name] = family, f"{path} (sha256 {digest[:16]})"
-            paths[family.name] = path
-    return Known(families, sources, paths)
+            code[family.name] = content
+    return Known(families, sources, code)

@@ -26,6 +26,7 @@ from hermes.stages.audit.warm_up import warm_up
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.generate import signal_chunks
 from hermes.stages.signals.plan import signals
+from hermes.steps.indicators import doubts
 from hermes.steps.lineage import keep_verdict
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import logged
@@ -179,7 +180,8 @@ class _Subject:
         self.table: Table = selection.table
         self.derived = frozenset(selection.derived)
         self.computed: list[str] = []
-        self.families = known_indicators(self.settings.features.indicators).families
+        known = known_indicators(self.settings.features.indicators)
+        self.families = known.families
         self.foreign: list[str] = []
         for name in self.strategy.columns:
             try:
@@ -187,6 +189,7 @@ class _Subject:
                 self.computed.append(name)
             except UnknownIndicator:
                 self.foreign.append(name)
+        self.doubts = doubts(self.computed, known)
 
     def with_columns(self, bars: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
         """The bars with these columns; raises UnknownIndicator."""
@@ -253,8 +256,8 @@ class _Subject:
         unknown += [f"{name} has no value" for name in compared.empty] if compared else []
         if unknown:
             return Check("not_checked", "; ".join([*unknown, *said]))
-        if compared:
-            return Check("tested", "; ".join(said))
+        if compared or self.doubts:
+            return Check("tested", "; ".join([*said, *(f"not proven: {doubt}" for doubt in self.doubts)]))
         return Check("proven", "; ".join(said) or "the rules read nothing but the bars")
 
 

@@ -131,9 +131,11 @@ def _with_derived(
     if not derived:
         return table.plan
     from hermes.stages.gold.features import with_indicators  # noqa: PLC0415 - TA-Lib, which few strategies need here
+    from hermes.steps.indicators import doubts  # noqa: PLC0415 - the same
 
     known = known_indicators(settings.features.indicators)
     try:
+        doubts(derived, known)
         plan = with_indicators(table.plan.select(BARS.keys()), derived, settings.dataset.interval, known.families)
     except HermesError as error:
         raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None

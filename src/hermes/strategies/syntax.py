@@ -55,6 +55,11 @@ MODULES: Mapping[str, frozenset[str]] = {
         """ceil comb copysign cos e exp factorial fabs floor fsum gcd hypot inf isclose isfinite isinf isnan isqrt log
         log10 log1p log2 nan pi pow prod sin sqrt tan tanh tau trunc"""
     ),
+    "hermes.indicators": _names("column indicator look_back"),
+    "hermes.indicators.definition": _names("OPEN HIGH LOW CLOSE VOLUME"),
+    "hermes.indicators.shipped": _names(
+        "adx atr cci ema keltner_lower keltner_upper mfi obv realized_volatility returns rsi sma vwap zscore"
+    ),
     "hermes.strategies.base": _names("Parameters Strategy"),
     "hermes.strategies": _names(f"base {' '.join(_SHIPPED)}"),
     **{f"hermes.strategies.{module}": _names(f"Parameters {name}") for module, name in _SHIPPED.items()},
