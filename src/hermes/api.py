@@ -99,7 +99,7 @@ def ingest(
 
 def refine(settings: Settings, lake: Lake | None = None, *, progress: Progress = SILENT) -> Refined:
     """Bring silver up to date with bronze, and measure its quality; see `steps.refine.refine`."""
-    return pipeline.refine(settings.dataset, _opened(settings, lake), progress)
+    return pipeline.refine(settings.dataset, _opened(settings, lake), progress, exclude=settings.archive.exclude)
 
 
 def features(settings: Settings, lake: Lake | None = None, *, progress: Progress = SILENT) -> Features:

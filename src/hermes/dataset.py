@@ -5,6 +5,7 @@ Every name can be read back: `parse_*` is the inverse of the property that made 
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -196,6 +197,13 @@ class Dataset:
         except ValueError:
             return None
 
+    def is_excluded(self, period: date, left_out: Collection[str]) -> bool:
+        """Whether `[archive] exclude` names the archive file whose first day is `period`: by stem, month or day."""
+        names = {self.archive_stem(period), f"{period:%Y-%m}"}
+        if self.data_frequency == "daily":
+            names.add(f"{period:%Y-%m-%d}")
+        return not names.isdisjoint(left_out)
+
     # --- bronze and silver ------------------------------------------------------------------------------------------
 
     @property
@@ -210,6 +218,11 @@ class Dataset:
         return (
             f"{self.bronze_folder}/year={period.year}/month={period.month:02d}{day}/{self.archive_stem(period)}.parquet"
         )
+
+    @property
+    def refused_key(self) -> str:
+        """Where bronze keeps which archive files of this series and frequency were refused, and why."""
+        return f"refused/{self.bronze_folder}.json"
 
     @property
     def silver_folder(self) -> str:

@@ -106,6 +106,14 @@ class MissingTable(HermesError):
     """A table that the step needs is not in the lake yet."""
 
 
+class Misplaced(StoreError):
+    """A file of the lake was published elsewhere, and copied to where it is now."""
+
+
+class NewerLake(StoreError):
+    """A file of the lake was made by a newer Hermes, in a format that this one does not know."""
+
+
 class AlreadyPublished(StoreError):
     """A create-only publish met an object of somebody else under the same name."""
 

@@ -77,7 +77,7 @@ def run(
         ingested = ingest(settings, lake, frequencies=frequencies, since=since, until=until, progress=progress)
     # 2. bronze → silver: one clean series; what was rejected is kept, what is missing is measured.
     if layer < SOURCES.index("silver"):
-        refined = refine(settings.dataset, lake, progress)
+        refined = refine(settings.dataset, lake, progress, exclude=settings.archive.exclude)
     # 3. silver → gold features: indicators over the whole history.
     if layer < SOURCES.index("gold"):
         featured = features(settings.dataset, lake, progress)

@@ -160,4 +160,4 @@ def test_silver_without_any_of_its_bronze_is_refused(hermes: Hermes, lake: Path)
         path.unlink() if path.is_file() else path.rmdir()
     said = hermes("refine", "SIMUSDT")
     assert said.code == 1
-    assert "year=2024/data_0.parquet: bronze lost all the files that it was made from → run `hermes ingest`" in said.err
+    assert "SIMUSDT-4h-2024-10.parquet was there before, and bronze lost it → run `hermes ingest`" in said.err

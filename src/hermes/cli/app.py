@@ -13,7 +13,7 @@ import typer
 from hermes import logs
 from hermes.cli import indicators, init, lake, record, run, search, strategies
 from hermes.cli.command import Line, command, print_traceback, verbose
-from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Execution, Frequency, Since, Until
+from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, EXCLUDE, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
 from hermes.redaction import told
 
@@ -81,14 +81,14 @@ def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: 
     line.each(work)
 
 
-@command(app, "refine BTCUSDT --interval 4h")
+@command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
 def refine(line: Line) -> None:
     """Make one clean series of bronze, and print its quality."""
     from hermes import pipeline
     from hermes.cli.views import console, steps
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.refine(settings.dataset, lake, console.Bars())
+        made = pipeline.refine(settings.dataset, lake, console.Bars(), exclude=settings.archive.exclude)
         if not line.json:
             steps.print_files(f"Silver of {settings.dataset}", made.written, made.unchanged)
             steps.print_quality(made.quality)

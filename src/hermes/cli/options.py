@@ -51,7 +51,10 @@ DATASET = (
 )
 LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
 LOG = (Flag("--log-format", "log.format", str, "stderr: text for people, json for schedulers."),)
-ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."),)
+EXCLUDE = Flag(
+    "--exclude", "archive.exclude", str, "Archive files to leave out: 2022-03, 2022-03-15 or BTCUSDT-4h-2022-03."
+)
+ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."), EXCLUDE)
 STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
 INDICATORS = (Flag("--indicators", "features.indicators", str, "Files that define indicators, like ./range_high.py."),)
 FEATURE_SET = (

@@ -184,6 +184,7 @@ def scan(lake: Lake, table: LakeTable, execution: Execution | None = None) -> pl
         return layer.scan([execution.file])
     if table.layer == "gold":
         return scan_features(layer, table.files)
+    layer.footers(table.files)  # each says where it was published: a file that was copied there is refused
     return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else SILVER)
 
 

@@ -12,8 +12,8 @@ from logging import WARNING
 from pathlib import Path
 from typing import Any
 
-from hermes.dataset import execution_name, parse_execution
-from hermes.errors import AlreadyPublished, HermesError, StoreError
+from hermes.dataset import Dataset, execution_name, parse_execution, parse_signals_table
+from hermes.errors import AlreadyPublished, HermesError, Misplaced, StoreError
 from hermes.lake.files import LakeFile, sha256
 from hermes.lake.store import Layer
 from hermes.logs import event
@@ -66,7 +66,7 @@ def read_executions(layer: Layer, files: Sequence[LakeFile]) -> list[Execution]:
     def read(file: LakeFile) -> Execution:
         name = file.key.split("/")[1]
         try:
-            return Execution(name, file, layer.footer(file))
+            return Execution(name, file, lineage_of(layer, file))
         except HermesError as error:
             return Execution(name, file, {}, error)
 
@@ -76,6 +76,27 @@ def read_executions(layer: Layer, files: Sequence[LakeFile]) -> list[Execution]:
         later = (place for place, other in enumerate(readable) if other.name > each.name)
         readable.insert(next(later, len(readable)), each)
     return readable
+
+
+def lineage_of(layer: Layer, file: LakeFile) -> dict[str, Any]:
+    """What the footer of an execution's main file says; empty for another tool's.
+
+    Raises:
+        StoreError: it cannot be read. Misplaced: it is of another table.
+    """
+    about = layer.footer(file)
+    table = file.key.split("/")[0]
+    if parse_signals_table(table) and isinstance(about.get("dataset"), dict):
+        try:
+            own = Dataset(**about["dataset"]).signals_table(about["strategy"])
+        except (TypeError, KeyError, HermesError):
+            own = "no table at all"
+        if own != table:
+            raise Misplaced(
+                f"{file.location} says that it is of {own}, and was copied to where it is now",
+                "remove it, and make the signals again",
+            )
+    return about
 
 
 def newest(executions: Sequence[Execution], matches: Callable[[Execution], bool] = lambda _: True) -> Execution | None:

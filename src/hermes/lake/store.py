@@ -17,7 +17,7 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from hermes.dataset import LAYERS, Dataset
-from hermes.errors import HermesError, StoreError
+from hermes.errors import HermesError, Misplaced, NewerLake, StoreError
 from hermes.lake.backends import folder, s3
 from hermes.lake.backends.lock import Check, Holder, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
@@ -32,6 +32,9 @@ Answer = TypeVar("Answer")
 
 FOOTER = "hermes"  # key of the lineage in a Parquet footer
 _FOOTER_HASH = "hermes_sha256"
+_FOOTER_KEY = "hermes_key"  # where the file was published
+_FOOTER_FORMAT = "hermes_format"
+FORMAT = 2  # of what Hermes writes; 1 had no `hermes_format`, see docs/upgrade.md
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers that a store is asked for at once
 NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
@@ -97,7 +100,8 @@ class Layer:
         """What Hermes wrote about the file into its Parquet footer; empty for a file of another tool.
 
         Raises:
-            StoreError: it cannot be read, or lacks one of the `needed` names.
+            StoreError: it cannot be read, lacks one of the `needed` names, was published elsewhere, or by a newer
+                Hermes.
         """
         with self.errors(file.location):
             metadata = self._metadata(file)
@@ -115,7 +119,19 @@ class Layer:
 
     def _metadata(self, file: LakeFile) -> dict[str, str]:
         (source,) = self._backend.sources([file])
-        return pl.read_parquet_metadata(source, storage_options=self._backend.scan_options, credential_provider=None)
+        options = self._backend.scan_options
+        found = pl.read_parquet_metadata(source, storage_options=options, credential_provider=None)
+        if found.get(_FOOTER_KEY, file.key) != file.key:
+            raise Misplaced(
+                f"{file.location} was published as {found[_FOOTER_KEY]}, and was copied to where it is now",
+                "remove it, then run the step again that makes it (`hermes run` makes all that is missing)",
+            )
+        if not (format := found.get(_FOOTER_FORMAT, "1")).isdigit() or int(format) > FORMAT:
+            raise NewerLake(
+                f"{file.location} was made by a newer Hermes: format {format[:20]}, and this one knows up to {FORMAT}",
+                "use the newer Hermes for this lake, see docs/upgrade.md",
+            )
+        return found
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
         """`footer` of each file."""
@@ -208,14 +224,20 @@ class Layer:
             staged, rows = {}, 0
             for key, frame, about in files:
                 staged[key] = stack.enter_context(self.staged())
-                self.stage(staged[key], frame, about)
+                self.stage(staged[key], frame, about, key)
                 rows += about["rows"] if isinstance(frame, pl.LazyFrame) else frame.height
             check_written(list(staged.values()), rows)
             return self.replace_all(staged)
 
-    def stage(self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any]) -> None:
-        """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`."""
-        footer = footer_of(about)
+    def stage(
+        self, path: Path, frame: pl.DataFrame | pl.LazyFrame, about: Mapping[str, Any], key: str | None = None
+    ) -> None:
+        """Write `frame` to a staged path, with `about` in its footer; whoever publishes it calls `check_written`.
+
+        Args:
+            key: where it will be published, where that is known: readers refuse it elsewhere.
+        """
+        footer = footer_of(about, key)
         with self.errors():
             if isinstance(frame, pl.LazyFrame):
                 frame.sink_parquet(path, compression=CODEC, metadata=footer, engine="streaming")
@@ -340,10 +362,14 @@ class Lake:
             yield mine
 
 
-def footer_of(about: Mapping[str, Any]) -> dict[str, str]:
-    """What goes into the footer of a Parquet file: `about`, and its hash, as Parquet itself does not check a footer."""
+def footer_of(about: Mapping[str, Any], key: str | None = None) -> dict[str, str]:
+    """What goes into the footer of a Parquet file: `about`, its hash, the format, and the key where it is known.
+
+    Parquet itself does not check a footer.
+    """
     text = json.dumps(about)
-    return {FOOTER: text, _FOOTER_HASH: _hash(text)}
+    where = {} if key is None else {_FOOTER_KEY: key}
+    return {FOOTER: text, _FOOTER_HASH: _hash(text), _FOOTER_FORMAT: str(FORMAT), **where}
 
 
 def _hash(text: str) -> str:

@@ -12,6 +12,7 @@ from hermes.settings.templates import SIGNAL_TEXT, check_template
 
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
 EVENTS = ("signal", "failure")  # what a webhook can be told
+_PERIODS = "expected months like 2022-03, days like 2022-03-15 or files like BTCUSDT-4h-2022-03"
 _INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
 
 
@@ -127,6 +128,22 @@ def _names(value: Any) -> Any:
     return tuple(dict.fromkeys(names))
 
 
+def _periods(value: Any) -> Any:
+    """Archive files to leave out; in the environment they are one text, like `2022-03,BTCUSDT-4h-2021-11`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(_PERIODS)
+    for name in names:
+        found = re.fullmatch(r"(?:\w+-\w+-)?(\d{4}-\d{2})(-\d{2})?", name)
+        try:
+            date.fromisoformat(f"{found[1]}{found[2] or '-01'}" if found else name)
+        except ValueError:
+            raise ValueError(_PERIODS) from None
+        if not found:
+            raise ValueError(_PERIODS)
+    return tuple(names)
+
+
 def _strategy(spec: str) -> str:
     """The name of a strategy, or a file that defines one."""
     return spec if strategy_file(spec) else check_strategy_name(spec)
@@ -165,6 +182,8 @@ class ArchiveSettings(_Section):
 
     url: Annotated[str, AfterValidator(_open_address)] = PUBLIC_ARCHIVE
     """A folder, an http(s) address or an S3 address that is laid out as the exchange's archive."""
+    exclude: Annotated[tuple[str, ...], BeforeValidator(_periods)] = ()
+    """Files to leave out on purpose: months like 2022-03, days like 2022-03-15, files like BTCUSDT-4h-2022-03."""
 
 
 class LiveSettings(_Section):

@@ -1,10 +1,12 @@
 """archive → bronze: one bronze file per zip, only what is new or changed."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from logging import WARNING
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
@@ -12,14 +14,15 @@ from typing import Any, Self
 import polars as pl
 
 from hermes.dataset import Dataset
-from hermes.errors import ArchiveError, ChecksumMismatch, StoreError
+from hermes.errors import ArchiveError, ChecksumMismatch, HermesError, KlinesRefused, StoreError
 from hermes.lake.backends import s3
 from hermes.lake.store import Lake, check_written
+from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.settings.sections import PUBLIC_ARCHIVE, S3Settings
 from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
-from hermes.stages.bronze.klines import read_zip
+from hermes.stages.bronze.klines import made_at, read_zip
 from hermes.steps.step import alone, logged
 
 PUBLIC_REGION = "ap-northeast-1"
@@ -27,13 +30,21 @@ PUBLIC_REGION = "ap-northeast-1"
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What one ingest did: files that the archive lists, how many were written, and rows now in bronze for them."""
+    """What one ingest did.
+
+    Attributes:
+        files: files that the archive lists, those that are excluded not among them.
+        written: how many were new or changed, and are in bronze now; rows: rows in bronze for all of them.
+        without_checksum: files that the archive publishes no CHECKSUM for.
+        refused: files that cannot be trusted, and why; what bronze had of them before stays.
+    """
 
     files: int
     written: int
     rows: int
     without_checksum: list[str]
     seconds: float
+    refused: dict[str, str] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> "Ingested":
         return Ingested(
@@ -42,6 +53,7 @@ class Ingested:
             rows=self.rows + other.rows,
             without_checksum=[*self.without_checksum, *other.without_checksum],
             seconds=self.seconds + other.seconds,
+            refused=self.refused | other.refused,
         )
 
 
@@ -65,53 +77,101 @@ def ingest(
 ) -> Ingested:
     """Bring the archive's files of one dataset into bronze.
 
-    A file that cannot be trusted fails the run and nothing of it is published. Where the archive goes away, or on
-    Ctrl-C, what was verified until then is kept, so that the next run goes on from there.
+    A file that cannot be trusted is left out, a warning names it each time, and bronze keeps a note of it for `refine`.
+    Where the archive goes away, or on Ctrl-C, what was verified until then is kept, so that the next run goes on from
+    there.
 
     Args:
         frequencies: `monthly`, `daily` or both; without any the dataset's own.
         since: first day wanted; until: last day wanted.
 
     Raises:
-        ArchiveError, KlinesRefused, StoreError: see there.
+        ArchiveError: the archive cannot be read, or has nothing of the span but what is excluded.
+        KlinesRefused, ChecksumMismatch: no file can be trusted, and bronze has none of them from before.
+        StoreError: bronze cannot be read or written.
     """
     started = perf_counter()
     archive = _archive(settings)
-    listed: list[ArchiveFile] = []
+    wanted: list[ArchiveFile] = []
     known: dict[str, dict[str, Any]] = {}
-    for frequency in frequencies or (settings.dataset.data_frequency,):
+    old = 0
+    for frequency in dict.fromkeys(frequencies or (settings.dataset.data_frequency,)):
         dataset = settings.dataset.with_frequency(frequency)
-        listed += archive.list(dataset, since, until)
-        present = lake.bronze.files(dataset.bronze_folder)
-        wanted = {_key(file) for file in listed}
-        present = [file for file in present if file.key in wanted]
+        listed = archive.list(dataset, since, until)
+        wanted += [file for file in listed if not dataset.is_excluded(file.period, settings.archive.exclude)]
+        keys = {_key(file) for file in wanted}
+        present = [file for file in lake.bronze.files(dataset.bronze_folder) if file.key in keys]
         for stored, about in zip(present, lake.bronze.footers(present), strict=True):
             if not about:
                 raise StoreError(f"{stored.location} was not made by `hermes ingest`", "move it out of bronze")
             known[stored.key] = about
+            old += "made" not in about
+    if not wanted:
+        raise ArchiveError(
+            f"[archive] exclude leaves no file of {settings.dataset} in the span that was asked for",
+            "ask for another span, or exclude less",
+        )
+    if old:
+        message = f"{old} files of bronze are of an older Hermes, and are fetched again once: see docs/upgrade.md"
+        event("upgrade", level=WARNING, message=message, dataset=str(settings.dataset), files=old)
 
+    refused: dict[str, HermesError] = {}
     with ExitStack() as stack:
         staged: list[_Staged] = []
         try:
-            for file, frame, about in _fetched(archive, listed, known, progress):
+            for file, made in _fetched(archive, wanted, known, progress):
+                if isinstance(made, HermesError):
+                    refused[file.stem] = made
+                    continue
+                frame, about = made
                 path = stack.enter_context(lake.bronze.staged())
-                lake.bronze.stage(path, frame, about)
+                lake.bronze.stage(path, frame, about, _key(file))
                 staged.append(_Staged(_key(file), path, frame.height))
                 known[_key(file)] = about
-        except (ArchiveError, KeyboardInterrupt) as error:
-            if not isinstance(error, ChecksumMismatch):
-                _publish(lake, staged)
+        except (ArchiveError, KeyboardInterrupt):
+            _publish(lake, staged)
             raise
         _publish(lake, staged)
+    _note(lake, wanted, refused)
+    if refused and not known:
+        raise next(iter(refused.values()))
 
     rows = {file.key: file.rows for file in staged}
     return Ingested(
-        files=len(listed),
+        files=len(wanted),
         written=len(staged),
-        rows=sum(rows.get(_key(file)) or known[_key(file)]["rows"] for file in listed),
-        without_checksum=[file.stem for file in listed if not known.get(_key(file), {}).get("verified", True)],
+        rows=sum(rows.get(key) or known[key]["rows"] for file in wanted if (key := _key(file)) in known),
+        without_checksum=[file.stem for file in wanted if not known.get(_key(file), {}).get("verified", True)],
+        refused={stem: error.message for stem, error in sorted(refused.items())},
         seconds=perf_counter() - started,
     )
+
+
+def read_refused(dataset: Dataset, lake: Lake) -> dict[str, str]:
+    """Archive files of a dataset and its frequency that the last ingest to ask for them refused, and why."""
+    content = lake.bronze.read(dataset.refused_key)
+    try:
+        said = json.loads(content) if content else {}
+        return {str(stem): str(why) for stem, why in said.items()}
+    except (ValueError, AttributeError):  # a note, which the next ingest makes again
+        message = f"{lake.bronze.locate(dataset.refused_key)} cannot be read: `hermes ingest` makes it again"
+        event("refused", level=WARNING, message=message)
+        return {}
+
+
+def _note(lake: Lake, asked: Sequence[ArchiveFile], refused: Mapping[str, HermesError]) -> None:
+    """Say which files are refused, and keep it in bronze until they are good."""
+    for stem, error in sorted(refused.items()):
+        event("refused", level=WARNING, message=f"left out: {error}", file=stem)
+    for dataset in dict.fromkeys(file.dataset for file in asked):
+        mine = {file.stem for file in asked if file.dataset == dataset}
+        before = read_refused(dataset, lake)
+        now = {stem: why for stem, why in before.items() if stem not in mine}
+        now |= {stem: error.message for stem, error in refused.items() if stem in mine}
+        if now and now != before:
+            lake.bronze.write_bytes(dataset.refused_key, json.dumps(now, indent=2, sort_keys=True).encode())
+        elif before and not now:
+            lake.bronze.remove(dataset.refused_key)
 
 
 def archive_series(settings: Settings) -> Sequence[Dataset]:
@@ -138,16 +198,30 @@ def _archive_bucket(bucket: str, settings: Settings) -> Any:
     return s3.connect(bucket, settings.s3)
 
 
-def _fetched(
-    archive: Archive, listed: Sequence[ArchiveFile], known: Mapping[str, dict[str, Any]], progress: Progress
-) -> Iterator[tuple[ArchiveFile, pl.DataFrame, dict[str, Any]]]:
-    """Fetch, verify and parse in parallel what is new or changed: file, its rows, and what to note in the footer."""
+_Made = tuple[pl.DataFrame, dict[str, Any]]
 
-    def work(file: ArchiveFile) -> tuple[pl.DataFrame, dict[str, Any]] | None:
-        if _same(archive, file, known.get(_key(file))):
-            return None
-        fetched = archive.fetch(file)
-        frame = read_zip(fetched.data, file.dataset, file.period)
+
+def _fetched(
+    archive: Archive, wanted: Sequence[ArchiveFile], known: Mapping[str, dict[str, Any]], progress: Progress
+) -> Iterator[tuple[ArchiveFile, _Made | HermesError]]:
+    """Fetch, verify and parse in parallel what is new or changed.
+
+    Yields:
+        The file with its rows and what to note in the footer, or with why it cannot be trusted.
+    """
+
+    def work(file: ArchiveFile) -> _Made | HermesError | None:
+        about = known.get(_key(file))
+        try:
+            if about and "made" in about and _same(archive, file, about):
+                return None
+            fetched = archive.fetch(file)
+            frame = read_zip(fetched.data, file.dataset, file.period)
+        except (KlinesRefused, ChecksumMismatch) as error:
+            return error
+        made = made_at(frame, file.dataset, file.period, fetched.at, fetched.modified)
+        if about and about["sha256"] == fetched.sha256 and "made" in about:  # the same bytes were there before
+            made = min(made, datetime.fromisoformat(about["made"]))
         return frame, {
             "layer": "bronze",
             "source": f"{file.stem}.zip",
@@ -156,26 +230,27 @@ def _fetched(
             "sha256": fetched.sha256,
             "verified": fetched.verified,
             "rows": frame.height,
+            "fetched": fetched.at.isoformat(),
+            "modified": fetched.modified and fetched.modified.astimezone(UTC).isoformat(),
+            "made": made.astimezone(UTC).isoformat(),
         }
 
     new = 0
     pool = ThreadPoolExecutor(archive.fetchers)
     try:
-        with progress.task(f"ingest {listed[0].dataset}", len(listed), "files") as advance:
-            futures = {pool.submit(work, file): file for file in listed}
+        with progress.task(f"ingest {wanted[0].dataset}", len(wanted), "files") as advance:
+            futures = {pool.submit(work, file): file for file in wanted}
             for future in as_completed(futures):
                 if made := future.result():
-                    new += 1
-                    yield futures[future], *made
+                    new += not isinstance(made, HermesError)
+                    yield futures[future], made
                 advance(1, f"{new} new")
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _same(archive: Archive, file: ArchiveFile, about: Mapping[str, Any] | None) -> bool:
+def _same(archive: Archive, file: ArchiveFile, about: Mapping[str, Any]) -> bool:
     """Whether bronze holds this very zip: the same version, or a copy with the same published checksum."""
-    if about is None:
-        return False
     if file.version and (file.size, file.version) == (about["size"], about["version"]):
         return True
     return bool(archive.checksum(file) == about["sha256"])

@@ -1,35 +1,38 @@
 """bronze → silver: one clean series per year file, rejected rows beside it, and the quality table."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import accumulate, groupby
+from logging import WARNING
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import Any
 
 import polars as pl
 
-from hermes.dataset import BRONZE_FREQUENCIES, RECENT, Dataset
-from hermes.errors import MissingTable, SourceChanged, StoreError
+from hermes.dataset import BRONZE_FREQUENCIES, FREQUENCIES, RECENT, Dataset
+from hermes.errors import MissingTable, QualityFault, SourceChanged, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
+from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.schemas import BRONZE, SILVER
 from hermes.stages.silver.clean import SourceFile, clean
 from hermes.stages.silver.quality import Quality, Tally, measure
+from hermes.steps.ingest import read_refused
 from hermes.steps.step import alone, logged
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
-DEFINITION = "silver 1"
+DEFINITION = "silver 2"
 ATTEMPTS = 3
 CLEANED_ROWS = 3_000_000  # of a year, at once, but never less than a month: a month of seconds
 _NOTED = ("sha256", "verified", "rows")  # what a bronze footer is asked for
 _RECENTLY = f"{RECENT}/"  # before the stem, where a row of silver tells its source
 _AGAIN = "remove it and run `hermes ingest` again; `hermes audit --bytes` checks the whole lake"
-_OWN = ("fingerprint", "tally", "year")  # what a silver footer is asked for
+_OWN = ("fingerprint", "tally", "year", "sources", "definition")  # what a silver footer is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +56,54 @@ class _Source:
 
 @logged
 @alone
-def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Refined:
+def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT, *, exclude: Collection[str] = ()) -> Refined:
     """Bring silver of one dataset up to date with its monthly, daily and recent files in bronze.
+
+    A file in which too many rows break a rule is left out; a warning names it each time, and the quality counts it.
+
+    Args:
+        exclude: bronze files to leave out on purpose, as in `[archive] exclude`.
 
     Raises:
         MissingTable: bronze has no file of this dataset.
-        QualityFault: too many rows of one file break a rule.
-        StoreError: silver holds a file of another tool, which is never replaced.
+        QualityFault: no file can be trusted.
+        StoreError: silver holds a file of another tool, which is never replaced; bronze lost a file that silver was
+            made from, or holds one of another dataset or period.
         SourceChanged: bronze was replaced again and again while it was read.
     """
     started = perf_counter()
     for _ in range(ATTEMPTS):
-        sources = _sources(dataset, lake)
+        sources = _sources(dataset, lake, exclude)
         if not sources:
-            raise MissingTable(f"bronze has no file of {dataset} at {lake.bronze.address}", "run `hermes ingest` first")
-        made = _make(dataset, lake, sources, progress)
+            left = " but those that [archive] exclude names" if exclude else ""
+            where = f"bronze has no file of {dataset} at {lake.bronze.address}{left}"
+            raise MissingTable(where, "run `hermes ingest` first")
+        made = _make(dataset, lake, sources, exclude, progress)
         if made is not None:
             written, unchanged, tally = made
+            for stem, why in tally.refused.items():
+                cure = f"ingest the file again; if it stays so, leave it out: --exclude {stem}"
+                event("refused", level=WARNING, message=f"left out: {stem}: {why} → {cure}", file=stem)
+            if len(tally.refused) == len(sources):
+                stem, why = next(iter(tally.refused.items()))
+                raise QualityFault(f"{stem}: {why}", "no file of the dataset can be trusted: look at the archive")
             quality = _measured(dataset, lake, sources, tally)
             return Refined(written, unchanged, quality, perf_counter() - started)
     raise SourceChanged(f"bronze of {dataset} changed {ATTEMPTS} times while it was read", "run one ingest at a time")
 
 
 def read_quality(dataset: Dataset, lake: Lake) -> Quality | None:
-    """The quality table that the last refine stored, or None."""
+    """The quality table that the last refine stored; None without one, or where it cannot be read."""
     content = lake.silver.read(dataset.quality_key)
-    return Quality.from_json(content) if content else None
+    try:
+        return Quality.from_json(content) if content else None
+    except ValueError:  # a copy of what refine finds, which the next refine makes again
+        message = f"{lake.silver.locate(dataset.quality_key)} cannot be read: `hermes refine` makes it again"
+        event("quality", level=WARNING, message=message, dataset=str(dataset))
+        return None
 
 
-def _sources(dataset: Dataset, lake: Lake) -> list[_Source]:
+def _sources(dataset: Dataset, lake: Lake, exclude: Collection[str]) -> list[_Source]:
     found = []
     for frequency in BRONZE_FREQUENCIES:
         series = dataset.with_frequency(frequency)
@@ -91,14 +113,47 @@ def _sources(dataset: Dataset, lake: Lake) -> list[_Source]:
             period = series.parse_stem(stem)
             if period is None or not about:
                 raise StoreError(f"{file.location} was not made by `hermes ingest`", "move it out of bronze")
-            # A recent day and the archive's file of that day have one stem.
-            name = f"{_RECENTLY}{stem}" if frequency == RECENT else stem
-            found.append(_Source(file, SourceFile(name, frequency, period), about))
+            if frequency == RECENT:  # closed by the exchange's own clock: nothing here says more about its bars
+                # A recent day and the archive's file of that day have one stem.
+                found.append(_Source(file, SourceFile(f"{_RECENTLY}{stem}", frequency, period), about))
+                continue
+            if series.is_excluded(period, exclude):
+                continue
+            if "made" not in about:
+                raise StoreError(
+                    f"{file.location} is of an older Hermes, which did not note when the archive's file was made",
+                    "run `hermes ingest`, which fetches it again once: see docs/upgrade.md",
+                )
+            made = datetime.fromisoformat(about["made"])
+            found.append(_Source(file, SourceFile(stem, frequency, period, made), about))
     return found
 
 
+def _check_complete(
+    dataset: Dataset,
+    lake: Lake,
+    sources: Sequence[_Source],
+    silver: Mapping[str, Mapping[str, Any]],
+    exclude: Collection[str],
+) -> None:
+    """Refuse bronze that lost files which silver was made from, or which are on record: no gap is made of them."""
+    there = {source.file.key for source in sources}
+    made_from = {each["key"] for about in silver.values() for each in about["sources"]}
+    for series in (dataset.with_frequency(frequency) for frequency in FREQUENCIES):
+        folder = f"{series.bronze_folder}/"
+        on_record = set(lake.bronze.lost(series.bronze_folder, there))
+        for key in sorted({key for key in made_from | on_record if key.startswith(folder)} - there):
+            stem = PurePosixPath(key).stem
+            period = series.parse_stem(stem)
+            if period and not series.is_excluded(period, exclude):
+                raise StoreError(
+                    f"{lake.bronze.locate(key)} was there before, and bronze lost it",
+                    f"run `hermes ingest` to fetch it again, or leave it out on purpose: --exclude {stem}",
+                )
+
+
 def _make(
-    dataset: Dataset, lake: Lake, sources: Sequence[_Source], progress: Progress
+    dataset: Dataset, lake: Lake, sources: Sequence[_Source], exclude: Collection[str], progress: Progress
 ) -> tuple[list[str], list[str], Tally] | None:
     """Write the years that are out of date, oldest first; None if bronze changed meanwhile."""
     years: dict[int, list[_Source]] = defaultdict(list)
@@ -110,16 +165,19 @@ def _make(
         raise StoreError(
             f"{lake.silver.locate(foreign[0])} was made by another tool and is not replaced", "move it away"
         )
+    _check_complete(dataset, lake, sources, abouts, exclude)
     if bare := sorted(abouts.keys() - {dataset.silver_key(year) for year in years}):
-        raise StoreError(
-            f"{lake.silver.locate(bare[0])}: bronze lost all the files that it was made from",
-            "run `hermes ingest` to fetch them again, or remove it, too",
-        )
+        for key in bare:  # all that it was made from is excluded
+            lake.silver.remove(key)
+    if old := [key for key, about in abouts.items() if about["definition"] != DEFINITION]:
+        message = f"{len(old)} files of silver were made by other rules, and are made again: see docs/upgrade.md"
+        event("upgrade", level=WARNING, message=message, dataset=str(dataset), files=len(old))
     written, unchanged, tally = [], [], Tally()
     with progress.task(f"refine {dataset}", len(years), "years") as advance:
         for year, group in sorted(years.items()):
             key = dataset.silver_key(year)
-            made_from = fingerprint(DEFINITION, sorted((s.holds.stem, s.about["sha256"]) for s in group))
+            held = sorted((s.holds.stem, s.about["sha256"], s.about.get("made", "")) for s in group)
+            made_from = fingerprint(DEFINITION, held)
             about = abouts.get(key)
             if about and about["fingerprint"] == made_from:
                 unchanged.append(key)
@@ -138,35 +196,35 @@ def _write_year(
 ) -> dict[str, Any] | None:
     """Clean one year and publish it with its rejected rows; returns the footer, None if bronze changed meanwhile."""
     with ExitStack() as stack:
-        rejects, tally, heights, parts = [], Tally(), [], []
+        rejects, tally, kept, parts = [], Tally(), 0, []
         batches = _batches(group)
         for batch in batches:
             cleaned = clean([(source.holds, frame) for source, frame in _frames(lake, batch)], dataset)
-            # Recent bars were closed by the exchange's own clock: nothing here says more about them.
-            is_recent = pl.col("source").str.starts_with(_RECENTLY)
-            closed = cleaned.rows.filter(is_recent | (pl.col("datetime") <= _newest_closed(dataset)))
             rejects.append(cleaned.rejects)
             tally += cleaned.tally
-            heights.append((cleaned.rows.height, closed.height))
-            parts.append(closed.lazy() if len(batches) == 1 else _aside(lake, stack, closed))
+            kept += cleaned.rows.height
+            parts.append(cleaned.rows.lazy() if len(batches) == 1 else _aside(lake, stack, cleaned.rows))
         if not lake.bronze.same([source.file for source in group]):
             return None
-        found, kept = (sum(each) for each in zip(*heights, strict=True))
         about = {
             "layer": "silver",
             "year": year,
-            # A bar that is still open is left out; the name then differs, so that the next refine looks again.
-            "fingerprint": made_from if found == kept else f"{made_from}+{kept}",
+            "fingerprint": made_from,
             "rows": kept,
             "tally": tally.model_dump(mode="json"),
-            "sources": [{**source.about, "key": source.file.key} for source in group],
+            "sources": [_noted(source) for source in group],
             "definition": DEFINITION,
         }
         rejected, rejects_key = pl.concat(rejects), dataset.rejects_key(year)
         if rejected.height or lake.silver.files(rejects_key.rpartition("/")[0]):
             lake.silver.write(rejects_key, rejected, {"layer": "silver", "fingerprint": made_from})
-        lake.silver.write(dataset.silver_key(year), closed if len(batches) == 1 else pl.concat(parts), about)
+        lake.silver.write(dataset.silver_key(year), cleaned.rows if len(batches) == 1 else pl.concat(parts), about)
     return about
+
+
+def _noted(source: _Source) -> dict[str, Any]:
+    """What silver notes of one bronze file: nothing that differs where the same zip is fetched at another time."""
+    return {**{name: value for name, value in source.about.items() if name != "fetched"}, "key": source.file.key}
 
 
 def _batches(group: Sequence[_Source]) -> list[list[_Source]]:
@@ -218,18 +276,16 @@ def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _newest_closed(dataset: Dataset) -> datetime:
-    """Latest open time of a bar that is over by now."""
-    return datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=dataset.interval_seconds)
-
-
 def _measured(dataset: Dataset, lake: Lake, sources: Sequence[_Source], tally: Tally) -> Quality:
     """Measure the whole series and store the table beside silver if it says something new."""
     archived = [source for source in sources if source.holds.frequency != RECENT]  # only an archive has CHECKSUM files
     unchecked = tuple(source.holds.stem for source in archived if not source.about["verified"])
     with lake.silver.errors():
         rows = lake.silver.scan(lake.silver.files(dataset.silver_folder), schema=SILVER)
-        quality = measure(rows, dataset, tally, unchecked)
+        refused: dict[str, str] = {}
+        for frequency in FREQUENCIES:
+            refused |= read_refused(dataset.with_frequency(frequency), lake)
+        quality = measure(rows, dataset, tally, unchecked, refused)
     content = quality.to_json().encode()
     if lake.silver.read(dataset.quality_key) != content:
         lake.silver.write_bytes(dataset.quality_key, content)

@@ -234,7 +234,9 @@ class _Moody:
         self.fetched += ending == ".zip"
         answers = self.answers[ending]
         data = answers.pop(0) if len(answers) > 1 else answers[0]
-        return SimpleNamespace(bytes=lambda: data, meta={"size": len(data)})
+        return SimpleNamespace(
+            bytes=lambda: data, meta={"size": len(data), "last_modified": datetime(1970, 1, 1, tzinfo=UTC)}
+        )
 
 
 def says(data: bytes) -> bytes:

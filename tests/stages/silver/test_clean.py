@@ -1,6 +1,7 @@
 """Every row is kept, collapsed or quarantined with the first rule it broke; monthly and daily files make one series."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.dataset import Dataset
-from hermes.errors import QualityFault
 from hermes.schemas import BRONZE, REJECTS, SILVER
 from hermes.stages.bronze.klines import read_zip
 from hermes.stages.silver.clean import CONFLICTS, Cleaned, SourceFile, clean
@@ -179,19 +179,21 @@ def test_disorder_is_sorted() -> None:
 
 @pytest.mark.parametrize("bad", [{"close": NAN}, {"open_time": None}, {"low": 0.0}])
 def test_more_than_one_bad_bar_and_a_thousandth_fail_the_file(bad: dict[str, Any]) -> None:
-    with pytest.raises(QualityFault) as fault:
-        one(change(change(month(), 10, **bad), 12, **bad))
-    assert JANUARY.stem in str(fault.value)
-    assert "2 of 744 rows" in str(fault.value)
-    assert "first line 10: " in str(fault.value)
-    assert "\n" not in str(fault.value)
+    made = one(change(change(month(), 10, **bad), 12, **bad))
+    (why,) = made.tally.refused.values()
+    assert made.tally.refused.keys() == {JANUARY.stem}
+    assert "2 of 744 rows" in why
+    assert "first line 10: " in why
+    assert "\n" not in why
+    assert made.rows.is_empty()
+    assert made.rejects["line"].to_list() == [10, 12]  # what is wrong with it is kept
+    assert made.rejects.height == sum(made.tally.rejected.values())
 
 
 def test_contradicting_rows_are_one_bad_bar_each() -> None:
     frame = again(month(), 10, close=104.0)
     assert one(frame).tally.rejected == {"conflicting duplicate": 2}
-    with pytest.raises(QualityFault, match="4 of 746 rows"):
-        one(again(frame, 20, close=104.0))
+    assert "4 of 746 rows" in one(again(frame, 20, close=104.0)).tally.refused[JANUARY.stem]
 
 
 def test_a_thousandth_of_a_long_file_is_tolerated() -> None:
@@ -208,15 +210,53 @@ def test_a_thousandth_of_a_long_file_is_tolerated() -> None:
     )
     allowed = frame.with_columns(close=pl.when(pl.col("line") <= 44).then(NAN).otherwise("close"))
     assert clean([(JANUARY, allowed)], dataset).tally.rejected == {"not finite": 44}
-    with pytest.raises(QualityFault, match="45 of 44,640 rows"):
-        clean([(JANUARY, change(allowed, 60, close=NAN))], dataset)
+    refused = clean([(JANUARY, change(allowed, 60, close=NAN))], dataset).tally.refused
+    assert "45 of 44,640 rows" in refused[JANUARY.stem]
 
 
-def test_the_fault_names_the_file_that_is_bad() -> None:
+def test_a_bad_file_is_left_out_and_the_others_stay() -> None:
     february = SourceFile("BTCUSDT-1h-2024-02", "monthly", date(2024, 2, 1))
     bad = month(february).with_columns(volume=-1.0)
-    with pytest.raises(QualityFault, match=r"BTCUSDT-1h-2024-02: 696 of 696 .* line 1: negative volume"):
-        clean([(JANUARY, month()), (february, bad)], HOURLY)
+    made = clean([(JANUARY, month()), (february, bad)], HOURLY)
+    assert made.rows.equals(one(month()).rows)
+    assert made.tally.refused.keys() == {february.stem}
+    assert "696 of 696" in made.tally.refused[february.stem]
+    assert "line 1: negative volume" in made.tally.refused[february.stem]
+
+
+def test_a_day_file_stands_in_for_a_bad_month() -> None:
+    bad = month().with_columns(volume=-1.0)
+    days = pl.concat([month().filter(pl.col("open_time") < 1704153600000)])
+    made = clean([(JANUARY, bad), (day(1), days)], HOURLY)
+    assert made.rows.drop("source").equals(one(days).rows.drop("source"))
+    assert made.tally.refused.keys() == {JANUARY.stem}
+
+
+def at(*when: int) -> datetime:
+    return datetime(*when, tzinfo=UTC)
+
+
+def test_a_bar_that_was_open_when_its_file_was_made_is_left_out() -> None:
+    made = clean([(replace(JANUARY, made=at(2024, 1, 31, 23, 30)), month())], HOURLY)
+    assert made.rows.equals(one(month()).rows.head(743))
+    assert made.tally.open_bars == 1
+    assert clean([(replace(JANUARY, made=at(2024, 2, 1)), month())], HOURLY).tally.open_bars == 0
+
+
+def test_a_bar_that_another_file_brings_whole_is_not_counted_as_open() -> None:
+    early = replace(day(1), made=at(2024, 1, 1, 20, 30))
+    mornings = month().filter(pl.col("open_time") <= 1704139200000)  # until the bar of 20:00
+    half = change(mornings, 21, volume=1.0)
+    made = clean([(JANUARY, month()), (early, half)], HOURLY)
+    assert made.rows.drop("source").equals(one(month()).rows.drop("source"))  # a half bar of a day's file does not win
+    assert (made.tally.open_bars, made.tally.conflicts) == (0, 0)
+
+
+def test_a_month_is_as_long_as_its_calendar_says() -> None:
+    dataset, october = Dataset(interval="1mo"), SourceFile("BTCUSDT-1mo-2024-10", "monthly", date(2024, 10, 1))
+    bar = month().head(1).with_columns(open_time=1727740800000, close_time=1730419199999)
+    for made, kept in ((at(2024, 10, 31, 12), 0), (at(2024, 10, 31, 23, 59, 59), 0), (at(2024, 11, 1), 1)):
+        assert clean([(replace(october, made=made), bar)], dataset).rows.height == kept
 
 
 def day(number: int) -> SourceFile:

@@ -37,6 +37,8 @@ def print_verified(made: "Verified") -> None:
         [
             ("read", f"{made.files:,} files, {made.bytes / 1e6:,.1f} MB in {made.seconds:.2f} s, {speed:,.0f} MB/s"),
             ("differ", len(made.differs)),
+            ("misplaced", len(made.misplaced)),
+            ("hash lost", len(made.unrecorded)),
             ("missing", len(made.missing)),
             ("unreadable", len(made.unreadable)),
             ("no record", f"{len(made.no_record):,} (of other tools: nothing to compare with)"),
@@ -47,9 +49,14 @@ def print_verified(made: "Verified") -> None:
     if len(made.no_record) > _MOST_NAMES:
         out.print(f"[dim]and {len(made.no_record) - _MOST_NAMES:,} more without a record: see --json[/]")
     again = "remove it and run the step that makes it again, or take it from a backup"
+    lost = "take `_hashes` from a backup; without one, remove the file and run the step that makes it again"
     gone = "take it from a backup or make it again; if it went on purpose, remove its run.json and _hashes record, too"
     for address in made.differs:
         print_error(AuditFault(f"{address} differs from what was published", again))
+    for said in made.misplaced:
+        print_error(AuditFault(said, again))
+    for address in made.unrecorded:
+        print_error(AuditFault(f"{address} was made by Hermes, and its hash is no longer on record", lost))
     for address in made.missing:
         print_error(AuditFault(f"{address} was published and is missing", gone))
     for said in made.unreadable:

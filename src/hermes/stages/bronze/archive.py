@@ -56,12 +56,21 @@ class ArchiveFile:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Bytes of one zip and their SHA-256 (lower hex); `verified` is False where the archive publishes no CHECKSUM."""
+    """Bytes of one zip.
+
+    Attributes:
+        sha256: of the bytes, lower hex.
+        verified: False where the archive publishes no CHECKSUM.
+        at: when it was asked for, by this machine's clock (UTC).
+        modified: when it was last changed, by the archive (Last-Modified, or the file's time); None where it is silent.
+    """
 
     file: ArchiveFile
     data: bytes
     sha256: str
     verified: bool
+    at: datetime
+    modified: datetime | None
 
 
 class Archive:
@@ -130,7 +139,7 @@ class Archive:
             KlinesRefused: it is far too big for one.
         """
         try:
-            text = self._get(file, ".zip.CHECKSUM", CHECKSUM_BYTES).decode("utf-8", "replace")
+            text = self._get(file, ".zip.CHECKSUM", CHECKSUM_BYTES)[0].decode("utf-8", "replace")
         except FileNotFoundError:
             return None
         found = _CHECKSUM.fullmatch(text)
@@ -151,32 +160,35 @@ class Archive:
         """
         for _ in range(2):
             published = self.checksum(file)
+            at = datetime.now(UTC)
             try:
-                data = self._get(file, ".zip", most_bytes(file.dataset, file.period))
+                data, modified = self._get(file, ".zip", most_bytes(file.dataset, file.period))
             except FileNotFoundError as error:
                 raise ArchiveError(
                     f"{self._address} has no {file.stem}.zip any more", "list the archive again"
                 ) from error
             sha256 = hashlib.sha256(data).hexdigest()
             if published in (None, sha256):
-                return Fetched(file, data, sha256, verified=published is not None)
+                return Fetched(file, data, sha256, verified=published is not None, at=at, modified=modified)
         raise ChecksumMismatch(
             f"{file.stem}.zip has SHA-256 {sha256}, its CHECKSUM says {published}, fetched twice",
-            "the archive's copy is damaged: try again later or leave the period out with --since or --until",
+            f"the archive's copy is damaged: try again later, or leave it out: --exclude {file.stem}",
         )
 
     # --- reading the store ------------------------------------------------------------------------------------------
 
-    def _get(self, file: ArchiveFile, ending: str, most: int) -> bytes:
+    def _get(self, file: ArchiveFile, ending: str, most: int) -> tuple[bytes, datetime | None]:
+        """Bytes, and when they were last changed."""
         name = f"{file.stem}{ending}"
         with self._reading():
             found = self._store.get(f"{self._root}{file.dataset.archive_folder}/{name}")
             if found.meta["size"] > most:  # asked before the body is fetched: memory does not grow with what is served
                 raise KlinesRefused(
                     f"{name} has {found.meta['size']:,} bytes, too many for its period (at most {most:,})",
-                    "repair the file in the archive, or leave this period out with --since or --until",
+                    f"repair the file in the archive, or leave it out: --exclude {file.stem}",
                 )
-            return bytes(found.bytes())
+            changed = found.meta["last_modified"]
+            return bytes(found.bytes()), changed if _is_known(changed) else None
 
     def _folder(self, path: str) -> "ListResult[Sequence[ObjectMeta]]":
         with self._reading():
@@ -303,8 +315,13 @@ def _http_store(address: str) -> HTTPStore:
 
 def _archive_file(dataset: Dataset, period: date, meta: "ObjectMeta") -> ArchiveFile:
     changed = meta["last_modified"]
-    known = changed.timestamp() > 0  # obstore says 1970 where a server does not say
-    return ArchiveFile(dataset, period, meta["size"], meta["e_tag"] or (changed.isoformat() if known else ""))
+    version = meta["e_tag"] or (changed.isoformat() if _is_known(changed) else "")
+    return ArchiveFile(dataset, period, meta["size"], version)
+
+
+def _is_known(changed: datetime) -> bool:
+    """Whether a server said when a file was changed: obstore says 1970 where it did not."""
+    return changed.timestamp() > 0
 
 
 def _explain(text: str) -> tuple[str, str]:

@@ -43,6 +43,23 @@ def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
     return rows
 
 
+def made_at(rows: pl.DataFrame, dataset: Dataset, period: date, at: datetime, modified: datetime | None) -> datetime:
+    """The instant (UTC) by which an archive file was made: a bar that was not over then was still open.
+
+    Args:
+        rows: from `read_zip`.
+        at: when the file was fetched; modified: when it was last changed, by the archive. The earlier one counts, but
+            no file can have been made before the newest of its bars began: such a `modified` says nothing.
+    """
+    if modified is None:
+        return at
+    times = rows["open_time"]
+    scale = 1_000 if cast(int, times.min()) < MILLISECONDS_BELOW else 1_000_000
+    newest = times.filter(times < _epoch(_end(dataset, period)) * scale).max()
+    begun = newest is None or modified.timestamp() * scale >= cast(int, newest)
+    return min(at, modified) if begun else at
+
+
 def most_bytes(dataset: Dataset, period: date) -> int:
     """How big the file of a period may be: a zip or a CSV beyond it is not read to its end."""
     bars = (_end(dataset, period) - period).days * 86400 // dataset.interval_seconds
@@ -150,5 +167,5 @@ def _epoch(day: date) -> int:
 
 def _refuse(stem: str, why: str, error: Exception | None = None) -> NoReturn:
     raise KlinesRefused(
-        f"{stem}.zip {why}", "download it again; if it stays so, leave this period out with --since or --until"
+        f"{stem}.zip {why}", f"download it again; if it stays so, leave it out: --exclude {stem}"
     ) from error

@@ -5,13 +5,12 @@ needs its first broken rule, not the set of all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
 from hermes.dataset import BRONZE_FREQUENCIES, Dataset
-from hermes.errors import QualityFault
 from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema
 from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
 
@@ -26,6 +25,8 @@ RANKED = ("daily", "monthly", "recent")
 
 CONFLICTS: Schema = {"datetime": DATETIME, "column": pl.String(), **dict.fromkeys(BRONZE_FREQUENCIES, pl.Float64())}
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _VALUES = (*_PRICES, *_AMOUNTS)
@@ -45,11 +46,16 @@ _RULES: Mapping[str, pl.Expr] = {
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """Where bronze rows came from: the stem of their file, its frequency, and the first day of its period."""
+    """Where bronze rows came from: the stem of their file, its frequency, and the first day of its period.
+
+    Attributes:
+        made: when it was made (UTC), by which a bar must be over to be whole; without it all its bars are.
+    """
 
     stem: str
     frequency: str
     period: date
+    made: datetime = _EVER
 
     @property
     def end(self) -> date:
@@ -87,19 +93,21 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
     frequency that share an open time collapse where they are identical and are all quarantined where they are not.
     Where they disagree on a bar, daily wins over monthly, and monthly over recent; the conflict is reported.
 
+    A bar that was still open when its file was made is left out, and so is a whole file in which more than 0.1 % of the
+    bars (and more than one) break a rule; both are counted.
+
     Args:
         files: source files and their rows as in `schemas.BRONZE`; times below 1e14 are milliseconds, else microseconds.
         dataset: the series the files belong to.
-
-    Raises:
-        QualityFault: in one file more than 0.1 % of the bars (and more than one) are quarantined.
     """
     bars, broken = _judged(_stack(files))
-    bars, conflicting, identical = _unique(_as_bars(bars))
+    bars, open_bars = _closed(_as_bars(bars), dataset)
+    bars, conflicting, identical = _unique(bars)
     rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())])
     if rejects.height:
         rejects = rejects.sort("source", "line", maintain_order=True)
-        _check_share(rejects, {source.stem: frame.height for source, frame in files})
+        if refused := _refused(rejects, {source.stem: frame.height for source, frame in files}):
+            return _without(refused, files, rejects, dataset)
 
     bars, conflicts = _union(bars)
     tally = Tally(
@@ -108,6 +116,7 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
         conflicts=conflicts["datetime"].n_unique(),
         conflict_examples=tuple(Conflict(**row) for row in conflicts.head(CONFLICTS_LISTED).iter_rows(named=True)),
         short_bars=bars.select(_is_short(dataset).sum()).item(),
+        open_bars=open_bars,
     )
     rows = bars.with_columns(
         symbol=pl.lit(dataset.symbol), timeframe=pl.lit(dataset.interval), zero_volume=pl.col("volume") == 0
@@ -125,13 +134,15 @@ def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
         newest = frame["open_time"].max()
         scale = 1000 if isinstance(newest, int) and newest < 10**14 else 1
         begin, end = (_microseconds(day) // scale for day in (source.period, source.end))
-        about.append((source.stem, RANKED.index(source.frequency), scale, begin, end, frame.height))
+        made = int((source.made - _EPOCH) / timedelta(microseconds=1))
+        about.append((source.stem, RANKED.index(source.frequency), scale, begin, end, made, frame.height))
     columns = {
         "source": pl.String(),
         "rank": pl.Int8(),
         "scale": pl.Int64(),
         "begin": pl.Int64(),
         "end": pl.Int64(),
+        "made": pl.Int64(),
         "height": pl.UInt32(),
     }
     table = pl.DataFrame(about, schema=columns, orient="row")
@@ -158,6 +169,16 @@ def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
         "datetime", "rank", maintain_order=True
     )
+
+
+def _closed(bars: pl.DataFrame, dataset: Dataset) -> tuple[pl.DataFrame, int]:
+    """The bars that were over when their file was made, and how many open times are left without one."""
+    closes = pl.col("datetime").dt.offset_by(dataset.interval)
+    over = bars.select((closes.dt.timestamp("us") <= pl.col("made")).alias("over")).to_series()
+    if over.all():
+        return bars, 0
+    kept = bars.filter(over)
+    return kept, bars.filter(~over).join(kept, on="datetime", how="anti")["datetime"].n_unique()
 
 
 def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
@@ -197,8 +218,8 @@ def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return bars.unique("datetime", keep="first", maintain_order=True), conflicts
 
 
-def _check_share(rejects: pl.DataFrame, heights: Mapping[str, int]) -> None:
-    """Fails the file that lost too many bars; rows that contradict each other are one bad bar."""
+def _refused(rejects: pl.DataFrame, heights: Mapping[str, int]) -> dict[str, str]:
+    """The files that lost too many bars, and why they cannot be trusted; rows that contradict each other are one."""
     doubled = pl.col("rule") == _CONFLICTING
     lost = rejects.group_by("source", maintain_order=True).agg(
         bars=(~doubled).sum() + pl.col("open_time").filter(doubled).n_unique(),
@@ -206,13 +227,26 @@ def _check_share(rejects: pl.DataFrame, heights: Mapping[str, int]) -> None:
         line=pl.col("line").first(),
         rule=pl.col("rule").first(),
     )
-    for stem, bars, rows, line, rule in lost.iter_rows():
-        if bars > max(1, TOLERATED_SHARE * heights[stem]):
-            raise QualityFault(
-                f"{stem}: {rows} of {heights[stem]:,} rows break a rule, more than one bar and more than "
-                f"{TOLERATED_SHARE:.1%}; first line {line}: {rule}",
-                "ingest the file again; if it stays so, leave this period out",
-            )
+    return {
+        stem: f"{rows} of {heights[stem]:,} rows break a rule, more than one bar and more than {TOLERATED_SHARE:.1%}; "
+        f"first line {line}: {rule}"
+        for stem, bars, rows, line, rule in lost.iter_rows()
+        if bars > max(1, TOLERATED_SHARE * heights[stem])
+    }
+
+
+def _without(
+    refused: Mapping[str, str],
+    files: Sequence[tuple[SourceFile, pl.DataFrame]],
+    rejects: pl.DataFrame,
+    dataset: Dataset,
+) -> Cleaned:
+    """What the other files give; the broken rows of the refused ones are kept among the rejects."""
+    rest = clean([(source, frame) for source, frame in files if source.stem not in refused], dataset)
+    theirs = rejects.filter(pl.col("source").is_in(list(refused)))
+    rules = dict(theirs.group_by("rule").len().sort("rule").iter_rows())
+    both = pl.concat([rest.rejects, theirs]).sort("source", "line", maintain_order=True)
+    return replace(rest, rejects=both, tally=rest.tally + Tally(rejected=rules, refused=dict(refused)))
 
 
 def _is_short(dataset: Dataset) -> pl.Expr:

@@ -1,5 +1,6 @@
 """Gaps, zero-volume bars, coverage: measured and reported, never invented."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -35,6 +36,8 @@ class Tally(BaseModel, frozen=True):
         conflicts: bars on which the monthly, the daily and the recent file disagree.
         conflict_examples: the first few of their values.
         short_bars: bars that closed before their interval was over.
+        open_bars: bars left out because they were still open when their file was made.
+        refused: archive files left out whole, because too many of their rows break a rule, and why.
     """
 
     rejected: dict[str, int] = {}
@@ -42,6 +45,8 @@ class Tally(BaseModel, frozen=True):
     conflicts: int = 0
     conflict_examples: tuple[Conflict, ...] = ()
     short_bars: int = 0
+    open_bars: int = 0
+    refused: dict[str, str] = {}
 
     def __add__(self, other: Self) -> "Tally":
         rules = sorted(self.rejected.keys() | other.rejected.keys())
@@ -54,6 +59,8 @@ class Tally(BaseModel, frozen=True):
             conflicts=self.conflicts + other.conflicts,
             conflict_examples=tuple(examples[:CONFLICTS_LISTED]),
             short_bars=self.short_bars + other.short_bars,
+            open_bars=self.open_bars + other.open_bars,
+            refused=dict(sorted((self.refused | other.refused).items())),
         )
 
 
@@ -80,6 +87,7 @@ class Quality(BaseModel, frozen=True):
         off_grid_bars: bars that do not open where the interval's grid says.
         tally: what cleaning rejected and collapsed.
         missing_checksums: archive files that came without a CHECKSUM.
+        refused_files: archive files that cannot be trusted and are left out, and why; excluded ones are not among them.
     """
 
     symbol: str
@@ -97,6 +105,7 @@ class Quality(BaseModel, frozen=True):
     off_grid_bars: int
     tally: Tally
     missing_checksums: tuple[str, ...]
+    refused_files: dict[str, str] = {}
 
     def to_json(self) -> str:
         """The table as JSON, the same text for the same values; times are ISO 8601, UTC without offset."""
@@ -108,7 +117,13 @@ class Quality(BaseModel, frozen=True):
         return cls.model_validate_json(text)
 
 
-def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksums: tuple[str, ...] = ()) -> Quality:
+def measure(
+    rows: pl.LazyFrame,
+    dataset: Dataset,
+    tally: Tally,
+    missing_checksums: tuple[str, ...] = (),
+    refused: Mapping[str, str] | None = None,
+) -> Quality:
     """Measures one silver series, whole.
 
     Args:
@@ -116,6 +131,7 @@ def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksum
         dataset: the series, for its interval.
         tally: what cleaning met, over the same span.
         missing_checksums: stems of the archive files that came without a CHECKSUM.
+        refused: stem → why, of archive files that never came into bronze.
 
     Raises:
         TableRefused: there is no row at all.
@@ -156,6 +172,7 @@ def measure(rows: pl.LazyFrame, dataset: Dataset, tally: Tally, missing_checksum
         off_grid_bars=found["off_grid"],
         tally=tally,
         missing_checksums=tuple(sorted(missing_checksums)),
+        refused_files=dict(sorted({**(refused or {}), **tally.refused}.items())),
     )
 
 

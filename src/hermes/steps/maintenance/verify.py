@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Any, Literal
 
 from hermes.dataset import FREQUENCIES, LOCKS, Dataset, parse_execution, parse_signals_table
-from hermes.errors import StoreError
+from hermes.errors import Misplaced, StoreError
+from hermes.lake.executions import lineage_of
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
 from hermes.progress import SILENT, Progress
@@ -15,7 +16,7 @@ from hermes.progress import SILENT, Progress
 READERS = 8  # files hashed at once
 ATTEMPTS = 3  # for a file that is replaced while it is read
 
-_Verdict = Literal["same", "differs", "no_record", "unreadable", "gone"]
+_Verdict = Literal["same", "differs", "misplaced", "unrecorded", "no_record", "unreadable", "gone"]
 
 
 @dataclass(slots=True)
@@ -25,6 +26,8 @@ class Verified:
     Attributes:
         files: how many were read; bytes: how much.
         differs: their bytes are not those that were published.
+        misplaced: they were published elsewhere, and copied to where they are; with what they say.
+        unrecorded: Hermes made them, and their hash is no longer on record: nobody can tell whether they changed.
         missing: published once, not removed by Hermes, and not there any more.
         unreadable: the store could not give their bytes; with what it said.
         no_record: there is nothing to compare with: another tool wrote them. No fault, and no proof.
@@ -33,6 +36,8 @@ class Verified:
     files: int = 0
     bytes: int = 0
     differs: list[str] = field(default_factory=list)
+    misplaced: list[str] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     no_record: list[str] = field(default_factory=list)
@@ -41,7 +46,8 @@ class Verified:
     @property
     def faults(self) -> int:
         """Files that cannot be trusted."""
-        return len(self.differs) + len(self.missing) + len(self.unreadable)
+        wrong = (self.differs, self.misplaced, self.unrecorded, self.missing, self.unreadable)
+        return sum(len(each) for each in wrong)
 
     def as_json(self) -> dict[str, Any]:
         """The result by name."""
@@ -80,6 +86,8 @@ def _note(made: Verified, layer: Layer, file: LakeFile, verdict: _Verdict, said:
     address = layer.locate(file.key)
     if verdict == "unreadable":
         made.unreadable.append(f"{address}: {said}")
+    elif verdict == "misplaced":
+        made.misplaced.append(said)
     elif verdict != "same":
         getattr(made, verdict).append(address)
 
@@ -93,9 +101,9 @@ def _judge(layer: Layer, file: LakeFile) -> tuple[_Verdict, str]:
                 return "gone", ""
             digest, recorded = found
             if digest in recorded:
-                return "same", ""
+                return ("misplaced", said) if (said := _misplaced(layer, file)) else ("same", "")
             if not recorded:
-                return "no_record", ""
+                return ("unrecorded" if _is_own(layer, file) else "no_record"), ""
             now = [each for each in layer.files(file.key.rpartition("/")[0], "") if each.key == file.key]
             if now == [file] and found == layer.hashed(file):
                 break
@@ -103,6 +111,29 @@ def _judge(layer: Layer, file: LakeFile) -> tuple[_Verdict, str]:
             return "unreadable", error.message
         file = now[0] if now else file
     return "differs", ""
+
+
+def _misplaced(layer: Layer, file: LakeFile) -> str:
+    """What is wrong with the place of a file whose bytes are right; "" where nothing is."""
+    if not file.key.endswith(".parquet"):
+        return ""
+    try:
+        lineage_of(layer, file)
+    except Misplaced as error:
+        return error.message
+    except StoreError:  # no footer that can be read: the bytes are those that were published all the same
+        return ""
+    return ""
+
+
+def _is_own(layer: Layer, file: LakeFile) -> bool:
+    """Whether Hermes made a file that no hash is on record for."""
+    if not file.key.endswith(".parquet"):
+        return False
+    try:
+        return bool(layer.footer(file))
+    except StoreError:
+        return False
 
 
 def _listed(layer: Layer, prefix: str) -> list[LakeFile]:
