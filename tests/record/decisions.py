@@ -76,8 +76,8 @@ class Service:
             late=pl.lit(delay > 60),
             **{name: pl.lit(value) for name, value in stamps.items()},
         )  # fmt: skip
-        sealed = ledger.seal(rows, {chain: self.head})
-        self.head = ledger.heads(sealed)[chain]
+        sealed, heads = ledger.seal(rows, {chain: self.head})
+        self.head = heads[chain]
         self.parts.append(sealed)
         return self
 

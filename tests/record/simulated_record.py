@@ -47,4 +47,4 @@ def decided(bars: pl.DataFrame, *, dataset: Dataset = DATASET, after: float = 0.
 
 def record(bars: int = 100, *, symbol: str = "SIMUSDT", seed: int = 1) -> pl.DataFrame:
     """A sealed record of one symbol."""
-    return ledger.seal(decided(judged(bars, seed=seed), dataset=DATASET.with_symbol(symbol)), {})
+    return ledger.seal(decided(judged(bars, seed=seed), dataset=DATASET.with_symbol(symbol)), {}).rows

@@ -75,10 +75,12 @@ def test_columns_stand_in_the_order_of_the_design():
 
 def test_appending_in_any_pieces_gives_the_same_chain():
     rows = market.decided(market.judged(60))
-    whole, pieces, heads = ledger.seal(rows, {}), [], {}
+    whole, pieces, heads = ledger.seal(rows, {}).rows, [], {}
     for begin, end in ((0, 1), (1, 20), (20, 59), (59, 60)):
-        pieces.append(ledger.seal(rows.slice(begin, end - begin), heads))
+        sealed = ledger.seal(rows.slice(begin, end - begin), heads)
+        pieces.append(sealed.rows)
         heads = ledger.heads(pl.concat(pieces))
+        assert sealed.heads == heads
     assert pl.concat(pieces).equals(whole)
     assert heads[CHAIN].sequence == 59
     assert heads[CHAIN].hash == whole["hash"][-1]
@@ -88,7 +90,7 @@ def test_appending_in_any_pieces_gives_the_same_chain():
 def test_many_symbols_at_once_are_chained_each_on_its_own():
     alone = [market.record(9, symbol=f"SIM{n}USDT", seed=n) for n in range(5)]
     mixed = pl.concat(rows.drop("sequence", "bars_sha256", "previous_hash", "hash") for rows in alone)
-    together = ledger.seal(mixed.sort("datetime", maintain_order=True), {})
+    together = ledger.seal(mixed.sort("datetime", maintain_order=True), {}).rows
     for rows in alone:
         assert together.filter(pl.col("symbol") == rows["symbol"][0]).equals(rows)
 
@@ -127,15 +129,17 @@ def test_month_is_late_after_its_own_end():
 def test_history_before_the_first_decision_is_in_the_digest():
     bars = market.judged(30)
     head = Head.before_first(bars.head(20))
-    begun = ledger.seal(market.decided(bars.tail(10)), {CHAIN: head})
-    assert begun["bars_sha256"][-1] == ledger.seal(market.decided(bars), {})["bars_sha256"][-1]
+    begun = ledger.seal(market.decided(bars.tail(10)), {CHAIN: head}).rows
+    assert begun["bars_sha256"][-1] == ledger.seal(market.decided(bars), {}).rows["bars_sha256"][-1]
     assert (begun["sequence"][0], begun["previous_hash"][0]) == (0, ZERO)
 
 
 def test_revision_leaves_the_newest_bar_where_it_was():
     record = market.record(10)
     old = market.decided(market.judged(10).slice(4, 1)).with_columns(kind=pl.lit("revision"))
-    head = ledger.heads(pl.concat([record, ledger.seal(old, ledger.heads(record))]))[CHAIN]
+    appended = ledger.seal(old, ledger.heads(record))
+    head = ledger.heads(pl.concat([record, appended.rows]))[CHAIN]
+    assert appended.heads[CHAIN] == head
     assert (head.sequence, head.datetime) == (10, record["datetime"][-1])
 
 

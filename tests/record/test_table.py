@@ -51,7 +51,7 @@ def test_record_is_what_was_appended(table: DecisionsTable):
     assert table.read().is_empty()
     assert table.heads([CHAIN]) == {}
     record = keep(table, BARS)
-    assert record.equals(ledger.seal(BARS, {}))
+    assert record.equals(ledger.seal(BARS, {}).rows)
     assert table.heads([CHAIN, OTHER]) == {CHAIN: ledger.heads(record)[CHAIN]}
     assert table.read([OTHER.symbol]).is_empty()
 

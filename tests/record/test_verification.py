@@ -123,7 +123,7 @@ def test_verifier_finds_every_change(verifier, tmp_path, capsys, cause):
 
 def test_stranger_with_an_old_head_sees_that_the_whole_chain_was_made_anew(verifier, tmp_path, capsys):
     bars = market.judged(60).with_columns(pl.col("close") * 1.1)
-    forged = ledger.seal(market.decided(bars), {})
+    forged = ledger.seal(market.decided(bars), {}).rows
     assert verifier.main(exported(forged, tmp_path, "csv")) == 0, "the chain alone cannot tell"
     assert verifier.main(exported(forged, tmp_path, "csv"), EARLIER) == 3
     assert EARLIER in capsys.readouterr().out

@@ -6,11 +6,12 @@ As the text holds `previous_hash`, no row can change without changing every hash
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
@@ -168,7 +169,14 @@ def parameters_text(strategy: Strategy) -> str:
     return json.dumps(named, sort_keys=True, separators=(",", ":"))
 
 
-def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> pl.DataFrame:
+class Sealed(NamedTuple):
+    """Rows that were appended, and where their chains end now."""
+
+    rows: pl.DataFrame
+    heads: dict[Chain, Head]
+
+
+def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     """Append rows to their chains: what `decisions` made, of any number of chains, becomes rows of the record.
 
     Args:
@@ -176,41 +184,36 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> pl.DataFrame:
         heads: where each chain ends now; one that is missing has no row yet.
 
     Returns:
-        The same rows, with the columns of `decision_schema`.
+        The same rows, with the columns of `decision_schema`, and the new heads.
 
     Raises:
         TableRefused: a value that no record can hold, such as NaN or a text of several lines.
     """
     _check_values(rows)
-    ends = {chain: (head.sequence, head.hash, head.bars_sha256) for chain, head in heads.items()}
-    chains = [Chain(*names) for names in rows.select(Chain._fields).iter_rows()]
-    first = {chain: ends.get(chain, (-1, ZERO, ZERO)) for chain in chains}
+    written = canonical(rows)
+    bounds = ["", "bars_sha256", "previous_hash", "sequence", chr(0x10FFFF)]
+    parts = [[name for name in written.columns if low < name < high] for low, high in pairwise(bounds)]
+    texts = _texts(written, [*parts, _BAR])
+    known = rows[[*Chain._fields, "kind", "datetime", "position"]].rows()
 
-    sequences, digests = [], []
-    sequence = {chain: end[0] for chain, end in first.items()}
-    bars = {chain: end[2] for chain, end in first.items()}
-    for chain, text in zip(chains, _bar_texts(rows), strict=True):
-        sequence[chain] += 1
-        bars[chain] = _bar_digest(text, bars[chain])
-        sequences.append(sequence[chain])
-        digests.append(bars[chain])
-    numbered = rows.with_columns(
-        pl.Series("sequence", sequences, pl.Int64), pl.Series("bars_sha256", digests, pl.String)
-    )
-
-    previous, hashes = [], []
-    last = {chain: end[1] for chain, end in first.items()}
-    written = canonical(numbered)
-    before_it = _lines(written, (name for name in written.columns if name < "previous_hash"))
-    after_it = _lines(written, (name for name in written.columns if name > "previous_hash"))
-    for chain, before, after in zip(chains, before_it, after_it, strict=True):
-        previous.append(last[chain])
-        last[chain] = _digest(f"{before}previous_hash={last[chain]}\n{after}")
-        hashes.append(last[chain])
-    sealed = numbered.with_columns(
-        pl.Series("previous_hash", previous, pl.String), pl.Series("hash", hashes, pl.String)
-    )
-    return sealed.select(in_order(sealed.columns))
+    ends = {chain: heads.get(chain, Head()) for chain in {Chain(*row[:5]) for row in known}}
+    seals: list[tuple[int, str, str, str]] = []
+    for (*names, kind, at, position), (one, two, three, four, bar) in zip(known, texts, strict=True):
+        chain = Chain(*names)
+        end = ends[chain]
+        number, digest = end.sequence + 1, _bar_digest(bar, end.bars_sha256)
+        text = f"{one}bars_sha256={digest}\n{two}previous_hash={end.hash}\n{three}sequence={number}\n{four}"
+        made = _digest(text)
+        seals.append((number, digest, end.hash, made))
+        # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
+        bar_held = (at, position) if kind == "decision" else (end.datetime, end.position)
+        ends[chain] = Head(number, made, digest, *bar_held)
+    columns = [
+        pl.Series(name, values, pl.Int64 if name == "sequence" else pl.String)
+        for name, values in zip(_SEALS, zip(*seals, strict=True) if seals else [()] * 4, strict=True)
+    ]
+    sealed = rows.hstack(columns)
+    return Sealed(sealed[in_order(sealed.columns)], ends)
 
 
 def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
@@ -225,9 +228,9 @@ def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
     return {Chain(**names): Head(*end) for names, end in zip(newest["chain"].to_list(), ends.iter_rows(), strict=True)}
 
 
-def texts(rows: pl.DataFrame) -> pl.Series:
+def texts(rows: pl.DataFrame) -> list[str]:
     """The canonical text of each row, whose SHA-256 is its `hash`."""
-    return _lines(canonical(rows), (name for name in rows.columns if name != "hash"))
+    return [text for (text,) in _texts(canonical(rows), [[name for name in rows.columns if name != "hash"]])]
 
 
 def bar_digests(rows: pl.DataFrame) -> list[str]:
@@ -251,13 +254,14 @@ def canonical(rows: pl.DataFrame) -> pl.DataFrame:
     """
     written = rows.select(_written(name, kind) for name, kind in rows.schema.items())
     floats = [name for name, kind in rows.schema.items() if kind.is_float()]
-    has_exponent = pl.col(name for name in floats).str.contains("e", literal=True)
-    scientific = written.select(has_exponent.any()).row(0) if floats else ()
-    return written.with_columns(
-        pl.Series(name, [_plain(text) for text in written[name]], pl.String)
-        for name, found in zip(floats, scientific, strict=True)
-        if found
-    )
+    if not floats:
+        return written
+    has_exponent = written.select(pl.col(floats).str.contains("e", literal=True).any())
+    for name in floats:
+        if has_exponent[name][0]:
+            plain = pl.Series(name, [_plain(text) for text in written[name]], pl.String)
+            written.replace_column(written.get_column_index(name), plain)
+    return written
 
 
 def to_csv(rows: pl.DataFrame) -> bytes:
@@ -286,18 +290,22 @@ def _plain(text: str | None) -> str | None:
     return format(Decimal(text), "f") if text and "e" in text else text
 
 
-def _bar_texts(bars: pl.DataFrame) -> pl.Series:
-    return _lines(canonical(bars.select(_BAR)), _BAR)
+def _bar_texts(bars: pl.DataFrame) -> list[str]:
+    return [text for (text,) in _texts(canonical(bars.select(_BAR)), [_BAR])]
 
 
-def _lines(written: pl.DataFrame, names: Iterable[str]) -> pl.Series:
-    """A line for each of these columns that has a value, in the order of their names (by code point), as one text."""
-    pieces: list[pl.Expr] = []
-    for name in sorted(names):
-        value, label, end = pl.col(name), pl.lit(f"{name}="), pl.lit("\n")
-        # In one flat row of pieces where it can be: nested ones take three times as long.
-        pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
-    return written.select(pl.concat_str(pieces, ignore_nulls=True).alias("text"))["text"]
+def _texts(written: pl.DataFrame, groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """For each row a text for each group of columns: a line for each that has a value, in the order of their names."""
+    made = []
+    for number, names in enumerate(groups):
+        pieces: list[pl.Expr] = []
+        for name in sorted(names):
+            value, label, end = pl.col(name), pl.lit(f"{name}="), pl.lit("\n")
+            # In one flat row of pieces where it can be: nested ones take three times as long.
+            pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
+        text = pl.concat_str(pieces, ignore_nulls=True) if pieces else pl.lit("")
+        made.append(text.alias(str(number)))
+    return written.select(made).rows()
 
 
 def _bar_digest(text: str, before: str) -> str:
@@ -313,10 +321,10 @@ def _check_values(rows: pl.DataFrame) -> None:
     for name in rows.columns:
         if any(sign in name for sign in "=\n\r"):
             raise TableRefused(f"a column is called {name!r}", "a record needs names without '=' and line ends")
-    floats, texts = (rows.select(pl.col(kind)).columns for kind in (pl.Float64, pl.String))
-    endless = rows.select(pl.col(name).is_finite().not_().any() for name in floats)
-    empty = rows.select(pl.col(name).str.contains(r"^$|[\r\n]").any() for name in texts)
-    for name in (name for frame in (endless, empty) for name in frame.columns if frame[name].item()):
+    endless = [pl.col(n).is_finite().not_().any() for n, kind in rows.schema.items() if kind.is_float()]
+    empty = [pl.col(n).str.contains(r"^$|[\r\n]").any() for n, kind in rows.schema.items() if kind == pl.String]
+    found = rows.select(*endless, *empty)
+    for name in (name for name in found.columns if found[name][0]):
         raise TableRefused(
             f"{name} of {rows['symbol'][0]} has a value that a record cannot hold",
             "numbers must be finite, texts must be one line and not empty",

@@ -140,19 +140,18 @@ class DecisionsTable:
             AlreadyPublished: somebody else has appended to these very heads.
             LockLost: a lease was lost meanwhile; nothing was published.
         """
-        sealed = ledger.seal(rows, heads)
-        ends = ledger.heads(sealed)
+        sealed, ends = ledger.seal(rows, heads)
         assert ends.keys() <= self._held, "append only to chains that are held"
         # Named after the heads that it follows: two writers that both saw them cannot both publish.
-        first = sealed.group_by(Chain._fields).agg(pl.col("previous_hash").first())["previous_hash"]
+        first = sorted(heads.get(chain, Head()).hash for chain in ends)
         newest: datetime = sealed["datetime"].max()  # type: ignore[assignment]
-        (day,) = sealed["server_time"].dt.date().unique()
-        name = f"{newest:%Y%m%dT%H%M%S}_{fingerprint(sorted(first))[:16]}.parquet"
-        key = f"{decisions_folder(self.name, day)}/{name}"
+        begun: datetime = sealed["server_time"].min()  # type: ignore[assignment]
+        ended: datetime = sealed["server_time"].max()  # type: ignore[assignment]
+        assert begun.date() == ended.date(), "append one day's decisions at a time"
+        name = f"{newest:%Y%m%dT%H%M%S}_{fingerprint(first)[:16]}.parquet"
+        key = f"{decisions_folder(self.name, ended.date())}/{name}"
         self._create(key, sealed)
-        known = {chain: heads.get(chain, Head()) for chain in ends}
-        moved = {chain: end if end.datetime else _with_bar(end, known[chain]) for chain, end in ends.items()}
-        return Appended(sealed, key, moved)
+        return Appended(sealed, key, ends)
 
     def merge(self, before: date) -> list[str]:
         """Merge each day before `before` into one file; returns the keys of those that were written.
@@ -243,11 +242,6 @@ class DecisionsTable:
                 break
             complete = all(chain in heads and heads[chain].datetime for chain in chains)
         return {chain: head for chain, head in heads.items() if chain in chains}
-
-
-def _with_bar(end: Head, before: Head) -> Head:
-    """An end that consists of revisions: the newest bar and its position are those before."""
-    return Head(end.sequence, end.hash, end.bars_sha256, before.datetime, before.position)
 
 
 def _is_merged(key: str) -> bool:
