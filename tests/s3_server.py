@@ -67,7 +67,7 @@ def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
                 env={**os.environ, **server.environ()}, stdout=log, stderr=log, cwd=folder,
             )  # fmt: skip
         try:
-            if _answers(process, server.endpoint):
+            if answers(process, server.endpoint):
                 yield server
                 return
         finally:
@@ -76,7 +76,8 @@ def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
     raise RuntimeError(f"weed mini did not start in {attempts} attempts: see {folder / 'log'}")
 
 
-def _answers(process: subprocess.Popen, endpoint: str, patience_s: float = 30) -> bool:
+def answers(process: subprocess.Popen, endpoint: str, patience_s: float = 60) -> bool:
+    """Whether a server that was just started answers before it ends or patience does."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until and process.poll() is None:
         try:

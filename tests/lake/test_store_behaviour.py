@@ -33,13 +33,15 @@ ODD_KEYS = [
 ]
 
 
-@pytest.fixture(params=["folder", "memory", "s3", "s3 prefix"])
+@pytest.fixture(params=["folder", "memory", "s3", "s3 prefix", "moto", "rclone"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     """An empty lake; its buckets are not there yet."""
     if request.param == "folder":
         return Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
     if request.param == "memory":
         return memory_lake(tmp_path / "copies")
+    if request.param in ("moto", "rclone"):
+        return s3_lake(request.getfixturevalue(request.param))
     server = request.getfixturevalue("s3_server")
     # The server has room for few buckets: a prefix of its own does as well.
     return s3_lake(server, f"/a company/{uuid.uuid4().hex}", "shared") if "prefix" in request.param else s3_lake(server)
@@ -80,8 +82,10 @@ def lose_answers(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
         return
     put = obstore.put
 
-    def lost_put(*args, **kw):
-        put(*args, **kw)
+    def lost_put(store, key, *args, **kw):
+        put(store, key, *args, **kw)
+        if "_locks/" in key:  # locks and what the store honours have tests of their own
+            return
         raise GenericError("Generic S3 error: error sending request: connection closed before message completed")
 
     monkeypatch.setattr(obstore, "put", lost_put)
@@ -106,11 +110,15 @@ def test_what_is_written_is_listed_scanned_and_read_back(gold: Layer):
     assert file.location == gold.locate("t/x.parquet")
 
 
-def test_a_file_of_another_tool_has_no_footer_and_no_hash(gold: Layer):
+def test_a_file_of_another_tool_has_no_footer_and_no_hash(gold: Layer, request: pytest.FixtureRequest):
     with gold.staged() as path:
         FRAME.write_parquet(path)
         gold._backend.replace("t/x.parquet", path, "")
     (file,) = gold.files("t")
+    if "rclone" in request.node.name:
+        with pytest.raises(StoreError, match="does not answer with the part of an object that was asked for"):
+            gold.footer(file)
+        return
     assert gold.footer(file) == {}
     assert gold.footers([file, file]) == [{}, {}]
 

@@ -80,7 +80,10 @@ def probe(name: str, backend: Backend) -> Iterator[Finding]:
         yield created
         if created.ok:
             yield check("hash on record", lambda: _hash_on_record(backend, key))
-            yield check("replace", lambda: _replace(backend, key))
+            replaced = check("replace", lambda: _replace(backend, key))
+            yield replaced
+            if isinstance(backend, Bucket) and replaced.ok:
+                yield check("ranges", lambda: _ranges(backend, key))
             yield check("clock", lambda: _clock(backend, key))
             yield check("delete", lambda: _delete(backend, key))
         if isinstance(backend, Bucket):
@@ -269,6 +272,13 @@ def _replace(backend: Backend, key: str) -> str:
     if backend.read(key) != content or after.size != len(content) or after.version == before.version:
         raise _Fault("what was replaced is not seen at once", "use a store without a cache before it")
     return "seen at once, under a new version"
+
+
+def _ranges(bucket: Bucket, key: str) -> str:
+    whole = bucket.read(key)
+    if bucket.part(key, 1, len(whole) - 1) != whole[1:-1]:
+        raise _Fault("a part of an object that was asked for is not that part", "use another store")
+    return "a part of an object is read"
 
 
 def _clock(backend: Backend, key: str) -> str:

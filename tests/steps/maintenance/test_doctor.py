@@ -24,7 +24,7 @@ from hermes.steps.maintenance.doctor import Diagnosis, diagnose
 
 TRIED = ["create-only", "hash on record", "replace", "clock", "delete"]
 OF_A_FOLDER = ["reachable", "free space", "staging", "hard links", "fsync", "locks", *TRIED]
-OF_A_BUCKET = ["reachable", "free space", "conditions", *TRIED, "lock"]
+OF_A_BUCKET = ["reachable", "free space", "conditions", *TRIED[:3], "ranges", *TRIED[3:], "lock"]
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,7 @@ from hermes.redaction import open_cause, redact
 from hermes.settings.sections import S3Settings
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 Answer = TypeVar("Answer")
@@ -79,6 +80,11 @@ _CAUSES = (
         r"BadDigest|XAmzContent\w+Mismatch",
         "what arrived there is not what was sent",
         "run again, and check the network on the way (https would notice)",
+    ),
+    (
+        r"non-partial response",
+        "the store does not answer with the part of an object that was asked for, as rclone's does not",
+        "keep large tables, and those of other tools, on another store; `hermes doctor` tries one out",
     ),
     (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes run` create it"),
     (
@@ -159,6 +165,11 @@ def write_found_no_bucket(error: Exception) -> bool:
     obstore takes the 404 for that of a key: a FileNotFoundError, without a number as the system's own ones have it.
     """
     return (isinstance(error, FileNotFoundError) and error.errno is None) or "NoSuchBucket" in str(error)
+
+
+def _recorded(found: "GetResult") -> str | None:
+    """The SHA-256 that was put on record with an object."""
+    return found.attributes.get(HASH_ATTRIBUTE) or None
 
 
 class Bucket:
@@ -255,7 +266,7 @@ class Bucket:
         """Bytes of a small object, whether it has a hash on record (which they have then), and its etag."""
         for _ in range(2):
             found = obstore.get(self._store, self._prefix + key)
-            data, recorded = bytes(found.bytes()), found.attributes.get(HASH_ATTRIBUTE)
+            data, recorded = bytes(found.bytes()), _recorded(found)
             if recorded in (None, hashlib.sha256(data).hexdigest()):
                 return data, recorded is not None, bare(found.meta["e_tag"])
         raise StoreError(
@@ -274,12 +285,12 @@ class Bucket:
     def recorded_hashes(self, key: str) -> set[str]:
         """SHA-256 that was put on record when the object was published; empty where nothing is on record."""
         try:
-            attributes = obstore.get(self._store, self._prefix + key).attributes
+            found = obstore.get(self._store, self._prefix + key)
         except FileNotFoundError:
             return set()
         except (BaseError, OSError) as error:
             raise explain(error, self.address) from open_cause(error)
-        return {value for name, value in attributes.items() if name == HASH_ATTRIBUTE}
+        return {recorded} if (recorded := _recorded(found)) else set()
 
     def recorded_hash(self, file: LakeFile) -> str | None:
         """The SHA-256 on record for this very version of an object; None where another tool wrote it."""
@@ -289,7 +300,7 @@ class Bucket:
             return None
         except (BaseError, OSError) as error:
             raise explain(error, self.address) from open_cause(error)
-        return found.attributes.get(HASH_ATTRIBUTE) if bare(found.meta["e_tag"]) == file.version else None
+        return _recorded(found) if bare(found.meta["e_tag"]) == file.version else None
 
     def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
         """SHA-256 of the bytes as they are now, and the one on record, both from one answer.
@@ -306,7 +317,7 @@ class Bucket:
             raise FileNotFoundError(f"{self.address}/{file.key}") from None
         except (BaseError, OSError) as error:
             raise explain(error, f"{self.address}/{file.key}") from open_cause(error)
-        return digest.hexdigest(), {value for name, value in found.attributes.items() if name == HASH_ATTRIBUTE}
+        return digest.hexdigest(), {recorded} if (recorded := _recorded(found)) else set()
 
     def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
         """Nothing: here a hash goes with its object, so none is left to tell of one."""
@@ -345,11 +356,11 @@ class Bucket:
                 f"{self.address}/{key} would be {size:,} bytes, and one create-only PUT carries {MULTIPART_BYTES:,}",
                 "make it of fewer rows with --start and --end",
             )
-        if not self.conditions().create_only:
-            self._create_alone(key, staged, digest)
-            return
         try:
-            self._put(key, staged, digest, create=True)
+            if self.conditions().create_only:
+                self._put(key, staged, digest, create=True)
+            else:
+                self._create_alone(key, staged, digest)
         except AlreadyPublished:
             if digest not in self.recorded_hashes(key):
                 raise
@@ -424,6 +435,13 @@ class Bucket:
             except (BaseError, OSError) as error:
                 raise explain(error, self.address) from open_cause(error)
             yield check
+
+    def part(self, key: str, start: int, end: int) -> bytes:
+        """The bytes `start` to `end` (exclusive) of an object, as Polars reads columns of a table."""
+        try:
+            return bytes(obstore.get_range(self._store, self._prefix + key, start=start, end=end))
+        except (BaseError, OSError) as error:
+            raise explain(error, f"{self.address}/{key}") from open_cause(error)
 
     def rehearse_lock(self, key: str) -> None:
         """Try out locks in this bucket; see `lease.rehearse`."""
