@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -17,7 +17,7 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from hermes.dataset import LAYERS, Dataset
-from hermes.errors import HermesError, Misplaced, NewerLake, StoreError
+from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, StoreError
 from hermes.lake.backends import folder, s3
 from hermes.lake.backends.lock import Check, Holder, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
@@ -360,6 +360,30 @@ class Lake:
             mine._held = dataset.lock_key
             mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
             yield mine
+
+    @contextmanager
+    def locked_each(self, datasets: Sequence[Dataset], command: str) -> Iterator[tuple[Self, list[Dataset]]]:
+        """Be the only one who works on many datasets, in bronze; see `locked`.
+
+        Yields:
+            The same lake, and those of the datasets that nobody else is at.
+        """
+        with ExitStack() as stack:
+            checks: list[Check] = []
+            held = []
+            stack.enter_context(self.bronze.keeping_staging())
+            for dataset in datasets:
+                with suppress(DatasetLocked):
+                    checks.append(stack.enter_context(self.gold.locked(dataset.lock_key, str(dataset), command)))
+                    held.append(dataset)
+
+            def check() -> None:
+                for each in checks:
+                    each()
+
+            mine = copy.copy(self)
+            mine.bronze = self.bronze.checked(check)
+            yield mine, held
 
 
 def footer_of(about: Mapping[str, Any], key: str | None = None) -> dict[str, str]:

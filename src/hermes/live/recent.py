@@ -100,6 +100,15 @@ class Day:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bars that were taken in: as `schemas.BRONZE`, how many are new or differ, and where they differ from before."""
+
+    rows: pl.DataFrame
+    new: int
+    revised: list[Revision]
+
+
 class RecentDays:
     """The recent days of one dataset, loaded from bronze as they are needed, and which of them wait to be published."""
 
@@ -109,16 +118,12 @@ class RecentDays:
         self._days: dict[date, Day] = {}
         self._changed: set[date] = set()
 
-    def take(self, bars: Sequence[Bar], server_time: int) -> tuple[pl.DataFrame, list[Revision]]:
-        """Take closed bars in; what is new or different waits to be published.
-
-        Returns:
-            Those rows that are new or differ from what was there (`schemas.BRONZE`), and the differences.
-        """
+    def take(self, bars: Sequence[Bar], server_time: int) -> Taken:
+        """Take closed bars in; what is new or different waits to be published."""
         if not bars:
-            return pl.DataFrame(schema=BRONZE), []
+            return Taken(pl.DataFrame(schema=BRONZE), 0, [])
         rows = to_rows(bars, str(self.dataset))
-        fresh, revised = [], []
+        fresh, revised = 0, []
         days = in_microseconds(pl.col("open_time")) // _DAY_US
         for (number,), part in rows.group_by(days.alias("day"), maintain_order=True):
             day = self._day(date(1970, 1, 1) + int(str(number)) * _DAY)
@@ -127,8 +132,8 @@ class RecentDays:
             if new.height:
                 revised += day.merge(new, server_time)
                 self._changed.add(day.day)
-                fresh.append(new)
-        return pl.concat(fresh) if fresh else rows.clear(), revised
+                fresh += new.height
+        return Taken(rows, fresh, revised)
 
     def _day(self, day: date) -> Day:
         if day not in self._days:
@@ -198,9 +203,9 @@ def top_up(
             for begin, end in spans:
                 try:
                     for closed, server_time in closed_bars(own, dataset, begin, end, settings.live.settle_seconds):
-                        fresh, _ = days.take(closed, server_time)
-                        held += fresh.height
-                        advance(len(closed), f"{fresh.height:,} new")
+                        fresh = days.take(closed, server_time).new
+                        held += fresh
+                        advance(len(closed), f"{fresh:,} new")
                         if held >= FLUSHED_BARS:
                             publish()
                             held = 0

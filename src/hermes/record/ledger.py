@@ -222,7 +222,11 @@ def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
     newest = rows.sort("sequence").group_by(chain.alias("chain")).agg(
         pl.col("sequence", "hash", "bars_sha256").last(),
         # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
-        pl.col("datetime", "position").filter(pl.col("kind") == "decision").last(),
+        # A bar that came too late may have been decided on after newer ones.
+        pl.col("datetime", "position")
+        .filter(pl.col("kind") == "decision")
+        .sort_by(pl.col("datetime").filter(pl.col("kind") == "decision"))
+        .last(),
     )  # fmt: skip
     ends = newest.select("sequence", "hash", "bars_sha256", "datetime", "position")
     return {Chain(**names): Head(*end) for names, end in zip(newest["chain"].to_list(), ends.iter_rows(), strict=True)}

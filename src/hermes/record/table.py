@@ -67,17 +67,20 @@ class DecisionsTable:
         """The table's files, in order of their days."""
         return self._gold.files(self.name)
 
-    def read(self, symbols: Collection[str] | None = None, *, with_files: bool = False) -> pl.DataFrame:
+    def read(
+        self, symbols: Collection[str] | None = None, *, since: date | None = None, with_files: bool = False
+    ) -> pl.DataFrame:
         """The record of some symbols, or of all, in the order of the files and of the rows in them.
 
         Args:
+            since: only what was decided on this UTC day or later.
             with_files: keep rows that stand in two files, and name each row's file in a column `_file`; else equal
                 hashes count once, and the rows are sorted by symbol and sequence.
 
         Returns:
             Columns as in `ledger.decision_schema`; where parameters changed, the union of their columns.
         """
-        rows = self._settled(lambda files: self._rows(files, symbols, None))
+        rows = self._settled(lambda files: self._rows(_from(files, since), symbols, None))
         if with_files or rows.is_empty():
             return rows
         return rows.drop(FILE).unique("hash", keep="first").sort(*Chain._fields, "sequence")
@@ -242,6 +245,14 @@ class DecisionsTable:
                 break
             complete = all(chain in heads and heads[chain].datetime for chain in chains)
         return {chain: head for chain, head in heads.items() if chain in chains}
+
+
+def _from(files: Sequence[LakeFile], since: date | None) -> Sequence[LakeFile]:
+    """The files of this day and of later ones."""
+    if since is None:
+        return files
+    days = [parse_decisions_folder(file.key.rpartition("/")[0]) for file in files]
+    return [file for file, day in zip(files, days, strict=True) if day and day >= since]
 
 
 def _is_merged(key: str) -> bool:

@@ -7,21 +7,22 @@ began in a stretch without trades agree on nothing but how they began. That rule
 block, so a block has the same values whenever it is made, and bars after it change nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from hermes.schemas import INDICATORS
 from hermes.stages.gold.features import features
+from hermes.stages.gold.indicators import indicator
 
 LEAD = 20_000  # bars, the first try
 TOLERANCE = 1e-9  # relative: rounding in TA-Lib's running sums differs with where they began
 _COMPARED = 500  # bars before the block on which two leads must agree
-_STATES = [name for name, dtype in INDICATORS.items() if not dtype.is_float()]
 _OSCILLATORS = ("rsi_", "stoch_")  # from 0 to 100; everything else is in units of the price
 
 #: Reads the bars of the series from a first row up to, not including, an end.
 Read = Callable[[int, int], pl.DataFrame]
+Compute = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def block_features(read: Read, begin: int, end: int) -> pl.DataFrame:
@@ -34,23 +35,39 @@ def block_features(read: Read, begin: int, end: int) -> pl.DataFrame:
         The columns of `schemas.FEATURES`. SuperTrend's direction is that of the whole series, every other value
         agrees to `TOLERANCE` of itself or of the price, both as far as the bars before `begin` can tell.
     """
-    lead = LEAD
-    while lead < begin and not _enough(read, begin, lead):
-        lead *= 2
-    lead = min(lead, begin)
+    lead = _proven(read, begin, lambda bars: features(bars.lazy()).collect(), list(INDICATORS))
     return features(read(begin - lead, end).lazy()).collect().slice(lead)
 
 
-def _enough(read: Read, begin: int, lead: int) -> bool:
+def proven_lead(read: Read, begin: int, columns: Sequence[str]) -> int:
+    """How many bars before row `begin` these columns need, so that all before them changes nothing; at most all.
+
+    Args:
+        read: bars with `high`, `low` and `close`, in time order.
+        columns: names of indicators, see `indicators.indicator`.
+    """
+    made = [indicator(name) for name in columns]
+    return _proven(read, begin, lambda bars: bars.with_columns(made), columns)
+
+
+def _proven(read: Read, begin: int, compute: Compute, columns: Sequence[str]) -> int:
+    lead = LEAD
+    while lead < begin and not _enough(read, begin, lead, compute, columns):
+        lead *= 2
+    return min(lead, begin)
+
+
+def _enough(read: Read, begin: int, lead: int, compute: Compute, columns: Sequence[str]) -> bool:
     bars = read(max(begin - 2 * lead, 0), begin)
-    far, near = (features(each.lazy()).collect().tail(lead // 2) for each in (bars, bars.tail(lead)))
-    turned = all(near[name].n_unique() > 1 and near[name].equals(far[name]) for name in _STATES)
+    far, near = (compute(each).tail(lead // 2) for each in (bars, bars.tail(lead)))
+    states = [name for name in columns if not near.schema[name].is_float()]
+    turned = all(near[name].n_unique() > 1 and near[name].equals(far[name]) for name in states)
     far, near = far.tail(_COMPARED), near.tail(_COMPARED)
-    return turned and all(_agree(far, near, name) for name in INDICATORS)
+    return turned and all(_agree(far, near, name) for name in columns)
 
 
 def _agree(far: pl.DataFrame, near: pl.DataFrame, name: str) -> bool:
-    if name in _STATES or far[name].null_count():
+    if not far.schema[name].is_float() or far[name].null_count():
         return far[name].equals(near[name])
     # A difference of averages crosses zero: what is small there is small beside the price.
     unit = 1.0 if name.startswith(_OSCILLATORS) else far["close"]

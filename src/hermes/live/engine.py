@@ -1,0 +1,350 @@
+"""Reads closed bars of many datasets, decides on them, and publishes bars and decisions; `loop` says when."""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import perf_counter
+from typing import Self
+
+import polars as pl
+
+from hermes.errors import HermesError, NotServed
+from hermes.lake.store import Lake
+from hermes.live.exchange import Exchange
+from hermes.live.finality import Reading, judge
+from hermes.live.recent import Day, instant, publish_days, top_up
+from hermes.live.series import RECHECKED, Series
+from hermes.logs import event
+from hermes.progress import SILENT, Progress
+from hermes.record import ledger
+from hermes.record.ledger import Chain
+from hermes.record.table import DecisionsTable
+from hermes.redaction import told
+from hermes.settings import Settings
+from hermes.steps.refine import refine
+from hermes.strategies import find_strategy
+from hermes.strategies.base import Strategy
+from hermes.strategies.contract import check_strategy
+
+READERS = 8  # requests at once
+GATHER_S = 1.0  # how long answers of the same close wait for each other before they are decided on
+PUBLISHED_AT_ONCE = 100  # datasets that are locked at the same time: each lock is an open file
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round did.
+
+    Attributes:
+        server_time: of its readings (naive UTC).
+        decided: sealed rows, see `record.ledger`; empty where nothing closed.
+        late: how many of them are late; revised: how many are revisions.
+        bars: bars that went to bronze.
+        seconds: of work, without waiting for the exchange.
+    """
+
+    server_time: datetime
+    decided: pl.DataFrame
+    bars: int
+    seconds: float
+    failed: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Read:
+    """The answer of one dataset, or what went wrong."""
+
+    series: Series
+    reading: Reading | None = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Engine:
+    """Datasets of one market and interval under one strategy. Made by `start`, which takes the leases of their records.
+
+    Attributes:
+        refused: datasets that were left out at the start, and why.
+        skew_s: how far this machine's clock is ahead of the server's; told, never used.
+    """
+
+    lake: Lake
+    exchange: Exchange
+    strategy: Strategy
+    series: list[Series]
+    table: DecisionsTable
+    late_seconds: float
+    refused: dict[str, HermesError] = field(default_factory=dict)
+    skew_s: float = 0.0
+    server_time: int = 0
+    read_elapsed: float = 0.0
+    newest_change: set[int] = field(default_factory=set)
+    _results: "SimpleQueue[_Read]" = field(default_factory=SimpleQueue)
+    _reading: set[int] = field(default_factory=set)
+    _failures: dict[int, int] = field(default_factory=dict)
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def start(
+        cls,
+        tasks: Sequence[Settings],
+        lake: Lake,
+        exchange: Exchange,
+        stack: ExitStack,
+        progress: Progress = SILENT,
+    ) -> Self:
+        """Catch up: bring bronze and silver up to date, load what is needed, take the leases, read where records end.
+
+        Args:
+            tasks: one for each dataset; they differ in the symbol alone.
+            stack: what the engine holds until the caller leaves it.
+
+        Raises:
+            DatasetLocked: another process decides on one of the datasets.
+            HermesError: no dataset is left; with several, one that fails is left out, see `refused`.
+        """
+        first = tasks[0]
+        found = find_strategy(first.signals.strategy)
+        strategy = found.make(first.strategy.get(found.kind.name, {}))
+        check_strategy(strategy)
+        chains = {ledger.chain_of(task.dataset, strategy.name): task for task in tasks}
+        dataset = first.dataset
+        table = DecisionsTable(lake, strategy.name, dataset.market, dataset.interval)
+        table = stack.enter_context(table.held(chains, "live"))
+        engine = cls(lake, exchange, strategy, [], table, first.record.late_seconds)
+        engine.measure_time()
+        heads = table.heads(chains)
+        with progress.task(f"catch up, {strategy.name}", len(tasks), "datasets") as advance:
+            ready = engine._each(lambda task: _caught_up(task, lake, exchange), list(chains.values()), READERS)
+            for task, error in ready:
+                chain = ledger.chain_of(task.dataset, strategy.name)
+                try:
+                    if error:
+                        raise error
+                    engine.series.append(Series.load(task, strategy, lake, heads.get(chain)))
+                except (NotServed, InterruptedError):
+                    raise
+                except HermesError as refused:
+                    if len(tasks) == 1:
+                        raise
+                    engine.refused[task.dataset.symbol] = refused
+                advance(1, str(task.dataset))
+        if not engine.series:
+            raise next(iter(engine.refused.values()))
+        engine.series.sort(key=lambda series: series.dataset.symbol)
+        engine._find_skipped(table)
+        return engine
+
+    def _each(
+        self, work: Callable[[Settings], None], tasks: Sequence[Settings], workers: int
+    ) -> "Sequence[tuple[Settings, HermesError | None]]":
+        """Do `work` for each, several at once; in order, with the error of each that failed."""
+        done: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
+        waiting: SimpleQueue[int] = SimpleQueue()
+        for number in range(len(tasks)):
+            waiting.put(number)
+
+        def run() -> None:
+            while True:
+                try:
+                    number = waiting.get_nowait()
+                except Empty:
+                    return
+                try:
+                    work(tasks[number])
+                    done.put((number, None))
+                except Exception as error:
+                    done.put((number, error))
+
+        for _ in range(min(workers, len(tasks))):
+            Thread(target=run, daemon=True, name="hermes-catch-up").start()
+        errors: dict[int, HermesError | None] = {}
+        for _ in tasks:
+            number, error = done.get()
+            if isinstance(error, InterruptedError):
+                raise error
+            errors[number] = told(error) if error else None
+        return [(task, errors[number]) for number, task in enumerate(tasks)]
+
+    def _find_skipped(self, table: DecisionsTable) -> None:
+        """Bars just before the newest decision that are not on record: they came while nothing ran."""
+        since = min(series.bars["datetime"].tail(RECHECKED)[0] for series in self.series)
+        rows = table.read(since=since.date())
+        decided = rows.group_by("symbol").agg(pl.col("datetime")) if rows.height else None
+        known = dict(decided.iter_rows()) if decided is not None else {}
+        for series in self.series:
+            on_record = known.get(series.dataset.symbol, [])
+            if on_record:
+                first = max(min(on_record), since)
+                there = series.bars.filter(pl.col("datetime").is_between(first, series.decided_until))["datetime"]
+                series.skipped = set(there) - set(on_record)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def measure_time(self) -> int:
+        """Ask for the server's time (microseconds), and how far this machine's clock is ahead of it."""
+        before = self.exchange.clock.time()
+        self.server_time = self.exchange.server_time()
+        after = self.exchange.clock.time()
+        self.read_elapsed = self.exchange.clock.elapsed()
+        self.skew_s = (before + after) / 2 - self.server_time / 1e6
+        return self.server_time
+
+    def server_now(self) -> int:
+        """About what the server's clock says now (microseconds): to know how long to wait, never what is closed."""
+        return self.server_time + round((self.exchange.clock.elapsed() - self.read_elapsed) * 1_000_000)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, due: Sequence[Series]) -> int:
+        """Begin to read these datasets, all at once; those that are being read already are left out.
+
+        Returns:
+            How many are being read now.
+        """
+        due = [series for series in due if id(series) not in self._reading]
+        if due:
+            server_time = self.measure_time()
+            self._reading |= {id(series) for series in due}
+            waiting: SimpleQueue[Series] = SimpleQueue()
+            for series in due:
+                waiting.put(series)
+            for _ in range(min(READERS, len(due))):
+                Thread(target=self._reader, args=(waiting, server_time), daemon=True, name="hermes-reader").start()
+        return len(self._reading)
+
+    def _reader(self, waiting: "SimpleQueue[Series]", server_time: int) -> None:
+        while True:
+            try:
+                series = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                self._results.put(_Read(series, self._reading_of(series, server_time)))
+            except Exception as error:
+                self._results.put(_Read(series, error=error))
+
+    def _reading_of(self, series: Series, server_time: int) -> Reading:
+        """The newest bars, in one request where nothing was missed."""
+        start = series.reads_from()
+        step = series.dataset.interval_seconds * 1_000_000
+        limit = (server_time - start) // step + 3
+        if limit <= min(99, self.exchange.api.most_bars):
+            return Reading(server_time, self.exchange.read(series.dataset, start, max(10, limit)))
+        bars = {}
+        for reading in self.exchange.readings(series.dataset, start):
+            bars.update({bar.open_time: bar for bar in reading.bars})
+        return Reading(server_time, [bars[time] for time in sorted(bars)])
+
+    def gathered(self, seconds: float) -> list[_Read]:
+        """Answers that came within so many seconds, and those of the same close that follow shortly."""
+        found: list[_Read] = []
+        until = perf_counter() + seconds
+        while self._reading:
+            try:
+                found.append(self._results.get(timeout=max(0.0, until - perf_counter())))
+            except Empty:
+                return found
+            self._reading.discard(id(found[-1].series))
+            if len(found) == 1:
+                until = perf_counter() + GATHER_S
+        return found
+
+    # --- one close --------------------------------------------------------------------------------------------------
+
+    def decide(self, reads: Sequence[_Read]) -> Round:
+        """Take the answers in, and publish what closed: bars to bronze, then decisions of all datasets in one file.
+
+        Raises:
+            StoreError: the lake cannot be written. What closed stays in memory, and is published by the next round.
+        """
+        started = perf_counter()
+        failed = []
+        for each in reads:
+            series = each.series
+            if each.reading is None:
+                failed.append(self._failed(each))
+                continue
+            self._failures.pop(id(series), None)
+            settle = round(series.settings.live.settle_seconds * 1_000_000)
+            judged = judge(each.reading, series.waiting, settle=settle)
+            series.waiting = judged.waiting
+            if series.take(judged.closed, each.reading.server_time):
+                self.newest_change.add(id(series))
+        bars = self._publish_bars()
+        decided = self._publish_decisions()
+        return Round(instant(self.server_time), decided, bars, perf_counter() - started, failed)
+
+    def _failed(self, read: _Read) -> str:
+        """Note that a dataset could not be read; what cannot end by itself is raised."""
+        error = read.error
+        if isinstance(error, NotServed | InterruptedError):
+            raise error
+        assert error is not None
+        self._failures[id(read.series)] = self._failures.get(id(read.series), 0) + 1
+        known = told(error)
+        level = logging.WARNING if self._failures[id(read.series)] == 1 else logging.INFO
+        message = f"{read.series.dataset}: {known.message}"
+        event("reading", level=level, message=message, dataset=str(read.series.dataset), cure=known.cure)
+        return str(read.series.dataset)
+
+    def _publish_bars(self) -> int:
+        """Publish recent days that changed; where somebody else works on the dataset, they wait for the next round."""
+        pending = [(series, days) for series in self.series if (days := series.days.pending())]
+        published = 0
+        for begin in range(0, len(pending), PUBLISHED_AT_ONCE):
+            batch = pending[begin : begin + PUBLISHED_AT_ONCE]
+            with self.lake.locked_each([series.dataset for series, _ in batch], "live") as (lake, held):
+                taken = [(series, days) for series, days in batch if series.dataset in held]
+                all_days: list[Day] = [day for _, days in taken for day in days]
+                publish_days(lake, all_days, self.exchange.source)
+            for series, days in taken:
+                published += len(days)
+                series.days.published(days)
+        return published
+
+    def _publish_decisions(self) -> pl.DataFrame:
+        """Decide on what is not on record yet, and append it to the record of each dataset."""
+        parts: dict[ledger.Kind, list[pl.DataFrame]] = {"decision": [], "revision": []}
+        made = []
+        for series in self.series:
+            new, revised = series.decisions()
+            if new.height or revised.height:
+                made.append((series, new))
+                parts["decision"].append(new)
+                parts["revision"].append(revised)
+        if not made:
+            return pl.DataFrame()
+        decided_at = datetime.fromtimestamp(self.exchange.clock.time(), UTC).replace(tzinfo=None)
+        rows = [
+            ledger.decisions(
+                pl.concat(frames),
+                self.series[0].dataset,
+                self.strategy,
+                decided_at=decided_at,
+                server_time=instant(self.server_time),
+                late_seconds=self.late_seconds,
+                kind=kind,
+            )
+            for kind, frames in parts.items()
+            if sum(frame.height for frame in frames if frame.height)
+        ]
+        ordered = pl.concat(rows).sort("symbol", "datetime", maintain_order=True)
+        appended = self.table.append(ordered, {self._chain(series): series.head for series, _ in made})
+        for series, new in made:
+            series.recorded(appended.heads[self._chain(series)], new)
+        return appended.rows
+
+    def _chain(self, series: Series) -> Chain:
+        return ledger.chain_of(series.dataset, self.strategy.name)
+
+
+def _caught_up(task: Settings, lake: Lake, exchange: Exchange) -> None:
+    """Bronze and silver of one dataset, up to the last closed bar."""
+    top_up(task, lake, exchange=exchange)
+    refine(task.dataset, lake)
