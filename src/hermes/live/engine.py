@@ -201,6 +201,11 @@ class Engine:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether answers are still to come."""
+        return bool(self._reading)
+
     def read(self, due: Sequence[Series]) -> int:
         """Begin to read these datasets, all at once; those that are being read already are left out.
 

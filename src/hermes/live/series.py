@@ -11,6 +11,7 @@ from hermes.dataset import INTERVAL_SECONDS, RECENT, Dataset
 from hermes.errors import MissingTable
 from hermes.lake.store import Lake
 from hermes.live.finality import Bar, Waiting
+from hermes.live.position import Position
 from hermes.live.recent import RecentDays, covered, in_microseconds, instant
 from hermes.record.ledger import Head
 from hermes.schemas import SILVER
@@ -23,6 +24,7 @@ from hermes.strategies.columns import BARS
 
 WHOLE_BARS = 100_000  # a series of so many is computed from its first bar on, bit for bit; a longer one from its tail
 RECHECKED = 90  # bars before the newest one that are read again where one of them is missing
+BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
 OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
 _BAR = list(BARS)
 
@@ -59,6 +61,8 @@ class Series:
     read_at: int = 0
     attempts: int = 0
     revised: dict[datetime, tuple[object, ...]] = field(default_factory=dict)
+    held: Position = field(default_factory=Position)
+    told_until: datetime | None = None
     _seen: dict[int, Bar] = field(default_factory=dict)
     _judged: tuple[datetime, int] | None = None
 
@@ -86,10 +90,14 @@ class Series:
         else:
             decided_until = head.datetime
         archived = [last for key, (_, last) in covered(dataset, lake).items() if f"/{RECENT}/" not in key]
-        return cls(
+        made = cls(
             settings, strategy, RecentDays(dataset, lake), bars, base,
             archived_until=instant(max(archived, default=0)), decided_until=decided_until, head=head,
         )  # fmt: skip
+        if bars.height > 1:
+            known = made.judged(bars["datetime"][0]).filter(pl.col("datetime") <= decided_until)
+            made.held.add(known)
+        return made
 
     @property
     def dataset(self) -> Dataset:
@@ -198,11 +206,24 @@ class Series:
     def recorded(self, head: Head, made: pl.DataFrame) -> None:
         """These decisions are on record now, and its end is `head`."""
         self.head = head
+        changed = bool(self.skipped or self.revised)
         self.skipped.clear()
         self.revised.clear()
         if made.height and made["datetime"][-1] >= self.decided_until:
+            self.held.add(made.filter(pl.col("datetime") > self.decided_until))
             self.decided_until = made["datetime"][-1]
             self._judged = (self.decided_until, int(made["position"][-1]))
+        if changed:
+            known = self.judged(self.bars["datetime"][0]).filter(pl.col("datetime") <= self.decided_until)
+            self.held = Position()
+            self.held.add(known)
+
+    def believe_silver(self, lake: Lake) -> None:
+        """Take over what silver says of the newest bars: the archive may have come to say something else."""
+        read, rows = silver_reader(self.dataset, lake)
+        self.replace(read(max(0, rows - BELIEVED_BARS), rows))
+        archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]
+        self.archived_until = instant(max(archived, default=0))
 
     def trim(self) -> None:
         """Drop bars that no column needs any more, where the series is long."""

@@ -1,0 +1,254 @@
+"""When to read, and what follows a close: the only place where live work waits."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+
+from hermes.errors import (
+    AlreadyPublished,
+    Banned,
+    DatasetLocked,
+    ExchangeError,
+    HermesError,
+    LockLost,
+    NotServed,
+    StoreError,
+)
+from hermes.live.engine import Engine, Round
+from hermes.live.series import Series, later, to_microseconds
+from hermes.live.status import Heartbeat, publish_status
+from hermes.logs import event
+from hermes.steps.features import features
+from hermes.steps.refine import refine
+from hermes.steps.signals import signals
+
+SOON_S = 0.02  # after a close, before the first reading: what this machine knows of the server's time is not exact
+FIRST_PAUSE_S, GROWTH = 0.05, 1.6  # between readings that found nothing new
+LOOK_S = 0.2  # how long answers are waited for before the clock is looked at again
+STORE_PAUSE_S = 5.0  # after the lake could not be written
+_SECOND = 1_000_000
+
+
+class Listener:
+    """Is told what happens; this one does nothing with it."""
+
+    def started(self, engine: Engine) -> None:
+        """All datasets are up to date, and waited on from now on."""
+
+    def decided(self, engine: Engine, made: Round) -> None:
+        """A close was decided on and published."""
+
+    def beat(self, engine: Engine, next_read: datetime) -> None:
+        """Nothing to do until then, or for `poll_seconds`."""
+
+    def trouble(self, error: HermesError) -> None:
+        """Something went wrong that is tried again."""
+
+
+@dataclass(slots=True)
+class Loop:
+    """Waits for closes and lets the engine decide on them, until it is told to stop.
+
+    Args:
+        stop: ends it; wake: ends a sleep.
+    """
+
+    engine: Engine
+    listener: Listener = field(default_factory=Listener)
+    stop: Event = field(default_factory=Event)
+    wake: Event = field(default_factory=Event)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    _stale: dict[int, Series] = field(default_factory=dict)  # to be consolidated
+    _hours: dict[int, int] = field(default_factory=dict)
+    _failures: int = 0
+    _retry_at: int = 0  # server's clock: when to publish again what the lake did not take
+
+    def once(self) -> None:
+        """Decide on everything that is closed by now, bring what follows up to date, and end."""
+        self._publish([])
+        for series in self.engine.series:
+            if series.settings.live.consolidate != "never":
+                self._consolidate(series)
+        self._beat()
+
+    def run(self, until: int | None = None) -> None:
+        """Stay until `stop` is set, or until an instant of the server's clock (microseconds).
+
+        Raises:
+            NotServed, LockLost, AlreadyPublished, DatasetLocked: what no waiting would mend.
+        """
+        engine = self.engine
+        self._publish([])
+        for series in engine.series:
+            self._stale[id(series)] = series
+            series.read_at = self._first_read(series)
+        self.listener.started(engine)
+        self._beat()
+        last_beat = engine.exchange.clock.elapsed()
+        while not self.stop.is_set():
+            now = engine.server_now()
+            if until is not None and now >= until:
+                return
+            self._read([series for series in engine.series if series.read_at <= now])
+            if reads := engine.gathered(LOOK_S):
+                self._publish(reads)
+                self._schedule([read.series for read in reads])
+                continue
+            if engine.is_reading:
+                continue
+            if self._retry_at and now >= self._retry_at:
+                self._publish([])
+            poll = engine.series[0].settings.live.poll_seconds
+            next_read = min(series.read_at for series in engine.series)
+            if self._stale and (next_read - now > _SECOND) and self._consolidate_one():
+                continue
+            if engine.exchange.clock.elapsed() - last_beat >= poll:
+                self._measure()
+                self._beat()
+                last_beat = engine.exchange.clock.elapsed()
+            wait = min(poll, max(0.0, (next_read - engine.server_now()) / _SECOND))
+            if until is not None:
+                wait = min(wait, max(0.0, (until - engine.server_now()) / _SECOND))
+            engine.exchange.clock.wait(self.wake, wait)
+            self.wake.clear()
+
+    def woken(self, symbol: str) -> None:
+        """A stream says that a bar of `symbol` closed: read it now."""
+        for series in self.engine.series:
+            if series.dataset.symbol == symbol:
+                series.read_at = 0
+        self.wake.set()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, due: Sequence[Series]) -> None:
+        if not due:
+            return
+        try:
+            self.engine.read(due)
+            self._failures = 0
+        except NotServed:
+            raise
+        except ExchangeError as error:
+            self._failures += 1
+            if self._failures == 1 or isinstance(error, Banned):
+                self.listener.trouble(error)
+                event("reading", level=logging.WARNING, message=error.message, cure=error.cure)
+            poll = due[0].settings.live.poll_seconds
+            pause = error.seconds if isinstance(error, Banned) else min(poll, FIRST_PAUSE_S * GROWTH**self._failures)
+            for series in due:
+                series.read_at = self.engine.server_now() + round(pause * _SECOND)
+
+    def _first_read(self, series: Series) -> int:
+        """Shortly after its next close, and later where so many are read that half of a minute's weight is little."""
+        weight = len(self.engine.series) * self.engine.exchange.api.weight(10)
+        delay = SOON_S + min(1.0, 2 * weight / self.engine.exchange.budget.most)
+        return to_microseconds(series.next_close) + round(delay * _SECOND)
+
+    def _schedule(self, read: Sequence[Series]) -> None:
+        """When to read each of these next: at its next close, or again soon where that was not listed yet."""
+        engine, now = self.engine, self.engine.server_now()
+        left = [series for series in read if to_microseconds(series.next_close) <= now]
+        weight = len(left) * engine.exchange.api.weight(10)
+        pace = 0.0 if engine.exchange.budget.left() >= 2 * weight else 60 * weight / engine.exchange.budget.most
+        for series in read:
+            if to_microseconds(series.next_close) > now:
+                series.attempts, series.read_at = 0, self._first_read(series)
+                continue
+            series.attempts += 1
+            first = max(FIRST_PAUSE_S, 2 * weight / engine.exchange.budget.most)
+            pause = max(pace, min(series.settings.live.poll_seconds, first * GROWTH ** (series.attempts - 1)))
+            series.read_at = now + round(pause * _SECOND)
+            if series.waiting:  # a second reading may close it
+                settled = series.waiting.since + round(series.settings.live.settle_seconds * _SECOND) + 1
+                series.read_at = max(now + round(pace * _SECOND), min(series.read_at, settled))
+
+    def _measure(self) -> None:
+        try:
+            self.engine.measure_time()
+            if self._failures:
+                self._failures = 0
+        except NotServed:
+            raise
+        except ExchangeError as error:
+            self._failures += 1
+            if self._failures == 1:
+                self.listener.trouble(error)
+
+    # --- what follows -----------------------------------------------------------------------------------------------
+
+    def _publish(self, reads: Sequence[object]) -> None:
+        engine = self.engine
+        try:
+            made = engine.decide(reads)  # type: ignore[arg-type]
+        except (LockLost, AlreadyPublished):
+            raise
+        except StoreError as error:
+            self.listener.trouble(error)
+            event("publishing", level=logging.WARNING, message=error.message, cure=error.cure)
+            self._retry_at = engine.server_now() + round(STORE_PAUSE_S * _SECOND)
+            return
+        self._retry_at = 0
+        changed = [series for series in engine.series if id(series) in engine.newest_change]
+        engine.newest_change.clear()
+        for series in changed:
+            if self._follows(series):
+                self._stale[id(series)] = series
+            series.trim()
+        if made.decided.height:
+            self.listener.decided(engine, made)
+            self._tell_status()
+
+    def _follows(self, series: Series) -> bool:
+        """Whether silver, features and a signals execution follow this close."""
+        when = series.settings.live.consolidate
+        if when == "auto":
+            when = "close" if series.dataset.interval_seconds >= 3600 else "hourly"
+        if when == "hourly":
+            hour = to_microseconds(later(series.newest, series.dataset.interval, 1)) // (3600 * _SECOND)
+            if self._hours.setdefault(id(series), hour) == hour:
+                return False
+            self._hours[id(series)] = hour
+        return when != "never"
+
+    def _consolidate_one(self) -> bool:
+        """Bring one dataset's silver, features and signals up to date; says whether there was one."""
+        _, series = self._stale.popitem()
+        if series.settings.live.consolidate == "never":
+            return bool(self._stale)
+        self._consolidate(series)
+        return True
+
+    def _consolidate(self, series: Series) -> None:
+        engine, settings = self.engine, series.settings
+        try:
+            with engine.lake.locked(series.dataset, "live") as lake:
+                refined = refine(series.dataset, lake)
+                features(series.dataset, lake)
+                signals(settings, lake)
+            if refined.written:
+                series.believe_silver(engine.lake)
+        except DatasetLocked:
+            self._stale[id(series)] = series  # somebody else is at it
+            engine.exchange.clock.wait(self.wake, 0.5)
+        except HermesError as error:
+            self.listener.trouble(error)
+            message = f"{series.dataset}: {error.message}"
+            event("consolidate", level=logging.WARNING, message=message, dataset=str(series.dataset), cure=error.cure)
+
+    def _tell_status(self) -> None:
+        try:
+            publish_status(self.engine, self.heartbeat)
+        except (LockLost, StoreError) as error:
+            event("status", level=logging.WARNING, message=error.message)
+
+    def _beat(self) -> None:
+        """Say that this process is alive, where everybody can see it."""
+        try:
+            self.heartbeat.write(self.engine)
+        except StoreError as error:
+            event("heartbeat", level=logging.WARNING, message=error.message)
+        next_read = min(series.next_close for series in self.engine.series)
+        self.listener.beat(self.engine, next_read)

@@ -1,0 +1,247 @@
+"""What holds now: for each dataset the newest bar and its age, the position, the last signal, and who keeps it."""
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from hermes.dataset import RECENT, Dataset
+from hermes.errors import MissingTable
+from hermes.lake import catalog
+from hermes.lake.store import Lake
+from hermes.live.position import Position
+from hermes.live.recent import in_microseconds, instant
+from hermes.live.series import Series, later
+from hermes.record import ledger
+from hermes.record.table import DecisionsTable
+from hermes.schemas import BRONZE
+from hermes.settings import Settings
+from hermes.strategies import find_strategy
+
+if TYPE_CHECKING:
+    from hermes.live.engine import Engine
+
+FOLDER = "status"
+SERVICES = f"{FOLDER}/services"
+#: How much older than expected the newest bar may be where no bars of the exchange are taken in.
+LAGS = {"daily": timedelta(days=2), "monthly": timedelta(days=33), RECENT: timedelta()}
+FORGOTTEN = timedelta(days=7)  # after which what a dead service left is taken away
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """One small file in gold that says that a live process is alive, and how far its clock is off."""
+
+    key: str = field(
+        default_factory=lambda: f"{SERVICES}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.json"
+    )
+    started: datetime | None = None
+
+    def write(self, engine: "Engine", *, ended: bool = False) -> None:
+        """Say so now.
+
+        Raises:
+            StoreError: gold cannot be written.
+        """
+        now = instant(engine.server_now())
+        self.started = self.started or now
+        told = {
+            "at": _utc(now),
+            "started": _utc(self.started),
+            "ended": ended,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "clock_skew_seconds": round(engine.skew_s, 3),
+            "tables": [series.dataset.signals_table(engine.strategy.name) for series in engine.series],
+        }
+        engine.lake.gold.write_bytes(self.key, json.dumps(told).encode())
+
+
+def heartbeats(lake: Lake) -> dict[str, datetime]:
+    """When a live process last said that it is alive, by the signals table that it keeps."""
+    found: dict[str, datetime] = {}
+    for file in lake.gold.files(SERVICES, ".json"):
+        try:
+            told = json.loads(lake.gold.read(file.key) or b"{}")
+            at = datetime.fromisoformat(told["at"]).astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, KeyError, TypeError):
+            continue
+        for table in told.get("tables", []):
+            found[table] = max(at, found.get(table, at))
+    return found
+
+
+def forget_services(lake: Lake, now: datetime) -> None:
+    """Take away what services left that ended long ago."""
+    for file in lake.gold.files(SERVICES, ".json"):
+        try:
+            at = datetime.fromisoformat(json.loads(lake.gold.read(file.key) or b"{}")["at"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if now - at.astimezone(UTC).replace(tzinfo=None) > FORGOTTEN:
+            lake.gold.remove(file.key)
+
+
+def expected_bar(newest: datetime, interval: str, now: datetime) -> datetime:
+    """Open time of the newest bar that is over at `now`, on the grid of a bar that is there."""
+    found = newest
+    if interval == "1mo":
+        while later(found, interval, 2) <= now:
+            found = later(found, interval, 1)
+        return found
+    step = later(newest, interval, 1) - newest
+    return newest + step * max(0, (now - newest) // step - 1)
+
+
+def described(
+    dataset: Dataset,
+    strategy: str,
+    parameters: Mapping[str, Any],
+    newest: datetime | None,
+    held: Position,
+    *,
+    now: datetime,
+    lag: timedelta,
+    heartbeat: datetime | None,
+    head: ledger.Head | None,
+) -> dict[str, Any]:
+    """The contract's object for one dataset; times are ISO 8601, UTC.
+
+    Args:
+        newest: open time of the newest bar; now: naive UTC.
+        lag: how much older than expected it may be, beside two intervals.
+    """
+    expected = expected_bar(newest, dataset.interval, now) if newest else None
+    closed = later(newest, dataset.interval, 1) if newest else None
+    most = (later(expected, dataset.interval, 2) - expected + lag) if expected else None
+    return {
+        "symbol": dataset.symbol,
+        "market": dataset.market,
+        "interval": dataset.interval,
+        "strategy": strategy,
+        "parameters": dict(parameters),
+        "newest_bar": _utc(newest),
+        "age_seconds": round((now - closed).total_seconds(), 3) if closed else None,
+        "expected_bar": _utc(expected),
+        "stale": newest is None or expected is None or most is None or expected - newest > most,
+        "position": held.position,
+        "account_position": None,
+        "since": _utc(held.since),
+        "last_signal": held.last_signal and {
+            **held.last_signal, "datetime": _utc(datetime.fromisoformat(held.last_signal["datetime"]))
+        },
+        "next_close": _utc(later(expected, dataset.interval, 2)) if expected else None,
+        "heartbeat": _utc(heartbeat),
+        "record_head": head.hash if head and head.sequence >= 0 else None,
+    }  # fmt: skip
+
+
+def status(
+    settings: Settings, lake: Lake, now: datetime | None = None, beats: Mapping[str, datetime] | None = None
+) -> dict[str, Any]:
+    """What holds now for the settings' dataset and strategy, by what the lake says.
+
+    Args:
+        now: naive UTC; this machine's clock without it.
+        beats: from `heartbeats`, where many are asked about.
+
+    Raises:
+        MissingTable: the lake has no bar of the dataset.
+    """
+    dataset = settings.dataset
+    found = find_strategy(settings.signals.strategy)
+    strategy = found.make(settings.strategy.get(found.kind.name, {}))
+    newest, frequencies = newest_bar(dataset, lake)
+    if newest is None:
+        raise MissingTable(f"the lake has no bar of {dataset}", "run `hermes ingest` or `hermes live` first")
+    held = Position()
+    if files := catalog.executions(lake, dataset, strategy.name):
+        names = ["datetime", "close", "buy_signal", "sell_signal", "position"]
+        with lake.gold.errors():
+            held.add(lake.gold.scan(files[-1:]).select(names).collect())
+    chain = ledger.chain_of(dataset, strategy.name)
+    table = DecisionsTable.of(lake, chain)
+    head = table.heads([chain]).get(chain)
+    if head and head.datetime:
+        rows = table.read([dataset.symbol], since=(head.datetime - timedelta(days=1)).date())
+        _go_on(held, rows, head)
+    if beats is None:
+        beats = heartbeats(lake)
+    heartbeat = beats.get(dataset.signals_table(strategy.name))
+    return described(
+        dataset, strategy.name, strategy.parameters.model_dump(mode="json"), newest, held,
+        now=now or datetime.now(UTC).replace(tzinfo=None),
+        lag=min(LAGS[each] for each in frequencies), heartbeat=heartbeat, head=head,
+    )  # fmt: skip
+
+
+def _go_on(held: Position, rows: pl.DataFrame, head: ledger.Head) -> None:
+    """What the record says after the execution, whose rows may end earlier."""
+    decided = rows.filter(pl.col("kind") == "decision").sort("datetime") if rows.height else rows
+    if decided.height:
+        known = held.since if held.position is not None else None
+        held.add(decided.filter(pl.col("datetime") > known) if known else decided)
+    elif held.position is None:
+        held.position = head.position
+
+
+def newest_bar(dataset: Dataset, lake: Lake) -> tuple[datetime | None, set[str]]:
+    """Open time of the newest bar in bronze, and the frequencies that have bars; silver's, where bronze is not here."""
+    last, frequencies = [], set()
+    for frequency in ("monthly", "daily", RECENT):
+        series = dataset.with_frequency(frequency)
+        files = lake.bronze.files(series.bronze_folder)
+        if not files:
+            continue
+        frequencies.add(frequency)
+        newest = max(files, key=lambda file: series.parse_stem(PurePosixPath(file.key).stem) or datetime.min.date())
+        with lake.bronze.errors():
+            time = in_microseconds(pl.col("open_time")).max()
+            last.append(lake.bronze.scan([newest], schema=BRONZE).select(time).collect().item())
+    if last:
+        return instant(max(last)), frequencies
+    files = lake.silver.files(dataset.silver_folder)
+    if not files:
+        return None, {"monthly"}
+    with lake.silver.errors():
+        return lake.silver.scan(files).select(pl.col("datetime").max()).collect().item(), {dataset.data_frequency}
+
+
+def publish_status(engine: "Engine", heartbeat: Heartbeat) -> None:
+    """Publish what holds now, one file for each dataset, all together.
+
+    Raises:
+        StoreError: gold cannot be written.
+    """
+    now = instant(engine.server_now())
+    parameters = engine.strategy.parameters.model_dump(mode="json")
+    with ExitStack() as stack:
+        stack.enter_context(engine.lake.gold.keeping_staging())
+        staged = {}
+        for series in _changed(engine.series):
+            told = described(
+                series.dataset, engine.strategy.name, parameters, series.newest, series.held,
+                now=now, lag=timedelta(), heartbeat=now, head=series.head,
+            )  # fmt: skip
+            path = stack.enter_context(engine.lake.gold.staged(".json"))
+            path.write_text(json.dumps(told))
+            staged[f"{FOLDER}/{series.dataset.signals_table(engine.strategy.name)}.json"] = path
+            series.told_until = series.decided_until
+        if staged:
+            engine.lake.gold.replace_all(staged, in_order=False)
+
+
+def _changed(series: Sequence[Series]) -> list[Series]:
+    return [each for each in series if each.told_until != each.decided_until]
+
+
+def _utc(at: datetime | None) -> str | None:
+    return at.isoformat() + "Z" if at else None
