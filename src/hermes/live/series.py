@@ -1,6 +1,6 @@
 """One dataset as a live process holds it: its bars in memory, what they decide, and what was decided on already."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
@@ -9,6 +9,7 @@ import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS, RECENT, Dataset
 from hermes.errors import MissingTable
+from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.live.finality import Bar, Waiting
 from hermes.live.position import Position
@@ -16,8 +17,8 @@ from hermes.live.recent import RecentDays, covered, in_microseconds, instant
 from hermes.record.ledger import Head
 from hermes.schemas import SILVER
 from hermes.settings import Settings
-from hermes.stages.gold.blocks import LEAD, proven_lead
-from hermes.stages.gold.indicators import indicator
+from hermes.stages.gold.blocks import LEAD, Compute, Read, proven_lead
+from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS
@@ -27,9 +28,6 @@ RECHECKED = 90  # bars before the newest one that are read again where one of th
 BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
 OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
 _BAR = list(BARS)
-
-#: Reads silver's bars from a first row up to, not including, an end.
-Read = Callable[[int, int], pl.DataFrame]
 
 
 @dataclass(slots=True)
@@ -50,6 +48,7 @@ class Series:
 
     settings: Settings
     strategy: Strategy
+    compute: Compute
     days: RecentDays
     bars: pl.DataFrame
     base: int
@@ -78,12 +77,16 @@ class Series:
         """
         dataset = settings.dataset
         read, rows = silver_reader(dataset, lake)
+        compute = _computed(settings, strategy)
         if rows <= WHOLE_BARS:
             bars, base = read(0, rows), 0
         else:
-            lead = proven_lead(read, rows, strategy.columns)
+            lead = proven_lead(read, rows, compute, strategy.columns)
             begin = max(0, rows - 2 * lead)
-            bars, base = read(begin, rows), position_before(read, begin, strategy, settings.signals.start, lead)
+            bars, base = (
+                read(begin, rows),
+                position_before(read, begin, compute, strategy, settings.signals.start, lead),
+            )
         if head is None or head.datetime is None:
             head = Head.before_first(read(0, rows - 1)) if head is None else head
             decided_until = bars["datetime"][-2] if bars.height > 1 else datetime.min
@@ -91,7 +94,7 @@ class Series:
             decided_until = head.datetime
         archived = [last for key, (_, last) in covered(dataset, lake).items() if f"/{RECENT}/" not in key]
         made = cls(
-            settings, strategy, RecentDays(dataset, lake), bars, base,
+            settings, strategy, compute, RecentDays(dataset, lake), bars, base,
             archived_until=instant(max(archived, default=0)), decided_until=decided_until, head=head,
         )  # fmt: skip
         if bars.height > 1:
@@ -169,7 +172,7 @@ class Series:
 
     def judged(self, since: datetime) -> pl.DataFrame:
         """The bars from `since` on, with the strategy's columns, conditions, signals and position."""
-        table = self.bars.with_columns(indicator(name) for name in self.strategy.columns)
+        table = self.compute(self.bars)
         times = table["datetime"]
         start = self.settings.signals.start
         begin = int(times.search_sorted(start)) if start else 0
@@ -225,13 +228,14 @@ class Series:
         archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]
         self.archived_until = instant(max(archived, default=0))
 
+    def _rows(self, begin: int, end: int) -> pl.DataFrame:
+        return self.bars.slice(begin, end - begin)
+
     def trim(self) -> None:
         """Drop bars that no column needs any more, where the series is long."""
         if self.base == 0 and self.bars.height <= WHOLE_BARS:
             return
-        lead = proven_lead(
-            lambda begin, end: self.bars.slice(begin, end - begin), self.bars.height, self.strategy.columns
-        )
+        lead = proven_lead(self._rows, self.bars.height, self.compute, self.strategy.columns)
         drop = self.bars.height - 2 * lead
         if drop > LEAD:
             judged = self.judged(self.bars["datetime"][0])
@@ -258,13 +262,15 @@ def silver_reader(dataset: Dataset, lake: Lake) -> tuple[Read, int]:
     return read, rows
 
 
-def position_before(read: Read, end: int, strategy: Strategy, start: datetime | None, lead: int) -> int:
+def position_before(
+    read: Read, end: int, compute: Compute, strategy: Strategy, start: datetime | None, lead: int
+) -> int:
     """The position before row `end`: that of the last turn before it, looked for block by block, backwards."""
     until = end
     while until > 0:
         begin = max(0, until - WHOLE_BARS)
         before = min(begin, lead)
-        bars = read(begin - before, until).with_columns(indicator(name) for name in strategy.columns)
+        bars = compute(read(begin - before, until))
         judged = signals(bars, strategy, before, 0)
         turns = judged.filter(pl.col("buy_signal") != pl.col("sell_signal"))
         if start:
@@ -273,6 +279,16 @@ def position_before(read: Read, end: int, strategy: Strategy, start: datetime | 
             return int(turns["buy_signal"][-1])
         until = begin
     return 0
+
+
+def _computed(settings: Settings, strategy: Strategy) -> Compute:
+    """Gives bars the strategy's columns."""
+    families = known_indicators(settings.features.indicators).families
+
+    def compute(bars: pl.DataFrame) -> pl.DataFrame:
+        return with_indicators(bars.lazy(), strategy.columns, settings.dataset.interval, families).collect()
+
+    return compute
 
 
 def later(at: datetime, interval: str, bars: int) -> datetime:

@@ -13,7 +13,6 @@ import polars as pl
 
 from hermes.schemas import INDICATORS
 from hermes.stages.gold.features import features
-from hermes.stages.gold.indicators import indicator
 
 LEAD = 20_000  # bars, the first try
 TOLERANCE = 1e-9  # relative: rounding in TA-Lib's running sums differs with where they began
@@ -22,6 +21,7 @@ _OSCILLATORS = ("rsi_", "stoch_")  # from 0 to 100; everything else is in units 
 
 #: Reads the bars of the series from a first row up to, not including, an end.
 Read = Callable[[int, int], pl.DataFrame]
+#: Gives bars their columns, as if they were the whole series.
 Compute = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -35,22 +35,17 @@ def block_features(read: Read, begin: int, end: int) -> pl.DataFrame:
         The columns of `schemas.FEATURES`. SuperTrend's direction is that of the whole series, every other value
         agrees to `TOLERANCE` of itself or of the price, both as far as the bars before `begin` can tell.
     """
-    lead = _proven(read, begin, lambda bars: features(bars.lazy()).collect(), list(INDICATORS))
+    lead = proven_lead(read, begin, lambda bars: features(bars.lazy()).collect(), list(INDICATORS))
     return features(read(begin - lead, end).lazy()).collect().slice(lead)
 
 
-def proven_lead(read: Read, begin: int, columns: Sequence[str]) -> int:
+def proven_lead(read: Read, begin: int, compute: Compute, columns: Sequence[str]) -> int:
     """How many bars before row `begin` these columns need, so that all before them changes nothing; at most all.
 
     Args:
-        read: bars with `high`, `low` and `close`, in time order.
-        columns: names of indicators, see `indicators.indicator`.
+        compute: gives bars their columns, from the first of them on.
+        columns: those of them that are compared.
     """
-    made = [indicator(name) for name in columns]
-    return _proven(read, begin, lambda bars: bars.with_columns(made), columns)
-
-
-def _proven(read: Read, begin: int, compute: Compute, columns: Sequence[str]) -> int:
     lead = LEAD
     while lead < begin and not _enough(read, begin, lead, compute, columns):
         lead *= 2
