@@ -254,7 +254,7 @@ def publish_days(lake: Lake, days: Sequence[Day], source: str) -> None:
         staged = {}
         for day in days:
             path = stack.enter_context(lake.bronze.staged())
-            lake.bronze.stage(path, day.rows, day.about(source))
+            lake.bronze.stage(path, day.rows, day.about(source), day.key)
             staged[day.key] = path
         with lake.bronze.errors():
             check_written(list(staged.values()), sum(day.rows.height for day in days))
