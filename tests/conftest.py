@@ -114,8 +114,8 @@ def _with_features(root: Path, archive: Path, symbol: str) -> Path:
     settings = Settings.load(flags, environ={})
     lake = Lake.open(settings)
     ingest(settings, lake)
-    refine(settings.dataset, lake)
-    features(settings.dataset, lake)
+    refine(settings, lake)
+    features(settings, lake)
     return root
 
 

@@ -35,7 +35,7 @@ def case(seed: int, folder: Path) -> None:
     settings = Settings.load(flags, environ={})
     lake = Lake.open(settings)
     pipeline.ingest(settings, lake)
-    pipeline.refine(settings.dataset, lake)
-    pipeline.features(settings.dataset, lake)
+    pipeline.refine(settings, lake)
+    pipeline.features(settings, lake)
     found = pipeline.audit(settings, lake, cuts=QUICK_CUTS)
     assert not found.faults, f"{settings.signals.strategy} on {dataset}: {found.faults}"

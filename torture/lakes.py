@@ -32,8 +32,8 @@ FIRST, MONTHS = date(2024, 11, 1), 3  # two years, and the change of the archive
 CORRECTED = "SIMUSDT-4h-2024-12"  # a file that the later archive publishes again with other bars
 STEPS: Mapping[str, Callable[[Settings, Lake], Any]] = {
     "ingest": lambda settings, lake: ingest(settings, lake).rows,
-    "refine": lambda settings, lake: refine(settings.dataset, lake).quality.rows,
-    "features": lambda settings, lake: features(settings.dataset, lake).rows,
+    "refine": lambda settings, lake: refine(settings, lake).quality.rows,
+    "features": lambda settings, lake: features(settings, lake).rows,
     "signals": lambda settings, lake: signals(settings, lake).path,
 }
 

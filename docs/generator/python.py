@@ -4,12 +4,21 @@ import inspect
 from collections.abc import Callable
 
 import hermes
-from hermes import api
 from hermes.steps.audit import Audited
 from hermes.steps.backtest import Backtested
+from hermes.steps.features import Featured
+from hermes.steps.ingest import Ingested
+from hermes.steps.query import Answer, Listing
+from hermes.steps.refine import Refined
+from hermes.steps.report import Reported
 from hermes.steps.run import Run
+from hermes.steps.search.sweep import Swept
+from hermes.steps.search.walkforward import Walked
 from hermes.steps.signals import Signalled
 
+_RESULTS = (
+    Run, Ingested, Refined, Featured, Signalled, Backtested, Audited, Reported, Swept, Walked, Listing, Answer,
+)  # fmt: skip
 _INTRODUCTION = """# Python
 
 What `import hermes` offers, and what its steps give back: each result shows itself in a notebook and has its rows as
@@ -26,8 +35,7 @@ def page() -> str:
             parts.append(_directive("autoclass", thing, "   :members:\n"))
         elif inspect.isroutine(thing):
             parts.append(_directive("autofunction", thing, ""))
-    results = (Run, api.Features, Signalled, Backtested, Audited, api.Page)
-    parts += [_directive("autoclass", result, "   :members:\n   :inherited-members:\n") for result in results]
+    parts += [_directive("autoclass", result, "   :members:\n   :inherited-members:\n") for result in _RESULTS]
     return f"{_INTRODUCTION}```{{eval-rst}}\n{''.join(parts)}```\n"
 
 

@@ -1,8 +1,7 @@
 """Hermes: from an exchange's klines to trading signals, and an honest backtest of them.
 
-The public Python API, loaded on first use, so that `hermes --help` need not wait for Polars. The steps are functions
-of settings (`hermes.api`), the reads give lazy frames, the computations take frames and give frames
-(`hermes.compute`).
+The public Python API, loaded on first use, so that `hermes --help` need not wait for Polars. The steps take settings
+and return results that know their rows, the reads return lazy frames, the computations take frames and return frames.
 """
 
 from importlib import import_module
@@ -11,45 +10,56 @@ from typing import TYPE_CHECKING, Any
 from hermes.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hermes.api import audit, backtest, features, ingest, refine, report, signals
     from hermes.compute import compute_features, compute_signals
     from hermes.dataset import Dataset
     from hermes.errors import HermesError
     from hermes.lake.store import Lake
-    from hermes.pipeline import run
+    from hermes.pipeline import ingest, run
     from hermes.settings import Settings
-    from hermes.steps.features import read_features
-    from hermes.steps.signals import read_signals
+    from hermes.steps.audit import audit
+    from hermes.steps.backtest import backtest
+    from hermes.steps.features import features, read_features
+    from hermes.steps.query import ls, sql
+    from hermes.steps.refine import refine
+    from hermes.steps.report import report
+    from hermes.steps.search.sweep import sweep
+    from hermes.steps.search.walkforward import walkforward
+    from hermes.steps.signals import read_signals, signals
 
 __all__ = [
     "Dataset", "HermesError", "Lake", "Settings", "audit", "backtest", "compute_features", "compute_signals",
-    "features", "ingest", "read_features", "read_signals", "refine", "report", "run", "signals",
+    "features", "ingest", "ls", "read_features", "read_signals", "refine", "report", "run", "signals", "sql", "sweep",
+    "walkforward",
 ]  # fmt: skip
 
 _HOMES = {
-    "audit": "hermes.api",
-    "backtest": "hermes.api",
-    "report": "hermes.api",
-    "signals": "hermes.api",
-    "Dataset": "hermes.dataset",
-    "HermesError": "hermes.errors",
-    "Lake": "hermes.lake.store",
-    "Settings": "hermes.settings",
-    "compute_features": "hermes.compute",
-    "compute_signals": "hermes.compute",
-    "features": "hermes.api",
-    "ingest": "hermes.api",
-    "read_features": "hermes.steps.features",
-    "read_signals": "hermes.steps.signals",
-    "refine": "hermes.api",
-    "run": "hermes.pipeline",
+    "Dataset": "dataset",
+    "HermesError": "errors",
+    "Lake": "lake.store",
+    "Settings": "settings",
+    "audit": "steps.audit",
+    "backtest": "steps.backtest",
+    "compute_features": "compute",
+    "compute_signals": "compute",
+    "features": "steps.features",
+    "ingest": "pipeline",
+    "ls": "steps.query",
+    "read_features": "steps.features",
+    "read_signals": "steps.signals",
+    "refine": "steps.refine",
+    "report": "steps.report",
+    "run": "pipeline",
+    "signals": "steps.signals",
+    "sql": "steps.query",
+    "sweep": "steps.search.sweep",
+    "walkforward": "steps.search.walkforward",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hermes' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"hermes.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

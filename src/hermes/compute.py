@@ -7,19 +7,15 @@ import polars as pl
 
 from hermes.errors import TableRefused
 from hermes.indicators.registry import known_indicators
-from hermes.schemas import DATETIME, FEATURES, INDICATORS, Schema
+from hermes.schemas import FEATURES, INDICATORS
 from hermes.settings import Settings
-from hermes.stages.backtest.engine import Backtest
-from hermes.stages.backtest.portfolio import BARS
 from hermes.stages.gold.features import features, with_indicators
 from hermes.stages.signals.generate import check_context
 from hermes.stages.signals.plan import signals
-from hermes.steps.measure import Measured, Tally, accounts
+from hermes.steps.frames import Frame, polars, sound
 from hermes.strategies import find_strategy
 from hermes.strategies.columns import input_schema, output_schema
 from hermes.strategies.contract import check_strategy
-
-Frame = pl.DataFrame | pl.LazyFrame
 
 
 def compute_features(bars: Frame, settings: Settings) -> pl.DataFrame:
@@ -35,7 +31,7 @@ def compute_features(bars: Frame, settings: Settings) -> pl.DataFrame:
     """
     named = {"symbol": settings.dataset.symbol, "timeframe": settings.dataset.interval}
     given = {name: dtype for name, dtype in FEATURES.items() if name not in INDICATORS and name not in named}
-    series = _sound(bars, given, ("open", "high", "low", "close"))
+    series = sound(bars, given, ("open", "high", "low", "close"))
     return features(series.lazy().with_columns(**{name: pl.lit(text) for name, text in named.items()})).collect()
 
 
@@ -58,11 +54,12 @@ def compute_signals(features: Frame, settings: Settings) -> pl.DataFrame:
     strategy = found.make(settings.strategy.get(found.kind.name, {}))
     check_strategy(strategy)
     check_context(strategy, settings.signals.context_rows)
-    there = features.collect_schema().names()
+    given = polars(features)
+    there = given.collect_schema().names()
     derived = [name for name in strategy.columns if name not in there and name not in INDICATORS]
     known = known_indicators(settings.features.indicators).families
-    plan = with_indicators(features.lazy(), derived, settings.dataset.interval, known)
-    table = _sound(plan, input_schema(strategy), ("open", "close"))
+    plan = with_indicators(given, derived, settings.dataset.interval, known)
+    table = sound(plan, input_schema(strategy), ("open", "close"))
 
     time, start, end = pl.col("datetime"), settings.signals.start, settings.signals.end
     before = table.filter(time < start).height if start else 0
@@ -73,47 +70,3 @@ def compute_signals(features: Frame, settings: Settings) -> pl.DataFrame:
     judged = signals(table.slice(before - seen, until - before + seen), strategy, context=seen, position=0)
     named = judged.with_columns(symbol=pl.lit(settings.dataset.symbol))
     return named.select(name for name in output_schema(strategy) if name in named.columns)
-
-
-def measure(rows: Frame, settings: Settings) -> Measured:
-    """Backtest signals that are at hand, with both fills, on the settings' account; for `hermes.backtest`.
-
-    Args:
-        rows: `datetime, open, close, buy_signal, sell_signal`, in time order; a null signal is none.
-
-    Raises:
-        TableRefused: a column is missing, times do not ascend, a price is not above zero, or there is no row.
-    """
-    table = _sound(rows, BARS, ("open", "close")).with_columns(
-        pl.col("buy_signal", "sell_signal").fill_null(value=False)
-    )
-    if table.is_empty():
-        raise TableRefused("the frame has no row", "give it at least one bar")
-    tally = Tally()
-    tally.add(table)
-    terms = accounts(settings.backtest)
-    backtest = Backtest(settings.dataset.interval, *terms.values())
-    backtest.update(table)
-    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
-
-
-def _sound(rows: Frame, columns: Schema, prices: tuple[str, ...]) -> pl.DataFrame:
-    """These columns in their types, NaN as null; refuses what no account could trade at."""
-    missing = [name for name in columns if name not in rows.collect_schema().names()]
-    if missing:
-        raise TableRefused(f"the frame has no column {missing[0]}", f"it needs {' '.join(columns)}")
-    try:
-        table = rows.lazy().select(pl.col(name).cast(dtype) for name, dtype in columns.items()).collect()
-    except pl.exceptions.InvalidOperationError as error:
-        raise TableRefused(
-            f"the frame has another type: {str(error).splitlines()[0]}", f"expected {dict(columns)}"
-        ) from None
-    table = table.with_columns(pl.col(pl.Float64).fill_nan(None))
-    times = table["datetime"].cast(DATETIME)
-    if times.null_count() or not (times.diff().drop_nulls().to_physical() > 0).all():
-        raise TableRefused("the frame's datetimes do not ascend, each once", "sort it by datetime, and drop duplicates")
-    for name in prices:
-        if not (sound := (table[name] > 0) & table[name].is_finite()).fill_null(value=False).all():
-            row = int(sound.fill_null(value=False).arg_min() or 0)
-            raise TableRefused(f"{name} at {times[row]} is {table[name][row]}", "every bar needs prices above zero")
-    return table

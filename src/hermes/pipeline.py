@@ -9,10 +9,10 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from hermes.dataset import RECENT
 from hermes.errors import AuditFault
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.monitoring.watch import watched
 from hermes.progress import SILENT, Progress
@@ -27,12 +27,9 @@ from hermes.steps.refine import read_quality, refine
 from hermes.steps.run import Run
 from hermes.steps.signals import signals
 
-if TYPE_CHECKING:
-    from hermes.steps.report import Reported
-
 __all__ = [
-    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_quality", "refine", "report",
-    "run", "signals",
+    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_quality", "refine", "run",
+    "signals",
 ]  # fmt: skip
 
 #: Where the road can begin, in its order.
@@ -72,20 +69,22 @@ def run(
     lake = lake or Lake.open(settings)
     layer = SOURCES.index(source)
     ingested = refined = featured = verdict = page = None
+    if reported:
+        from hermes.steps.report import report  # noqa: PLC0415 - Bokeh, which other runs need not wait for
     # 1. archive → bronze: fetch what is new, verify it, keep it unchanged.
     if layer < SOURCES.index("bronze"):
         ingested = ingest(settings, lake, frequencies=frequencies, since=since, until=until, progress=progress)
     # 2. bronze → silver: one clean series; what was rejected is kept, what is missing is measured.
     if layer < SOURCES.index("silver"):
-        refined = refine(settings.dataset, lake, progress, exclude=settings.archive.exclude)
+        refined = refine(settings, lake, progress=progress)
     # 3. silver → gold features: indicators over the whole history.
     if layer < SOURCES.index("gold"):
-        featured = features(settings.dataset, lake, progress)
+        featured = features(settings, lake, progress=progress)
     # Under a scheduler: what was made from exactly this stands already.
     standing = latest_same(settings, lake, fresh_after) if fresh_after else None
     if standing:
         if reported and not standing.report:
-            page = report(settings, lake, standing.execution, progress)
+            page = report(settings, lake, execution=standing.execution, progress=progress)
         return Run(ingested, refined, featured, None, standing, page)
     # 4. a quick audit: what looks ahead, or differs from chunk to chunk, never becomes signals.
     if audited:
@@ -94,16 +93,16 @@ def run(
             cure = "correct the strategy, or the table that it reads; `hermes audit` shows every check"
             raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", cure)
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
-    signalled = signals(settings, lake, progress)
+    signalled = signals(settings, lake, progress=progress)
     # 6. gold signals → page: the same figures, measured once more on the file that was published.
     if reported:
-        page = report(settings, lake, signalled.execution, progress)
+        page = report(settings, lake, execution=signalled.execution, progress=progress)
     return Run(ingested, refined, featured, verdict, signalled, page)
 
 
 def ingest(
     settings: Settings,
-    lake: Lake,
+    lake: Lake | None = None,
     *,
     frequencies: Sequence[str] = (),
     since: date | None = None,
@@ -120,7 +119,8 @@ def ingest(
     Raises:
         ArchiveError, KlinesRefused, ExchangeError, StoreError: see `steps.ingest` and `live.recent`.
     """
-    made = Ingested(0, 0, 0, [], 0.0)
+    lake = opened(settings, lake, "ingest")
+    made = Ingested(settings, 0, 0, 0, [], 0.0)
     archived = [each for each in frequencies if each != RECENT]
     if archived or not frequencies:
         made += ingest_archive(settings, lake, frequencies=archived, since=since, until=until, progress=progress)
@@ -129,10 +129,3 @@ def ingest(
 
         made += top_up(settings, lake, since=since, until=until, progress=progress)
     return made
-
-
-def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> "Reported":
-    """Make the page of one execution (by default the one that production reads); see `steps.report`, with Bokeh."""
-    from hermes.steps.report import report as make_page  # noqa: PLC0415 - other steps need not wait for Bokeh
-
-    return make_page(settings, lake, execution, progress)

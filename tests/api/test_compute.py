@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import hermes
-from hermes.errors import StrategyError, TableRefused
+from hermes.errors import StrategyError, TableRefused, UsageError
 from hermes.steps.run import Run
 
 
@@ -118,3 +118,21 @@ def test_one_of_the_23_that_is_missing_and_a_span_without_bars_are_refused(
         hermes.compute_signals(table, load("./x/{layer}", signals__start=datetime(2030, 1, 1)))
     with pytest.raises(StrategyError, match="nonsense"):
         hermes.compute_signals(table, load("./x/{layer}", signals__strategy="nonsense"))
+
+
+def test_a_pandas_frame_will_do(settings: hermes.Settings, walked: Run):
+    table = hermes.read_features(settings).collect()
+    judged = hermes.compute_signals(table, settings)
+    with_index = table.to_pandas().set_index("datetime")
+    assert_frame_equal(hermes.compute_signals(with_index, settings), judged)
+    elsewhere = with_index.tz_localize("UTC").tz_convert("Asia/Tokyo")
+    assert_frame_equal(hermes.compute_signals(elsewhere, settings), judged)
+    bars = table.select("datetime", "open", "high", "low", "close", "volume")
+    assert_frame_equal(hermes.compute_features(bars.to_pandas(), settings), hermes.compute_features(bars, settings))
+    assert hermes.backtest(settings, frame=judged.to_pandas()).metrics == hermes.backtest(settings).metrics
+
+
+@pytest.mark.parametrize("frame", [[1, 2], "bars.parquet", None])
+def test_what_is_no_frame_is_refused(settings: hermes.Settings, frame: object):
+    with pytest.raises(UsageError, match=f"expected a frame, not {type(frame).__name__}"):
+        hermes.compute_features(frame, settings)

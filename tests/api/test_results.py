@@ -4,6 +4,7 @@ import builtins
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import hermes
-from hermes.errors import HermesError, MissingTable, SourceChanged, UsageError
+from hermes.errors import HermesError, MissingTable, SettingsError, SourceChanged, UsageError
 from hermes.pages import notebook
 from hermes.steps.run import Run
 
@@ -89,6 +90,35 @@ def test_rows_that_are_gone_or_were_replaced_are_refused(
         file.unlink()
     with pytest.raises(SourceChanged):
         measured.frame()
+
+
+STEPS = (
+    hermes.ingest, hermes.refine, hermes.features, hermes.audit, hermes.signals, hermes.backtest, hermes.report,
+    hermes.ls, hermes.sweep, hermes.walkforward, partial(hermes.sql, query="select 1"), hermes.run,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: getattr(step, "__name__", "sql"))
+def test_every_step_takes_settings_and_says_so(settings: hermes.Settings, step: Callable):
+    for given, named in (("BTCUSDT", "str 'BTCUSDT'"), (settings.dataset, "Dataset"), ({}, "dict")):
+        with pytest.raises(UsageError, match=f"takes Settings, and was given {named}") as error:
+            step(given)
+        assert "Settings.load" in error.value.cure
+    with pytest.raises(UsageError, match="takes a Lake, and was given str"):
+        step(settings, "./lake")
+
+
+def test_the_tables_of_the_lake_and_sql_over_them(settings: hermes.Settings, walked: Run):
+    names = hermes.ls(settings).frame()["table"].to_list()
+    assert "features_SIMUSDT_4h" in names
+    answer = hermes.sql(settings, query="select count(*) as bars, max(close) as top from features_SIMUSDT_4h")
+    table = hermes.read_features(settings).collect()
+    assert answer.frame().rows(named=True) == [{"bars": table.height, "top": table["close"].max()}]
+
+
+def test_settings_that_are_no_mapping_are_refused():
+    with pytest.raises(SettingsError, match="takes names and values, not str"):
+        hermes.Settings.load("BTCUSDT")
 
 
 def test_a_lake_other_than_the_settings_own_is_refused(settings: hermes.Settings, walked: Run, tmp_path: Path, load):

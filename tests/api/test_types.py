@@ -12,7 +12,7 @@ SCRIPT = """
 import hermes.strategies.columns as columns
 from hermes import (
     Dataset, HermesError, Lake, Settings, audit, backtest, compute_features, compute_signals, features, ingest,
-    read_features, read_signals, refine, report, run, signals,
+    ls, read_features, read_signals, refine, report, run, signals, sql, sweep, walkforward,
 )
 
 settings = Settings.load({"signals.start": "2023-01-01"}, dataset={"symbol": "BTCUSDT"})
@@ -29,21 +29,42 @@ reveal_type(read_features(settings))  # LazyFrame
 reveal_type(compute_features(read_signals(settings), settings))  # DataFrame
 reveal_type(columns.LAYER)  # str
 reveal_type(HermesError("what", "cure").cure)  # str
+reveal_type(sql(settings, query="select 1").frame())  # polars.dataframe.frame.DataFrame
+reveal_type(ls(settings).tables[0])  # Mapping[str
+reveal_type(sweep(settings, seed=1))  # hermes.steps.search.sweep.Swept
+reveal_type(walkforward(settings, train="1y"))  # hermes.steps.search.walkforward.Walked
 signals("BTCUSDT")
+Settings.load(signals={"strat": "ma_cross"})
+Settings.load(signal={})
 """
 
 
-def test_a_strict_type_checker_knows_every_name(tmp_path: Path):
+def checked(tmp_path: Path, script: str) -> list[str]:
+    """What a strict type checker says of a user's script."""
     pytest.importorskip("mypy")
-    (tmp_path / "mine.py").write_text(SCRIPT)
+    (tmp_path / "mine.py").write_text(script)
     shared = ["--config-file", PROJECT / "pyproject.toml", "--cache-dir", PROJECT / ".mypy_cache"]  # with `make lint`
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *shared, "mine.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert not done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_strict_type_checker_knows_every_name(tmp_path: Path):
+    said = checked(tmp_path, SCRIPT)
     lines = SCRIPT.splitlines()
-    revealed = dict(re.findall(r"mine\.py:(\d+): note: Revealed type is \"(.*)\"", done.stdout))
+    revealed = dict(re.findall(r"mine\.py:(\d+): note: Revealed type is \"(.*)\"", "\n".join(said)))
     expected = {str(number): line.rpartition("# ")[2] for number, line in enumerate(lines, 1) if "reveal_type" in line}
-    assert revealed.keys() == expected.keys(), done.stdout + done.stderr
+    assert revealed.keys() == expected.keys(), said
     assert [f"{lines[int(n) - 1]}: {revealed[n]}" for n, kind in expected.items() if kind not in revealed[n]] == []
-    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
-    assert len(errors) == 1, done.stdout  # the wrong call of the last line, and nothing else
-    assert 'mine.py:22: error: Argument 1 to "signals" has incompatible type "str"; expected "Settings"' in errors[0]
+    first, *others = [line for line in said if ": error:" in line]  # the wrong calls of the last lines, and no more
+    assert f"mine.py:{len(lines) - 2}: error: Argument 1" in first
+    assert 'incompatible type "str"; expected "Settings"' in first
+    assert [re.search(r'"(strat|signal)"', line) is not None for line in others] == [True, True], others
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.fr.md"])
+def test_the_examples_of_the_readme_pass_a_strict_type_checker(tmp_path: Path, page: str):
+    blocks = re.findall(r"^```python\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), flags=re.S | re.M)
+    assert blocks
+    assert checked(tmp_path, "\n".join(blocks)) == []

@@ -120,8 +120,8 @@ def road(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
     settings = load(tmp_path / "lake", dataset__symbol="SIMUSDT", archive__url=str(simulated))
     lake = Lake.open(settings)
     ingest(settings, lake)
-    refine(settings.dataset, lake)
-    make_features(settings.dataset, lake)
+    refine(settings, lake)
+    make_features(settings, lake)
     make_signals(settings, lake)
     return lake
 

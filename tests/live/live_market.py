@@ -78,8 +78,8 @@ class Market:
 
 def tables(settings: Settings, lake: Lake) -> dict[str, pl.DataFrame]:
     dataset = settings.dataset
-    refine(dataset, lake)
-    features(dataset, lake)
+    refine(settings, lake)
+    features(settings, lake)
     signals(settings, lake)
     silver = lake.silver.scan(lake.silver.files(dataset.silver_folder)).collect()
     return {

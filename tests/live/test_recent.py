@@ -161,7 +161,7 @@ def test_three_frequencies_give_the_silver_of_the_archive_alone(clock, settings,
         )
         lake = Lake.open(own)
         pipeline.ingest(own, lake, frequencies=frequencies)
-        return lake, refine(dataset, lake)
+        return lake, refine(own, lake)
 
     with SimulatedExchange(clock) as server:
         clock.move(45 * 86_400)  # after the last bar

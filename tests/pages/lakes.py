@@ -11,7 +11,7 @@ def made(folder, archive, **flags):
     settings = Settings.load({"lake.url": f"{folder}/{{layer}}", "archive.url": str(archive), **given}, environ={})
     lake = Lake.open(settings)
     pipeline.ingest(settings, lake)
-    pipeline.refine(settings.dataset, lake)
-    pipeline.features(settings.dataset, lake)
+    pipeline.refine(settings, lake)
+    pipeline.features(settings, lake)
     pipeline.signals(settings, lake)
     return settings, lake

@@ -100,10 +100,10 @@ def test_one_execution_of_several_by_name(simulated):
     settings, lake = simulated
     first = find_execution(settings, lake).name
     pipeline.signals(settings, lake)
-    assert report(settings, lake, first).execution == first
+    assert report(settings, lake, execution=first).execution == first
     assert report(settings, lake).execution > first
     with pytest.raises(MissingTable):
-        report(settings, lake, "execution_19700101_000000")
+        report(settings, lake, execution="execution_19700101_000000")
 
 
 def test_many_bars_are_drawn_as_fewer_candles_and_measured_all(simulated, monkeypatch):

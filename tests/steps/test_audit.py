@@ -162,8 +162,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings.load(flags(root), environ={})
     opened = Lake.open(settings)
     pipeline.ingest(settings, opened)
-    pipeline.refine(settings.dataset, opened)
-    pipeline.features(settings.dataset, opened)
+    pipeline.refine(settings, opened)
+    pipeline.features(settings, opened)
     return root
 
 

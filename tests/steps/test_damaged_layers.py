@@ -8,8 +8,9 @@ import pytest
 
 from hermes.errors import StoreError
 from hermes.lake.store import FOOTER, Lake, Layer
-from hermes.pipeline import features, ingest, refine, report, signals
+from hermes.pipeline import features, ingest, refine, signals
 from hermes.settings import Settings
+from hermes.steps.report import report
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -45,7 +46,7 @@ def test_refine_refuses_bronze_that_is_not_what_was_published(
     settings, lake = road
     path = rewrite(lake.bronze, change)
     with pytest.raises(StoreError) as caught:
-        refine(settings.dataset, lake)
+        refine(settings, lake)
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
     assert not lake.silver.files("binance")
@@ -64,10 +65,10 @@ def test_features_refuse_silver_that_is_not_what_was_published(
     road: tuple[Settings, Lake], change: Change, said: str
 ) -> None:
     settings, lake = road
-    refine(settings.dataset, lake)
+    refine(settings, lake)
     rewrite(lake.silver, change)
     with pytest.raises(StoreError, match=said):
-        features(settings.dataset, lake)
+        features(settings, lake)
     assert not lake.gold.files("")
 
 
@@ -82,8 +83,8 @@ def test_features_refuse_silver_that_is_not_what_was_published(
 )
 def test_no_page_is_drawn_of_bars_that_cannot_be(road: tuple[Settings, Lake], change: Change) -> None:
     settings, lake = road
-    refine(settings.dataset, lake)
-    features(settings.dataset, lake)
+    refine(settings, lake)
+    features(settings, lake)
     made = signals(settings, lake)
     path = Path(made.path)
     about = pl.read_parquet_metadata(path)[FOOTER]

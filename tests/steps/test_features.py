@@ -38,8 +38,8 @@ def made(root, archive, load, **flags):
     settings = load(root, dataset__symbol="SIMUSDT", dataset__interval="15m", archive__url=str(archive), **flags)
     lake = Lake.open(settings)
     ingest(settings, lake)
-    refine(settings.dataset, lake)
-    return settings, features(settings.dataset, lake)
+    refine(settings, lake)
+    return settings, features(settings, lake)
 
 
 def test_blocks_make_the_table_that_is_made_at_once(archive, tmp_path, load, request):
@@ -69,7 +69,7 @@ def test_an_increment_writes_what_a_rebuild_would(archive, tmp_path, load):
     assert [key.split("/")[-3:-1] for key in increment.written] == [["year=2025", f"month={m}"] for m in (1, 2, 3)]
     rebuilt, _ = made(tmp_path / "anew", archive, load)
     assert read_features(settings).collect().equals(read_features(rebuilt).collect())
-    assert not features(settings.dataset, Lake.open(settings)).written
+    assert not features(settings, Lake.open(settings)).written
 
 
 def test_crossing_into_blocks_writes_all_files_again(archive, tmp_path, load, request):
@@ -89,4 +89,4 @@ def test_silver_out_of_order_between_two_blocks_is_refused(archive, tmp_path, lo
         file.key, pl.concat([rows.tail(2_000), rows.head(rows.height - 2_000)]), {**about, "fingerprint": "x"}
     )
     with pytest.raises(StoreError, match="bars out of order"):
-        features(settings.dataset, lake)
+        features(settings, lake)

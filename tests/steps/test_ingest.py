@@ -46,7 +46,7 @@ def sim(simulated_copy: Path, tmp_path: Path, load: Callable) -> tuple[Settings,
 
 def walked(settings: Settings, lake: Lake, **options):
     made = ingest(settings, lake, **options)
-    return made, refine(settings.dataset, lake), features(settings.dataset, lake)
+    return made, refine(settings, lake), features(settings, lake)
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int]]:
@@ -224,7 +224,7 @@ def test_a_file_that_cannot_be_trusted_is_left_out_and_named(
         assert said in text
         assert "SIMUSDT-4h-2024-12" in text
         assert len(text.splitlines()) == 1
-    quality = refine(settings.dataset, lake).quality
+    quality = refine(settings, lake).quality
     assert quality.refused_files == made.refused
     assert quality.missing_bars == 31 * 6 + 1  # one is missing in the simulated market itself
     # and the cure works: left out on purpose, it is named no more
@@ -257,10 +257,10 @@ def test_a_file_that_is_good_again_is_not_named_any_more(sim, simulated_copy: Pa
     path.write_bytes(good[:-1] + b"x")
     assert ingest(settings, lake, since=date(2024, 12, 1)).refused
     ingest(settings, lake, until=date(2024, 11, 30))  # which does not look at it
-    assert refine(settings.dataset, lake).quality.refused_files
+    assert refine(settings, lake).quality.refused_files
     path.write_bytes(good)
     assert ingest(settings, lake).refused == {}
-    assert refine(settings.dataset, lake).quality.refused_files == {}
+    assert refine(settings, lake).quality.refused_files == {}
     assert not lake.bronze.read(settings.dataset.refused_key)
 
 
@@ -273,7 +273,7 @@ def test_a_note_that_cannot_be_read_is_made_again(sim, simulated_copy: Path, con
     note = Path(lake.bronze.locate(settings.dataset.refused_key))
     good = note.read_bytes()
     note.write_bytes(content)
-    assert refine(settings.dataset, lake).quality.refused_files == {}
+    assert refine(settings, lake).quality.refused_files == {}
     ingest(settings, lake)
     assert note.read_bytes() == good
 
@@ -282,19 +282,19 @@ def test_a_note_that_cannot_be_read_is_made_again(sim, simulated_copy: Path, con
 def test_what_is_excluded_is_left_out_of_every_layer(sim, simulated_copy: Path, load: Callable, name: str):
     settings, lake = sim
     ingest(settings, lake)
-    whole = refine(settings.dataset, lake).quality
+    whole = refine(settings, lake).quality
     less = settings.model_copy(update={"archive": settings.archive.model_copy(update={"exclude": (name,)})})
     assert ingest(less, lake).files == MONTHS - 1
-    quality = refine(settings.dataset, lake, exclude=less.archive.exclude).quality  # though bronze has it
+    quality = refine(less, lake).quality  # though bronze has it
     assert quality.missing_bars == 31 * 6 + 1  # one is missing in the simulated market itself
     (stored,) = [file for file in lake.bronze.files("") if "2024-12" in file.key]
     Path(stored.location).unlink()
-    assert refine(settings.dataset, lake, exclude=less.archive.exclude).quality == quality
+    assert refine(less, lake).quality == quality
     with pytest.raises(StoreError, match=r"2024-12\.parquet was there before, and bronze lost it") as lost:
-        refine(settings.dataset, lake)
+        refine(settings, lake)
     assert lost.value.cure.endswith("--exclude SIMUSDT-4h-2024-12")
     assert ingest(settings, lake).written == 1  # the other cure
-    assert refine(settings.dataset, lake).quality == whole
+    assert refine(settings, lake).quality == whole
     everything = settings.model_copy(update={"archive": settings.archive.model_copy(update={"exclude": ("2024-12",)})})
     with pytest.raises(ArchiveError, match="exclude leaves no file"):
         ingest(everything, lake, since=date(2024, 12, 1), until=date(2024, 12, 31))
@@ -310,17 +310,17 @@ def test_the_last_bar_is_judged_by_when_its_file_was_made(sim, simulated_copy: P
     os.utime(path, (noon, noon))
     ingest(settings, lake)
     for _ in range(2):  # by the clock of reading it has been over for long
-        quality = refine(settings.dataset, lake).quality
+        quality = refine(settings, lake).quality
         assert (quality.last, quality.tally.open_bars) == (datetime(2025, 3, 31, 16), 1)
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)  # the same bytes once more: they were made no later for that
     assert ingest(settings, lake).written in (0, 1)
-    assert refine(settings.dataset, lake).quality.last == datetime(2025, 3, 31, 16)
+    assert refine(settings, lake).quality.last == datetime(2025, 3, 31, 16)
     lines = lines_of(path)
     publish(path, [*lines[:-1], lines[-1].replace(",0", ",00")])  # another file, made after the bar was over
     ingest(settings, lake)
-    assert refine(settings.dataset, lake).quality.last == datetime(2025, 3, 31, 20)
+    assert refine(settings, lake).quality.last == datetime(2025, 3, 31, 20)
 
 
 @pytest.mark.parametrize("nonsense", [datetime(1980, 1, 1, tzinfo=UTC), datetime(2025, 3, 31, 19, tzinfo=UTC)])
@@ -329,7 +329,7 @@ def test_a_time_before_its_own_bars_says_nothing(sim, simulated_copy: Path, nons
     path = zip_of(simulated_copy, "2025-03")
     os.utime(path, (nonsense.timestamp(),) * 2)
     ingest(settings, lake)
-    assert refine(settings.dataset, lake).quality.tally.open_bars == 0
+    assert refine(settings, lake).quality.tally.open_bars == 0
 
 
 def test_bronze_of_an_older_version_is_fetched_again_once(sim, caplog: pytest.LogCaptureFixture):
@@ -339,12 +339,12 @@ def test_bronze_of_an_older_version_is_fetched_again_once(sim, caplog: pytest.Lo
         about = {k: v for k, v in lake.bronze.footer(file).items() if k not in ("made", "fetched", "modified")}
         lake.bronze.write(file.key, pl.read_parquet(file.location, hive_partitioning=False), about)
     with pytest.raises(StoreError, match="of an older Hermes") as refused:
-        refine(settings.dataset, lake)
+        refine(settings, lake)
     assert "hermes ingest" in refused.value.cure
     assert ingest(settings, lake).written == MONTHS
     assert [record.getMessage() for record in caplog.records if "fetched again once" in record.getMessage()]
     assert ingest(settings, lake).written == 0
-    refine(settings.dataset, lake)
+    refine(settings, lake)
 
 
 # --- files that stand where they were not published ------------------------------------------------------------------
@@ -376,9 +376,9 @@ def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim,
         ]
     table = {"bronze": "bronze", "silver": "silver", "gold_features": "features", "trading_signals": "signals"}
     steps = {
-        "bronze": [lambda: refine(settings.dataset, lake), lambda: ingest(settings, lake)],
-        "silver": [lambda: features(settings.dataset, lake)],
-        "gold_features": [lambda: signals(settings, lake), lambda: features(settings.dataset, lake)],
+        "bronze": [lambda: refine(settings, lake), lambda: ingest(settings, lake)],
+        "silver": [lambda: features(settings, lake)],
+        "gold_features": [lambda: signals(settings, lake), lambda: features(settings, lake)],
         "trading_signals": [lambda: read_signals(settings, lake)],
     }
     for kind, (theirs, mine) in pairs.items():
@@ -403,8 +403,8 @@ def test_a_newer_lake_is_refused(sim, monkeypatch: pytest.MonkeyPatch):
         signals(settings, lake)
     for read in (
         lambda: ingest(settings, lake),
-        lambda: refine(settings.dataset, lake),
-        lambda: features(settings.dataset, lake),
+        lambda: refine(settings, lake),
+        lambda: features(settings, lake),
         lambda: signals(settings, lake),
         lambda: read_signals(settings, lake),
     ):
@@ -485,7 +485,7 @@ def test_a_missing_checksum_is_reported_not_refused(sim, simulated_copy: Path):
 def test_a_step_without_the_one_before_says_so(sim, step: Callable):
     settings, lake = sim
     with pytest.raises(MissingTable, match="first"):
-        step(settings.dataset, lake)
+        step(settings, lake)
 
 
 FOREIGN = [
@@ -541,14 +541,14 @@ def test_features_below_an_hour_stand_in_months(tmp_path: Path, load: Callable):
 def test_silver_that_changes_while_it_is_read_is_read_again(sim, monkeypatch: pytest.MonkeyPatch):
     settings, lake = sim
     ingest(settings, lake)
-    refine(settings.dataset, lake)
+    refine(settings, lake)
     answers = iter([False, True])
     asked = []
     monkeypatch.setattr(lake.silver, "unchanged", lambda *_: asked.append(1) or next(answers))
-    assert features(settings.dataset, lake).written
+    assert features(settings, lake).written
     assert len(asked) == 2
     monkeypatch.setattr(lake.silver, "unchanged", lambda *_: False)
     (settings_file,) = [file for file in lake.gold.files("") if "2025" in file.key]
     Path(settings_file.location).unlink()
     with pytest.raises(StoreError, match="changed 3 times"):
-        features(settings.dataset, lake)
+        features(settings, lake)

@@ -1,6 +1,7 @@
 """Which execution is read: the one that was published last of what is wanted, whatever clocks, bursts and prunes do."""
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_the_last_published_is_the_newest_and_stays(tmp_path_factory: pytest.Tem
 
 def test_a_clock_that_was_days_ahead_does_not_make_old_rows_the_latest(lake: Lake, caplog: pytest.LogCaptureFixture):
     wrong = execute(lake, clock=NOON + timedelta(days=3))
-    assert not caplog.records
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     right = execute(lake)
     (record,) = caplog.records
     assert "3 days, 0:00:01 ahead of this machine's clock" in record.getMessage()
@@ -293,12 +294,13 @@ def test_a_promotion_that_cannot_be_read_is_said_with_its_cure(lake: Lake, conte
 def test_whoever_makes_what_is_not_promoted_is_told(
     simulated_lake: Path, tmp_path: Path, load: Callable, caplog: pytest.LogCaptureFixture
 ):
+    caplog.set_level(logging.WARNING, "hermes")
     settings = load(_features(simulated_lake, tmp_path), dataset__symbol="SIMUSDT")
     lake = Lake.open(settings)
     first = make_signals(settings, lake)
     promote(lake, first.execution)
     make_signals(settings, lake)
-    assert not caplog.records
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     other = load(tmp_path, dataset__symbol="SIMUSDT", strategy__smart_momentum__ema_fast=8)
     experiment = make_signals(other, lake)
     assert ["readers go on with what was promoted" in each.getMessage() for each in caplog.records] == [True]

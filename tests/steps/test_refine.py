@@ -52,7 +52,7 @@ def made(root, archive, load):
     settings = load(root, dataset__symbol="SIMUSDT", dataset__interval="15m", archive__url=str(archive))
     lake = Lake.open(settings)
     ingest(settings, lake, frequencies=("monthly", "daily"))
-    return settings.dataset, lake, refine(settings.dataset, lake)
+    return settings.dataset, lake, refine(settings, lake)
 
 
 def told(dataset, lake):
@@ -84,4 +84,4 @@ def test_a_bronze_file_that_was_changed_is_named(archive, tmp_path, load, monkey
     for changed in (table.head(7), table.with_columns(pl.col("open").cast(pl.Float32)), table.drop("close")):
         lake.bronze.write(file.key, changed, about)
         with pytest.raises(StoreError, match=f"{file.key.rsplit('/', 1)[-1]} is not what was published"):
-            refine(settings.dataset, lake)
+            refine(settings, lake)

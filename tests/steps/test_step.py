@@ -38,7 +38,7 @@ class Meanwhile(Progress):
 def test_two_steps_never_overlap(settings: Settings, lake: Lake):
     dataset = settings.dataset
     with lake.locked(dataset, "run"):
-        for step in (lambda: ingest(settings, lake), lambda: refine(dataset, lake), lambda: features(dataset, lake)):
+        for step in (lambda: ingest(settings, lake), lambda: refine(settings, lake), lambda: features(settings, lake)):
             with pytest.raises(DatasetLocked, match="hermes run"):
                 step()
 
@@ -46,15 +46,15 @@ def test_two_steps_never_overlap(settings: Settings, lake: Lake):
 def test_they_go_on_under_the_lock_of_a_run(settings: Settings, lake: Lake):
     with lake.locked(settings.dataset, "run") as own:
         ingest(settings, own)
-        refine(settings.dataset, own)
-        features(settings.dataset, own)
+        refine(settings, own)
+        features(settings, own)
         assert signals(settings, own).tally.rows > 0
 
 
 def test_signals_need_no_lock(settings: Settings, lake: Lake):
     ingest(settings, lake)
-    refine(settings.dataset, lake)
-    features(settings.dataset, lake)
+    refine(settings, lake)
+    features(settings, lake)
     with lake.locked(settings.dataset, "run"):
         assert signals(settings, lake).tally.rows > 0
 
@@ -64,8 +64,8 @@ def test_a_step_that_lost_its_lock_publishes_nothing(settings: Settings, lake: L
     dataset = settings.dataset
     steps = {
         "ingest": lambda **more: ingest(settings, lake, **more),
-        "refine": lambda **more: refine(dataset=dataset, lake=lake, **more),
-        "features": lambda **more: features(dataset, lake=lake, **more),
+        "refine": lambda **more: refine(settings=settings, lake=lake, **more),
+        "features": lambda **more: features(settings, lake=lake, **more),
     }
     for name, before in steps.items():
         if name == step:

@@ -69,14 +69,14 @@ def demo(line: Line) -> None:
 )
 def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
     """Bring the archive's files, or closed bars of the exchange, into bronze: only what is new or changed."""
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.pipeline import ingest as ingest_files
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.ingest(settings, lake, **_taken(frequency, since, until), progress=console.Bars())
+        made = ingest_files(settings, lake, **_taken(frequency, since, until), progress=console.Bars())
         if not line.json:
             steps.print_ingested(settings, made)
-        return console.facts(settings, made)
+        return made.as_json()
 
     line.each(work)
 
@@ -84,15 +84,15 @@ def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: 
 @command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
 def refine(line: Line) -> None:
     """Make one clean series of bronze, and print its quality."""
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.steps.refine import refine as refine_bars
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.refine(settings.dataset, lake, console.Bars(), exclude=settings.archive.exclude)
+        made = refine_bars(settings, lake, progress=console.Bars())
         if not line.json:
             steps.print_files(f"Silver of {settings.dataset}", made.written, made.unchanged)
             steps.print_quality(made.quality)
-        return console.facts(settings, made) | {"quality": made.quality.model_dump(mode="json")}
+        return made.as_json()
 
     line.each(work)
 
@@ -100,14 +100,14 @@ def refine(line: Line) -> None:
 @command(app, "features BTCUSDT --interval 4h")
 def features(line: Line) -> None:
     """Compute the 23 indicators over silver; only the files that changed are written."""
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.steps.features import features as make_features
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.features(settings.dataset, lake, console.Bars())
+        made = make_features(settings, lake, progress=console.Bars())
         if not line.json:
             steps.print_files(f"Features of {settings.dataset}, {made.rows:,} rows", made.written, made.unchanged)
-        return console.facts(settings, made)
+        return made.as_json()
 
     line.each(work)
 
@@ -124,7 +124,7 @@ def signals(line: Line) -> None:
     from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = make_signals(settings, lake, console.Bars())
+        made = make_signals(settings, lake, progress=console.Bars())
         if not line.json:
             steps.print_signals(made)
         return made.as_json()
@@ -140,13 +140,14 @@ def signals(line: Line) -> None:
 )
 def backtest(line: Line) -> None:
     """Measure the strategy on the gold features without writing signals, beside holding."""
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.steps.backtest import Backtested
+    from hermes.steps.backtest import backtest as measure
 
-    made: list[pipeline.Backtested] = []
+    made: list[Backtested] = []
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made.append(pipeline.backtest(settings, lake, console.Bars()))
+        made.append(measure(settings, lake, progress=console.Bars()))
         return made[-1].as_json()
 
     try:
@@ -168,13 +169,13 @@ def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
     if stored:
         lake.audit_bytes(line)
         return
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.steps.audit import audit as prove
 
     faults: list[str] = []
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.audit(settings, lake, cuts=cuts, progress=console.Bars())
+        made = prove(settings, lake, cuts=cuts, progress=console.Bars())
         faults.extend(made.faults)
         if not line.json:
             steps.print_audited(made)
@@ -196,14 +197,14 @@ run.register(app)
 )
 def report(line: Line, execution: Execution = None) -> None:
     """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
-    from hermes import pipeline
     from hermes.cli.views import console, steps
+    from hermes.steps.report import report as make_page
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.report(settings, lake, execution, console.Bars())
+        made = make_page(settings, lake, execution=execution, progress=console.Bars())
         if not line.json:
             steps.print_reported(made)
-        return console.facts(settings, made)
+        return made.as_json()
 
     line.each(work)
 

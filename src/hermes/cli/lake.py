@@ -1,7 +1,6 @@
 """The commands about a lake: what it holds, is its store fit, are its bytes those that were published, what can go."""
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
-from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +8,6 @@ import typer
 from hermes.cli.command import Line, command
 from hermes.cli.options import ACCOUNT, ARCHIVE, SPAN, STRATEGY, Execution
 from hermes.errors import AuditFault, UsageError
-from hermes.redaction import redact
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
@@ -32,19 +30,16 @@ def register(app: typer.Typer) -> None:
     def ls(line: Line) -> None:
         """List every table of the lake: rows, span, size, executions, and its name in SQL."""
         from hermes.cli.views import console, steps
-        from hermes.lake.store import Lake
-        from hermes.steps.production import overview
+        from hermes.steps.query import ls as listing
 
-        settings = line.settings()
-        found, broken = overview(settings, Lake.open(settings))
+        found = listing(line.settings())
         if line.json:
-            errors = [{"error": redact(error.message), "cure": error.cure} for error in broken]
-            console.print_json({"tables": found, **({"errors": errors} if errors else {})})
-        elif found or not broken:
-            steps.print_tables(found)
-        for error in broken:
+            console.print_json(found.as_json())
+        elif found.tables or not found.broken:
+            steps.print_tables(found.tables)
+        for error in found.broken:
             console.print_error(error)
-        if broken:
+        if found.broken:
             raise typer.Exit(1)
 
     @command(
@@ -76,18 +71,11 @@ def register(app: typer.Typer) -> None:
     def sql(line: Line, query: Query) -> None:
         """Ask the lake with DuckDB; filters and columns reach down into the Parquet files."""
         from hermes.cli.views import console
-        from hermes.lake import catalog
-        from hermes.lake.store import Lake
-        from hermes.steps.production import production
+        from hermes.steps.query import sql as ask
 
-        settings = line.settings()
-        lake = Lake.open(settings)
-        answer = catalog.query(lake, query, production(settings, lake))
+        answer = ask(line.settings(), query=query)
         if line.json:
-            rows = [
-                [None if isinstance(value, float) and isnan(value) else value for value in row] for row in answer.rows
-            ]  # NaN is not JSON
-            console.print_json({"columns": answer.columns, "rows": rows})
+            console.print_json(answer.as_json())
         else:
             console.print_rows(answer.columns, answer.rows)
 

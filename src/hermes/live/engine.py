@@ -352,4 +352,4 @@ class Engine:
 def _caught_up(task: Settings, lake: Lake, exchange: Exchange) -> None:
     """Bronze and silver of one dataset, up to the last closed bar."""
     top_up(task, lake, exchange=exchange)
-    refine(task.dataset, lake)
+    refine(task, lake)

@@ -225,8 +225,8 @@ class Loop:
         engine, settings = self.engine, series.settings
         try:
             with engine.lake.locked(series.dataset, "live") as lake:
-                refined = refine(series.dataset, lake)
-                features(series.dataset, lake)
+                refined = refine(settings, lake)
+                features(settings, lake)
                 signals(settings, lake)
             if refined.written:
                 series.believe_silver(engine.lake)

@@ -20,7 +20,7 @@ from hermes.schemas import BRONZE
 from hermes.settings import Settings
 from hermes.stages.bronze.klines import MILLISECONDS_BELOW, parse
 from hermes.steps.ingest import Ingested
-from hermes.steps.step import alone, logged
+from hermes.steps.step import step
 
 FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
 _VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
@@ -160,8 +160,7 @@ class RecentDays:
                 del self._days[day]
 
 
-@logged
-@alone
+@step(exclusive=True)
 def top_up(
     settings: Settings,
     lake: Lake,
@@ -215,6 +214,7 @@ def top_up(
         if exchange is None:
             own.close()
     return Ingested(
+        settings=settings,
         files=len(written),
         written=len(written),
         rows=sum(written.values()),

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from hermes import logs
 from hermes.errors import DatasetLocked, HermesError
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
 from hermes.monitoring.outbox import Outbox, put_or_send
@@ -50,7 +51,7 @@ def watched(run: Walk) -> Walk:
 
     @wraps(run)
     def wrapper(settings: Settings, lake: Lake | None = None, **options: Any) -> Run:
-        lake = lake or Lake.open(settings)
+        lake = opened(settings, lake, "run")
         started, clock = datetime.now(UTC), perf_counter()
         try:
             with lake.locked(settings.dataset, "run") as own:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
@@ -17,6 +17,7 @@ from pydantic import ValidationError as PydanticError
 from hermes.dataset import FREQUENCIES, LAYERS, RECENT, Dataset, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
+from hermes.settings.keywords import Keywords
 from hermes.settings.sections import (
     ArchiveSettings,
     BacktestSettings,
@@ -73,7 +74,7 @@ class Settings(_Section):
         *,
         file: Path | None = None,
         environ: Mapping[str, str] | None = None,
-        **sections: Mapping[str, Any],
+        **sections: Unpack[Keywords],
     ) -> Self:
         """Resolve the settings.
 
@@ -87,9 +88,12 @@ class Settings(_Section):
             SettingsError: an unknown name or an impossible value, with the place it came from.
             NameRefused: a value outside the naming convention.
         """
-        environ = (
-            os.environ if environ is None else environ
-        )  # as a default it would stand in every signature, secrets too
+        if not isinstance(flags, Mapping | None):
+            raise SettingsError(
+                f"Settings.load takes names and values, not {type(flags).__name__}",
+                'write it like Settings.load(dataset={"symbol": "BTCUSDT"})',
+            )
+        environ = os.environ if environ is None else environ  # as a default it would show secrets in the signature
         given = (_from_flags(flags or {}), _flattened(sections, "", "argument"))
         return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), *given)
 

@@ -29,7 +29,7 @@ from hermes.stages.signals.plan import signals
 from hermes.steps.indicators import doubts
 from hermes.steps.lineage import keep_verdict
 from hermes.steps.selection import Selection, select
-from hermes.steps.step import logged
+from hermes.steps.step import step
 from hermes.strategies import strategy_name
 from hermes.strategies.columns import BARS, decided_columns
 
@@ -105,7 +105,7 @@ class Audited:
         return notebook.verdict(self.as_json())
 
 
-@logged
+@step()
 def audit(
     settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, seed: int | None = None, progress: Progress = SILENT
 ) -> Audited:

@@ -10,10 +10,12 @@ from hermes.errors import SourceChanged
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.steps.measure import Measured, Tally, measure
+from hermes.steps.frames import Frame, polars
+from hermes.steps.measure import Measured, Tally, measure, measure_frame
 from hermes.steps.results import Figures
 from hermes.steps.selection import select
-from hermes.steps.step import logged
+from hermes.steps.step import step
+from hermes.strategies import strategy_name
 from hermes.strategies.columns import input_schema, output_schema
 
 
@@ -64,14 +66,26 @@ class Backtested(Figures):
         }
 
 
-@logged
-def backtest(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Backtested:
-    """Measure the settings' strategy on the rows from start to end, with both fills.
+@step()
+def backtest(settings: Settings, lake: Lake, *, frame: Frame | None = None, progress: Progress = SILENT) -> Backtested:
+    """Measure the settings' strategy on the rows from start to end, with both fills, without writing anything.
+
+    Args:
+        settings: name the dataset, the strategy, the span and the account.
+        lake: where the features are.
+        frame: signals to measure instead, whoever made them: `datetime, open, close, buy_signal, sell_signal` in time
+            order. The lake is not read; `signals.start` and `end` do not cut it.
+        progress: told how far the work is.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `select`.
     """
     started = perf_counter()
+    if frame is not None:
+        rows = polars(frame).collect()
+        measured = measure_frame(rows, settings)
+        seconds = perf_counter() - started
+        return Backtested(settings, strategy_name(settings.signals.strategy), measured, seconds, given=rows)
     selection = select(settings, lake)
     measured = measure(selection, progress)
     return Backtested(settings, selection.strategy.name, measured, perf_counter() - started)

@@ -17,7 +17,8 @@ from hermes.schemas import SILVER
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import LEAD, block_features
 from hermes.stages.gold.features import features as feature_plan
-from hermes.steps.step import alone, logged
+from hermes.steps.results import Rows, StepResult
+from hermes.steps.step import step
 
 # Part of every fingerprint: files are made again when their definition changes.
 DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
@@ -29,14 +30,37 @@ BLOCKS_DEFINITION = f"{DEFINITION}, in blocks of {BLOCK_ROWS} after {LEAD} or mo
 ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Featured:
+@dataclass(frozen=True, slots=True, repr=False)
+class Featured(StepResult, Rows):
     """Rows of the whole feature table, and which of its files were written or found up to date."""
 
     rows: int
     written: list[str]
     unchanged: list[str]
     seconds: float
+
+    def lazy(self) -> pl.LazyFrame:
+        """The table as it stands in the lake now, lazily."""
+        return read_features(self.settings)
+
+    def __repr__(self) -> str:
+        """What was written, as text."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        return notebook.listed(*self._said())
+
+    def _repr_html_(self) -> str:
+        """What was written, as a notebook shows it."""
+        from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
+
+        title, found, symbol = self._said()
+        return notebook.card(title, notebook.facts(found), symbol=symbol)
+
+    def _said(self) -> tuple[str, list[tuple[str, Any]], str]:
+        dataset = self.settings.dataset
+        wrote = f"{len(self.written)} files; {len(self.unchanged)} were up to date"
+        found = [("rows", self.rows), ("wrote", wrote), ("table", self.settings.paths()["features"])]
+        return f"Gold features: {dataset}", found, dataset.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +73,8 @@ class _Part:
     end: int
 
 
-@logged
-@alone
-def features(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Featured:
+@step(exclusive=True)
+def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Featured:
     """Bring the gold feature table of one dataset up to date with silver.
 
     Raises:
@@ -59,7 +82,7 @@ def features(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Featu
         StoreError: the table holds files of another tool, which are never replaced.
         SourceChanged: silver was replaced again and again while it was read.
     """
-    started = perf_counter()
+    started, dataset = perf_counter(), settings.dataset
     for _ in range(ATTEMPTS):
         silver = lake.silver.files(dataset.silver_folder)
         if not silver:
@@ -67,7 +90,7 @@ def features(dataset: Dataset, lake: Lake, progress: Progress = SILENT) -> Featu
         made = _make(dataset, lake, silver, progress)
         if made is not None:
             rows, written, unchanged = made
-            return Featured(rows, written, unchanged, perf_counter() - started)
+            return Featured(settings, rows, written, unchanged, perf_counter() - started)
     raise SourceChanged(f"silver of {dataset} changed {ATTEMPTS} times while it was read", "run one refine at a time")
 
 

@@ -23,13 +23,14 @@ from hermes.settings import Settings
 from hermes.settings.sections import PUBLIC_ARCHIVE, S3Settings
 from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
 from hermes.stages.bronze.klines import made_at, read_zip
-from hermes.steps.step import alone, logged
+from hermes.steps.results import StepResult
+from hermes.steps.step import step
 
 PUBLIC_REGION = "ap-northeast-1"
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(StepResult):
     """What one ingest did.
 
     Attributes:
@@ -48,6 +49,7 @@ class Ingested:
 
     def __add__(self, other: Self) -> "Ingested":
         return Ingested(
+            settings=self.settings,
             files=self.files + other.files,
             written=self.written + other.written,
             rows=self.rows + other.rows,
@@ -64,8 +66,7 @@ class _Staged:
     rows: int
 
 
-@logged
-@alone
+@step(exclusive=True)
 def ingest(
     settings: Settings,
     lake: Lake,
@@ -138,6 +139,7 @@ def ingest(
 
     rows = {file.key: file.rows for file in staged}
     return Ingested(
+        settings=settings,
         files=len(wanted),
         written=len(staged),
         rows=sum(rows.get(key) or known[key]["rows"] for file in wanted if (key := _key(file)) in known),

@@ -15,14 +15,16 @@ from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
+from hermes.steps.measure import measure_frame
 from hermes.steps.production import identity, newest_alike
+from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
 from hermes.strategies import find_strategy
 from hermes.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Rows):
     """An execution that stands already; `lineage` is what its footer says.
 
     Attributes:
@@ -42,6 +44,20 @@ class Unchanged:
     def parameters(self) -> Mapping[str, Any]:
         """Of the strategy."""
         return cast("Mapping[str, Any]", self.lineage["parameters"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The measures with the configured fill."""
+        return dict(self.lineage["metrics"])
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """One row per trade with the configured fill, measured again on the rows; raises as `lazy` does."""
+        return measure_frame(self.lazy(), self.settings).results[self.settings.backtest.fill].trades
+
+    def lazy(self) -> pl.LazyFrame:
+        """The rows of this execution's file, lazily; raises MissingTable where the settings' lake has it no more."""
+        return published_rows(self.settings, self.lineage["path"])
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, as it was when the execution was made."""

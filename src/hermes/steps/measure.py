@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from hermes.errors import TableRefused
 from hermes.lake.tables import in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
-from hermes.settings.sections import BacktestSettings
+from hermes.settings import BacktestSettings, Settings
 from hermes.stages.backtest.engine import Backtest, Result
-from hermes.stages.backtest.portfolio import Account
+from hermes.stages.backtest.portfolio import BARS, Account
 from hermes.stages.signals.decisions import calendar
 from hermes.stages.signals.generate import ROW_GROUP_ROWS, pieces
+from hermes.steps.frames import Frame, sound
 from hermes.steps.selection import Selection
 from hermes.strategies.columns import rule_columns
 
@@ -115,3 +117,25 @@ def accounts(settings: BacktestSettings) -> dict[str, Account]:
     """The configured account, once with each fill."""
     terms = settings.model_dump(exclude={"fill"})
     return {fill: Account(**terms, fill=fill) for fill in ("close", "next_open")}
+
+
+def measure_frame(rows: Frame, settings: Settings) -> Measured:
+    """Backtest signals that are at hand, with both fills, on the settings' account; for `hermes.backtest`.
+
+    Args:
+        rows: `datetime, open, close, buy_signal, sell_signal`, in time order; a null signal is none.
+
+    Raises:
+        TableRefused: a column is missing, times do not ascend, a price is not above zero, or there is no row.
+    """
+    table = sound(rows, BARS, ("open", "close")).with_columns(
+        pl.col("buy_signal", "sell_signal").fill_null(value=False)
+    )
+    if table.is_empty():
+        raise TableRefused("the frame has no row", "give it at least one bar")
+    tally = Tally()
+    tally.add(table)
+    terms = accounts(settings.backtest)
+    backtest = Backtest(settings.dataset.interval, *terms.values())
+    backtest.update(table)
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))

@@ -20,10 +20,12 @@ from hermes.lake.store import Lake, fingerprint
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.schemas import BRONZE, SILVER
+from hermes.settings import Settings
 from hermes.stages.silver.clean import SourceFile, clean
 from hermes.stages.silver.quality import Quality, Tally, measure
 from hermes.steps.ingest import read_refused
-from hermes.steps.step import alone, logged
+from hermes.steps.results import StepResult
+from hermes.steps.step import step
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 2"
@@ -36,13 +38,17 @@ _OWN = ("fingerprint", "tally", "year", "sources", "definition")  # what a silve
 
 
 @dataclass(frozen=True, slots=True)
-class Refined:
+class Refined(StepResult):
     """Which silver files were written or found up to date, and the quality of the whole series."""
 
     written: list[str]
     unchanged: list[str]
     quality: Quality
     seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name."""
+        return StepResult.as_json(self) | {"quality": self.quality.model_dump(mode="json")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,12 @@ class _Source:
     about: Mapping[str, Any]
 
 
-@logged
-@alone
-def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT, *, exclude: Collection[str] = ()) -> Refined:
+@step(exclusive=True)
+def refine(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Refined:
     """Bring silver of one dataset up to date with its monthly, daily and recent files in bronze.
 
-    A file in which too many rows break a rule is left out; a warning names it each time, and the quality counts it.
-
-    Args:
-        exclude: bronze files to leave out on purpose, as in `[archive] exclude`.
+    Files that `[archive] exclude` names are left out on purpose; so is a file in which too many rows break a rule: a
+    warning names it each time, and the quality counts it.
 
     Raises:
         MissingTable: bronze has no file of this dataset.
@@ -71,7 +74,7 @@ def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT, *, exclude
             made from, or holds one of another dataset or period.
         SourceChanged: bronze was replaced again and again while it was read.
     """
-    started = perf_counter()
+    started, dataset, exclude = perf_counter(), settings.dataset, settings.archive.exclude
     for _ in range(ATTEMPTS):
         sources = _sources(dataset, lake, exclude)
         if not sources:
@@ -88,7 +91,7 @@ def refine(dataset: Dataset, lake: Lake, progress: Progress = SILENT, *, exclude
                 stem, why = next(iter(tally.refused.items()))
                 raise QualityFault(f"{stem}: {why}", "no file of the dataset can be trusted: look at the archive")
             quality = _measured(dataset, lake, sources, tally)
-            return Refined(written, unchanged, quality, perf_counter() - started)
+            return Refined(settings, written, unchanged, quality, perf_counter() - started)
     raise SourceChanged(f"bronze of {dataset} changed {ATTEMPTS} times while it was read", "run one ingest at a time")
 
 

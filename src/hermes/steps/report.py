@@ -1,7 +1,7 @@
 """One execution → its page, its trades and a thumbnail, published beside the signals."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import repeat, tee
 from math import isclose
@@ -16,7 +16,7 @@ from hermes.lake import catalog
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake
 from hermes.lake.tables import open_table
-from hermes.pages import format
+from hermes.pages import format, notebook
 from hermes.pages.candles import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
 from hermes.pages.execution import Execution, page
 from hermes.pages.thumbnail import thumbnail
@@ -28,15 +28,17 @@ from hermes.stages.backtest.portfolio import BARS, Account, Fill, equity_curve
 from hermes.stages.signals.generate import pieces
 from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
-from hermes.steps.step import logged
+from hermes.steps.results import StepResult
+from hermes.steps.step import step
+from hermes.strategies import strategy_name
 
 PIECE_ROWS = 250_000  # rows at once, about
 FILLS: tuple[Fill, ...] = ("close", "next_open")
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What was published about one execution.
+@dataclass(frozen=True, slots=True, repr=False)
+class Reported(StepResult):
+    """What was published about one execution; a notebook shows its page whole, and asks no server for anything.
 
     Attributes:
         execution: its folder's name.
@@ -56,13 +58,27 @@ class Reported:
     trades: int
     seconds: float
 
-    def as_json(self) -> dict[str, Any]:
-        """The result by name."""
-        return asdict(self)
+    @property
+    def html(self) -> str:
+        """The page itself; raises MissingTable where it is no longer in the settings' lake."""
+        table = self.settings.dataset.signals_table(strategy_name(self.settings.signals.strategy))
+        content = Lake.open(self.settings).gold.read(f"{table}/{self.execution}/report.html")
+        if content is None:
+            raise MissingTable(f"{self.path} is not there any more", "make it again with `hermes.report`")
+        return content.decode()
+
+    def __repr__(self) -> str:
+        """Where the page is."""
+        found = [("page", self.path), ("trades", self.trades_path), ("bars drawn", f"{self.drawn:,} of {self.rows:,}")]
+        return notebook.listed(f"Page: {self.settings.dataset}", found, self.settings.dataset.symbol)
+
+    def _repr_html_(self) -> str:
+        """The page itself, in a frame of its own."""
+        return notebook.inline(self.html)
 
 
-@logged
-def report(settings: Settings, lake: Lake, execution: str | None = None, progress: Progress = SILENT) -> Reported:
+@step()
+def report(settings: Settings, lake: Lake, *, execution: str | None = None, progress: Progress = SILENT) -> Reported:
     """Make the page of one execution, from its signal file alone.
 
     Every figure is measured anew on the rows of that file; a file whose stamped figures differ gets no page.
@@ -94,6 +110,7 @@ def report(settings: Settings, lake: Lake, execution: str | None = None, progres
     for name, data in content.items():
         lake.gold.write_bytes(f"{folder}/{name}", data)
     return Reported(
+        settings,
         lineage["execution"],
         lake.gold.locate(f"{folder}/report.html"),
         lake.gold.locate(f"{folder}/trades.csv"),

@@ -1,10 +1,13 @@
 """What a result holds beside its counts: the rows, the trades and the equity as frames, and how a notebook shows it."""
 
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hermes.errors import HermesError
+from hermes.errors import HermesError, MissingTable
+from hermes.lake.store import Lake
+from hermes.settings import Settings
 from hermes.stages.backtest.engine import Result
 from hermes.stages.backtest.portfolio import BARS, equity_curve
 from hermes.steps.measure import Measured, accounts
@@ -12,7 +15,18 @@ from hermes.steps.measure import Measured, accounts
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hermes.settings import Settings
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step did, with the settings it did it with."""
+
+    settings: Settings
+
+    def as_json(self) -> dict[str, Any]:
+        """The result by name, for one dataset."""
+        dataset = self.settings.dataset
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
+        return {"symbol": dataset.symbol, "interval": dataset.interval, **told}
 
 
 class Rows:
@@ -95,3 +109,13 @@ def to_pandas(frame: pl.DataFrame) -> "pd.DataFrame":
         return frame.to_pandas().set_index("datetime")
     except ModuleNotFoundError as error:
         raise HermesError(f"{error.name} is not installed", "install pandas, or stay with the Polars frame") from None
+
+
+def published_rows(settings: Settings, path: str) -> pl.LazyFrame:
+    """The rows of the execution at `path`, lazily; raises MissingTable where it is not in the settings' lake."""
+    gold = Lake.open(settings).gold
+    folder = "/".join(path.split("/")[-3:-1])
+    files = [file for file in gold.files(folder) if file.location == path]
+    if not files:
+        raise MissingTable(f"{path} is not in the settings' lake", "make the signals again")
+    return gold.scan(files)

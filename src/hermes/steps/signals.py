@@ -15,7 +15,7 @@ import obstore
 import polars as pl
 from polars.exceptions import ShapeError
 
-from hermes.errors import MissingTable, SourceChanged, StoreError
+from hermes.errors import SourceChanged, StoreError
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Lake, check_written, footer_of
@@ -28,9 +28,9 @@ from hermes.stages.signals.plan import constants
 from hermes.steps.lineage import kept_verdict
 from hermes.steps.measure import Measured, Tally, measure
 from hermes.steps.production import find_execution, identity, why_not_production
-from hermes.steps.results import Figures
+from hermes.steps.results import Figures, published_rows
 from hermes.steps.selection import Selection, select
-from hermes.steps.step import logged
+from hermes.steps.step import step
 from hermes.strategies.columns import decided_columns, input_schema, output_schema
 from hermes.version import __version__
 
@@ -61,12 +61,7 @@ class Signalled(Figures):
 
     def lazy(self) -> pl.LazyFrame:
         """The rows of this execution's file, lazily; raises MissingTable where the settings' lake has it no more."""
-        gold = Lake.open(self.settings).gold
-        folder = f"{self.settings.dataset.signals_table(self.strategy)}/{self.execution}"
-        files = [file for file in gold.files(folder) if gold.locate(file.key) == self.path]
-        if not files:
-            raise MissingTable(f"{self.path} is not in the settings' lake", "make the signals again")
-        return gold.scan(files)
+        return published_rows(self.settings, self.path)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset."""
@@ -84,8 +79,8 @@ class Signalled(Figures):
         }
 
 
-@logged
-def signals(settings: Settings, lake: Lake, progress: Progress = SILENT) -> Signalled:
+@step()
+def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Signalled:
     """Make and publish the signals of one dataset.
 
     Raises:

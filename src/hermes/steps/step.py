@@ -1,60 +1,69 @@
-"""What every step has: its end is logged; one that replaces files has its dataset for itself while it runs."""
+"""What every step has in common: one shape, its end is logged, and one that replaces files works alone on its dataset.
+
+A step is `step(settings, lake=None, *, …, progress=SILENT) -> Result`; the result carries its settings.
+"""
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from inspect import signature
 from time import perf_counter
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from hermes.errors import HermesError
+from hermes.lake.opening import opened
+from hermes.lake.store import Lake
 from hermes.logs import event
 from hermes.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
 
 
-def alone(step: Callable[P, R]) -> Callable[P, R]:
-    """The step under its dataset's lock, see `Lake.locked`; as a part of `run` it goes on under the lock of that.
+class Step(Protocol[P, R_co]):
+    """The shape of every step; without a lake it works in the one that the settings name."""
+
+    def __call__(self, settings: Settings, lake: Lake | None = None, *args: P.args, **options: P.kwargs) -> R_co:
+        """Do the work; raises HermesError: one line that names the value and the cure."""
+
+
+def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings, Lake, P], R]], Step[P, R]]:
+    """Make a function of settings and an open lake a step.
 
     Args:
-        step: its first argument is a `Dataset`, or `Settings` that name one; another is called `lake`.
+        exclusive: whether it holds its dataset's lock meanwhile, see `Lake.locked`; under a lock that is held already,
+            as in a run, it goes on.
     """
-    taken = signature(step)
 
-    @wraps(step)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = taken.bind(*args, **kwargs)
-        of = next(iter(given.arguments.values()))
-        dataset = of.dataset if isinstance(of, Settings) else of
-        with given.arguments["lake"].locked(dataset, step.__name__) as own:
-            given.arguments["lake"] = own
-            return step(*given.args, **given.kwargs)
+    def make(function: Callable[Concatenate[Settings, Lake, P], R]) -> Step[P, R]:
+        name = function.__name__
 
-    return wrapper
+        @wraps(function)
+        def wrapper(settings: Settings, lake: Lake | None = None, *args: P.args, **options: P.kwargs) -> R:
+            lake = opened(settings, lake, name)
+            about: dict[str, Any] = {"step": name, "dataset": str(settings.dataset)}
+            started = perf_counter()
+            try:
+                with lake.locked(settings.dataset, name) if exclusive else nullcontext(lake) as own:
+                    made = function(settings, own, *args, **options)
+            except HermesError as error:
+                seconds = round(perf_counter() - started, 3)
+                event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
+                raise
+            event("step", **about, seconds=round(perf_counter() - started, 3), **_facts(made))
+            return made
 
+        shape = signature(function)
+        lake = shape.parameters["lake"].replace(annotation=Lake | None, default=None)
+        parameters = {**shape.parameters, "lake": lake}
+        wrapper.__signature__ = shape.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+        return wrapper
 
-def logged(step: Callable[P, R]) -> Callable[P, R]:
-    """A step of the road that logs its end: for which dataset, how long it took, what it wrote, or its error."""
-
-    @wraps(step)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        of = args[0] if args else kwargs.get("settings", kwargs.get("dataset"))
-        about: dict[str, Any] = {"step": step.__name__, "dataset": str(getattr(of, "dataset", of))}
-        started = perf_counter()
-        try:
-            made = step(*args, **kwargs)
-        except HermesError as error:
-            seconds = round(perf_counter() - started, 3)
-            event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
-            raise
-        event("step", **about, seconds=round(perf_counter() - started, 3), **_facts(made))
-        return made
-
-    return wrapper
+    return make
 
 
 def _facts(made: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from hermes.progress import Advance, Progress
 from hermes.redaction import redact
 
 if TYPE_CHECKING:
-    from hermes.settings import Settings
+    pass
 
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -109,11 +108,6 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
     for name, value in facts:
         table.add_row(name, escape(_text(value)))
     out.print(table)
-
-
-def facts(settings: "Settings", made: Any) -> dict[str, Any]:
-    """A step's result as JSON."""
-    return {"symbol": settings.dataset.symbol, "interval": settings.dataset.interval, **asdict(made)}
 
 
 def print_simulated() -> None:

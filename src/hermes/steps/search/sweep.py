@@ -13,6 +13,7 @@ import polars as pl
 
 from hermes.dataset import is_simulated
 from hermes.errors import StoreError, StrategyError, UsageError
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.pages import format
 from hermes.pages.sweep import Sweep, sweep_page
@@ -108,7 +109,7 @@ class Swept:
 
 def sweep(
     settings: Settings,
-    lake: Lake,
+    lake: Lake | None = None,
     *,
     sample: int | None = None,
     seed: int = 0,
@@ -129,6 +130,7 @@ def sweep(
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates`; or no parameter has several values.
         StoreError: the folder cannot be written.
     """
+    lake = opened(settings, lake, "sweep")
     started = perf_counter()
     tried = trials(settings, lake, sample=sample, seed=seed, where=where, progress=progress)
     found, bars = tried.candidates, tried.candidates.bars

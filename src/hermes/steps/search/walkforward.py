@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from hermes.errors import UsageError
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -79,7 +80,7 @@ class Walked:
 
 def walkforward(
     settings: Settings,
-    lake: Lake,
+    lake: Lake | None = None,
     *,
     train: str = "2y",
     test: str = "6m",
@@ -102,6 +103,7 @@ def walkforward(
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates` and `windows`.
     """
+    lake = opened(settings, lake, "walkforward")
     started = perf_counter()
     if by not in CHOICES:
         raise UsageError(f"--by {by!r} is not one of {' '.join(CHOICES)}", "use one of those")

@@ -1,0 +1,85 @@
+"""What the lake holds: its tables, and SQL over them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import polars as pl
+
+from hermes.errors import HermesError
+from hermes.lake import catalog
+from hermes.lake.opening import opened
+from hermes.lake.store import Lake
+from hermes.redaction import redact
+from hermes.settings import Settings
+from hermes.steps.production import overview, production
+from hermes.steps.results import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Rows):
+    """The tables of a lake.
+
+    Attributes:
+        tables: one object for each: its name in SQL, where it is, rows, first and last open time, bytes, executions.
+        broken: what is wrong with those that cannot be read.
+    """
+
+    settings: Settings
+    tables: Sequence[Mapping[str, Any]]
+    broken: Sequence[HermesError]
+
+    def lazy(self) -> pl.LazyFrame:
+        """One row for each table."""
+        return pl.LazyFrame(self.tables, infer_schema_length=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The tables, and the errors where there are any."""
+        errors = [{"error": redact(error.message), "cure": error.cure} for error in self.broken]
+        return {"tables": self.tables, **({"errors": errors} if errors else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Rows):
+    """The rows that a query returned, with the names of their columns."""
+
+    settings: Settings
+    columns: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+
+    def lazy(self) -> pl.LazyFrame:
+        """The rows as a Polars frame."""
+        return pl.LazyFrame(self.rows, schema=list(self.columns), orient="row", infer_schema_length=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Columns and rows; NaN, which JSON has no word for, is null."""
+        rows = [[None if isinstance(value, float) and isnan(value) else value for value in row] for row in self.rows]
+        return {"columns": self.columns, "rows": rows}
+
+
+def ls(settings: Settings, lake: Lake | None = None) -> Listing:
+    """List every table of the lake, bronze first.
+
+    Raises:
+        StoreError: the lake cannot be listed; a table that cannot be read is under `broken` instead.
+    """
+    found, broken = overview(settings, opened(settings, lake, "ls"))
+    return Listing(settings, found, broken)
+
+
+def sql(settings: Settings, lake: Lake | None = None, *, query: str) -> Answer:
+    """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
+
+    Args:
+        settings: name the lake.
+        lake: the lake; without it the one that the settings name.
+        query: DuckDB SQL over the tables that `ls` names.
+
+    Raises:
+        UsageError: DuckDB refuses the query.
+        StoreError: a table cannot be read.
+    """
+    lake = opened(settings, lake, "sql")
+    found = catalog.query(lake, query, production(settings, lake))
+    return Answer(settings, found.columns, found.rows)
