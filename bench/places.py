@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 HERMES = str(Path(sys.executable).with_name("hermes"))
+REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 DATASET = Dataset(symbol="SIMUSDT", interval="1m")
 
 

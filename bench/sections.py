@@ -4,13 +4,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bench.audits import audit
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
-from bench.places import HERMES
+from bench.places import HERMES, REAL_ARCHIVE
 from bench.scale import long, universe
 from bench.stages import COPY, STAGES, WHOLE
 
-REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 CHUNKS = 50  # of the notebook's way at 5 million rows
 IMPORTS = (
     "import hermes.cli, hermes.cli.views.steps, hermes.pipeline"  # what a command has loaded before it reads a file
@@ -306,6 +306,7 @@ SECTIONS = {
     "signals": signals,
     "backtest": backtest,
     "sweep": sweep,
+    "audit": audit,
     "universe": universe,
     "long": long,
 }

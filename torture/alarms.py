@@ -13,7 +13,7 @@ from hermes.steps.audit import QUICK_CUTS
 from hermes.strategies.registry import STRATEGIES
 
 NAME = "alarms"
-ABOUT = "the shipped strategies on simulated markets, a quick audit of each; passes when the audit finds no fault"
+ABOUT = "the shipped strategies on simulated markets, a quick audit of each: no fault, all rules proven"
 FULL, SAMPLE = 250, 5
 MONTHS = 24
 
@@ -39,3 +39,4 @@ def case(seed: int, folder: Path) -> None:
     pipeline.features(settings, lake)
     found = pipeline.audit(settings, lake, cuts=QUICK_CUTS)
     assert not found.faults, f"{settings.signals.strategy} on {dataset}: {found.faults}"
+    assert found.checks["rules"].verdict == "proven", f"{settings.signals.strategy}: {found.checks['rules'].detail}"
