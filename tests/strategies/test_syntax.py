@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 import hermes.strategies
+from hermes.strategies.allowed import MODULES
 from hermes.strategies.registry import STRATEGIES
 from hermes.strategies.starter import _STRATEGY
-from hermes.strategies.syntax import MODULES, outside
+from hermes.strategies.syntax import outside
 
 HEAD = """\
 import polars as pl
@@ -66,6 +67,12 @@ REACHES = {
     ),
     "an annotation that runs": ("class P(Parameters):\n    x: \"__import__('os')\" = 1", "annotation"),
     "an annotation that calls": ("class P(Parameters):\n    x: 'open(1)' = 1", "annotation"),
+    "an annotation in a variable": ("T = '__import__(1)'\nclass P(Parameters):\n    x: T = 1", "annotation T"),
+    "an annotation in a subscript": ("class P(Parameters):\n    x: 'list[open(1)]' = 1", "annotation"),
+    "an annotation that is called": ("T = str\nclass P(Parameters):\n    x: T('f()') = 1", "annotation T('f()')"),
+    "a class that becomes a text": ("class T(Parameters):\n    pass\nT = 'f()'", "gives T another meaning"),
+    "two modules by one name": ("import math as m\nimport polars as m", "gives m two meanings"),
+    "what an expression hides": ("class A(Strategy):\n    _pyexpr = 1\nX = C._pyexpr", "._pyexpr"),
     "a Python function": ("X = C.map_batches(lambda s: s)", ".map_batches"),
     "an expression read from bytes": ("X = pl.Expr.deserialize(b'')", ".deserialize"),
     "an expression written": ("X = C.meta", ".meta"),

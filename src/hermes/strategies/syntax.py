@@ -7,105 +7,15 @@ from numbers that stand in it. Everything else is named with its line; it may be
 
 import ast
 import builtins
-import re
 import symtable
-import types
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import decode_source
-from itertools import chain
 from typing import NamedTuple
 
-import polars as pl
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-MOST_VALUES = 100  # of one literal in the source: more could be dates, or the answers themselves
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_SHIPPED = {
-    "smart_momentum": "SmartMomentum",
-    "ma_cross": "MovingAverageCross",
-    "macd_trend": "MacdTrend",
-    "donchian_breakout": "DonchianBreakout",
-    "bollinger_reversion": "BollingerReversion",
-}
-#: What may be used of each module. None of it reads, remembers or runs anything.
-MODULES: Mapping[str, frozenset[str]] = {
-    "polars": _names(
-        """col lit when all_horizontal any_horizontal max_horizontal min_horizontal sum_horizontal mean_horizontal
-        coalesce arctan2 Expr DataType Boolean Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64 Float32 Float64"""
-    ),
-    "polars_talib": _names(  # those of `stages.audit.operations.TA_LIB`: the expression is judged there
-        """atr bbands cci donchian ema kama linearreg macd mfi mom natr obv roc rsi sar sma stddev stoch supertrend
-        tema trange trima trix willr wma"""
-    ),
-    "pydantic": _names(
-        """AfterValidator BaseModel ConfigDict Field NonNegativeFloat NonNegativeInt PositiveFloat PositiveInt
-        ValidationInfo computed_field field_validator model_validator"""
-    ),
-    "typing": _names("Annotated Any ClassVar Final Literal NamedTuple Optional Self TYPE_CHECKING Union cast final"),
-    "collections.abc": _names("Callable Collection Iterable Iterator Mapping Sequence"),
-    "__future__": _names("annotations"),
-    "math": _names(
-        """ceil comb copysign cos e exp factorial fabs floor fsum gcd hypot inf isclose isfinite isinf isnan isqrt log
-        log10 log1p log2 nan pi pow prod sin sqrt tan tanh tau trunc"""
-    ),
-    "hermes.indicators": _names("column indicator look_back"),
-    "hermes.indicators.definition": _names("OPEN HIGH LOW CLOSE VOLUME"),
-    "hermes.indicators.shipped": _names(
-        "adx atr cci ema keltner_lower keltner_upper mfi obv realized_volatility returns rsi sma vwap zscore"
-    ),
-    "hermes.strategies.base": _names("Parameters Strategy"),
-    "hermes.strategies": _names(f"base {' '.join(_SHIPPED)}"),
-    **{f"hermes.strategies.{module}": _names(f"Parameters {name}") for module, name in _SHIPPED.items()},
-}
-_BASES = {"hermes.strategies.base.Strategy", "hermes.strategies.base.Parameters", "pydantic.BaseModel",
-          "typing.NamedTuple", *(f"hermes.strategies.{module}.{name}" for module, name in _SHIPPED.items()),
-          *(f"hermes.strategies.{module}.Parameters" for module in _SHIPPED)}  # fmt: skip
-_BUILTINS = _names(
-    """abs all any bool classmethod dict divmod enumerate filter float frozenset int isinstance len list map max min
-    pow print property range repr reversed round set sorted staticmethod str sum super tuple zip True False None
-    ArithmeticError AssertionError Exception IndexError KeyError NotImplementedError TypeError ValueError
-    ZeroDivisionError __name__"""
-)
-#: Methods and attributes of expressions, of plain values, and of a strategy itself.
-_ATTRIBUTES = _names(
-    """abs add alias and_ backward_fill cast ceil clip cum_count cum_max cum_min cum_prod cum_sum diff eq eq_missing
-    ewm_mean ewm_std ewm_var exp fill_nan fill_null floor floordiv forward_fill ge gt interpolate is_between is_close
-    is_finite is_infinite is_nan is_not_nan is_not_null is_null le log log10 log1p lt mod mul ne ne_missing neg not_
-    or_ otherwise pct_change peak_max peak_min pow reverse rolling_kurtosis rolling_max rolling_mean rolling_median
-    rolling_min rolling_quantile rolling_skew rolling_std rolling_sum rolling_var round round_sig_figs shift sign sin
-    cos tan sqrt struct field sub then truediv when xor truncate
-    buy columns conditions cover look_back name parameters parameters_type sell short
-    append endswith extend get items join keys lower removeprefix removesuffix replace setdefault split startswith strip
-    update upper values"""
-)
-#: What these have is never taken for something that the source defines itself.
-_FOREIGN = frozenset(
-    chain.from_iterable(
-        dir(kind)
-        for kind in (
-            pl.Expr, pl.Series, pl.DataFrame, pl.LazyFrame, pl.DataType, BaseModel, FieldInfo, str, bytes, int, float,
-            dict, list, set, tuple, type, property, slice, BaseException, SystemExit, OSError, types.FunctionType,
-            types.MethodType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, types.FrameType,
-            types.TracebackType, types.GeneratorType,
-        )
-    )
-)  # fmt: skip
-_PLAIN = re.compile(r"[\w.\[\], |]+")
-_FORMS = (
-    ast.Module, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.arguments, ast.arg, ast.Return,
-    ast.ClassDef, ast.If, ast.For, ast.Pass, ast.Raise, ast.Assert, ast.Break, ast.Continue, ast.Import, ast.ImportFrom,
-    ast.alias, ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.Dict, ast.Set,
-    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension, ast.Compare, ast.Call, ast.keyword,
-    ast.FormattedValue, ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name, ast.List,
-    ast.Tuple, ast.Slice, ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context,
-)  # fmt: skip
+from hermes.strategies import allowed
 
 
 def outside(source: str | bytes) -> tuple[str, ...]:
@@ -142,13 +52,16 @@ class _Source:
 
     def __init__(self, tree: ast.Module, table: symtable.SymbolTable) -> None:
         self.tree, self.table = tree, table
-        self.imported = dict(_imported(tree))  # local name → what it stands for, dots in it
+        imported = set(_imported(tree))
+        self.imported = dict(imported)  # local name → what it stands for, dots in it
+        self.twice = [name for name, times in Counter(name for name, _ in imported).items() if times > 1]
         self.classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-        self.own = {name for name in _defined(tree) if name not in _FOREIGN}
+        self.own = {name for name in _defined(tree) if name not in allowed.FOREIGN}
         self.inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
     def said(self) -> _Said:
         """Everything that is not on the lists."""
+        yield from ((1, f"it gives {name} two meanings") for name in self.twice)
         yield from self._globals(self.table)
         yield from self._nodes(self.tree, _Scope(initial=False, parameters=frozenset()))
 
@@ -157,7 +70,7 @@ class _Source:
         for symbol in table.get_symbols():
             name = symbol.get_name()
             local = table.get_type() == "function" and (symbol.is_local() or symbol.is_free())
-            if local or not symbol.is_referenced() or name in _BUILTINS:
+            if local or not symbol.is_referenced() or name in allowed.BUILTINS:
                 continue
             if hasattr(builtins, name) or name.startswith("__"):
                 yield self._line_of(name), f"it uses {name}"
@@ -171,9 +84,12 @@ class _Source:
     def _nodes(self, node: ast.AST, scope: _Scope) -> _Said:
         """A node within a function, or the module, and all below it."""
         line = getattr(node, "lineno", 1)
-        if not isinstance(node, _FORMS):
+        if not isinstance(node, allowed.FORMS):
             yield line, f"it uses {_form(node)}"
         yield from ((line, what) for what in self._node(node, scope))
+        for said in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if said and not self._is_type(said):
+                yield line, f"it has the annotation {ast.unparse(said)}"
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             scope = _Scope(getattr(node, "name", "") == "__init__", _parameter_names(node))
         for child in ast.iter_child_nodes(node):
@@ -192,19 +108,17 @@ class _Source:
                     yield f"it sets {ast.unparse(node)}"
             case ast.Name(id=name) if name in self.imported:
                 yield from self._import_used(node)
+            case ast.Name(id=name, ctx=ast.Store()) if name in self.classes:
+                yield f"it gives {name} another meaning"
             case ast.arg(arg=name) | ast.ClassDef(name=name) | ast.FunctionDef(name=name) if name in self.imported:
                 yield f"it gives {name} another meaning"
             case ast.ClassDef():
                 yield from self._class(node)
             case ast.FunctionDef(name=name) if name.startswith("__") and name != "__init__":
                 yield f"it defines {name}"
-            case ast.AnnAssign(annotation=ast.expr() as said) | ast.arg(annotation=ast.expr() as said) if (
-                text := _hidden(said)
+            case ast.Constant() | ast.List() | ast.Tuple() | ast.Set() | ast.Dict() if (
+                _size(node) > allowed.MOST_VALUES
             ):
-                yield f"it has the annotation {text!r}"
-            case ast.FunctionDef(returns=ast.expr() as said) if text := _hidden(said):
-                yield f"it has the annotation {text!r}"
-            case ast.Constant() | ast.List() | ast.Tuple() | ast.Set() | ast.Dict() if _size(node) > MOST_VALUES:
                 yield f"it holds a literal of {_size(node):,} values"
 
     def _import_used(self, node: ast.Name) -> Iterator[str]:
@@ -214,12 +128,35 @@ class _Source:
         elif id(node) not in self.inner and _is_package(self.imported[node.id]):
             yield f"it passes the module {node.id} on"
 
+    def _is_type(self, node: ast.expr) -> bool:
+        """Whether an annotation is made of types alone: a text, even one in a variable, would be run by pydantic."""
+        match node:
+            case ast.Name(id=name):
+                known = name in allowed.TYPES or name in self.imported or name in self.classes
+            case ast.Attribute():
+                known = bool(self._dotted(node))
+            case ast.Constant(value=str() as text):
+                known = self._is_type(_parsed(text))
+            case ast.Constant(value=value):
+                known = value is None or value is ...
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                known = self._is_type(left) and self._is_type(right)
+            case ast.List(elts=parts) | ast.Tuple(elts=parts):
+                known = all(map(self._is_type, parts))
+            case ast.Subscript(value=outer, slice=inner):
+                form = self._dotted(outer)
+                first = inner.elts[0] if form == "typing.Annotated" and isinstance(inner, ast.Tuple) else inner
+                known = form == "typing.Literal" or (self._is_type(outer) and self._is_type(first))
+            case _:
+                known = False
+        return known
+
     def _class(self, node: ast.ClassDef) -> Iterator[str]:
         if node.keywords:
             yield f"the class {node.name} has {node.keywords[0].arg or 'keywords'}"
         for base in node.bases:
             stands_for = self._dotted(base)
-            if stands_for not in _BASES and not (isinstance(base, ast.Name) and base.id in self.classes):
+            if stands_for not in allowed.BASES and not (isinstance(base, ast.Name) and base.id in self.classes):
                 yield f"the class {node.name} is made from {ast.unparse(base)}"
 
     def _dotted(self, node: ast.AST) -> str:
@@ -236,13 +173,23 @@ class _Source:
         name, base = node.attr, node.value
         before = self._dotted(base)
         if before and _is_package(before):
-            return name in MODULES.get(before, ()) or _is_package(f"{before}.{name}")
+            return name in allowed.MODULES.get(before, ()) or _is_package(f"{before}.{name}")
         if name.startswith("__"):
             return name == "__init__" and isinstance(base, ast.Call) and ast.unparse(base) == "super()"
-        if name in _ATTRIBUTES or name in self.own:
+        if name.startswith("_") and not (isinstance(base, ast.Name) and base.id in ("self", "cls")):
+            return False
+        if name in allowed.ATTRIBUTES or name in self.own:
             return True
         of_parameters = _is_parameters(base) or (isinstance(base, ast.Name) and base.id in scope.parameters)
         return of_parameters and not name.startswith("_") and not hasattr(BaseModel, name)
+
+
+def _parsed(text: str) -> ast.expr:
+    """The expression that a text is; that of an empty tuple's call, which is no type, where it is none."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return ast.Call(ast.Tuple([], ast.Load()), [], [])
 
 
 def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -257,16 +204,18 @@ def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _foreign_imports(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        yield from (each.name for each in node.names if each.name not in MODULES)
-    elif node.level or not node.module or node.module not in MODULES:
+        yield from (each.name for each in node.names if each.name not in allowed.MODULES)
+    elif node.level or not node.module or node.module not in allowed.MODULES:
         yield "." * node.level + (node.module or "")
     else:
-        yield from (f"{node.module}.{each.name}" for each in node.names if each.name not in MODULES[node.module])
+        yield from (
+            f"{node.module}.{each.name}" for each in node.names if each.name not in allowed.MODULES[node.module]
+        )
 
 
 def _is_package(dotted: str) -> bool:
     """Whether it is a module on the list, or a package with one."""
-    return any(each == dotted or each.startswith(f"{dotted}.") for each in MODULES)
+    return any(each == dotted or each.startswith(f"{dotted}.") for each in allowed.MODULES)
 
 
 def _defined(tree: ast.AST) -> Iterator[str]:
@@ -298,22 +247,6 @@ def _parameter_names(function: ast.AST) -> frozenset[str]:
         if isinstance(target, ast.Name)
     )
     return frozenset(name for name, times in given.items() if times == stored[name])
-
-
-def _hidden(annotation: ast.expr) -> str:
-    """A text in an annotation that is more than a type's name: pydantic runs it. Those of a `Literal` are values."""
-    literals = {
-        id(below)
-        for node in ast.walk(annotation)
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value).split(".")[-1] == "Literal"
-        for below in ast.walk(node.slice)
-    }
-    texts = (
-        node.value
-        for node in ast.walk(annotation)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in literals
-    )
-    return next((text for text in texts if "__" in text or not _PLAIN.fullmatch(text)), "")
 
 
 def _size(node: ast.AST) -> int:
