@@ -9,7 +9,6 @@ from bench.pages import Section, at_most
 from bench.places import DATASET, HERMES, REAL_ARCHIVE, settings_of
 from hermes.dataset import Dataset
 
-
 STRATEGIES = ("smart_momentum", "ma_cross", "macd_trend", "donchian_breakout", "bollinger_reversion")
 
 
