@@ -196,24 +196,25 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     texts = _texts(written, [*parts, _BAR])
     known = rows[[*Chain._fields, "kind", "datetime", "position"]].rows()
 
-    ends = {chain: heads.get(chain, Head()) for chain in {Chain(*row[:5]) for row in known}}
+    ends: dict[tuple[str, ...], tuple[Any, ...]] = {}
+    for chain in {Chain(*row[:5]) for row in known}:
+        head = heads.get(chain, Head())
+        ends[chain] = head.sequence, head.hash, head.bars_sha256, head.datetime, head.position
     seals: list[tuple[int, str, str, str]] = []
-    for (*names, kind, at, position), (one, two, three, four, bar) in zip(known, texts, strict=True):
-        chain = Chain(*names)
-        end = ends[chain]
-        number, digest = end.sequence + 1, _bar_digest(bar, end.bars_sha256)
-        text = f"{one}bars_sha256={digest}\n{two}previous_hash={end.hash}\n{three}sequence={number}\n{four}"
-        made = _digest(text)
-        seals.append((number, digest, end.hash, made))
+    for row, (one, two, three, four, bar) in zip(known, texts, strict=True):
+        number, previous, digest, *bar_held = ends[row[:5]]
+        number, digest = number + 1, _bar_digest(bar, digest)
+        made = _digest(f"{one}bars_sha256={digest}\n{two}previous_hash={previous}\n{three}sequence={number}\n{four}")
+        seals.append((number, digest, previous, made))
         # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
-        bar_held = (at, position) if kind == "decision" else (end.datetime, end.position)
-        ends[chain] = Head(number, made, digest, *bar_held)
+        ends[row[:5]] = (number, made, digest, *(row[6:] if row[5] == "decision" else bar_held))
     columns = [
         pl.Series(name, values, pl.Int64 if name == "sequence" else pl.String)
         for name, values in zip(_SEALS, zip(*seals, strict=True) if seals else [()] * 4, strict=True)
     ]
     sealed = rows.hstack(columns)
-    return Sealed(sealed[in_order(sealed.columns)], ends)
+    moved = {Chain(*chain): Head(*end) for chain, end in ends.items()}
+    return Sealed(sealed[in_order(sealed.columns)], moved)
 
 
 def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
