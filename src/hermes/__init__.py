@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from hermes.dataset import Dataset
     from hermes.errors import HermesError
     from hermes.lake.store import Lake
-    from hermes.pipeline import ingest, run
+    from hermes.pipeline import ingest, report, run
     from hermes.settings import Settings
     from hermes.steps.audit import audit
     from hermes.steps.backtest import backtest
     from hermes.steps.features import features, read_features
     from hermes.steps.query import ls, sql
     from hermes.steps.refine import refine
-    from hermes.steps.report import report
     from hermes.steps.search.sweep import sweep
     from hermes.steps.search.walkforward import walkforward
     from hermes.steps.signals import read_signals, signals
@@ -47,7 +46,7 @@ _HOMES = {
     "read_features": "steps.features",
     "read_signals": "steps.signals",
     "refine": "steps.refine",
-    "report": "steps.report",
+    "report": "pipeline",
     "run": "pipeline",
     "signals": "steps.signals",
     "sql": "steps.query",

@@ -9,6 +9,7 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from hermes.dataset import RECENT
 from hermes.errors import AuditFault
@@ -27,9 +28,12 @@ from hermes.steps.refine import read_quality, refine
 from hermes.steps.run import Run
 from hermes.steps.signals import signals
 
+if TYPE_CHECKING:
+    from hermes.steps.report import Reported
+
 __all__ = [
-    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_quality", "refine", "run",
-    "signals",
+    "Audited", "Backtested", "Run", "audit", "backtest", "features", "ingest", "read_quality", "refine", "report",
+    "run", "signals",
 ]  # fmt: skip
 
 #: Where the road can begin, in its order.
@@ -69,8 +73,6 @@ def run(
     lake = lake or Lake.open(settings)
     layer = SOURCES.index(source)
     ingested = refined = featured = verdict = page = None
-    if reported:
-        from hermes.steps.report import report  # noqa: PLC0415 - Bokeh, which other runs need not wait for
     # 1. archive → bronze: fetch what is new, verify it, keep it unchanged.
     if layer < SOURCES.index("bronze"):
         ingested = ingest(settings, lake, frequencies=frequencies, since=since, until=until, progress=progress)
@@ -129,3 +131,14 @@ def ingest(
 
         made += top_up(settings, lake, since=since, until=until, progress=progress)
     return made
+
+
+def report(
+    settings: Settings, lake: Lake | None = None, *, execution: str | None = None, progress: Progress = SILENT
+) -> "Reported":
+    """Make the page of one execution, with what is on record; see `steps.report`."""
+    from hermes.record.review import on_record  # noqa: PLC0415 - other steps need not wait for it, nor for Bokeh
+    from hermes.steps.report import report as make_page  # noqa: PLC0415
+
+    lake = opened(settings, lake, "report")
+    return make_page(settings, lake, execution=execution, record=on_record(settings, lake), progress=progress)

@@ -198,7 +198,7 @@ run.register(app)
 def report(line: Line, execution: Execution = None) -> None:
     """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
     from hermes.cli.views import console, steps
-    from hermes.steps.report import report as make_page
+    from hermes.pipeline import report as make_page
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
         made = make_page(settings, lake, execution=execution, progress=console.Bars())

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.pages import charts, format, measures, tables
+from hermes.pages import charts, format, measures, record, tables
 from hermes.pages.candles import Layout
 from hermes.pages.head import head, resource
 from hermes.pages.measures import Measures
@@ -54,6 +54,7 @@ class Execution:
         interval: length of a bar.
         quality: the fields of the series' quality table, or None.
         notes: what the reader should know about how the page was made.
+        record: what was decided live, see `record.section`; None where nothing is on record.
     """
 
     lineage: Mapping[str, Any]
@@ -70,6 +71,7 @@ class Execution:
     interval: timedelta
     quality: Mapping[str, Any] | None
     notes: Sequence[str] = ()
+    record: Mapping[str, Any] | None = None
 
     @property
     def measured(self) -> Measures:
@@ -110,6 +112,7 @@ def page(execution: Execution) -> str:
 {_section("measures", "Measures", _measures(execution))}
 {_section("months", "Monthly returns", tables.months(execution.monthly, execution.yearly), "in percent, UTC months")}
 {_section("trades", "Trades", tables.trades(execution.trades, execution.symbol), _trades_note(execution))}
+{_record(execution)}
 {_section("quality", "Data quality and gaps", _quality(execution), "of the whole silver series, as last refined")}
 {_section("lineage", "Where this came from", tables.lineage(execution.lineage))}
 </main>
@@ -260,6 +263,13 @@ def _quality(execution: Execution) -> str:
 
 def _trades_note(execution: Execution) -> str:
     return '<a href="trades.csv">trades.csv</a>; a click on a heading sorts, one on a number shows the trade'
+
+
+def _record(execution: Execution) -> str:
+    """What was decided live, where anything was."""
+    if execution.record is None:
+        return ""
+    return _section("record", "On the record", record.section(execution.record), "decided live, as bars closed")
 
 
 def _section(name: str, title: str, content: str, note: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from hermes.compute import compute_features, compute_signals
-from hermes.errors import MissingTable, UsageError
+from hermes.errors import HermesError, MissingTable, UsageError
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head
@@ -25,6 +25,7 @@ from hermes.steps.measure import accounts
 from hermes.strategies import find_strategy, strategy_name
 from hermes.version import __version__
 
+_DRAWN = 600  # points of an equity line on a page, about
 Format = Literal["csv", "parquet"]
 
 
@@ -260,6 +261,30 @@ def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
     known = Gap(gap.chain, first, last, found.height)
     rest = replace(gap, bars=gap.bars - found.height)
     return [(known, True), *([(rest, False)] if rest.bars else [])]
+
+
+def on_record(settings: Settings, lake: Lake) -> dict[str, Any] | None:
+    """What a page says of the record, see `pages.record.section`; None where there is none."""
+    record = Record(settings, lake)
+    try:
+        rows = record.rows
+    except MissingTable:
+        return None
+    decided = rows.filter(pl.col("kind") == "decision")
+    about: dict[str, Any] = {
+        "rows": decided.height,
+        "first": str(decided["datetime"].min()),
+        "last": str(decided["datetime"].max()),
+        "late": int(decided["late"].sum()),
+        "head": ledger.heads(rows)[record.chain].hash,
+    }
+    try:
+        made = record.reconcile()
+    except HermesError as error:  # the record is there, and so is the page
+        return {**about, "note": error.message}
+    drawn = made.tracking.equity if made.tracking else pl.DataFrame()
+    each = max(1, drawn.height // _DRAWN)
+    return {**about, **made.as_json(), "equity": drawn.gather_every(each).to_dicts()}
 
 
 def head_json(head: Head) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One execution → its page, its trades and a thumbnail, published beside the signals."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import repeat, tee
 from math import isclose
@@ -78,7 +78,14 @@ class Reported(StepResult):
 
 
 @step()
-def report(settings: Settings, lake: Lake, *, execution: str | None = None, progress: Progress = SILENT) -> Reported:
+def report(
+    settings: Settings,
+    lake: Lake,
+    *,
+    execution: str | None = None,
+    record: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Reported:
     """Make the page of one execution, from its signal file alone.
 
     Every figure is measured anew on the rows of that file; a file whose stamped figures differ gets no page.
@@ -88,6 +95,7 @@ def report(settings: Settings, lake: Lake, *, execution: str | None = None, prog
         lake: where the execution is.
         execution: its folder's name; without it the one that production reads.
         progress: told how far the work is.
+        record: what was decided live, for the page, see `pages.record.section`.
 
     Raises:
         MissingTable: there is no such execution.
@@ -99,7 +107,7 @@ def report(settings: Settings, lake: Lake, *, execution: str | None = None, prog
     lineage = catalog.checked_lineage(lake.gold, found)
     if "metrics" not in lineage:
         raise StoreError(f"{lineage['path']} has no lineage of Hermes", "report on an execution that Hermes made")
-    measured = _measure(lake, found.file, lineage, dataset, progress)
+    measured = replace(_measure(lake, found.file, lineage, dataset, progress), record=record)
     folder = found.file.key.rpartition("/")[0]
     trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
     content = {
