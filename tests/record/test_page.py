@@ -20,7 +20,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     settings = settings_at(tmp_path_factory.mktemp("page"))
     lake = Lake.open(settings)
     put_silver(settings, BARS)
-    pipeline.features(settings.dataset, lake)
+    pipeline.features(settings, lake)
     pipeline.signals(settings, lake)
     before = Path(pipeline.report(settings, lake).path).read_text("utf-8")
     put_record(settings, Service(BARS).run(700, 800).run(800, 806, delay=7300).run(806, 890).record)
