@@ -32,5 +32,6 @@ _KNOWN: dict[str, Callable[[], Sequence[str]]] = {
     "dataset.market": lambda: tuple(MARKETS),
     "signals.strategy": _strategies,
     "backtest.fill": lambda: ("close", "next_open"),
+    "account.side": lambda: ("long", "short", "both"),
     "log.format": lambda: ("text", "json"),
 }

@@ -74,4 +74,12 @@ ACCOUNT = (
     Flag("--fill", "backtest.fill", str, "Fill at the signal bar's close, or at the next_open."),
     Flag("--cash", "backtest.initial_cash", float, "Cash to start with."),
     Flag("--slippage-bps", "backtest.slippage_bps", float, "Basis points that each fill is worse."),
+    Flag("--side", "account.side", str, "What is entered: long, short or both."),
+    Flag("--size", "account.size", str, "Of an entry: all, fraction:0.1, value:1000 or volatility:0.2."),
+    Flag("--stop-loss", "account.stop_loss", str, "Fraction of the entry at which a loss is cut: 0.02 is 2 %."),
+    Flag("--take-profit", "account.take_profit", str, "Fraction of the entry at which a profit is taken."),
+    Flag("--trailing-stop", "account.trailing_stop", str, "Fraction below the best price since the entry."),
+    Flag("--max-bars", "account.max_bars", str, "Most bars that a position is held for."),
+    Flag("--min-order", "account.min_order", float, "An entry worth less, in the quote currency, is dropped."),
+    Flag("--lot-step", "account.lot_step", float, "Entries are rounded down to a multiple of it (base currency)."),
 )

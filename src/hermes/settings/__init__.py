@@ -4,6 +4,7 @@ from hermes.settings.model import Settings
 from hermes.settings.sections import (
     EVENTS,
     PUBLIC_ARCHIVE,
+    AccountSettings,
     ArchiveSettings,
     BacktestSettings,
     ClusterSettings,
@@ -19,7 +20,7 @@ from hermes.settings.sections import (
 from hermes.settings.sources import CONFIG_FILE
 
 __all__ = [
-    "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "ArchiveSettings", "BacktestSettings", "ClusterSettings", "LakeSettings",
-    "LiveSettings", "LogSettings", "NotifySettings", "RecordSettings", "S3Settings", "Settings", "SignalsSettings",
-    "UpkeepSettings",
+    "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "AccountSettings", "ArchiveSettings", "BacktestSettings",
+    "ClusterSettings", "LakeSettings", "LiveSettings", "LogSettings", "NotifySettings", "RecordSettings", "S3Settings",
+    "Settings", "SignalsSettings", "UpkeepSettings",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings.keywords import Keywords
 from hermes.settings.sections import (
+    AccountSettings,
     ArchiveSettings,
     BacktestSettings,
     ClusterSettings,
@@ -59,6 +60,7 @@ class Settings(_Section):
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     backtest: BacktestSettings = BacktestSettings()
+    account: AccountSettings = AccountSettings()
     cluster: ClusterSettings = ClusterSettings()
     log: LogSettings = LogSettings()
     upkeep: UpkeepSettings = UpkeepSettings()

@@ -1,7 +1,9 @@
 """The sections of the settings: every name, its type, default and meaning."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
+from math import inf
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -247,6 +249,69 @@ class BacktestSettings(_Section):
     """Basis points that each fill is worse than the bar's price."""
     fill: Literal["close", "next_open"] = "close"
     """At the signal bar's close, or at the open of the next bar."""
+
+
+def _level(value: Any) -> Any:
+    """A fraction above 0 and below 1; several of them, as `strategies.grid` reads them, stay a text."""
+    return _one(value, float, lambda number: 0 < number < 1, "a fraction above 0 and below 1, like 0.02")
+
+
+def _gain(value: Any) -> Any:
+    return _one(value, float, lambda number: 0 < number < inf, "a fraction above 0, like 0.06")
+
+
+def _count(value: Any) -> Any:
+    return _one(value, int, lambda number: number >= 1, "a whole number of bars from 1 on, like 24")
+
+
+def _one(value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> Any:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and any(mark in value for mark in ",:"):
+        return value
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, bool) or number != float(value) or not fits(number):
+        raise ValueError(f"expected {expected}")
+    return number
+
+
+def _size(text: str) -> str:
+    """How much an entry is for; `stages.backtest.account.Size` reads it."""
+    kind, _, number = text.strip().partition(":")
+    amount = float(number) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", number) else 0.0
+    if text.strip() != "all" and not (
+        (kind == "fraction" and 0 < amount <= 1) or (kind in ("value", "volatility") and 0 < amount < inf)
+    ):
+        raise ValueError("expected all, fraction:0.1 (above 0, at most 1), value:1000 or volatility:0.2 (above 0)")
+    return text.strip()
+
+
+class AccountSettings(_Section):
+    """How the account trades the signals: which side, how much, and when it gets out by itself.
+
+    `stop_loss`, `take_profit`, `trailing_stop` and `max_bars` may be several values, like `0.01:0.05:0.01` or
+    `0.02,0.05`, for `sweep` and `walkforward`.
+    """
+
+    side: Literal["long", "short", "both"] = "long"
+    """What is entered: long, short or both."""
+    size: Annotated[str, AfterValidator(_size)] = "all"
+    """Of an entry: all, fraction:0.1 of the equity, value:1000, or volatility:0.2 of a year; never above the equity."""
+    stop_loss: Annotated[float | str | None, BeforeValidator(_level)] = None
+    """Fraction of the entry's fill at which a loss is cut: 0.02 is 2 %."""
+    take_profit: Annotated[float | str | None, BeforeValidator(_gain)] = None
+    """Fraction of the entry's fill at which a profit is taken: 0.06 is 6 %."""
+    trailing_stop: Annotated[float | str | None, BeforeValidator(_level)] = None
+    """Fraction below the best price since the entry at which the position is closed."""
+    max_bars: Annotated[int | str | None, BeforeValidator(_count)] = None
+    """Most bars that a position is held for."""
+    min_order: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """An entry worth less, in the quote currency, is dropped."""
+    lot_step: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Entries are rounded down to a multiple of it, in the base currency (cm: in the quote currency)."""
 
 
 class ClusterSettings(_Section):

@@ -20,6 +20,7 @@ from hermes.steps.production import identity, newest_alike
 from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
 from hermes.strategies import find_strategy
+from hermes.strategies.columns import signal_rules
 from hermes.version import __version__
 
 
@@ -140,7 +141,7 @@ def _made_from(selection: Selection) -> str:
     process alone.
     """
     strategy = selection.strategy
-    rules = {**strategy.conditions(), "buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
+    rules = {**strategy.conditions(), **signal_rules(strategy)}
     parameters = strategy.parameters.model_dump(mode="json")
     files = [(file.key, file.version) for file in selection.table.files]
     written = {name: _written(rule) for name, rule in rules.items()}

@@ -67,6 +67,15 @@ class Strategy(ABC):
     def sell(self) -> pl.Expr:
         """When to sell, as an expression over the conditions."""
 
+    def short(self) -> pl.Expr | None:
+        """When to sell short, as an expression over the conditions; without it an account that goes short does so
+        where `sell` says, and covers where `buy` says. A strategy has both `short` and `cover`, or neither.
+        """
+        return None
+
+    def cover(self) -> pl.Expr | None:
+        """When to buy back what was sold short, as an expression over the conditions."""
+        return None
 
 def asked_once(strategy: Strategy) -> Strategy:
     """The same strategy, answering with the rules of its first answer from now on.

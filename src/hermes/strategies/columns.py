@@ -14,6 +14,7 @@ BARS: Schema = {
     "volume": pl.Float64(),
 }
 _SIGNALS: Schema = {"buy_signal": pl.Boolean(), "sell_signal": pl.Boolean()}
+SHORTS: Schema = {"short_signal": pl.Boolean(), "cover_signal": pl.Boolean()}
 _STAMPS: Schema = {
     "strategy": pl.String(),
     "generated_at": pl.String(),
@@ -27,7 +28,7 @@ _STAMPS: Schema = {
     "position": pl.Int8(),
 }
 #: Columns that every signals table has; a strategy's own columns and conditions have other names.
-RESERVED = frozenset({"symbol", *BARS, *_SIGNALS, *_STAMPS})
+RESERVED = frozenset({"symbol", *BARS, *_SIGNALS, *_STAMPS, *SHORTS})
 LAYER = "gold"
 DATA_TYPE = "trading_signals"
 
@@ -38,16 +39,26 @@ def input_schema(strategy: Strategy) -> dict[str, pl.DataType]:
     return {**BARS, **indicators}
 
 
+def signal_rules(strategy: Strategy) -> dict[str, pl.Expr]:
+    """The rules by the names of their columns: to buy, to sell, and where the strategy has them, those for shorts."""
+    rules = {"buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
+    short, cover = strategy.short(), strategy.cover()
+    if short is not None and cover is not None:
+        rules |= {"short_signal": short, "cover_signal": cover}
+    return rules
+
+
 def rule_columns(strategy: Strategy) -> list[str]:
     """The columns of `input_schema` that the rules really read."""
-    rules = (*strategy.conditions().values(), strategy.buy(), strategy.sell())
+    rules = (*strategy.conditions().values(), *signal_rules(strategy).values())
     read = {name for rule in rules for name in rule.meta.root_names()}
     return [name for name in input_schema(strategy) if name in read]
 
 
 def decided_columns(strategy: Strategy) -> list[str]:
     """The signals and the conditions behind them, Booleans all of them."""
-    return [*_SIGNALS, *strategy.conditions()]
+    rules = signal_rules(strategy)
+    return [*_SIGNALS, *strategy.conditions(), *(name for name in SHORTS if name in rules)]
 
 
 def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
@@ -58,7 +69,8 @@ def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
         "datetime": DATETIME,
         "symbol": pl.String(),
         **prices,
-        **dict.fromkeys(decided_columns(strategy), pl.Boolean()),
+        **dict.fromkeys((name for name in decided_columns(strategy) if name not in SHORTS), pl.Boolean()),
         **{name: given[name] for name in strategy.columns},
         **_STAMPS,
+        **{name: dtype for name, dtype in SHORTS.items() if name in signal_rules(strategy)},
     }

@@ -38,6 +38,13 @@ def check_strategy(strategy: Strategy) -> None:
     schema.update(dict.fromkeys(conditions, pl.Boolean()))
     for part, method in (("buy", strategy.buy), ("sell", strategy.sell)):
         _check_rule(strategy, f"{part}()", _asked(strategy, part, method), {*given, *conditions}, schema)
+    shorts = {part: _asked(strategy, part, getattr(strategy, part)) for part in ("short", "cover")}
+    there = [part for part, rule in shorts.items() if rule is not None]
+    if len(there) == 1:
+        (lacking,) = shorts.keys() - set(there)
+        raise StrategyError(f"{strategy.name} has {there[0]}() and no {lacking}()", "define both, or neither")
+    for part in there:
+        _check_rule(strategy, f"{part}()", shorts[part], {*given, *conditions}, schema)
 
 
 def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:

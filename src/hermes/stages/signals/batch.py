@@ -7,12 +7,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hermes.strategies.base import Strategy
+from hermes.strategies.columns import signal_rules
 
-#: The rows with exactly one signal, ascending, and whether it is a buy.
-Events = tuple[NDArray[np.intp], NDArray[np.bool_]]
+#: The signals of every row: to buy, to sell, and where the strategy has rules for shorts, to sell short and to cover.
+Signals = tuple[NDArray[np.bool_], ...]
 
 
-def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int = 0) -> Iterator[Events]:
+def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int = 0) -> Iterator[Signals]:
     """The signals of each strategy, as `plan.signals` makes them, one strategy at a time.
 
     Args:
@@ -21,7 +22,7 @@ def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int 
         first: the first row that is asked about; rows before it are only looked back at.
 
     Yields:
-        For each strategy its events, rows counted from `first`.
+        For each strategy its signals from row `first` on.
     """
     rules: dict[bytes | int, pl.Expr] = {}
     keyed: list[dict[str, bytes | int]] = []
@@ -35,13 +36,10 @@ def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int 
     judged, later = computed.slice(first), bars.slice(first)
     for strategy, keys in zip(strategies, keyed, strict=True):
         known = {name: judged[places[key]].alias(name) for name, key in keys.items()}
-        buy, sell = strategy.buy().fill_null(value=False), strategy.sell().fill_null(value=False)
-        read = dict.fromkeys((*buy.meta.root_names(), *sell.meta.root_names(), "datetime"))
-        found = pl.DataFrame([known[name] if name in known else later[name] for name in read])
-        found = found.with_columns(buy=buy, sell=sell)
-        bought, sold = found["buy"].to_numpy(), found["sell"].to_numpy()
-        rows = np.flatnonzero(bought != sold)
-        yield rows, bought[rows]
+        signals = {name: rule.fill_null(value=False) for name, rule in signal_rules(strategy).items()}
+        read = dict.fromkeys((*(name for rule in signals.values() for name in rule.meta.root_names()), "datetime"))
+        found = pl.DataFrame([known[name] if name in known else later[name] for name in read]).with_columns(**signals)
+        yield tuple(found[name].to_numpy() for name in signals)
 
 
 def _key(rule: pl.Expr) -> bytes | int:

@@ -19,7 +19,8 @@ class Decisions:
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._bits = [*columns, pl.col("position").cast(pl.Boolean)]
+        position = pl.col("position")  # a byte where it may be -1
+        self._bits = [*columns, position if "short_signal" in columns else position.cast(pl.Boolean)]
         self._frames: list[tuple[pl.DataFrame, Calendar]] = []
 
     def add(self, judged: pl.DataFrame) -> None:

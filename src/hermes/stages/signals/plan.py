@@ -1,6 +1,6 @@
 """Bars and indicators + a strategy → signals and the position held, for one window of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import polars as pl
 
 from hermes.errors import StrategyError
 from hermes.strategies.base import Strategy
-from hermes.strategies.columns import DATA_TYPE, LAYER
+from hermes.strategies.columns import DATA_TYPE, LAYER, signal_rules
 
 
 def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: int) -> pl.DataFrame:
@@ -18,19 +18,19 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
         window: rows of `input_schema`, in time order: `context` rows that were seen before, then the new ones.
         strategy: whose rules to apply.
         context: how many leading rows are there only to be looked back at.
-        position: 1 if the strategy is long before the first new row, else 0.
+        position: 1 if the strategy is long before the first new row, -1 if it is short, else 0.
 
     Returns:
-        The new rows with `buy_signal`, `sell_signal`, the conditions and `position` (1 while long after the bar).
-        A row with both signals changes nothing: the position stays as it was.
+        The new rows with `buy_signal`, `sell_signal`, the conditions and `position` (1 while long after the bar), and
+        where the strategy has rules for shorts `short_signal` and `cover_signal` (`position` is -1 while short).
+        A row that asks to enter and to leave the same side changes nothing: the position stays as it was.
     """
     conditions = {name: rule.fill_null(value=False) for name, rule in strategy.conditions().items()}
-    rules = {
-        "buy_signal": strategy.buy().fill_null(value=False),
-        "sell_signal": strategy.sell().fill_null(value=False),
-    }
+    rules = {name: rule.fill_null(value=False) for name, rule in signal_rules(strategy).items()}
     # Over the context, too: buy and sell may look back at the conditions.
     judged = _with_rules(_with_rules(window, conditions, strategy), rules, strategy).slice(context)
+    if "short_signal" in rules:
+        return judged.with_columns(_both_sides([judged[name] for name in rules], position))
     return judged.with_columns(_positions(judged["buy_signal"], judged["sell_signal"], position))
 
 
@@ -40,6 +40,24 @@ def _positions(buy: pl.Series, sell: pl.Series, before: int) -> pl.Series:
     held = np.concatenate([[before], buy.gather(turns)]).astype(np.int8)
     # Repeated from turn to turn: signals are rare, and to fill forward bar by bar takes half of the judging's time.
     return pl.Series("position", np.repeat(held, np.diff(turns, prepend=0, append=len(buy))))
+
+
+def _both_sides(signals: Sequence[pl.Series], before: int) -> pl.Series:
+    """As `_positions`, where a short has rules of its own; a row that asks for a long and a short enters neither."""
+    buy, sell, short, cover = signals
+    longs, shorts = buy != sell, short != cover
+    turns = (longs | shorts).arg_true()
+    asks = ((longs & buy), (longs & sell), (shorts & short), (shorts & cover))
+    held = [before]
+    for enter_long, leave_long, enter_short, leave_short in zip(*(each.gather(turns) for each in asks), strict=True):
+        now = held[-1]
+        if enter_long != enter_short:
+            now = 1 if enter_long else -1
+        elif (now == 1 and leave_long) or (now == -1 and leave_short):
+            now = 0
+        held.append(now)
+    lengths = np.diff(turns.to_numpy(), prepend=0, append=len(buy))
+    return pl.Series("position", np.repeat(np.array(held, np.int8), lengths))
 
 
 def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: Strategy) -> pl.DataFrame:

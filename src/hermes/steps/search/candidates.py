@@ -12,7 +12,7 @@ from hermes.lake.store import Lake
 from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
-from hermes.stages.backtest.portfolio import Asked
+from hermes.stages.backtest.portfolio import Asked, asked
 from hermes.stages.backtest.trials import Bars
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
@@ -51,7 +51,7 @@ class Candidates:
     def asked(self, numbers: Sequence[int]) -> list[Asked]:
         """What these combinations ask for on `bars`; a condition that several share is computed once."""
         strategies = [self.strategies[number] for number in numbers]
-        return [Asked(*each) for each in many_signals(self.rows, strategies, self.first)]
+        return [asked(*each[:2]) for each in many_signals(self.rows, strategies, self.first)]
 
     def parameters(self, number: int) -> dict[str, Any]:
         """All parameters of one combination."""
