@@ -23,7 +23,7 @@ from hermes.record.reconciliation import reconcile
 from hermes.record.table import DecisionsTable
 from hermes.settings import Settings
 from hermes.stages.signals.plan import signals
-from hermes.steps.measure import accounts
+from hermes.steps.account import accounts
 from hermes.strategies import find_strategy
 from hermes.version import __version__
 
@@ -90,7 +90,7 @@ def reconciled(root: str, rows: int) -> Callable[[], Mapping[str, Any]]:
 
     def work() -> Mapping[str, Any]:
         found = reconcile(table.read(), bars, decide, judge, __version__)
-        tracking = track(found, accounts(settings.backtest)["next_open"], "1m")
+        tracking = track(found, accounts(settings)["next_open"], "1m")
         assert tracking
         return {"rows": found.bars.height, "differences": found.differences.height} | {
             "trades": tracking.paper.metrics.trades

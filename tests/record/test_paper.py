@@ -8,8 +8,8 @@ from tests.record.decisions import BARS_900 as BARS
 from tests.record.decisions import FIRST, HOUR, Service, changed, reconciled, with_parameters
 
 from hermes.record.paper import paper_account, paper_bars, track
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
-from hermes.stages.backtest.portfolio import Account
 
 BEGIN = 400
 ACCOUNT = Account(fill="next_open")

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from hermes.record.reconciliation import CAUSES, Reconciliation
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Result, backtest
-from hermes.stages.backtest.portfolio import Account, equity_curve
+from hermes.stages.backtest.trading import equity_curve
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _SIGNALS = ("buy_signal", "sell_signal")

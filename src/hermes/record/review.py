@@ -21,7 +21,7 @@ from hermes.record.verification import Fault, Gap
 from hermes.schemas import SILVER
 from hermes.settings import Settings
 from hermes.stages.signals.plan import signals
-from hermes.steps.measure import accounts
+from hermes.steps.account import account_of
 from hermes.strategies import find_strategy, strategy_name
 from hermes.version import __version__
 
@@ -132,7 +132,7 @@ class Record:
             MissingTable: there is no record, or no silver.
         """
         found = reconcile(self.rows, self.bars(), self._decide, self._judge, __version__)
-        account = accounts(self._settings.backtest)["next_open"]
+        account = account_of(self._settings, fill="next_open")
         return Reconciled(self.chain, found, track(found, account, self._settings.dataset.interval))
 
     def bars(self) -> pl.DataFrame:

@@ -13,16 +13,16 @@ import polars as pl
 from hermes.errors import TableRefused
 from hermes.lake.tables import in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
-from hermes.settings import BacktestSettings, Settings
+from hermes.schemas import Schema
+from hermes.settings import Settings
 from hermes.stages.backtest.engine import Backtest, Result
-from hermes.stages.backtest.portfolio import BARS, Account
+from hermes.stages.backtest.trading import BARS, RANGE, SHORTS, columns_for
 from hermes.stages.signals.decisions import calendar
 from hermes.stages.signals.generate import ROW_GROUP_ROWS, pieces
-from hermes.steps.frames import Frame, sound
+from hermes.steps.account import accounts
+from hermes.steps.frames import Frame, polars, sound
 from hermes.steps.selection import Selection
-from hermes.strategies.columns import rule_columns
-
-_BACKTESTED = ("datetime", "open", "close")
+from hermes.strategies.columns import input_schema, rule_columns
 
 
 @dataclass(slots=True)
@@ -83,10 +83,12 @@ def measure(
         StrategyError: a rule fails on these rows.
     """
     settings, table, before = selection.settings, selection.table, selection.before
-    terms = accounts(settings.backtest)
+    terms = accounts(settings)
     backtest = Backtest(settings.dataset.interval, *terms.values())
     tally = Tally()
-    columns = list(dict.fromkeys((*_BACKTESTED, *rule_columns(selection.strategy))))
+    given = input_schema(selection.strategy)
+    traded = [name for each in terms.values() for name in columns_for(each, ()) if name in given]
+    columns = list(dict.fromkeys((*traded, *rule_columns(selection.strategy))))
 
     def told(advance: Advance) -> Iterator[pl.DataFrame]:
         for number, judged in enumerate(selection.judged(columns), 1):
@@ -113,29 +115,25 @@ def measure(
     return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
 
 
-def accounts(settings: BacktestSettings) -> dict[str, Account]:
-    """The configured account, once with each fill."""
-    terms = settings.model_dump(exclude={"fill"})
-    return {fill: Account(**terms, fill=fill) for fill in ("close", "next_open")}
-
-
 def measure_frame(rows: Frame, settings: Settings) -> Measured:
     """Backtest signals that are at hand, with both fills, on the settings' account; for `hermes.backtest`.
 
     Args:
-        rows: `datetime, open, close, buy_signal, sell_signal`, in time order; a null signal is none.
+        rows: `datetime, open, close, buy_signal, sell_signal`, in time order; a null signal is none. `high, low` where
+            the account watches levels; `short_signal, cover_signal` are traded where they are there.
 
     Raises:
         TableRefused: a column is missing, times do not ascend, a price is not above zero, or there is no row.
     """
-    table = sound(rows, BARS, ("open", "close")).with_columns(
-        pl.col("buy_signal", "sell_signal").fill_null(value=False)
-    )
+    terms, there = accounts(settings), polars(rows).collect_schema().names()
+    schema: Schema = {**BARS, **RANGE, **SHORTS}
+    needed = {name: schema[name] for account in terms.values() for name in columns_for(account, there)}
+    prices = tuple(name for name in ("open", "close", *RANGE) if name in needed)
+    table = sound(rows, needed, prices).with_columns(pl.col(pl.Boolean).fill_null(value=False))
     if table.is_empty():
         raise TableRefused("the frame has no row", "give it at least one bar")
     tally = Tally()
     tally.add(table)
-    terms = accounts(settings.backtest)
     backtest = Backtest(settings.dataset.interval, *terms.values())
     backtest.update(table)
     return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))

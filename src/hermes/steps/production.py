@@ -16,10 +16,11 @@ from hermes.lake import catalog
 from hermes.lake.catalog import LakeTable
 from hermes.lake.executions import SIGNALS, Execution, is_execution, newest, read_executions
 from hermes.lake.store import Lake
-from hermes.settings import Settings
+from hermes.settings import AccountSettings, Settings
 from hermes.strategies import find_strategy, strategy_name
 
 FORMAT = 1  # of the promotion's JSON
+_FORMER_ACCOUNT = AccountSettings().model_dump(mode="json")  # of executions that say nothing of it
 MOST_NAMED = 5  # executions that an error describes
 _NOT_THIS = (
     "run `hermes signals` with these settings, name one with --execution, or pin one: `hermes promote EXECUTION`"
@@ -56,8 +57,8 @@ def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | 
         parameters: of the strategy; without them those that the settings give it.
 
     Returns:
-        parameters, start, end, backtest. Without `parameters` where nobody can tell them: a strategy that is in a
-        file which the settings do not name.
+        parameters, start, end, backtest, account. Without `parameters` where nobody can tell them: a strategy that is
+        in a file which the settings do not name.
 
     Raises:
         StrategyError, UsageError: the strategy cannot be loaded or is misconfigured.
@@ -67,6 +68,7 @@ def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | 
         "start": start and start.isoformat(),
         "end": end and end.isoformat(),
         "backtest": settings.backtest.model_dump(mode="json"),
+        "account": settings.account.model_dump(mode="json"),
     }
     if parameters is None:
         spec = settings.signals.strategy if strategy_name(settings.signals.strategy) == strategy else strategy
@@ -159,6 +161,7 @@ def promote(lake: Lake, execution: str) -> Promoted:
     if "parameters" not in made.lineage:
         raise StoreError(f"{made.file.location} has no lineage of Hermes", "promote an execution that Hermes made")
     pinned = {key: made.lineage[key] for key in ("parameters", "start", "end", "backtest")}
+    pinned["account"] = made.lineage.get("account", _FORMER_ACCOUNT)
     content = {
         "format": FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
     }  # fmt: skip
@@ -193,6 +196,7 @@ def promoted(lake: Lake, table: str) -> Promoted | None:
     try:
         said = json.loads(content)
         pinned = {name: said[name] for name in ("parameters", "start", "end", "backtest")}
+        pinned["account"] = said.get("account", _FORMER_ACCOUNT)
         return Promoted(table, str(said["execution"]), pinned, lake.gold.locate(key))
     except (ValueError, KeyError, TypeError):
         raise StoreError(
@@ -242,7 +246,7 @@ def _differences(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     """(name, of the lineage, wanted) of all that is not alike; parameters and account value by value."""
     found = []
     for name, asked in wanted.items():
-        made = lineage.get(name)
+        made = lineage.get(name, _FORMER_ACCOUNT if name == "account" else None)
         if isinstance(asked, Mapping):
             made = made if isinstance(made, Mapping) else {}
             found += [

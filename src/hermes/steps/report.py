@@ -23,9 +23,11 @@ from hermes.pages.thumbnail import thumbnail
 from hermes.progress import SILENT, Progress
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Backtest, Result
-from hermes.stages.backtest.portfolio import BARS, Account, Fill, equity_curve
+from hermes.stages.backtest.trading import BARS, equity_curve
 from hermes.stages.signals.generate import pieces
+from hermes.steps.account import FILLS, account_from
 from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
 from hermes.steps.results import StepResult
@@ -33,7 +35,6 @@ from hermes.steps.step import step
 from hermes.strategies import strategy_name
 
 PIECE_ROWS = 250_000  # rows at once, about
-FILLS: tuple[Fill, ...] = ("close", "next_open")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,7 +146,7 @@ def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Da
         each = bars_each(lineage["rows"])
         size = PIECE_ROWS // each * each  # so that no candle is cut in two
         read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
-        run = _Run(lineage["backtest"], dataset, columns, each)
+        run = _Run(lineage, dataset, columns, each)
         with progress.task(f"report {dataset}", lineage["rows"], "rows") as advance:
             for rows in run.through(_sound(pieces(read, repeat(size)), lineage["path"])):
                 advance(rows, "")
@@ -180,7 +181,7 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
     known = pl.all_horizontal(
         (prices.is_finite() & (prices > 0)),
         pl.col("buy_signal", "sell_signal").is_not_null(),
-        pl.col("position").is_in([0, 1]),
+        pl.col("position").is_in([-1, 0, 1]),
     )
     for piece in pieces:
         in_order = (piece["datetime"].diff().dt.total_microseconds() > 0).sum() == piece.height - 1
@@ -192,12 +193,12 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
 class _Run:
     """The bars on their way through the backtests and into candles."""
 
-    def __init__(self, account: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
-        terms = {name: value for name, value in account.items() if name != "fill"}
-        self._account = Account(**account)
-        self.fills = Backtest(dataset.interval, *(Account(**terms, fill=fill) for fill in FILLS))
+    def __init__(self, lineage: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
+        terms = lineage["backtest"], lineage.get("account", {}), dataset
+        self._account = account_from(*terms)
+        self.fills = Backtest(dataset.interval, *(account_from(*terms, fill=fill) for fill in FILLS))
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
-        self.holding = Backtest(dataset.interval, Account(initial_cash=account["initial_cash"], fees=0))
+        self.holding = Backtest(dataset.interval, Account(initial_cash=lineage["backtest"]["initial_cash"], fees=0))
         self.bars: list[pl.DataFrame] = []
         self.marks: list[pl.DataFrame] = []
         self._columns, self._each = columns, each

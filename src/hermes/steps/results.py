@@ -9,8 +9,9 @@ from hermes.errors import HermesError, MissingTable
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.stages.backtest.engine import Result
-from hermes.stages.backtest.portfolio import BARS, equity_curve
-from hermes.steps.measure import Measured, accounts
+from hermes.stages.backtest.trading import columns_for, equity_curve
+from hermes.steps.account import account_of
+from hermes.steps.measure import Measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,7 @@ class Figures(Rows):
 
     @property
     def trades(self) -> pl.DataFrame:
-        """One row per trade with the configured fill, see `Portfolio.trades`."""
+        """One row per trade with the configured fill, see `Trades.frame`."""
         return self.result.trades
 
     @property
@@ -82,8 +83,9 @@ class Figures(Rows):
 
         Computed from the rows whenever it is asked for, and held in memory; raises as `lazy` does.
         """
-        account = accounts(self.settings.backtest)[self.settings.backtest.fill]
-        return pl.concat(equity_curve([self.lazy().select(BARS.keys()).collect()], account))
+        account, rows = account_of(self.settings), self.lazy()
+        columns = columns_for(account, rows.collect_schema().names())
+        return pl.concat(equity_curve([rows.select(columns).collect()], account))
 
     def __repr__(self) -> str:
         """The summary as text."""

@@ -77,6 +77,7 @@ class Strategy(ABC):
         """When to buy back what was sold short, as an expression over the conditions."""
         return None
 
+
 def asked_once(strategy: Strategy) -> Strategy:
     """The same strategy, answering with the rules of its first answer from now on.
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from hermes.stages.backtest.portfolio import Account
+from hermes.stages.backtest.account import Account
 
 HOURS_4 = "4h"
 

@@ -12,8 +12,8 @@ from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets
 
 from hermes.errors import TableRefused
 from hermes.stages.backtest import engine
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Backtest, Result, backtest
-from hermes.stages.backtest.portfolio import Account
 
 
 def in_pieces(frame: pl.DataFrame, cuts: list[int], account: Account) -> Result:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets
 
+from hermes.stages.backtest.account import Account, Asked, asked
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.luck import luck, placed
-from hermes.stages.backtest.portfolio import Account, Asked, asked
 from hermes.stages.backtest.trials import Bars
 
 NEVER = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets, plain_backtest
 
 from hermes.stages.backtest import engine, tally
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
-from hermes.stages.backtest.portfolio import BARS, Account
+from hermes.stages.backtest.trading import BARS
 
 OF_TRADES = {
     "win_rate_pct",

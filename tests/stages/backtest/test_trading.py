@@ -1,5 +1,6 @@
 """Every kind of account, against exact fractions."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -17,7 +18,8 @@ from hermes.stages.backtest.trading import Trading
 
 def traded(bars: Bars, given, account: Account, funding: Funding | None = None, step: int | None = None):
     """The account after all bars, cut into pieces of `step`, and its equity bar by bar."""
-    trading, equity, asks = Trading(account, funding), [], wanted(given)
+    trading, equity, asks = Trading(account), [], wanted(given)
+    bars = replace(bars, funding=funding)
     for begin in range(0, len(bars), step or len(bars)):
         end = min(begin + (step or len(bars)), len(bars))
         steps = trading.trade(bars.between(begin, end), asks.between(begin, end))

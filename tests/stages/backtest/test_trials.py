@@ -11,9 +11,10 @@ from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets,
 
 from hermes.stages.backtest import engine
 from hermes.stages.backtest import trials as search
+from hermes.stages.backtest.account import Account, Asked, asked
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.overfitting import PARTS
-from hermes.stages.backtest.portfolio import Account, Asked, asked, equity_curve
+from hermes.stages.backtest.trading import equity_curve
 from hermes.stages.backtest.trials import Bars, effective_number, parts_of, returns_of
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.plan import signals
@@ -81,10 +82,9 @@ def test_many_strategies_signal_as_each_does_alone(seed, first, fasts):
         schema_overrides=dict.fromkeys(names, pl.Float64) | {"supertrend_dir_10_3.0": pl.Int8},
     )
     strategies = [SmartMomentum(ema_fast=fast) for fast in fasts]
-    for strategy, (rows, buys) in zip(strategies, many_signals(frame, strategies, first), strict=True):
+    for strategy, (buys, sells) in zip(strategies, many_signals(frame, strategies, first), strict=True):
         alone = signals(frame, strategy, first, 0)
-        wanted = events(alone)
-        assert rows.tolist() == wanted.rows.tolist() and buys.tolist() == wanted.buys.tolist()
+        assert buys.tolist() == alone["buy_signal"].to_list() and sells.tolist() == alone["sell_signal"].to_list()
 
 
 def test_copies_of_a_trial_count_once_and_trials_that_share_nothing_each():

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets_of
 
+from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.metrics import Metrics
-from hermes.stages.backtest.portfolio import Account, equity_curve
+from hermes.stages.backtest.trading import equity_curve
 
 CASES, EXAMPLES = 20, 20
 

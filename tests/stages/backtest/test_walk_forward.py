@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, bars
 
 from hermes.errors import TableRefused, UsageError
+from hermes.stages.backtest.account import BUY, Account, asked
 from hermes.stages.backtest.engine import backtest
-from hermes.stages.backtest.portfolio import Account, Portfolio, asked
+from hermes.stages.backtest.trading import Trading
 from hermes.stages.backtest.trials import Bars, trials
 from hermes.stages.backtest.walk_forward import spans as spans_of
 from hermes.stages.backtest.walk_forward import walk_forward, windows
@@ -86,7 +87,7 @@ def test_choices_and_measures_are_those_of_a_plain_loop(seed, anchored):
 
     def frame(signals, begin: int, end: int) -> pl.DataFrame:
         buy, sell = np.zeros(end - begin, bool), np.zeros(end - begin, bool)
-        for row, is_buy in zip(signals.rows, signals.buys, strict=True):
+        for row, is_buy in zip(signals.rows, (signals.bits & BUY) > 0, strict=True):
             if begin <= row < end:
                 (buy if is_buy else sell)[row - begin] = True
         some = data.between(begin, end)
@@ -146,8 +147,8 @@ def test_windows_compound_and_end_flat_with_either_fill(seed, fill, test):
     assert found.fills[fill] == found.out_of_sample and set(found.fills) == {"close", "next_open"}
     assert not any(metrics.open_trade for metrics in found.fills.values())
     # Every trade begins and ends in one window, the last at the window's last bar at the latest.
-    portfolio = Portfolio(account)
-    portfolio.trade(found.bars.times, found.bars.opens, found.bars.close, found.wanted)
+    portfolio = Trading(account)
+    portfolio.trade(found.bars, found.wanted)
     starts = np.array([data.times[window.test] for window in spans])
     for trade in portfolio.trades().to_dicts():
         entered, left = (np.searchsorted(starts, np.datetime64(trade[name]), side="right") for name in TIMES)

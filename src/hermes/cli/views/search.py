@@ -20,7 +20,7 @@ def print_sweep(made: Swept) -> None:
         console.print_simulated()
     ranked = tried.table.with_row_index("at").sort("sharpe", descending=True, nulls_last=True).head(SHOWN)
     (other,) = {"close", "next_open"} - {account.fill}
-    again = both_fills(found, found.asked(ranked["at"].to_list()))[other]
+    again = both_fills(found, ranked["at"].to_list())[other]
     names = [*found.varied, *_COLUMNS]
     rows = [
         [*(_short(value) for value in row), _short(each.sharpe), _short(each.total_return_pct)]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.errors import SettingsError
-from hermes.stages.backtest.bars import Booleans, Floats, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 
 Fill = Literal["close", "next_open"]
 Side = Literal["long", "short", "both"]

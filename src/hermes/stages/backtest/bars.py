@@ -5,12 +5,9 @@ from typing import Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
-Rows = NDArray[np.intp]
-Times = NDArray[np.datetime64]
+from hermes.stages.backtest.arrays import Booleans, Floats, Times
+from hermes.stages.backtest.funding import Funding
 
 BLOCK = 32  # rows of one block, and blocks that are looked at together
 
@@ -48,28 +45,33 @@ class Ranges:
 
 @dataclass(slots=True)
 class Bars:
-    """Successive bars of one series: times (ascending), opens and closes, and what stops need, highs and lows."""
+    """Successive bars of one series: times (ascending), opens and closes; where accounts watch levels highs and lows;
+    and the funding of their contract, where there is one.
+    """
 
     times: Times
     opens: Floats
     close: Floats
     high: Floats | None = None
     low: Floats | None = None
+    funding: Funding | None = None
     _ranges: Ranges | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, frame: pl.DataFrame) -> Self:
+    def of(cls, frame: pl.DataFrame, funding: Funding | None = None) -> Self:
         """From the columns `datetime, open, close`, and `high, low` where they are there."""
-        names = ("datetime", "open", "close", "high", "low")
-        return cls(*(frame[name].to_numpy() if name in frame.columns else None for name in names))  # type: ignore[arg-type]
+        times, opens, close = (frame[name].to_numpy() for name in ("datetime", "open", "close"))
+        high, low = (frame[name].to_numpy() if name in frame.columns else None for name in ("high", "low"))
+        return cls(times, opens, close, high, low, funding)
 
     def __len__(self) -> int:
         return len(self.times)
 
     def between(self, begin: int, end: int) -> "Bars":
         """The bars from `begin` up to, not including, `end`."""
-        columns = (self.times, self.opens, self.close, self.high, self.low)
-        return Bars(*(None if each is None else each[begin:end] for each in columns))  # type: ignore[arg-type]
+        high, low = (None if each is None else each[begin:end] for each in (self.high, self.low))
+        opens, close = self.opens[begin:end], self.close[begin:end]
+        return Bars(self.times[begin:end], opens, close, high, low, self.funding)
 
     @property
     def ranges(self) -> Ranges:

@@ -7,12 +7,16 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
+from hermes.stages.backtest.account import Account, Asked
+from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.bars import Bars
+from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
 from hermes.stages.backtest.metrics import Metrics, measure
 from hermes.stages.backtest.periods import PeriodReturns
-from hermes.stages.backtest.portfolio import BARS, Account, Asked, Floats, Portfolio, Times, asked
 from hermes.stages.backtest.tally import BarTally
+from hermes.stages.backtest.trading import Trading, asked_in, columns_for
 
 #: Sums of floats depend on where they are cut, so the bars are cut anew, always here, whatever pieces they came in.
 BLOCK_ROWS = 131_072
@@ -24,7 +28,7 @@ class Result:
 
     Attributes:
         metrics: every measure.
-        trades: one row per trade, see `Portfolio.trades`.
+        trades: one row per trade, see `Trades.frame`.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
         intervals: how far chance moves the figures on bars like these; None where there are too few, or nothing moved.
@@ -47,24 +51,30 @@ class Backtest:
     Args:
         interval: of the bars, by its name: `4h`.
         accounts: the terms of trade of each, at least one.
+        funding: of the contract that is traded, None where there is none.
     """
 
-    def __init__(self, interval: str, *accounts: Account) -> None:
-        self._interval = interval
+    def __init__(self, interval: str, *accounts: Account, funding: Funding | None = None) -> None:
+        self._interval, self._funding, self._accounts = interval, funding, accounts
         self._holding = Holding()
         self._traders = [_Trader(account) for account in accounts]
-        self._block = pl.DataFrame(schema=BARS)
+        self._block = pl.DataFrame()
         self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
 
     def update(self, piece: pl.DataFrame) -> None:
         """The next bars, any number of them: `BARS` in any order and among other columns, as `schemas` has them.
+
+        Accounts that watch levels need `RANGE`, too; `SHORTS` are traded where they are there.
 
         The results are the same, bit for bit, however the bars are cut into pieces.
 
         Raises:
             TableRefused: times that do not ascend, within a piece or from one to the next.
         """
-        piece = piece.select(BARS.keys())
+        names = dict.fromkeys(name for each in self._accounts for name in columns_for(each, piece.columns))
+        piece = piece.select(*names)
+        if not self._block.width:
+            self._block = piece.clear()
         while not piece.is_empty():
             room = BLOCK_ROWS - self._block.height
             self._block.extend(piece.head(room))
@@ -79,7 +89,8 @@ class Backtest:
         return [trader.result(self._holding, self._interval) for trader in self._traders]
 
     def _run(self) -> None:
-        times, opens, close, buy, sell = (self._block[name].to_numpy() for name in BARS)
+        bars = Bars.of(self._block, self._funding)
+        times = bars.times
         ticks = times.view(np.int64)  # numpy compares these four times as fast
         if ticks[0] <= self._last or (ticks[1:] <= ticks[:-1]).any():
             raise TableRefused(
@@ -87,9 +98,9 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted, held = asked(buy, sell), self._holding.add(close)
+        wanted, held = asked_in(self._block), self._holding.add(bars.close)
         for trader in self._traders:
-            trader.trade(times, opens, close, held, wanted)
+            trader.trade(bars, held, wanted)
         self._block = self._block.clear()
 
 
@@ -98,30 +109,32 @@ class _Trader:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._portfolio = Portfolio(account)
+        self._trading = Trading(account)
         self._tally = BarTally(account)
         self._periods = PeriodReturns(account.initial_cash)
 
-    def trade(self, times: Times, opens: Floats, close: Floats, held: Floats, wanted: Asked) -> None:
-        steps = self._portfolio.trade(times, opens, close, wanted)
-        self._tally.add(times, held, steps)
-        self._periods.add(times, steps)
+    def trade(self, bars: Bars, held: Floats, wanted: Asked) -> None:
+        steps = self._trading.trade(bars, wanted)
+        self._tally.add(bars.times, held, steps)
+        self._periods.add(bars.times, steps)
 
     def result(self, holding: Holding, interval: str) -> Result:
-        metrics = measure(self._tally, holding, self._portfolio.outcomes(), self._account, interval)
+        metrics = measure(self._tally, holding, self._trading.outcomes(), self._account, interval)
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
         return Result(
             metrics,
-            self._portfolio.trades(),
+            self._trading.trades(),
             self._periods.monthly(),
             self._periods.yearly(),
             intervals(self._tally.groups, years, metrics.periods_per_year),
         )
 
 
-def backtest(frame: pl.DataFrame, interval: str, account: Account | None = None) -> Result:
+def backtest(
+    frame: pl.DataFrame, interval: str, account: Account | None = None, funding: Funding | None = None
+) -> Result:
     """The whole series in one frame (`BARS`) → its result; `account` is the default one unless given."""
-    engine = Backtest(interval, account or Account())
+    engine = Backtest(interval, account or Account(), funding=funding)
     engine.update(frame)
     (result,) = engine.finish()
     return result

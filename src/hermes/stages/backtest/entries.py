@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import Turns
-from hermes.stages.backtest.bars import Bars, Floats, Rows
+from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.exits import Ends, Exits
 
 FEWEST, MOST = 64, 8192  # entries whose exits are looked for together

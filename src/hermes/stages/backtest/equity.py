@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.bars import Floats, Rows
+from hermes.stages.backtest.arrays import Floats, Rows
 
 
 class Steps(NamedTuple):
@@ -15,17 +15,20 @@ class Steps(NamedTuple):
         rows: at which of them, counted from 0, a step begins; the first begins at 0, each lasts until the next.
         equity: of each step, in the account's money; what is held is valued at the close, with no exit fee.
         size: held during each step, in units of the base currency, negative for a short; 0 while flat.
+        value: of what is held, in the account's money, negative for what is owed.
     """
 
     bars: int
     rows: Rows
     equity: Floats
     size: Floats
+    value: Floats
 
     def returns(self, before: float) -> Floats:
         """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""
         values = np.concatenate([[before], self.equity])
-        returns: Floats = np.diff(values) / values[:-1]
+        base = values[:-1]
+        returns: Floats = np.divide(np.diff(values), base, out=np.zeros(len(base)), where=base != 0)
         return returns
 
 
@@ -42,4 +45,5 @@ def steps_of(rows: Rows, cash: Floats, units: Floats, worths: Floats) -> Steps:
     counts = np.where(units != 0, lengths, np.minimum(lengths, 1))
     places = np.arange(counts.sum()) + np.repeat(rows - np.cumsum(counts) + counts, counts)
     cash, units = np.repeat(cash, counts), np.repeat(units, counts)
-    return Steps(len(worths), places, cash + units * worths[places], units)
+    value = units * worths[places]
+    return Steps(len(worths), places, cash + value, units, value)

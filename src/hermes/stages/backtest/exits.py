@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import Account, Turns
-from hermes.stages.backtest.bars import Bars, Booleans, Floats, Ranges, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
+from hermes.stages.backtest.bars import Bars, Ranges
 from hermes.stages.backtest.stops import Watch, first_hits
 
 #: Why a position ended, as trades name it; inside, the place in this list stands for it.

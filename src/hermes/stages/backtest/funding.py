@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.bars import Floats, Rows, Times
+from hermes.stages.backtest.arrays import Floats, Rows, Times
 
 #: The order of what happens within one bar: keys are PHASES times the row plus one of these.
 PHASES = 6

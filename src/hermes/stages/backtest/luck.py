@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hermes.stages.backtest.portfolio import Account, Asked, Floats, Portfolio, Rows
-from hermes.stages.backtest.trials import Bars
+from hermes.stages.backtest.account import Account, Asked
+from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.bars import Bars
+from hermes.stages.backtest.trading import Trading
 
 DRAWS = 10_000
 _SAME = 1e-9  # growth that differs by a smaller share than this, differs by rounding: the same trades in another order
@@ -46,9 +48,9 @@ def luck(bars: Bars, wanted: Asked, account: Account, draws: int = DRAWS, seed: 
     Returns:
         None where there is no trade.
     """
-    portfolio = Portfolio(account)
-    portfolio.trade(bars.times, bars.opens, bars.close, wanted)
-    trades = portfolio.trades()
+    trading = Trading(account)
+    trading.trade(bars, wanted)
+    trades = trading.trades()
     if trades.is_empty():
         return None
     last = bars.times[-1]

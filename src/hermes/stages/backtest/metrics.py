@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 
 from hermes.dataset import periods_per_year
+from hermes.stages.backtest.account import Account, Fill
+from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.holding import NO_TIMING, Holding, Timing, timing
 from hermes.stages.backtest.overfitting import probabilistic_sharpe
-from hermes.stages.backtest.portfolio import Account, Fill, Floats, Outcomes
 from hermes.stages.backtest.tally import BarTally
+from hermes.stages.backtest.trades import Outcomes
 
 YEAR = timedelta(days=365)
 SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
@@ -114,6 +116,8 @@ class Metrics:
     """whether a position is still held after the last bar"""
     fees_paid: float
     """at every entry and exit that took place"""
+    funding_paid: float
+    """of a perpetual contract, on what was held; negative where it was received"""
     exposure_pct: float | None
     """bars at whose close the position was held / n: vectorbt's position_coverage"""
     end_value: float
@@ -139,7 +143,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
 
     Args:
         tally, holding: have seen every bar.
-        trades: as `Portfolio.outcomes` returns them.
+        trades: as `Trading.outcomes` returns them.
         account: the terms of trade.
         interval: of the bars, by its name.
     """
@@ -154,8 +158,10 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     downside = sqrt(tally.loss_squares / tally.bars) if several else None
     at_risk, in_the_tail = tally.tail.risk(tally.bars) if deviation else (None, None)
     exposure = _ratio(float(trades.bars.sum()), tally.bars)
-    matched = None if exposure is None else holding.growth(exposure) - 1
-    against = timing(tally.together, holding, exposure) if exposure else NO_TIMING
+    # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
+    invested = _ratio(tally.invested, tally.bars) if not account.inverse else None
+    matched = None if invested is None else holding.growth(invested) - 1
+    against = timing(tally.together, holding, invested) if invested else NO_TIMING
     alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
 
     profit, return_pct = (each[: trades.closed] for each in (trades.profit, trades.return_pct))
@@ -188,14 +194,15 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
         expectancy=_mean(profit),
         best_trade_pct=float(return_pct.max()) if trades.closed else None,
         worst_trade_pct=float(return_pct.min()) if trades.closed else None,
-        return_without_best_trade_pct=100 * ((1 + total_return) / float(growth.max()) - 1) if len(growth) else None,
-        break_even_fee=_break_even(float(np.log(growth).sum()), trades, account.fees),
+        return_without_best_trade_pct=_without_best(total_return, growth),
+        break_even_fee=_break_even(growth, trades, account),
         avg_winning_trade_pct=_mean(return_pct[winning]),
         avg_losing_trade_pct=_mean(return_pct[losing]),
         avg_winning_trade_duration_s=_mean(trades.seconds[winning]),
         avg_losing_trade_duration_s=_mean(trades.seconds[losing]),
         open_trade=len(trades.bars) > trades.closed,
         fees_paid=float(trades.fees.sum()),
+        funding_paid=float(trades.funding.sum()),
         exposure_pct=_percent(exposure),
         end_value=tally.equity,
         initial_cash=account.initial_cash,
@@ -213,12 +220,20 @@ def _growth(trades: Outcomes, account: Account) -> Floats:
     return growth
 
 
-def _break_even(grown: float, trades: Outcomes, fees: float) -> float | None:
-    """The fee x at which trades that grew by exp(`grown`) with `fees` would have led nowhere.
+def _without_best(total_return: float, growth: Floats) -> float | None:
+    best = float(growth.max()) if len(growth) else 0.0
+    return 100 * ((1 + total_return) / best - 1) if best > 0 else None
+
+
+def _break_even(growth: Floats, trades: Outcomes, account: Account) -> float | None:
+    """The fee x at which the trades would have led nowhere; None for an account that is not long with all its equity.
 
     A round trip multiplies equity by (1 - x) / (1 + x), an entry alone by 1 / (1 + x): 2 k artanh(x) + o log(1 + x) = G
     for k closed trades, o open ones and the growth exp(G) without fees. Newton's method, from where o does not matter.
     """
+    if account.side != "long" or account.size != "all" or account.inverse or not (growth > 0).all():
+        return None
+    grown, fees = float(np.log(growth).sum()), account.fees
     closed, still_open = trades.closed, len(trades.bars) - trades.closed
     free = grown + 2 * closed * atanh(fees) + still_open * log1p(fees)
     if not len(trades.bars) or free <= _ROUNDING:
@@ -257,5 +272,5 @@ def _power(growth: float, exponent: float) -> float | None:
     """A few short bars can compound to more than a float holds: no rate to speak of."""
     try:
         return pow(growth, exponent) - 1
-    except OverflowError:
+    except (OverflowError, ValueError):  # an account that owes has no rate either
         return None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import SMALLEST_ENTRY, Account, Size
-from hermes.stages.backtest.bars import Floats
+from hermes.stages.backtest.arrays import Floats
 
 ROUNDING = 1e-12  # relative error that a few operations on floats may leave
 

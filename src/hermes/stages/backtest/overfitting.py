@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.portfolio import Floats, Rows
+from hermes.stages.backtest.arrays import Floats, Rows
 
 PARTS = 16  # of the bars in [PBO]: 12,870 ways to choose half of them
 _SPLITS = 32  # looked at together, so that memory stays small

@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-from hermes.stages.backtest.portfolio import Steps, Times
+from hermes.stages.backtest.arrays import Times
+from hermes.stages.backtest.equity import Steps
 
 
 class PeriodReturns:

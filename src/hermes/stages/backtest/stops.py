@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.bars import BLOCK, Booleans, Floats, Ranges, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
+from hermes.stages.backtest.bars import BLOCK, Ranges
 
 
 class Watch(NamedTuple):

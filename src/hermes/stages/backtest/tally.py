@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from hermes.dataset import bar_close
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.arrays import Floats, Times
+from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.holding import Together
 from hermes.stages.backtest.intervals import Groups
-from hermes.stages.backtest.portfolio import Account, Floats, Steps, Times
 
 TAIL = 0.05  # share of the bars that value at risk leaves out
 MOST_LOSSES = 2**21  # that are kept for the tail: enough for 42 million bars
@@ -24,6 +26,7 @@ class BarTally:
         self.gains = 0.0  # Σ r_t over r_t > 0
         self.losses = 0.0  # -Σ r_t over r_t < 0
         self.loss_squares = 0.0  # Σ r_t² over r_t < 0
+        self.invested = 0.0  # Σ of what is held / v_t
         self.drawdown = 0.0  # largest (peak - v_t) / peak
         self.groups = Groups()
         self.together = Together()
@@ -41,6 +44,7 @@ class BarTally:
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
         self._add_drawdown(times, steps)
+        self.invested += float((steps.value / np.where(steps.equity > 0, steps.equity, np.inf)).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])
         self._span = (self._span[0] if self._span else first, last)

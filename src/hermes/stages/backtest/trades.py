@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from hermes.schemas import DATETIME
-from hermes.stages.backtest.bars import Floats, Rows, Times
+from hermes.stages.backtest.arrays import Floats, Rows, Times
 from hermes.stages.backtest.exits import REASONS
 
 #: What is remembered of entries and of exits, one column each; `bar` counts from the first bar.
@@ -15,13 +15,20 @@ EXIT = "bar", "price", "fees", "reason", "funding"
 
 
 class Outcomes(NamedTuple):
-    """What became of every trade, one value each; as in `Trades.frame`. Only the last may still be open."""
+    """What became of every trade, one value each; as in `Trades.frame`. Only the last may still be open.
+
+    `seconds` has the closed ones only: from the time of the bar of entry to that of the bar of exit. `refused` counts
+    the entries that were too small.
+    """
 
     bars: Rows
     return_pct: Floats
     profit: Floats
     fees: Floats
+    funding: Floats
     closed: int
+    seconds: Floats
+    refused: int
 
 
 class Trades:
@@ -44,12 +51,13 @@ class Trades:
                 kept.append(found)
                 when.append(times[found[:, 0].astype(np.intp) - bars])
 
-    def outcomes(self, bars: int, last_close: float, funding: float = 0.0) -> Outcomes:
+    def outcomes(self, bars: int, last_close: float, funding: float = 0.0, refused: int = 0) -> Outcomes:
         """What became of the trades.
 
         Args:
             bars: how many there were; last_close: of the last one.
             funding: paid so far for a trade still open.
+            refused: entries that were too small.
         """
         entry, exit_ = self._sides()
         closed = len(exit_)
@@ -61,7 +69,10 @@ class Trades:
         value = np.abs(units) * price
         fees = entry[:, 3] + out[:, 2]
         profit = units * (gone - price) - fees - out[:, 4]
-        return Outcomes((out[:, 0] - entry[:, 0]).astype(np.intp), 100 * profit / value, profit, fees, closed)
+        entered, left = self._times()
+        seconds = (left - entered[:closed]) / np.timedelta64(1, "s")
+        bars_held = (out[:, 0] - entry[:, 0]).astype(np.intp)
+        return Outcomes(bars_held, 100 * profit / value, profit, fees, out[:, 4], closed, seconds, refused)
 
     def frame(self, bars: int, last_close: float, funding: float = 0.0) -> pl.DataFrame:
         """One row per trade so far, in order; arguments as in `outcomes`.
@@ -77,9 +88,7 @@ class Trades:
         """
         entry, exit_ = self._sides()
         found = self.outcomes(bars, last_close, funding)
-        entered, left = (
-            np.concatenate([np.empty(0, "datetime64[us]"), *times]) for times in (self._entry_times, self._exit_times)
-        )
+        entered, left = self._times()
         missing = [None] * (len(entry) - found.closed)  # the exit of a trade still open
         return pl.DataFrame(
             {
@@ -99,6 +108,12 @@ class Trades:
             },
             schema_overrides={"bars": pl.Int64},
         )
+
+    def _times(self) -> tuple[Times, Times]:
+        entered, left = (
+            np.concatenate([np.empty(0, "datetime64[us]"), *times]) for times in (self._entry_times, self._exit_times)
+        )
+        return entered, left
 
     def _sides(self) -> tuple[Floats, Floats]:
         entry, exit_ = (

@@ -1,13 +1,14 @@
 """One account on its way through the bars of one series: signals and prices → equity and trades."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import polars as pl
 
 from hermes.schemas import DATETIME, Schema
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, Turns, asked, turns
-from hermes.stages.backtest.bars import Bars, Floats
+from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.entries import Entries
 from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.exits import Exits
@@ -29,16 +30,27 @@ RANGE: Schema = {"high": pl.Float64(), "low": pl.Float64()}
 SHORTS: Schema = {"short_signal": pl.Boolean(), "cover_signal": pl.Boolean()}
 
 
+def columns_for(account: Account, present: Collection[str]) -> list[str]:
+    """The columns that an account needs: `BARS`, `RANGE` where it watches levels, `SHORTS` where they are present."""
+    shorts = SHORTS if all(name in present for name in SHORTS) else {}
+    return [*BARS, *(RANGE if account.watches else {}), *shorts]
+
+
+def asked_in(frame: pl.DataFrame) -> Asked:
+    """What the signal columns of a frame ask for."""
+    names = ("buy_signal", "sell_signal", *(name for name in SHORTS if name in frame.columns))
+    return asked(*(frame[name].to_numpy() for name in names))
+
+
 class Trading:
     """One account on its way through the bars. However they are cut into pieces, each bar's figures are the same.
 
     Args:
         account: the terms.
-        funding: of the contract, None where there is none.
     """
 
-    def __init__(self, account: Account, funding: Funding | None = None) -> None:
-        self._account, self._funding = account, funding
+    def __init__(self, account: Account) -> None:
+        self._account = account
         self._orders, self._exits = Orders(account), Exits(account)
         self._slippage = account.slippage_bps / 10_000
         self._by_volatility = Size.of(account.size).kind == "volatility"
@@ -65,21 +77,21 @@ class Trading:
 
     def outcomes(self) -> Outcomes:
         """What became of the trades so far."""
-        return self._trades.outcomes(self._bars, self._last_close, self._held.funding if self._held else 0.0)
+        funding = self._held.funding if self._held else 0.0
+        return self._trades.outcomes(self._bars, self._last_close, funding, self.dropped)
 
-    def advance(self, piece: pl.DataFrame) -> Steps:
+    def advance(self, piece: pl.DataFrame, funding: Funding | None = None) -> Steps:
         """The next bars (`BARS`, at least one; `RANGE` and `SHORTS` where needed) → the account's equity."""
-        names = ("buy_signal", "sell_signal", *(name for name in SHORTS if name in piece.columns))
-        return self.trade(Bars.of(piece), asked(*(piece[name].to_numpy() for name in names)))
+        return self.trade(Bars.of(piece, funding), asked_in(piece))
 
     def trade(self, bars: Bars, wanted: Asked) -> Steps:
         """As `advance`, from the columns of the next bars and what their signals ask for."""
         if self._at_open:
             wanted = self._at_next_open(wanted, len(bars))
         charges = None
-        if self._funding:
-            charges = self._funding.on(bars.times, bars.close, self._last_end, self._last_close)
-            self._last_end = close_times(bars.times[-1:], self._funding.interval_seconds)[0]
+        if bars.funding:
+            charges = bars.funding.on(bars.times, bars.close, self._last_end, self._last_close)
+            self._last_end = close_times(bars.times[-1:], bars.funding.interval_seconds)[0]
         resume = self._resume - self._bars
         walk = Walk(self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges)
         self._go(walk, bars, turns(wanted, self._account), compounds=self._orders.compounds and charges is None)
@@ -157,12 +169,12 @@ def equity_curve(
         highest close so far, in percent, positive; 1 where the account is long at the bar's close, -1 where it is
         short, else 0.
     """
-    trading = Trading(account, funding)
+    trading = Trading(account)
     first_close = peak = 0.0
     for piece in pieces:
         if piece.is_empty():
             continue
-        steps, close = trading.advance(piece), piece["close"].to_numpy()
+        steps, close = trading.advance(piece, funding), piece["close"].to_numpy()
         lengths = np.diff(steps.rows, append=steps.bars)
         peaks = np.maximum(np.maximum.accumulate(steps.equity), peak)
         peak, first_close = peaks[-1], first_close or close[0]

@@ -2,41 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
+from hermes.stages.backtest.account import CLOSE, Account, Asked, Fill
+from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.metrics import Metrics, measure
 from hermes.stages.backtest.overfitting import PARTS, Parts, effective_trials
-from hermes.stages.backtest.portfolio import Account, Asked, Fill, Floats, Portfolio, Rows, Times
 from hermes.stages.backtest.tally import BarTally
+from hermes.stages.backtest.trading import Trading
 
 #: Parts of the bars that a trial's returns are summed in: each of the `PARTS` is cut in 16.
 FINE_PARTS = 16 * PARTS
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """What every trial trades on: times (ascending), opens and closes of one series."""
-
-    times: Times
-    opens: Floats
-    close: Floats
-
-    @classmethod
-    def of(cls, frame: pl.DataFrame) -> Self:
-        """From the columns `datetime, open, close`."""
-        return cls(*(frame[name].to_numpy() for name in ("datetime", "open", "close")))
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def between(self, begin: int, end: int) -> "Bars":
-        """The bars from `begin` up to, not including, `end`."""
-        return Bars(self.times[begin:end], self.opens[begin:end], self.close[begin:end])
 
 
 class Span(NamedTuple):
@@ -60,14 +41,14 @@ class Span(NamedTuple):
             if sale >= begin:
                 inside = wanted.between(begin, sale)
                 rows = np.append(inside.rows, sale - begin) + begin - self.begin
-                found.append(Asked(rows, np.append(inside.buys, False)))
+                found.append(Asked(rows, np.append(inside.bits, np.uint8(CLOSE))))
             begin = edge
         return joined(found)
 
 
 def joined(parts: Sequence[Asked]) -> Asked:
     """What successive parts ask for, their rows counted from the same bar."""
-    nothing = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
+    nothing = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
     return Asked(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
 
 
@@ -89,7 +70,7 @@ def search(
     bars: Bars,
     wanted: Sequence[Asked],
     interval: str,
-    account: Account,
+    account: Account | Sequence[Account],
 ) -> list[Trial]:
     """Trade each of many signals on an account of its own.
 
@@ -97,15 +78,20 @@ def search(
         bars: at least one.
         wanted: what each trial's signals ask for on these bars; every account starts flat.
         interval: of the bars, by its name.
-        account: the terms of trade.
+        account: the terms of trade, of all or of each.
 
     Returns:
         One trial for each of `wanted`, in order.
     """
     holding = Holding()
-    held = np.concatenate([holding.add(block.close) for block in _blocks(bars)])
+    blocks = _blocks(bars)
+    held = np.concatenate([holding.add(block.close) for block in blocks])
     parts = _part_of_each(len(bars))
-    return [_trial(bars, each, interval, account, parts, holding, held) for each in wanted]
+    accounts = [account] * len(wanted) if isinstance(account, Account) else account
+    return [
+        _trial(blocks, each, interval, terms, parts, holding, held)
+        for each, terms in zip(wanted, accounts, strict=True)
+    ]
 
 
 def trials(
@@ -113,11 +99,12 @@ def trials(
     wanted: Sequence[Asked],
     spans: Sequence[Span],
     interval: str,
-    account: Account,
+    account: Account | Sequence[Account],
 ) -> list[list[Trial]]:
-    """`search` over each of several spans of the bars."""
+    """`search` over each of several spans of the bars; accounts differ in all but their fill."""
+    fill = account.fill if isinstance(account, Account) else account[0].fill
     return [
-        search(bars.between(span.begin, span.end), [span.of(each, account.fill) for each in wanted], interval, account)
+        search(bars.between(span.begin, span.end), [span.of(each, fill) for each in wanted], interval, account)
         for span in spans
     ]
 
@@ -138,30 +125,36 @@ def effective_number(trials: Sequence[Trial], bars: int) -> float:
 
 def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Floats]:
     """The return of every bar of one trial, and what of it is above holding with the same exposure."""
-    steps = Portfolio(account).trade(bars.times, bars.opens, bars.close, wanted)
+    steps = Trading(account).trade(bars, wanted)
     returns = np.zeros(len(bars))
     returns[steps.rows] = steps.returns(account.initial_cash)
     lengths = np.diff(steps.rows, append=steps.bars)
-    exposure = float(lengths[steps.size != 0].sum()) / len(bars)
+    exposure = float((lengths * steps.value / steps.equity)[steps.size != 0].sum()) / len(bars)
     return returns, returns - exposure * Holding().add(bars.close)
 
 
 def _trial(
-    bars: Bars, wanted: Asked, interval: str, account: Account, parts: Rows, holding: Holding, held: Floats
+    blocks: Sequence[Bars],
+    wanted: Asked,
+    interval: str,
+    account: Account,
+    parts: Rows,
+    holding: Holding,
+    held: Floats,
 ) -> Trial:
     """As the engine does it, with the same blocks, from events instead of columns."""
-    portfolio, tally = Portfolio(account), BarTally(account)
+    trading, tally = Trading(account), BarTally(account)
     sums, squares = np.zeros(FINE_PARTS), np.zeros(FINE_PARTS)
     begin = 0
-    for block in _blocks(bars):
+    for block in blocks:
         end = begin + len(block)
-        steps = portfolio.trade(block.times, block.opens, block.close, wanted.between(begin, end))
+        steps = trading.trade(block, wanted.between(begin, end))
         returns, part = steps.returns(tally.equity), parts[begin + steps.rows]
         sums += np.bincount(part, returns, FINE_PARTS)
         squares += np.bincount(part, np.square(returns), FINE_PARTS)
         tally.add(block.times, held[begin:end], steps)
         begin = end
-    return Trial(measure(tally, holding, portfolio.outcomes(), account, interval), sums, squares)
+    return Trial(measure(tally, holding, trading.outcomes(), account, interval), sums, squares)
 
 
 def _blocks(bars: Bars) -> list[Bars]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.bars import Bars, Floats
+from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.entries import Positions
 from hermes.stages.backtest.equity import Steps, steps_of
 from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL, Exits, Levels

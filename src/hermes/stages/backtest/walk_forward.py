@@ -14,9 +14,12 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused, UsageError
+from hermes.stages.backtest.account import Account, Asked, Fill
+from hermes.stages.backtest.arrays import Floats, Times
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.metrics import Metrics
-from hermes.stages.backtest.portfolio import Account, Asked, Fill, Floats, Portfolio, Times
-from hermes.stages.backtest.trials import Bars, Span, Trial, joined, search
+from hermes.stages.backtest.trading import Trading
+from hermes.stages.backtest.trials import Span, Trial, joined, search
 
 #: Measures to choose by: the higher, the better.
 CHOICES = ("sharpe", "sortino", "calmar", "omega", "total_return_pct", "profit_factor")
@@ -177,12 +180,12 @@ def _stitched(
     for window, number in zip(windows, chosen, strict=True):
         if number is not None:
             wanted = Span(window.test, window.end, (window.end,)).of(asked(number), fill)
-            parts.append(Asked(wanted.rows + window.test - windows[0].test, wanted.buys))
+            parts.append(Asked(wanted.rows + window.test - windows[0].test, wanted.bits))
     return joined(parts)
 
 
 def _equity(bars: Bars, wanted: Asked, account: Account) -> Floats:
-    steps = Portfolio(account).trade(bars.times, bars.opens, bars.close, wanted)
+    steps = Trading(account).trade(bars, wanted)
     return np.repeat(steps.equity, np.diff(steps.rows, append=steps.bars))
 
 

@@ -12,13 +12,14 @@ from hermes.lake.store import Lake
 from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
-from hermes.stages.backtest.portfolio import Asked, asked
-from hermes.stages.backtest.trials import Bars
+from hermes.stages.backtest.account import Account, Asked, asked
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
+from hermes.steps.account import AXES, account_of, axes
 from hermes.steps.selection import feature_files, no_bars
-from hermes.strategies import grid, make_strategy, strategy_name
+from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
 from hermes.strategies.contract import check_strategy
@@ -30,7 +31,7 @@ class Candidates:
 
     Attributes:
         sample, seed: which of all combinations they are, see `candidates`.
-        strategies: one for each combination, all of one kind.
+        strategies: one for each combination, all of one kind; accounts: their terms of trade.
         varied: parameters that have more than one value, with their values.
         skipped: combinations that the strategy itself refused, and why it refused the first of them.
         bars: from start to end, in memory.
@@ -41,6 +42,7 @@ class Candidates:
     sample: int | None
     seed: int
     strategies: list[Strategy]
+    accounts: list[Account]
     varied: Mapping[str, list[Any]]
     skipped: int
     reason: str
@@ -49,14 +51,17 @@ class Candidates:
     first: int
 
     def asked(self, numbers: Sequence[int]) -> list[Asked]:
-        """What these combinations ask for on `bars`; a condition that several share is computed once."""
-        strategies = [self.strategies[number] for number in numbers]
-        return [asked(*each[:2]) for each in many_signals(self.rows, strategies, self.first)]
+        """What these combinations ask for on `bars`; what several share is computed once."""
+        keys = [self.strategies[number].parameters.model_dump_json() for number in numbers]
+        distinct = {key: self.strategies[number] for key, number in zip(keys, numbers, strict=True)}
+        signals = many_signals(self.rows, list(distinct.values()), self.first)
+        found = {key: asked(*each) for key, each in zip(distinct, signals, strict=True)}
+        return [found[key] for key in keys]
 
     def parameters(self, number: int) -> dict[str, Any]:
         """All parameters of one combination."""
         found: dict[str, Any] = self.strategies[number].parameters.model_dump(mode="json")
-        return found
+        return found | {name: getattr(self.accounts[number], name) for name in self.varied if name in AXES}
 
 
 def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: int = 0) -> Candidates:
@@ -72,7 +77,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
         TableRefused: the table is not honest, or no bar lies between start and end.
         StrategyError, UsageError: every combination is refused; or values that cannot be read.
     """
-    strategies, varied, skipped, reason = _strategies(settings, sample, seed)
+    strategies, accounts, varied, skipped, reason = _strategies(settings, sample, seed)
     table, rows = _table(settings, lake, strategies)
     times, (start, end) = rows["datetime"], (settings.signals.start, settings.signals.end)
     first = int((times < start).sum()) if start else 0
@@ -80,30 +85,37 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
     if until <= first:
         raise no_bars(settings, table)
     bars = Bars.of(rows.slice(first, until - first))
-    return Candidates(settings, sample, seed, strategies, varied, skipped, reason, bars, rows.head(until), first)
+    rows = rows.head(until)
+    return Candidates(settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first)
 
 
 def _strategies(
     settings: Settings, sample: int | None, seed: int
-) -> tuple[list[Strategy], dict[str, list[Any]], int, str]:
-    """Those that can be made, the values of what varies, how many cannot be made, and why the first cannot."""
+) -> tuple[list[Strategy], list[Account], dict[str, list[Any]], int, str]:
+    """Those that can be made and their accounts, the values of what varies, how many cannot be made, why the first."""
     spec = settings.signals.strategy
     section = settings.strategy.get(strategy_name(spec), {})
     given = {name: grid.values(f"--set {name}", text) for name, text in section.items()}
+    terms = axes(settings)
+    if taken := terms.keys() & find_strategy(spec).kind.parameters_type.model_fields.keys():
+        raise StrategyError(f"{spec} has a parameter {min(taken)!r}, as the account has", "give the account one value")
     made: list[Strategy] = []
+    accounts: list[Account] = []
     refused: list[StrategyError] = []
-    for values in grid.combinations(given, sample, seed):
+    for values in grid.combinations(given | terms, sample, seed):
         try:
-            made.append(make_strategy(spec, values))
+            made.append(make_strategy(spec, {name: value for name, value in values.items() if name not in terms}))
         except StrategyError as error:
             refused.append(error)
+        else:
+            accounts.append(account_of(settings, **{name: values[name] for name in terms}))
     if not made:
         raise refused[0]
     check_strategy(made[0])
     for each in made:
         check_context(each, settings.signals.context_rows)
-    varied = {name: each for name, each in given.items() if len(each) > 1}
-    return made, varied, len(refused), refused[0].message if refused else ""
+    varied = {name: each for name, each in (given | terms).items() if len(each) > 1}
+    return made, accounts, varied, len(refused), refused[0].message if refused else ""
 
 
 def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame]:

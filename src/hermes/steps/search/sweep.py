@@ -19,9 +19,9 @@ from hermes.pages import format
 from hermes.pages.sweep import Sweep, sweep_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.stages.backtest.account import Fill
 from hermes.stages.backtest.metrics import FEW_TRADES, Metrics
 from hermes.stages.backtest.overfitting import Deflated, Overfitting, deflated_sharpe, probability
-from hermes.stages.backtest.portfolio import Account, Asked, Fill
 from hermes.stages.backtest.trials import Span, Trial, effective_number, parts_of, returns_of, search
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
@@ -138,15 +138,15 @@ def sweep(
         parameters = " ".join(f"{name}={value}" for name, value in found.parameters(0).items())
         raise UsageError(
             f"there is nothing to sweep: every parameter has one value ({parameters or 'there are none'})",
-            "give one several values, such as --set NAME=8,12,20 or --set NAME=8:20:4",
+            "give one several values, such as --set NAME=8,12,20 or --stop-loss 0.01:0.05:0.01",
         )
     best = tried.best(min_trades)
     fills: dict[str, Metrics] = {}
     deflated = over_holding = None
     if best is not None:
         wanted = found.asked([best])[0]
-        fills = {fill: metrics for fill, (metrics,) in both_fills(found, [wanted]).items()}
-        returns, above = returns_of(bars, wanted, _account(settings))
+        fills = {fill: metrics for fill, (metrics,) in both_fills(found, [best]).items()}
+        returns, above = returns_of(bars, wanted, found.accounts[best])
         deflated = deflated_sharpe(returns, _per_bar(tried, "sharpe"))
         if tried.trials[best].metrics.sharpe_over_holding is not None:
             over_holding = deflated_sharpe(above, _per_bar(tried, "sharpe_over_holding"))
@@ -167,13 +167,14 @@ def sweep(
     return replace(made, seconds=perf_counter() - started)
 
 
-def both_fills(found: Candidates, wanted: Sequence[Asked]) -> dict[str, list[Metrics]]:
-    """The measures of what is asked for, with each fill."""
-    account, interval = _account(found.settings), found.settings.dataset.interval
-    return {
-        fill: [each.metrics for each in search(found.bars, wanted, interval, replace(account, fill=fill))]
-        for fill in get_args(Fill)
-    }
+def both_fills(found: Candidates, numbers: Sequence[int]) -> dict[str, list[Metrics]]:
+    """The measures of some combinations, with each fill."""
+    wanted, interval = found.asked(numbers), found.settings.dataset.interval
+    made = {}
+    for fill in get_args(Fill):
+        accounts = [replace(found.accounts[number], fill=fill) for number in numbers]
+        made[fill] = [each.metrics for each in search(found.bars, wanted, interval, accounts)]
+    return made
 
 
 def _per_bar(tried: Trials, measure: str) -> list[float]:
@@ -199,10 +200,6 @@ def trials(
     rows = [{**found.parameters(i), **each.metrics.as_dict()} for i, each in enumerate(done)]
     table = pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))
     return Trials(found, done, table)
-
-
-def _account(settings: Settings) -> Account:
-    return Account(**settings.backtest.model_dump())
 
 
 def _folder(tried: Trials, out: Path) -> Path:

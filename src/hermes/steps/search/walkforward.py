@@ -11,8 +11,8 @@ from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.backtest.luck import Luck, luck
-from hermes.stages.backtest.portfolio import Account
 from hermes.stages.backtest.walk_forward import CHOICES, Tested, WalkForward, spans, walk_forward, windows
+from hermes.steps.account import account_of
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.workers.pool import Place
@@ -109,7 +109,7 @@ def walkforward(
         raise UsageError(f"--by {by!r} is not one of {' '.join(CHOICES)}", "use one of those")
     chosen = candidates(settings, lake, sample, seed)
     cut = windows(chosen.bars.times, train, test, anchored=anchored)
-    account = Account(**settings.backtest.model_dump())
+    account = account_of(settings)  # the windows are one account's, so its terms are the same in all of them
     interval = settings.dataset.interval
     trials = measured(chosen, spans(cut), where, progress)
     found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)

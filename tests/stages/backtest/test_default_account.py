@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import accounts, bars, markets, plain_backtest
 
 from hermes.errors import SettingsError
-from hermes.stages.backtest.portfolio import Account, Portfolio, equity_curve
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.trading import Trading, equity_curve
 
 CLOSE = [100.0, 110.0, 99.0, 120.0, 90.0]
 OPEN = [101.0, 102.0, 103.0, 104.0, 105.0]
 
 
 def trades_of(frame: pl.DataFrame, account: Account) -> pl.DataFrame:
-    portfolio = Portfolio(account)
+    portfolio = Trading(account)
     portfolio.advance(frame)
     return portfolio.trades()
 

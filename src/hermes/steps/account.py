@@ -1,0 +1,75 @@
+"""The settings → the account that trades, its terms in words, and what must be said of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hermes.dataset import Dataset, periods_per_year
+from hermes.errors import UsageError
+from hermes.settings import AccountSettings, Settings
+from hermes.stages.backtest.account import Account, Fill
+from hermes.strategies import grid
+
+FILLS: tuple[Fill, ...] = ("close", "next_open")
+#: Terms that `sweep` may be given several values of.
+AXES = ("stop_loss", "take_profit", "trailing_stop", "max_bars")
+
+
+def account_of(settings: Settings, **changes: Any) -> Account:
+    """The configured account.
+
+    Args:
+        changes: terms that are to be others than those configured.
+
+    Raises:
+        UsageError: a term has several values.
+    """
+    return account_from(settings.backtest.model_dump(), settings.account.model_dump(), settings.dataset, **changes)
+
+
+def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], dataset: Dataset, **changes: Any) -> Account:
+    """The account of the sections `[backtest]` and `[account]`, as settings or a lineage have them."""
+    terms = {**backtest, **account, **changes}
+    if several := [name for name in AXES if isinstance(terms.get(name), str)]:
+        flag = f"--{several[0].replace('_', '-')}"
+        raise UsageError(
+            f"{flag} {terms[several[0]]} are several values", "give one, or try them all with `hermes sweep`"
+        )
+    return Account(**terms, inverse=dataset.market == "cm", bars_per_year=periods_per_year(dataset.interval))
+
+
+def accounts(settings: Settings) -> dict[str, Account]:
+    """The configured account, once with each fill."""
+    return {fill: account_of(settings, fill=fill) for fill in FILLS}
+
+
+def axes(settings: Settings) -> dict[str, list[Any]]:
+    """Terms of the account that are given several values, with them; raises SettingsError for one out of range."""
+    found = {}
+    for name in AXES:
+        text = getattr(settings.account, name)
+        if isinstance(text, str):
+            values = grid.values(f"--{name.replace('_', '-')}", text)
+            found[name] = [getattr(_checked(name, value), name) for value in values]
+    return found
+
+
+def _checked(name: str, value: Any) -> AccountSettings:
+    """One value of a term; Settings says where a wrong one came from."""
+    return Settings.load({f"account.{name}": value}, environ={}).account
+
+
+def terms(account: Mapping[str, Any]) -> str:
+    """What differs from the default account, in words; empty where nothing does."""
+    said = {**AccountSettings().model_dump(), **account}
+    default = AccountSettings().model_dump()
+    words = {
+        "side": lambda value: {"short": "short only", "both": "long and short"}[value],
+        "size": lambda value: f"size {value}",
+        "stop_loss": lambda value: f"stop loss {value:.4g}",
+        "take_profit": lambda value: f"take profit {value:.4g}",
+        "trailing_stop": lambda value: f"trailing stop {value:.4g}",
+        "max_bars": lambda value: f"at most {value} bars",
+        "min_order": lambda value: f"orders from {value:g}",
+        "lot_step": lambda value: f"lots of {value:g}",
+    }
+    return ", ".join(words[name](value) for name, value in said.items() if value != default[name])
