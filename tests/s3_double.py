@@ -1,6 +1,7 @@
 """An S3 server in memory that differs from AWS where it is told to: the stores people have are not all alike."""
 
 import hashlib
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -62,17 +63,23 @@ class Double(S3Server):
 
 
 @contextmanager
-def serve_double(quirks: Quirks | None = None) -> Iterator[Double]:
-    """A server until the end of the block."""
+def serve_double(quirks: Quirks | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Double]:
+    """A server until the end of the block; with `tls` it speaks nothing else."""
     double = Double("", quirks=quirks or Quirks())
 
     class Handler(_Handler):
         store = double
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Say nothing of clients that do not trust the certificate."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    double.endpoint = f"http://127.0.0.1:{server.server_port}"
+    double.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     try:
         yield double
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished
-from hermes.lake.backends import s3
+from hermes.lake.backends import s3, s3_client
 from hermes.lake.backends.folder import Folder
 from hermes.lake.files import Staged
 from hermes.lake.store import Layer
@@ -72,7 +72,7 @@ def hash_skipped() -> None:
         silent: Any = {name: value for name, value in config.items() if name != "checksum_algorithm"}
         return S3Store(bucket, config=silent, **options)
 
-    setattr(s3, "S3Store", unchecked)  # noqa: B010 - nobody else is to see it
+    setattr(s3_client, "S3Store", unchecked)  # noqa: B010 - nobody else is to see it
 
 
 def no_second_look() -> None:

@@ -15,7 +15,7 @@ from unittest import mock
 from tests.s3_server import S3Server, serve
 
 from hermes.errors import HermesError
-from hermes.lake.backends import lease, s3
+from hermes.lake.backends import lease, s3, s3_client
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.stages.bronze import archive
@@ -141,7 +141,8 @@ def _impatient() -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, value in (
             (s3, "REQUEST_S", REQUEST_S),
-            (s3, "CONNECT_S", REQUEST_S),
+            (s3_client, "REQUEST_S", REQUEST_S),
+            (s3_client, "CONNECT_S", REQUEST_S),
             (s3, "LEASE_REQUEST_S", REQUEST_S),
             (lease, "REQUEST_S", REQUEST_S),
             (archive, "FIRST_PERIOD", date(2024, 11, 1)),

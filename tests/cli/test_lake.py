@@ -67,7 +67,7 @@ def test_doctor(hermes: Hermes, tmp_path: Path):
 
 
 def test_doctor_of_a_store_that_is_away_tells_no_key(hermes: Hermes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hermes.lake.backends.s3.RETRIES", 0)
+    monkeypatch.setattr("hermes.lake.backends.s3_client.RETRIES", 0)
     monkeypatch.setenv("HERMES_S3__ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("HERMES_S3__ACCESS_KEY", "canary-access")
     monkeypatch.setenv("HERMES_S3__SECRET_KEY", "canary-secret")

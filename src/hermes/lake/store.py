@@ -18,7 +18,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from hermes.dataset import LAYERS, Dataset
 from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, StoreError
-from hermes.lake.backends import folder, s3
+from hermes.lake.backends import folder, s3, s3_client
 from hermes.lake.backends.lock import Check, Holder, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
 from hermes.redaction import open_cause
@@ -282,6 +282,10 @@ class Layer:
         """The folder that staged files wait in, of all processes of this machine or of all that share the disk."""
         return self._backend.staging.root
 
+    def _explained(self, error: Exception, where: str) -> StoreError:
+        signed = not isinstance(self._backend, s3.Bucket) or self._backend.signed
+        return s3_client.explain(error, where, signed=signed)
+
     @contextmanager
     def errors(self, where: str = "") -> Iterator[None]:
         """Errors of Polars and the operating system below here become one line with a cure.
@@ -297,7 +301,7 @@ class Layer:
             raise
         except PolarsError as error:
             cause = open_cause(error)
-            raise (folder.disk_error(error, where) or s3.explain(error, where)) from cause
+            raise (folder.disk_error(error, where) or self._explained(error, where)) from cause
         except (ValueError, OverflowError) as error:
             if "out of range" not in str(error):  # what Python says of a year 16051
                 raise
@@ -307,7 +311,7 @@ class Layer:
             raise StoreError(f"{what} is damaged (Polars: {first})", NAMES_DAMAGE) from error
         except OSError as error:
             if error.errno is None:
-                raise s3.explain(error, where) from open_cause(error)
+                raise self._explained(error, where) from open_cause(error)
             raise folder.explain(error, where) from error
 
 

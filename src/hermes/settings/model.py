@@ -153,9 +153,11 @@ class Settings(_Section):
         upkeep = self.upkeep
         if upkeep.metrics_file:
             upkeep = UpkeepSettings(metrics_file=str(Path(upkeep.metrics_file).expanduser().absolute()))
-        return self.model_copy(
-            update={"lake": lake, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
-        )
+        s3 = self.s3
+        if s3.ca_file:
+            s3 = s3.model_copy(update={"ca_file": str(Path(s3.ca_file).expanduser().absolute())})
+        made = {"lake": lake, "s3": s3, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
+        return self.model_copy(update=made)
 
     def items(self) -> Iterator[tuple[str, str, str]]:
         """Every setting as (dotted name, value as text, origin); secrets are masked."""

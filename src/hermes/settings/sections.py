@@ -177,6 +177,8 @@ class S3Settings(_Section):
     """The region that requests are signed for."""
     path_style: bool = True
     """Buckets in the path (MinIO), not in the host's name."""
+    ca_file: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
+    """PEM file of a private authority that signed the store's certificate; added to those that the system trusts."""
 
 
 class ArchiveSettings(_Section):

@@ -28,6 +28,7 @@ def _ambient(environ: Mapping[str, str]) -> Layer:
     for name, variables in {
         "s3.endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         "s3.region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "s3.ca_file": ("AWS_CA_BUNDLE",),
     }.items():
         for variable in variables:
             if environ.get(variable):

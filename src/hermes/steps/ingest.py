@@ -15,7 +15,7 @@ import polars as pl
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, ChecksumMismatch, HermesError, KlinesRefused, StoreError
-from hermes.lake.backends import s3
+from hermes.lake.backends.s3_client import connect
 from hermes.lake.store import Lake, check_written
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
@@ -196,8 +196,8 @@ def _key(file: ArchiveFile) -> str:
 def _archive_bucket(bucket: str, settings: Settings) -> Any:
     """The exchange's own bucket is public; any other one is reached like the lake's store."""
     if f"s3://{bucket}" == PUBLIC_ARCHIVE:
-        return s3.connect(bucket, S3Settings(region=PUBLIC_REGION), anonymous=True)
-    return s3.connect(bucket, settings.s3)
+        return connect(bucket, S3Settings(region=PUBLIC_REGION), anonymous=True)
+    return connect(bucket, settings.s3)
 
 
 _Made = tuple[pl.DataFrame, dict[str, Any]]

@@ -7,7 +7,7 @@ import pytest
 from obstore.exceptions import GenericError
 from tests.s3_double import Double, Quirks, serve_double
 
-from hermes.lake.backends import conditions, s3
+from hermes.lake.backends import conditions, s3_client
 from hermes.lake.backends.conditions import Conditions, try_conditions
 from hermes.settings import S3Settings
 
@@ -23,7 +23,7 @@ def double():
 
 def tried(server: Double) -> Conditions:
     settings = S3Settings(endpoint=server.endpoint, access_key="a", secret_key="b")
-    return try_conditions(s3.connect("b", settings), "_locks/")
+    return try_conditions(s3_client.connect("b", settings), "_locks/")
 
 
 @pytest.mark.parametrize(("if_match", "create_only"), KINDS)

@@ -14,7 +14,7 @@ import pytest
 
 from hermes.dataset import Dataset
 from hermes.errors import StoreError
-from hermes.lake.backends import lease, s3
+from hermes.lake.backends import lease, s3, s3_client
 from hermes.lake.backends.conditions import Conditions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
@@ -82,7 +82,7 @@ def lake(wire: Wire, **more: str) -> Lake:
 def test_the_token_of_temporary_keys_goes_with_every_request(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, token: str | None
 ):
-    monkeypatch.setattr(s3, "RETRIES", 0)
+    monkeypatch.setattr(s3_client, "RETRIES", 0)
     gold = lake(wire, **({"session_token": token} if token else {})).gold
     gold.write_bytes("x.bin", b"x")
     gold.read("x.bin")
@@ -111,7 +111,7 @@ def test_a_new_bucket_names_its_region_where_s3_wants_that(wire: Wire, region: s
 def test_keys_that_a_store_repeats_in_its_answer_are_in_no_error_and_no_traceback(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, act: str
 ):
-    monkeypatch.setattr(s3, "RETRIES", 0)
+    monkeypatch.setattr(s3_client, "RETRIES", 0)
     gold = lake(wire, session_token=TOKEN).gold
     said = f"{ACCESS} {SECRET} {TOKEN} <Error><AWSAccessKeyId>{ACCESS}</AWSAccessKeyId><m>{SECRET} {TOKEN}</m></Error>"
     wire.answers.extend(([(404, NO_BUCKET)] if act == "bucket" else []) + [(400, said)] * 3)

@@ -16,7 +16,7 @@ import obstore
 import pytest
 from tests.s3_double import Double, Quirks, serve_double
 
-from hermes.lake.backends import s3
+from hermes.lake.backends import s3, s3_client
 from hermes.lake.backends.conditions import Known
 from hermes.lake.backends.folder import Folder
 from hermes.settings import Settings
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Settings:
 def bucket(s3_server) -> Settings:
     """A bucket that is there."""
     settings = Settings.load({"lake.url": f"s3://steps/{uuid.uuid4().hex}/{{layer}}", **s3_server.flags()}, environ={})
-    obstore.put(s3.connect("steps", settings.s3), "there", b"")
+    obstore.put(s3_client.connect("steps", settings.s3), "there", b"")
     return settings
 
 
@@ -84,7 +84,9 @@ def test_buckets_that_are_there_are_sound_and_nothing_is_left_in_them(bucket: Se
     assert faults(made) == set()
     assert [each.check for each in made.findings] == OF_A_BUCKET * 3
     prefix = bucket.lake.url.removeprefix("s3://steps/").removesuffix("/{layer}")
-    assert [entry["path"] for page in obstore.list(s3.connect("steps", bucket.s3), prefix) for entry in page] == []
+    assert [
+        entry["path"] for page in obstore.list(s3_client.connect("steps", bucket.s3), prefix) for entry in page
+    ] == []
 
 
 def test_no_secret_is_told(bucket: Settings, s3_server):
@@ -103,7 +105,7 @@ def test_no_secret_is_told(bucket: Settings, s3_server):
 def test_a_store_that_cannot_be_used(
     bucket: Settings, s3_server, monkeypatch: pytest.MonkeyPatch, changed: dict, cure: str
 ):
-    monkeypatch.setattr(s3, "RETRIES", 0)
+    monkeypatch.setattr(s3_client, "RETRIES", 0)
     settings = Settings.load({"lake.url": bucket.lake.url, **s3_server.flags(**changed)}, environ={})
     made = diagnose(settings)
     assert [each.check for each in made.findings] == ["reachable"] * 3

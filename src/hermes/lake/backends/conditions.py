@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
 
+from hermes.lake.backends.s3_client import get, head
+
 if TYPE_CHECKING:
     from obstore import UpdateVersion
     from obstore.store import S3Store
@@ -88,7 +90,7 @@ def _if_match(store: "S3Store", key: str) -> Literal["quoted", "bare"] | None:
     forms: tuple[Literal["quoted", "bare"], ...] = ("quoted", "bare")
     for form in forms:
         obstore.put(store, key, f"before {form}".encode())
-        tag = obstore.head(store, key)["e_tag"]
+        tag = head(store, key)["e_tag"]
         if tag and _done(store, key, f"after {form}".encode(), {"e_tag": _written(tag, form)}):
             stale = _done(store, key, f"stale {form}".encode(), {"e_tag": _written(tag, form)})
             return None if stale else form
@@ -112,7 +114,7 @@ def _done(store: "S3Store", key: str, content: bytes, mode: "Mode") -> bool:
 
 def _content(store: "S3Store", key: str) -> bytes | None:
     try:
-        return bytes(obstore.get(store, key).bytes())
+        return bytes(get(store, key).bytes())
     except FileNotFoundError:
         return None
 

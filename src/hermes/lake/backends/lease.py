@@ -28,6 +28,7 @@ from obstore.exceptions import BaseError
 from hermes.errors import DatasetLocked, LockLost, StoreError
 from hermes.lake.backends.conditions import REFUSED, Conditions, bare
 from hermes.lake.backends.lock import Check, Holder, held_by_another, named
+from hermes.lake.backends.s3_client import get
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -152,7 +153,7 @@ class _Renewed(ABC):
 
     def _read(self, key: str) -> tuple[bytes, str] | None:
         try:
-            found = obstore.get(self._store, key)
+            found = get(self._store, key)
         except FileNotFoundError:
             return None
         return bytes(found.bytes()), bare(found.meta["e_tag"])

@@ -18,7 +18,6 @@ from xml.sax.saxutils import escape
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import S3Store
 
 from hermes.errors import AlreadyPublished, DatasetLocked, StoreError
 from hermes.lake.backends import folder
@@ -26,21 +25,19 @@ from hermes.lake.backends.conditions import Conditions, Known, bare, try_conditi
 from hermes.lake.backends.lease import REQUEST_S as LEASE_REQUEST_S
 from hermes.lake.backends.lease import lease, rehearse
 from hermes.lake.backends.lock import Check, Holder
+from hermes.lake.backends.s3_client import REQUEST_S, connect, explain, get, head, scan_options, tls_context, trust
 from hermes.lake.backends.staging import Staging
 from hermes.lake.backends.whole_reads import Checked
 from hermes.lake.files import LakeFile, Staged
-from hermes.redaction import open_cause, redact
+from hermes.redaction import open_cause
 from hermes.settings.sections import S3Settings
 
 if TYPE_CHECKING:
     from obstore import GetResult
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import S3Store
 
 Answer = TypeVar("Answer")
 
-CONNECT_S = 5
-REQUEST_S = 60
-RETRIES = 3
 # The slowest upload that is still waited for; a PUT of n bytes may take REQUEST_S + n / this.
 UPLOAD_BYTES_PER_S = 2_000_000
 MULTIPART_BYTES = 5 * 1024**3  # S3 refuses a single PUT above 5 GiB
@@ -59,99 +56,6 @@ _WRITERS = 8  # objects written at once: each waits for the store most of the ti
 _ANSWERS = 4  # how often a listing is asked for at most, until two agree
 READ_BYTES = 4 * 1024**2  # read at once while hashing
 LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
-
-_CAUSES = (
-    (
-        r"RequestTimeTooSkewed",
-        "the clocks of this machine and of the store differ by more than S3 allows",
-        "set this machine's clock (`timedatectl`, chrony)",
-    ),
-    (
-        r"ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidClientTokenId",
-        "the store refuses the session token of these keys",
-        "get new temporary keys: s3.access_key, s3.secret_key and s3.session_token",
-    ),
-    (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|403 Forbidden|401 Unauthorized",
-        "the store refuses these keys",
-        "check s3.access_key and s3.secret_key (`hermes config` shows where they come from)",
-    ),
-    (
-        r"BadDigest|XAmzContent\w+Mismatch",
-        "what arrived there is not what was sent",
-        "run again, and check the network on the way (https would notice)",
-    ),
-    (
-        r"non-partial response",
-        "the store does not answer with the part of an object that was asked for, as rclone's does not",
-        "keep large tables, and those of other tools, on another store; `hermes doctor` tries one out",
-    ),
-    (r"NoSuchBucket", "there is no such bucket", "check lake.url, or let `hermes run` create it"),
-    (
-        r"error sending request|[Cc]onnect|dns error|operation timed out|TimedOut",
-        "the store cannot be reached",
-        "check s3.endpoint and that the server is running",
-    ),
-    (r"\b5\d\d [A-Z]|SlowDown", "the store answers with errors of its own", "try again later"),
-)
-
-
-def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S) -> S3Store:
-    """A client for `bucket`. Without keys, or `anonymous`, requests are not signed. Deadlines are always set."""
-    config: S3Config = {
-        "region": s3.region,
-        "virtual_hosted_style_request": not s3.path_style,
-        "checksum_algorithm": "sha256",  # the store refuses what was changed or cut off on its way there
-    }
-    if s3.endpoint:
-        config["endpoint"] = s3.endpoint
-    if s3.access_key and s3.secret_key and not anonymous:
-        config["access_key_id"] = s3.access_key.get_secret_value()
-        config["secret_access_key"] = s3.secret_key.get_secret_value()
-        if s3.session_token:
-            config["session_token"] = s3.session_token.get_secret_value()
-    else:
-        config["skip_signature"] = True
-    options: ClientConfig = {
-        "allow_http": True,
-        "connect_timeout": timedelta(seconds=CONNECT_S),
-        "timeout": timedelta(seconds=timeout_s),
-    }
-    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=timeout_s)}
-    return S3Store(bucket, config=config, client_options=options, retry_config=retries)
-
-
-def scan_options(s3: S3Settings) -> dict[str, str | int]:
-    """The same connection in the words of Polars' `storage_options`."""
-    options: dict[str, str | int] = {
-        "aws_region": s3.region,
-        "aws_virtual_hosted_style_request": str(not s3.path_style).lower(),
-        "aws_allow_http": "true",
-        "connect_timeout": f"{CONNECT_S}s",
-        "timeout": f"{REQUEST_S}s",
-        "max_retries": RETRIES,
-        "retry_timeout_ms": REQUEST_S * 1000,
-    }
-    if s3.endpoint:
-        options["aws_endpoint_url"] = s3.endpoint
-    if s3.access_key and s3.secret_key:
-        options["aws_access_key_id"] = s3.access_key.get_secret_value()
-        options["aws_secret_access_key"] = s3.secret_key.get_secret_value()
-        if s3.session_token:
-            options["aws_session_token"] = s3.session_token.get_secret_value()
-    else:
-        options["aws_skip_signature"] = "true"
-    return options
-
-
-def explain(error: Exception, address: str) -> StoreError:
-    """An error of the client as one line: which address, what is wrong, the cure. Never a key or a signed URL."""
-    text = str(error)
-    for pattern, cause, cure in _CAUSES:
-        if re.search(pattern, text):
-            return StoreError(f"{address}: {cause}", cure)
-    first = redact(text.partition("\n")[0])[:200]
-    return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
 
 
 def bucket_missing(error: Exception) -> bool:
@@ -184,13 +88,14 @@ class Bucket:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3 = s3
+        trust(s3)
         self._store = self._client()
         self._plain = (s3.endpoint or "").startswith("http://")
         self._checked = Checked(self._whole)
         # Files wait on this machine's disk until one PUT carries them over.
         self.staging = Staging(Path(tempfile.gettempdir()) / f"hermes-{os.getuid()}")
 
-    def _client(self, size: int = 0) -> S3Store:
+    def _client(self, size: int = 0) -> "S3Store":
         """A client whose deadline suffices for `size` bytes."""
         return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
 
@@ -220,7 +125,7 @@ class Bucket:
         except (BaseError, OSError) as error:
             if bucket_missing(error):
                 return []
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
         return sorted(found, key=lambda file: file.key)
 
     def exists(self) -> bool:
@@ -230,8 +135,11 @@ class Bucket:
         except (BaseError, OSError) as error:
             if bucket_missing(error):
                 return False
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
         return True
+
+    def _explained(self, error: Exception, address: str) -> StoreError:
+        return explain(error, address, signed=self.signed)
 
     @property
     def signed(self) -> bool:
@@ -241,9 +149,9 @@ class Bucket:
     def modified(self, key: str) -> datetime:
         """When an object was last written, by the store's clock (UTC, whole seconds)."""
         try:
-            return obstore.head(self._store, self._prefix + key)["last_modified"]
+            return head(self._store, self._prefix + key)["last_modified"]
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
 
     def locate(self, key: str) -> str:
         """What Polars scans."""
@@ -260,12 +168,12 @@ class Bucket:
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.address}/{key}") from None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
 
     def _whole(self, key: str) -> tuple[bytes, bool, str | None]:
         """Bytes of a small object, whether it has a hash on record (which they have then), and its etag."""
         for _ in range(2):
-            found = obstore.get(self._store, self._prefix + key)
+            found = get(self._store, self._prefix + key)
             data, recorded = bytes(found.bytes()), _recorded(found)
             if recorded in (None, hashlib.sha256(data).hexdigest()):
                 return data, recorded is not None, bare(found.meta["e_tag"])
@@ -279,27 +187,27 @@ class Bucket:
         try:
             checked = self._checked.read(files) if self._plain else None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
         return checked or [file.location for file in files]
 
     def recorded_hashes(self, key: str) -> set[str]:
         """SHA-256 that was put on record when the object was published; empty where nothing is on record."""
         try:
-            found = obstore.get(self._store, self._prefix + key)
+            found = get(self._store, self._prefix + key)
         except FileNotFoundError:
             return set()
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
         return {recorded} if (recorded := _recorded(found)) else set()
 
     def recorded_hash(self, file: LakeFile) -> str | None:
         """The SHA-256 on record for this very version of an object; None where another tool wrote it."""
         try:
-            found = obstore.get(self._store, self._prefix + file.key)
+            found = get(self._store, self._prefix + file.key)
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
         return _recorded(found) if bare(found.meta["e_tag"]) == file.version else None
 
     def hashed(self, file: LakeFile) -> tuple[str, set[str]]:
@@ -310,13 +218,13 @@ class Bucket:
         """
         digest = hashlib.sha256()
         try:
-            found = obstore.get(self._client(file.size), self._prefix + file.key)
+            found = get(self._client(file.size), self._prefix + file.key)
             for piece in found.stream(min_chunk_size=READ_BYTES):
                 digest.update(piece)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.address}/{file.key}") from None
         except (BaseError, OSError) as error:
-            raise explain(error, f"{self.address}/{file.key}") from open_cause(error)
+            raise self._explained(error, f"{self.address}/{file.key}") from open_cause(error)
         return digest.hexdigest(), {recorded} if (recorded := _recorded(found)) else set()
 
     def lost(self, prefix: str, present: set[str]) -> Sequence[str]:
@@ -389,11 +297,11 @@ class Bucket:
 
     def _there(self, key: str) -> bool:
         try:
-            obstore.head(self._store, self._prefix + key)
+            head(self._store, self._prefix + key)
         except FileNotFoundError:
             return False
         except (BaseError, OSError) as error:
-            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+            raise self._explained(error, f"{self.address}/{key}") from open_cause(error)
         return True
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
@@ -420,7 +328,7 @@ class Bucket:
         try:
             return _CONDITIONS.of(self._s3.endpoint or "", self._bucket, found, again=again)
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
 
     @contextmanager
     def locked(self, key: str, what: str, me: Holder) -> Iterator[Check]:
@@ -433,7 +341,7 @@ class Bucket:
                     lambda: stack.enter_context(lease(store, self._prefix + key, what, me, conditions))
                 )
             except (BaseError, OSError) as error:
-                raise explain(error, self.address) from open_cause(error)
+                raise self._explained(error, self.address) from open_cause(error)
             yield check
 
     def part(self, key: str, start: int, end: int) -> bytes:
@@ -441,14 +349,14 @@ class Bucket:
         try:
             return bytes(obstore.get_range(self._store, self._prefix + key, start=start, end=end))
         except (BaseError, OSError) as error:
-            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+            raise self._explained(error, f"{self.address}/{key}") from open_cause(error)
 
     def rehearse_lock(self, key: str) -> None:
         """Try out locks in this bucket; see `lease.rehearse`."""
         try:
             rehearse(self._store, self._prefix + key, Holder.me("doctor"), self.conditions())
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
 
     def remove(self, key: str) -> None:
         """Take an object away, and its hash with it; one that is not there is no error."""
@@ -457,7 +365,7 @@ class Bucket:
         except FileNotFoundError:
             pass
         except (BaseError, OSError) as error:
-            raise explain(error, f"{self.address}/{key}") from open_cause(error)
+            raise self._explained(error, f"{self.address}/{key}") from open_cause(error)
 
     def _put(self, key: str, staged: Path, digest: str, *, create: bool) -> None:
         size = staged.stat().st_size
@@ -478,7 +386,7 @@ class Bucket:
         except AlreadyExistsError:
             raise AlreadyPublished(f"{self.address}/{key} is there already", "run again") from None
         except (BaseError, OSError) as error:
-            raise explain(error, self.address) from open_cause(error)
+            raise self._explained(error, self.address) from open_cause(error)
 
     def _in_bucket(self, write: Callable[[], Answer]) -> Answer:
         """Do `write`, which puts something into the bucket; where that is missing, it is created first."""
@@ -509,7 +417,8 @@ class Bucket:
         region = self._s3.region
         body = None if region == LOCATION_FREE else _LOCATION.format(region=escape(region)).encode()
         try:
-            urllib.request.urlopen(urllib.request.Request(url, data=body, method="PUT"), timeout=REQUEST_S).close()
+            request = urllib.request.Request(url, data=body, method="PUT")
+            urllib.request.urlopen(request, timeout=REQUEST_S, context=tls_context(self._s3)).close()
         except urllib.error.HTTPError as error:
             if error.code != 409:  # somebody made it at the same moment
                 raise StoreError(
@@ -517,4 +426,4 @@ class Bucket:
                     "create it, or give keys that may",
                 ) from None
         except OSError as error:
-            raise explain(error, self.address) from None
+            raise self._explained(error, self.address) from None

@@ -1,0 +1,263 @@
+"""The client of an S3 store: how it connects, what it reads, and its errors in one line with a cure."""
+
+import hashlib
+import os
+import re
+import ssl
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError
+from obstore.store import S3Store
+
+from hermes.errors import SettingsError, StoreError
+from hermes.redaction import redact
+from hermes.settings.sections import S3Settings
+
+if TYPE_CHECKING:
+    from obstore import GetResult, ObjectMeta
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
+
+CONNECT_S = 5
+REQUEST_S = 60
+RETRIES = 3
+
+_KEYS = (
+    "s3.access_key and s3.secret_key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ROOT_USER and"
+    " MINIO_ROOT_PASSWORD)"
+)
+_ENDPOINT = "s3.endpoint (AWS_ENDPOINT_URL)"
+_CA_FILE = "s3.ca_file (AWS_CA_BUNDLE)"
+#: What the text of an error has in it, what that means, and the cure. The first that is found counts.
+_CAUSES = (
+    (
+        r"RequestTimeTooSkewed",
+        "{store} has a clock that differs from this machine's by more than S3 allows",
+        "set this machine's clock (`timedatectl`, chrony)",
+    ),
+    (
+        r"ExpiredToken|TokenRefreshRequired|InvalidToken|InvalidClientTokenId",
+        "{store} refuses the session token of these keys",
+        "get new temporary keys: s3.access_key, s3.secret_key and s3.session_token (AWS_SESSION_TOKEN)",
+    ),
+    (
+        r"InvalidAccessKeyId",
+        "{store} refuses these keys: it does not know the access key",
+        f"check {_KEYS}; `hermes config` shows where they come from",
+    ),
+    (
+        r"SignatureDoesNotMatch",
+        "{store} refuses these keys: the secret key is another one",
+        f"check {_KEYS}; `hermes config` shows where they come from",
+    ),
+    (
+        r"BadDigest|XAmzContent\w+Mismatch",
+        "what arrived at {store} is not what was sent",
+        "run again, and check the network on the way (https would notice)",
+    ),
+    (
+        r"non-partial response",
+        "{store} does not answer with the part of an object that was asked for, as rclone's does not",
+        "keep large tables, and those of other tools, on another store; `hermes doctor` tries one out",
+    ),
+    (
+        r"NoSuchBucket",
+        "{store} has no such bucket",
+        f"check lake.url and {_ENDPOINT}, or let `hermes run` create it",
+    ),
+    (
+        r"UnknownIssuer|UnableToGetIssuer|self.signed certificate|unable to get local issuer",
+        "the certificate of {store} is signed by an authority that this machine does not know (UnknownIssuer)",
+        f"name the authority's PEM file with {_CA_FILE}",
+    ),
+    (
+        r"NotValidForName|Hostname mismatch|CERTIFICATE_VERIFY_FAILED.*doesn't match",
+        "the certificate of {store} is for another name (NotValidForName)",
+        f"write {_ENDPOINT} with a name that the certificate has",
+    ),
+    (
+        r"InvalidCertificate\(\s*(?:Expired|NotValidYet)|certificate.*expired|peer certificate: Expired",
+        "the certificate of {store} has expired, or is not valid yet",
+        "renew it, and check this machine's clock",
+    ),
+    (
+        r"InvalidContentType|corrupt message|WRONG_VERSION_NUMBER|record layer failure",
+        "{store} does not speak TLS",
+        f"write {_ENDPOINT} with http://",
+    ),
+    (
+        r"HTTP request (?:was sent )?to an? HTTPS|sent to HTTPS port",
+        "{store} speaks TLS only",
+        f"write {_ENDPOINT} with https://",
+    ),
+    (
+        r"[Cc]onnection ?[Rr]efused",
+        "{store} cannot be reached: connection refused",
+        f"start it, or check {_ENDPOINT}",
+    ),
+    (
+        r"dns error|[Nn]ame or service not known|failed to lookup address|nodename nor servname",
+        "{store} cannot be reached: its host name is unknown",
+        f"check {_ENDPOINT}",
+    ),
+    (
+        r"error sending request|[Cc]onnect|operation timed out|TimedOut|timed out|kind: Timeout",
+        "{store} cannot be reached",
+        f"check {_ENDPOINT} and that the server is running",
+    ),
+    (r"\b5\d\d [A-Z]|SlowDown", "{store} answers with errors of its own", "try again later"),
+)
+_DENIED = r"AccessDenied|403 Forbidden|401 Unauthorized|Unauthorized|InvalidSecurity"
+#: Codes of a 403 that is about the keys, not about what they may do.
+_OF_THE_KEYS = re.compile("InvalidAccessKeyId|SignatureDoesNotMatch|RequestTimeTooSkewed|Token")
+
+
+def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S) -> S3Store:
+    """A client for `bucket`. Without keys, or `anonymous`, requests are not signed. Deadlines are always set."""
+    config: S3Config = {
+        "region": s3.region,
+        "virtual_hosted_style_request": not s3.path_style,
+        "checksum_algorithm": "sha256",  # the store refuses what was changed or cut off on its way there
+    }
+    if s3.endpoint:
+        config["endpoint"] = s3.endpoint
+    if s3.access_key and s3.secret_key and not anonymous:
+        config["access_key_id"] = s3.access_key.get_secret_value()
+        config["secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            config["session_token"] = s3.session_token.get_secret_value()
+    else:
+        config["skip_signature"] = True
+    options: ClientConfig = {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=CONNECT_S),
+        "timeout": timedelta(seconds=timeout_s),
+    }
+    if s3.ca_file:
+        options["root_certificate"] = _authority(s3)
+    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=timeout_s)}
+    return S3Store(bucket, config=config, client_options=options, retry_config=retries)
+
+
+def scan_options(s3: S3Settings) -> dict[str, str | int]:
+    """The same connection in the words of Polars' `storage_options`; it is told of `ca_file` by `trust`."""
+    options: dict[str, str | int] = {
+        "aws_region": s3.region,
+        "aws_virtual_hosted_style_request": str(not s3.path_style).lower(),
+        "aws_allow_http": "true",
+        "connect_timeout": f"{CONNECT_S}s",
+        "timeout": f"{REQUEST_S}s",
+        "max_retries": RETRIES,
+        "retry_timeout_ms": REQUEST_S * 1000,
+    }
+    if s3.endpoint:
+        options["aws_endpoint_url"] = s3.endpoint
+    if s3.access_key and s3.secret_key:
+        options["aws_access_key_id"] = s3.access_key.get_secret_value()
+        options["aws_secret_access_key"] = s3.secret_key.get_secret_value()
+        if s3.session_token:
+            options["aws_session_token"] = s3.session_token.get_secret_value()
+    else:
+        options["aws_skip_signature"] = "true"
+    return options
+
+
+def _authority(s3: S3Settings) -> bytes:
+    path = Path(s3.ca_file or "").expanduser()
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"s3.ca_file {path}: {error.strerror}", "give the PEM file of the store's authority"
+        ) from None
+    if b"-----BEGIN CERTIFICATE-----" not in found:
+        raise SettingsError(f"s3.ca_file {path} has no certificate in it", "give the PEM file of the store's authority")
+    return found
+
+
+def trust(s3: S3Settings) -> None:
+    """Make Polars trust `ca_file` as well: it takes its authorities from the file that SSL_CERT_FILE names.
+
+    That file stands for all others. So one is made of those that were trusted until now and `ca_file`, in the folder of
+    temporary files; its name is its content's, and only its owner may write to it.
+    """
+    if not s3.ca_file:
+        return
+    before = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    known, added = Path(before).read_bytes() if before else b"", _authority(s3)
+    if added in known:
+        return
+    bundle = known.rstrip() + b"\n" + added
+    path = Path(tempfile.gettempdir()) / f"hermes-ca-{os.getuid()}-{hashlib.sha256(bundle).hexdigest()[:16]}.pem"
+    if not (path.is_file() and path.lstat().st_uid == os.getuid() and path.read_bytes() == bundle):
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(bundle)
+        Path(file.name).replace(path)
+    os.environ["SSL_CERT_FILE"] = str(path)
+
+
+def tls_context(s3: S3Settings) -> ssl.SSLContext:
+    """What the standard library's client trusts."""
+    context = ssl.create_default_context()
+    if s3.ca_file:
+        context.load_verify_locations(cadata=_authority(s3).decode("ascii", "replace"))
+    return context
+
+
+def get(store: "ObjectStore", key: str) -> "GetResult":
+    """An object; raises FileNotFoundError where there is none, also where a 403 says so."""
+    try:
+        return obstore.get(store, key)
+    except PermissionDeniedError as error:
+        raise (FileNotFoundError(key) if _absent(store, key, error) else error) from None
+
+
+def head(store: "ObjectStore", key: str) -> "ObjectMeta":
+    """What is known of an object; raises FileNotFoundError as `get` does."""
+    try:
+        return obstore.head(store, key)
+    except PermissionDeniedError as error:
+        raise (FileNotFoundError(key) if _absent(store, key, error) else error) from None
+
+
+def _absent(store: "ObjectStore", key: str, denied: Exception) -> bool:
+    """Whether a 403 means that there is no such object.
+
+    Keys that may list only below a prefix are answered so on AWS and elsewhere; a listing of the object's folder, which
+    they may have, tells.
+    """
+    if _OF_THE_KEYS.search(str(denied)):
+        return False
+    try:
+        found = obstore.list_with_delimiter(store, key.rpartition("/")[0] or None)
+    except (BaseError, OSError):
+        return False
+    return all(entry["path"] != key for entry in found["objects"])
+
+
+def explain(error: Exception, address: str, *, signed: bool = True) -> StoreError:
+    """An error of the client as one line: which address, what is wrong, the cure. Never a key or a signed URL.
+
+    Args:
+        error: of obstore, Polars or the standard library.
+        address: of the layer or object.
+        signed: whether requests carry a signature.
+    """
+    text = str(error)
+    asked = re.search(r"\w+ (https?://[^/\s?]+)", text)
+    store = f"the store at {asked[1]}" if asked else "the store"
+    for pattern, cause, cure in _CAUSES:
+        if re.search(pattern, text):
+            return StoreError(f"{address}: {cause.format(store=store)}", cure)
+    if re.search(_DENIED, text):
+        if not signed:
+            return StoreError(f"{address}: {store} wants keys, and none are set", f"set {_KEYS}")
+        return StoreError(
+            f"{address}: {store} does not allow these keys to do this",
+            f"give them leave to list, get, put and delete there, or check {_KEYS}",
+        )
+    first = redact(text.partition("\n")[0])[:200]
+    return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")
