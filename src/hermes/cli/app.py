@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import indicators, init, lake, record, run, search, strategies
+from hermes.cli import indicators, init, lake, live, record, run, search, strategies
 from hermes.cli.command import Line, command, print_traceback, verbose
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, EXCLUDE, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
@@ -41,9 +41,9 @@ DEMO_ARCHIVE = Path("lake") / "archive"
 DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
 
 
-@command(app, "demo", "demo --lake './try/{layer}'", symbols=False)
-def demo(line: Line) -> None:
-    """Simulate a market and walk the whole road over it; needs no network."""
+@command(app, "demo", "demo --lake './try/{layer}'", "demo --live", symbols=False)
+def demo(line: Line, live: live.DemoLive = False, seconds: live.DemoSeconds = 60.0) -> None:
+    """Simulate a market and run the full pipeline over it; needs no network."""
     from hermes import pipeline
     from hermes.cli.views import console, steps
     from hermes.stages.bronze.simulate import write_archive
@@ -57,7 +57,12 @@ def demo(line: Line) -> None:
             steps.print_run(made)
         return made.as_json()
 
-    line.each(work, {"dataset.symbol": "SIMUSDT", "archive.url": str(DEMO_ARCHIVE)})
+    names = {"dataset.symbol": "SIMUSDT", "archive.url": str(DEMO_ARCHIVE)}
+    line.each(work, names)
+    if live:
+        from hermes.cli.live import show
+
+        show(line.settings(None, names), DEMO_START, DEMO_MONTHS, seconds, as_json=line.json)
 
 
 @command(
@@ -212,6 +217,7 @@ def report(line: Line, execution: Execution = None) -> None:
 lake.register(app)
 init.register(app)
 search.register(app)
+live.register(app)
 record.register(app)
 strategies.register(app)
 indicators.register(app)

@@ -42,13 +42,14 @@ class Round:
     Attributes:
         server_time: of its readings (naive UTC).
         decided: sealed rows, see `record.ledger`; empty where nothing closed.
-        late: how many of them are late; revised: how many are revisions.
+        key: the file in gold that holds them.
         bars: bars that went to bronze.
         seconds: of work, without waiting for the exchange.
     """
 
     server_time: datetime
     decided: pl.DataFrame
+    key: str
     bars: int
     seconds: float
     failed: Sequence[str] = ()
@@ -282,8 +283,8 @@ class Engine:
             if series.take(judged.closed, each.reading.server_time):
                 self.newest_change.add(id(series))
         bars = self._publish_bars()
-        decided = self._publish_decisions()
-        return Round(instant(self.server_time), decided, bars, perf_counter() - started, failed)
+        decided, key = self._publish_decisions()
+        return Round(instant(self.server_time), decided, key, bars, perf_counter() - started, failed)
 
     def _failed(self, read: _Read) -> str:
         """Note that a dataset could not be read; what cannot end by itself is raised."""
@@ -313,7 +314,7 @@ class Engine:
                 series.days.published(days)
         return published
 
-    def _publish_decisions(self) -> pl.DataFrame:
+    def _publish_decisions(self) -> tuple[pl.DataFrame, str]:
         """Decide on what is not on record yet, and append it to the record of each dataset."""
         parts: dict[ledger.Kind, list[pl.DataFrame]] = {"decision": [], "revision": []}
         made = []
@@ -324,7 +325,7 @@ class Engine:
                 parts["decision"].append(new)
                 parts["revision"].append(revised)
         if not made:
-            return pl.DataFrame()
+            return pl.DataFrame(), ""
         decided_at = datetime.fromtimestamp(self.exchange.clock.time(), UTC).replace(tzinfo=None)
         rows = [
             ledger.decisions(
@@ -343,7 +344,7 @@ class Engine:
         appended = self.table.append(ordered, {self._chain(series): series.head for series, _ in made})
         for series, new in made:
             series.recorded(appended.heads[self._chain(series)], new)
-        return appended.rows
+        return appended.rows, appended.key
 
     def _chain(self, series: Series) -> Chain:
         return ledger.chain_of(series.dataset, self.strategy.name)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
@@ -40,7 +41,7 @@ class Listener:
     def decided(self, engine: Engine, made: Round) -> None:
         """A close was decided on and published."""
 
-    def beat(self, engine: Engine, next_read: datetime) -> None:
+    def beat(self, engine: Engine, next_close: datetime) -> None:
         """Nothing to do until then, or for `poll_seconds`."""
 
     def trouble(self, error: HermesError) -> None:
@@ -238,6 +239,11 @@ class Loop:
             message = f"{series.dataset}: {error.message}"
             event("consolidate", level=logging.WARNING, message=message, dataset=str(series.dataset), cure=error.cure)
 
+    def end(self) -> None:
+        """Say that this process ends."""
+        with suppress(HermesError):
+            self.heartbeat.write(self.engine, ended=True)
+
     def _tell_status(self) -> None:
         try:
             publish_status(self.engine, self.heartbeat)
@@ -250,5 +256,4 @@ class Loop:
             self.heartbeat.write(self.engine)
         except StoreError as error:
             event("heartbeat", level=logging.WARNING, message=error.message)
-        next_read = min(series.next_close for series in self.engine.series)
-        self.listener.beat(self.engine, next_read)
+        self.listener.beat(self.engine, min(series.next_close for series in self.engine.series))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hermes.dataset import RECENT, Dataset
+from hermes.dataset import RECENT, Dataset, parse_signals_table
 from hermes.errors import MissingTable
 from hermes.lake import catalog
 from hermes.lake.store import Lake
@@ -191,6 +191,18 @@ def _go_on(held: Position, rows: pl.DataFrame, head: ledger.Head) -> None:
         held.add(decided.filter(pl.col("datetime") > known) if known else decided)
     elif held.position is None:
         held.position = head.position
+
+
+def known_symbols(settings: Settings, lake: Lake) -> list[str]:
+    """Symbols of the settings' market and interval with signals or decisions of their strategy."""
+    like, strategy = settings.dataset, find_strategy(settings.signals.strategy).kind.name
+    found = set(DecisionsTable(lake, strategy, like.market, like.interval).symbols())
+    for file in lake.gold.files("", "signals.parquet"):
+        if table := parse_signals_table(file.key.partition("/")[0]):
+            name, dataset = table
+            if (name, dataset.market, dataset.interval) == (strategy, like.market, like.interval):
+                found.add(dataset.symbol)
+    return sorted(found)
 
 
 def newest_bar(dataset: Dataset, lake: Lake) -> tuple[datetime | None, set[str]]:

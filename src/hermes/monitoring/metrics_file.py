@@ -26,6 +26,10 @@ FIGURES = {
     "hermes_last_signal_timestamp_seconds": "Open time of the last bar with a signal in the last execution.",
     "hermes_gaps": "Gaps in silver.",
     "hermes_coverage_ratio": "Bars in silver over the bars that there should be.",
+    "hermes_live_heartbeat_timestamp_seconds": "When `hermes live` last said that it is alive.",
+    "hermes_live_last_bar_open_timestamp_seconds": "Open time of the last bar that `hermes live` decided on.",
+    "hermes_live_decision_delay_seconds": "From the last bar's close to its decision, by the exchange's clock.",
+    "hermes_live_clock_skew_seconds": "How far this machine's clock is ahead of the exchange's.",
     FAILED_NOTICES: "Notices of the webhook that nobody took.",
 }
 
@@ -43,11 +47,21 @@ def update(path: Path, labels: Series, figures: Mapping[str, float], failed_noti
     Raises:
         OSError: the file cannot be written.
     """
+    update_all(path, {labels: figures}, {labels: failed_notices})
+
+
+def update_all(path: Path, figures: Mapping[Series, Mapping[str, float]], failed_notices: Mapping[Series, int]) -> None:
+    """`update` for many datasets at once.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     with _locked(path):
         known = _read(path)
-        mine = known.setdefault(labels, {})
-        mine.update(figures)
-        mine[FAILED_NOTICES] = mine.get(FAILED_NOTICES, 0) + failed_notices
+        for labels in {*figures, *failed_notices}:
+            mine = known.setdefault(labels, {})
+            mine.update(figures.get(labels, {}))
+            mine[FAILED_NOTICES] = mine.get(FAILED_NOTICES, 0) + failed_notices.get(labels, 0)
         registry = CollectorRegistry()
         registry.register(_File(known))
         write_to_textfile(str(path), registry)

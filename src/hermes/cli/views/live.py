@@ -1,0 +1,206 @@
+"""What live work shows: a table that redraws for people, one JSON object a line for machines."""
+
+import json
+import sys
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from rich.live import Live as RichLive
+from rich.table import Table
+
+from hermes.cli.views import console
+from hermes.errors import HermesError
+from hermes.live.engine import Engine, Round
+from hermes.live.loop import Listener
+from hermes.live.series import Series
+from hermes.live.watcher import Watcher
+
+SHOWN = 40  # datasets in the table; more would not fit
+_POSITIONS = {1: "long", 0: "flat", -1: "short"}
+
+
+class _View(Listener):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to tidy up."""
+
+
+class Both(Listener):
+    """A view, and whoever watches the process from elsewhere."""
+
+    def __init__(self, view: Listener, watcher: Watcher) -> None:
+        self._view, self._watcher = view, watcher
+
+    def started(self, engine: Engine) -> None:
+        """See `Listener`."""
+        self._view.started(engine)
+
+    def decided(self, engine: Engine, made: Round) -> None:
+        """See `Listener`."""
+        self._watcher.decided(engine, made)
+        self._view.decided(engine, made)
+
+    def beat(self, engine: Engine, next_close: datetime) -> None:
+        """See `Listener`."""
+        self._watcher.beat(engine)
+        self._view.beat(engine, next_close)
+
+    def trouble(self, error: HermesError) -> None:
+        """See `Listener`."""
+        self._view.trouble(error)
+
+
+class Lines(_View):
+    """One JSON object a line on stdout."""
+
+    def started(self, engine: Engine) -> None:
+        """Everything is up to date."""
+        datasets = [series.dataset.symbol for series in engine.series]
+        _line("started", strategy=engine.strategy.name, interval=engine.series[0].dataset.interval, datasets=datasets,
+              clock_skew_seconds=round(engine.skew_s, 3))  # fmt: skip
+
+    def decided(self, engine: Engine, made: Round) -> None:
+        """A line for each row of the record."""
+        names = ["decided_at", "server_time", "kind", "sequence", "market", "datetime", "symbol", "interval",
+                 "strategy", "close", "buy_signal", "sell_signal", "position", "late", "hash"]  # fmt: skip
+        for row in made.decided.select(names).iter_rows(named=True):
+            _line(row.pop("kind"), **{name: _told(value) for name, value in row.items()})
+
+    def beat(self, engine: Engine, next_close: datetime) -> None:
+        """It is alive."""
+        _line("heartbeat", next_close=_told(next_close), clock_skew_seconds=round(engine.skew_s, 3))
+
+    def trouble(self, error: HermesError) -> None:
+        """What is tried again."""
+        _line("trouble", error=error.message, cure=error.cure)
+
+
+class Live(_View):
+    """A table that redraws on a terminal; elsewhere a line for each close."""
+
+    def __init__(self) -> None:
+        self._live = RichLive(console=console.out, auto_refresh=False) if console.out.is_terminal else None
+        self._trouble = ""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Leave the last table where it is."""
+        if self._live:
+            self._live.stop()
+
+    def started(self, engine: Engine) -> None:
+        """Show what holds."""
+        if abs(engine.skew_s) > 1:
+            console.print_note(
+                f"this machine's clock is {engine.skew_s:+.1f} s off the exchange's; nothing depends on it"
+            )
+        self._show(engine)
+
+    def decided(self, engine: Engine, made: Round) -> None:
+        """Show what was decided."""
+        self._trouble = ""
+        if self._live:
+            self._show(engine)
+            return
+        for row in made.decided.iter_rows(named=True):
+            side = "buy " if row["buy_signal"] else "sell " if row["sell_signal"] else ""
+            late = " (late)" if row["late"] else ""
+            again = " (revised)" if row["kind"] == "revision" else ""
+            position = _POSITIONS.get(row["position"], row["position"])
+            bar = f"{row['datetime']:%Y-%m-%d %H:%M} {row['symbol']} closed at {row['close']:,}"
+            console.out.print(f"{bar}: {side}{position}{late}{again}")
+
+    def beat(self, engine: Engine, next_close: datetime) -> None:
+        """Redraw: ages grow."""
+        self._show(engine)
+
+    def trouble(self, error: HermesError) -> None:
+        """Say what is tried again."""
+        self._trouble = error.message
+        if not self._live:
+            console.print_note(f"waiting: {error}")
+
+    def _show(self, engine: Engine) -> None:
+        if self._live:
+            self._live.update(_table(engine, self._trouble), refresh=True)
+
+
+def _table(engine: Engine, trouble: str) -> Table:
+    now = datetime(1970, 1, 1) + timedelta(microseconds=engine.server_now())
+    skew = f", this machine's clock {engine.skew_s:+.1f} s" if abs(engine.skew_s) > 1 else ""
+    names = ("symbol", "newest bar", "close", "position", "since", "last signal", "next close in", "record")
+    title = f"{engine.strategy.name} on {len(engine.series):,} datasets, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in ("close", "next close in") else "left")
+    for series in engine.series[:SHOWN]:
+        table.add_row(*_row(series, now))
+    if len(engine.series) > SHOWN:
+        table.add_row(f"… {len(engine.series) - SHOWN:,} more")
+    if trouble:
+        table.caption = f"waiting: {trouble}"
+    return table
+
+
+def _row(series: Series, now: datetime) -> tuple[str, ...]:
+    held, wait = series.held, series.next_close - now
+    signal = f"{held.last_signal['side']} {held.last_signal['datetime'][:16]}" if held.last_signal else "–"
+    return (
+        f"{series.dataset.symbol} {series.dataset.interval}",
+        f"{series.newest:%Y-%m-%d %H:%M:%S}",
+        f"{series.bars['close'][-1]:,}",
+        _POSITIONS.get(held.position or 0, str(held.position)),
+        f"{held.since:%Y-%m-%d %H:%M}" if held.since else "–",
+        signal.replace("T", " "),
+        str(timedelta(seconds=max(0, round(wait.total_seconds())))),
+        f"{series.head.sequence + 1:,} {series.head.hash[:8]}",
+    )
+
+
+def print_status(found: list[dict[str, Any]]) -> None:
+    """What holds now, a row for each dataset."""
+    columns = ("symbol", "interval", "strategy", "newest bar", "age", "position", "since", "last signal", "next close",
+               "heartbeat", "")  # fmt: skip
+    rows = []
+    for each in found:
+        signal = each["last_signal"]
+        rows.append(
+            (
+                each["symbol"],
+                each["interval"],
+                each["strategy"],
+                _short(each["newest_bar"]),
+                _age(each["age_seconds"]),
+                _POSITIONS.get(each["position"], "–"),
+                _short(each["since"]),
+                f"{signal['side']} {_short(signal['datetime'])} at {signal['price']:,}" if signal else "–",
+                _short(each["next_close"]),
+                _short(each["heartbeat"]),
+                "STALE" if each["stale"] else "",
+            )
+        )
+    console.print_rows(columns, rows, "What holds now (UTC)")
+
+
+def _short(at: str | None) -> str:
+    return at[:16].replace("T", " ") if at else "–"
+
+
+def _age(seconds: float | None) -> str:
+    return "–" if seconds is None else str(timedelta(seconds=max(0, round(seconds))))
+
+
+def _line(event: str, **facts: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, **facts}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _told(value: Any) -> Any:
+    return f"{value.isoformat()}Z" if isinstance(value, datetime) else value

@@ -1,0 +1,150 @@
+"""What a live process leaves for those who watch it: notices of its signals, and figures in the metrics file.
+
+Everything here happens in a thread of its own, after the decisions are on record: whatever a receiver does, it delays
+no close, and what goes wrong is a warning.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+from hermes.errors import HermesError
+from hermes.lake.store import Lake
+from hermes.live.engine import Engine, Round
+from hermes.live.series import to_microseconds
+from hermes.logs import event
+from hermes.monitoring.notices import tell_decisions
+from hermes.monitoring.outbox import Outbox, Receiver
+from hermes.monitoring.receivers import find_receivers
+from hermes.redaction import told
+from hermes.settings import Settings
+
+Labels = tuple[str, ...]
+RETRY_S = 60.0  # after which notices that nobody took are sent again
+DELIVERY_S = 20.0  # deadline of sending what waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    made: Round | None
+    figures: Mapping[Labels, Mapping[str, float]]
+
+
+class Watcher:
+    """Tells receivers of decisions, and writes figures; `close` waits shortly for what is on its way.
+
+    Args:
+        tasks: settings of the datasets, by symbol.
+    """
+
+    def __init__(self, tasks: Mapping[str, Settings], lake: Lake, strategy: str) -> None:
+        self._tasks, self._lake, self._strategy = tasks, lake, strategy
+        first = next(iter(tasks.values()))
+        self._receivers: list[Receiver] = find_receivers(first.notify) if "signal" in first.notify.on else []
+        self._metrics = Path(first.upkeep.metrics_file).expanduser() if first.upkeep.metrics_file else None
+        self._work: SimpleQueue[_Work] = SimpleQueue()
+        self._waiting: set[str] = set()  # symbols whose notices nobody took yet
+        self._failed: dict[Labels, int] = {}
+        self._stop = Event()
+        self._thread = Thread(target=self._run, daemon=True, name="hermes-watcher")
+        if self._receivers or self._metrics:
+            self._thread.start()
+
+    def decided(self, engine: Engine, made: Round) -> None:
+        """Hand over what was decided, and what there is to measure."""
+        if self._thread.ident is not None:
+            self._work.put(_Work(made, self._figures(engine, made) if self._metrics else {}))
+
+    def beat(self, engine: Engine) -> None:
+        """Say that the process is alive."""
+        if self._metrics:
+            self._work.put(_Work(None, self._figures(engine, None)))
+
+    def close(self, seconds: float = 0.3) -> None:
+        """End the thread, shortly."""
+        self._stop.set()
+        self._work.put(_Work(None, {}))
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def _figures(self, engine: Engine, made: Round | None) -> dict[Labels, dict[str, float]]:
+        found: dict[Labels, dict[str, float]] = {}
+        for series in engine.series:
+            dataset = series.dataset
+            figures = {
+                "hermes_live_heartbeat_timestamp_seconds": engine.exchange.clock.time(),
+                "hermes_live_last_bar_open_timestamp_seconds": to_microseconds(series.newest) / 1e6,
+                "hermes_live_clock_skew_seconds": engine.skew_s,
+            }
+            if made is not None:
+                closed = series.next_close - timedelta(seconds=dataset.interval_seconds)
+                figures["hermes_live_decision_delay_seconds"] = max(0.0, (made.server_time - closed).total_seconds())
+            labels = (dataset.provider, dataset.market, dataset.symbol, dataset.interval, engine.strategy.name)
+            found[labels] = figures
+        return found
+
+    def _run(self) -> None:
+        tried = monotonic()
+        while not self._stop.is_set():
+            try:
+                work = self._work.get(timeout=RETRY_S)
+            except Empty:
+                work = _Work(None, {})
+            for step in (self._tell, self._write):
+                try:
+                    step(work)
+                except Exception as error:
+                    known = told(error)
+                    event("upkeep", level=logging.WARNING, message=f"{known}")
+            if self._waiting and monotonic() - tried > RETRY_S:
+                tried = monotonic()
+                for symbol in list(self._waiting):
+                    self._deliver(symbol)
+
+    def _tell(self, work: _Work) -> None:
+        if work.made is None or not self._receivers:
+            return
+        rows = work.made.decided
+        for symbol in rows.filter(rows["buy_signal"] | rows["sell_signal"])["symbol"].unique(maintain_order=True):
+            dataset = self._tasks[symbol].dataset
+            outbox = Outbox(self._lake, dataset.signals_table(self._strategy))
+            part = rows.filter(rows["symbol"] == symbol)
+            location = self._lake.gold.locate(work.made.key)
+
+            def put(notice: Mapping[str, Any], outbox: Outbox = outbox) -> None:
+                outbox.put(notice, self._receivers)
+
+            tell_decisions(self._lake, dataset, part, location, put)
+            self._deliver(symbol)
+
+    def _deliver(self, symbol: str) -> None:
+        outbox = Outbox(self._lake, self._tasks[symbol].dataset.signals_table(self._strategy))
+        try:
+            done = outbox.deliver(self._receivers, DELIVERY_S)
+        except HermesError as error:
+            event("upkeep", level=logging.WARNING, message=f"{symbol}: {error}")
+            return
+        (self._waiting.add if done.waiting else self._waiting.discard)(symbol)
+        for problem in done.problems:
+            message = f"{symbol}: {problem} ({done.waiting:,} notices wait)"
+            event("upkeep", level=logging.WARNING, message=message, dataset=symbol)
+            labels = self._labels(symbol)
+            self._failed[labels] = self._failed.get(labels, 0) + 1
+
+    def _labels(self, symbol: str) -> Labels:
+        dataset = self._tasks[symbol].dataset
+        return (dataset.provider, dataset.market, dataset.symbol, dataset.interval, self._strategy)
+
+    def _write(self, work: _Work) -> None:
+        if self._metrics is None or not work.figures:
+            return
+        from hermes.monitoring.metrics_file import update_all  # noqa: PLC0415 - few have a metrics file
+
+        failed, self._failed = self._failed, {}
+        update_all(self._metrics, work.figures, failed)
