@@ -138,10 +138,10 @@ def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):
 def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatch):
     real = pipeline.features
 
-    def broken(dataset, *rest):
-        if dataset.symbol == SYMBOLS[1]:
+    def broken(settings, *rest, **options):
+        if settings.dataset.symbol == SYMBOLS[1]:
             raise ZeroDivisionError("of all things")
-        return real(dataset, *rest)
+        return real(settings, *rest, **options)
 
     monkeypatch.setattr(pipeline, "features", broken)
     made = run_market(tasks(), ROAD, threads)
@@ -152,7 +152,7 @@ def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatc
 def test_a_failure_tells_no_secret(tasks, threads, monkeypatch):
     secret = "canary-of-the-market-0123456789"
 
-    def broken(dataset, *rest):
+    def broken(*_, **__):
         raise ZeroDivisionError(f"signed with {secret}")
 
     monkeypatch.setattr(pipeline, "features", broken)

@@ -62,7 +62,7 @@ def test_the_headline_is_measured_from_the_table():
     assert f"the median Sharpe {format.number(median(row['sharpe'] for row in others))}." in html
     assert f"{sum(row['rows'] for row in done):,} bars in all" in html
     assert "From 17 August 2017 to 17 August 2018" in html
-    assert f"0.10{THIN}% fee on each side, filled at the signal bar's close" in html
+    assert f"0.1{THIN}% fee on each side, filled at the signal bar's close" in html
     assert "spot · 4h · Smart Momentum" in html
 
 

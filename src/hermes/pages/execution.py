@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from hermes.lineage import Lineage
 from hermes.pages import charts, format, measures, record, tables
 from hermes.pages.candles import Layout
 from hermes.pages.head import head, resource
@@ -42,7 +43,8 @@ class Execution:
     """Everything that a page says about one execution.
 
     Attributes:
-        lineage: what the signal file's footer says, with the name of the `execution` and its `path`.
+        lineage: what the signal file's footer says.
+        name: the execution's folder; path: address of its signals.
         simulated: whether the market is one that never was.
         results: by fill, `close` and `next_open`, the measures.
         holding: the measures of holding the asset from the first close on, without fees.
@@ -57,7 +59,9 @@ class Execution:
         record: what was decided live, see `record.section`; None where nothing is on record.
     """
 
-    lineage: Mapping[str, Any]
+    lineage: Lineage
+    name: str
+    path: str
     simulated: bool
     results: Mapping[str, Measures]
     holding: Measures
@@ -76,17 +80,17 @@ class Execution:
     @property
     def measured(self) -> Measures:
         """The measures of the configured fill: those stamped on the signals."""
-        return self.results[self.lineage["backtest"]["fill"]]
+        return self.results[self.lineage.backtest["fill"]]
 
     @property
     def symbol(self) -> str:
         """What was traded."""
-        return str(self.lineage["dataset"]["symbol"])
+        return str(self.lineage.dataset["symbol"])
 
     @property
     def title(self) -> str:
         """Strategy, symbol and interval."""
-        return f"{format.title(self.lineage['strategy'])} on {self.symbol} {self.lineage['dataset']['interval']}"
+        return f"{format.title(self.lineage.strategy)} on {self.symbol} {self.lineage.dataset['interval']}"
 
     @property
     def unit(self) -> str:
@@ -102,7 +106,7 @@ def page(execution: Execution) -> str:
         _held(execution),
         execution.layout,
         execution.interval * execution.bars_each,
-        _band(execution.lineage["parameters"]),
+        _band(execution.lineage.parameters),
     )
     return f"""{head(execution.title, "script-src 'unsafe-inline'; img-src data: blob:")}
 {_banner(execution)}
@@ -114,9 +118,9 @@ def page(execution: Execution) -> str:
 {_section("trades", "Trades", tables.trades(execution.trades, execution.symbol), _trades_note(execution))}
 {_record(execution)}
 {_section("quality", "Data quality and gaps", _quality(execution), "of the whole silver series, as last refined")}
-{_section("lineage", "Where this came from", tables.lineage(execution.lineage))}
+{_section("lineage", "Where this came from", tables.lineage(execution.lineage, execution.name, execution.path))}
 </main>
-<footer>Made by Hermes {escape(execution.lineage["hermes"])}. All times are UTC, the open times of bars. Past results \
+<footer>Made by Hermes {escape(execution.lineage.hermes)}. All times are UTC, the open times of bars. Past results \
 say little about the future, and this page is no advice.</footer>
 <script type="application/json" id="charts-json">{drawn.json}</script>
 {charts.runtime()}
@@ -138,8 +142,8 @@ def _banner(execution: Execution) -> str:
 
 def _headline(execution: Execution) -> str:
     lineage, measured = execution.lineage, execution.measured
-    dataset, account = lineage["dataset"], lineage["backtest"]
-    parameters = format.plain(lineage["parameters"])
+    dataset, account = lineage.dataset, lineage.backtest
+    parameters = format.plain(lineage.parameters)
     few = format.few_trades(measured["trades"]) if measured["trades"] else "it never traded"
     sharpe = "–" if measured["sharpe"] is None else format.number(measured["sharpe"])
     benchmark = measured["benchmark_return_pct"]
@@ -157,7 +161,7 @@ def _headline(execution: Execution) -> str:
     return f"""<header>
 <button id="theme" title="Light or dark" aria-label="Light or dark">◐</button>
 <p class="over">{escape(dataset["provider"])} {escape(dataset["market"])} · {escape(dataset["interval"])} bars</p>
-<h1>{escape(format.title(lineage["strategy"]))} <span class="soft">on</span> {escape(dataset["symbol"])}</h1>
+<h1>{escape(format.title(lineage.strategy))} <span class="soft">on</span> {escape(dataset["symbol"])}</h1>
 <p class="soft">{escape(parameters)}</p>
 <div class="tiles">{cells}</div>
 <p class="lead">{_story(execution)}</p>
@@ -168,8 +172,8 @@ def _headline(execution: Execution) -> str:
 def _story(execution: Execution) -> str:
     """What happened, in two sentences."""
     lineage, measured, holding = execution.lineage, execution.measured, execution.holding
-    first, last = (datetime.fromisoformat(lineage[name]) for name in ("first", "last"))
-    span = f"From {format.day(first)} to {format.day(last)} ({lineage['rows']:,} bars)"
+    first, last = (datetime.fromisoformat(each) for each in (lineage.first, lineage.last))
+    span = f"From {format.day(first)} to {format.day(last)} ({lineage.rows:,} bars)"
     start = format.amount(measured["initial_cash"], execution.unit)
     held = f"holding would have made it {format.amount(holding['end_value'], execution.unit)}"
     if not measured["trades"]:
@@ -242,14 +246,14 @@ def _together(execution: Execution) -> str:
     if execution.bars_each == 1:
         return ""
     return (
-        f'<p class="together">The {execution.lineage["rows"]:,} bars are drawn as {execution.bars.height:,} candles of '
+        f'<p class="together">The {execution.lineage.rows:,} bars are drawn as {execution.bars.height:,} candles of '
         f"{execution.bars_each} bars each: first open, highest high, lowest low, last close; lines show the last "
         "value, the drawdown its deepest. Signals stand at their exact times, and every measure is of all bars.</p>"
     )
 
 
 def _measures(execution: Execution) -> str:
-    fill = execution.lineage["backtest"]["fill"]
+    fill = execution.lineage.backtest["fill"]
     order = sorted(execution.results, key=lambda each: each != fill)
     columns = {_FILLS[each]: execution.results[each] for each in order}
     return measures.table({**columns, "Holding": execution.holding}, execution.unit)

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from hermes.lineage import Lineage
 from hermes.pages import format
 from hermes.pages.panel import milliseconds
 
@@ -147,34 +148,34 @@ def _gaps(gaps: Sequence[Mapping[str, Any]], count: int) -> str:
     )
 
 
-def lineage(found: Mapping[str, Any]) -> str:
+def lineage(found: Lineage, execution: str, path: str) -> str:
     """What the execution was made from and how: the footer of its signal file."""
-    dataset, account = found["dataset"], found["backtest"]
-    versions = {"hermes": found["hermes"], "python": found["python"], **found["libraries"]}
+    dataset, account = found.dataset, found.backtest
+    versions = {"hermes": found.hermes, "python": found.python, **found.libraries}
     rows = [
-        ("Execution", found["execution"]),
-        ("Signals", found["path"]),
-        ("Made at", format.moment(datetime.fromisoformat(found["generated_at"])) + " UTC"),
+        ("Execution", execution),
+        ("Signals", path),
+        ("Made at", format.moment(datetime.fromisoformat(found.generated_at)) + " UTC"),
         ("Dataset", format.plain(dataset)),
-        ("Strategy", found["strategy"]),
-        ("Parameters", format.plain(found["parameters"])),
-        ("Asked for", f"from {found['start'] or 'the first bar'} to {found['end'] or 'the last bar'}"),
+        ("Strategy", found.strategy),
+        ("Parameters", format.plain(found.parameters)),
+        ("Asked for", f"from {found.start or 'the first bar'} to {found.end or 'the last bar'}"),
         ("Account", format.plain(account)),
         (
             "Signals found",
-            f"{found['buy_signals']:,} to buy, {found['sell_signals']:,} to sell, on {found['rows']:,} bars",
+            f"{found.buy_signals:,} to buy, {found.sell_signals:,} to sell, on {found.rows:,} bars",
         ),
-        *_audit(found.get("audit")),
+        *_audit(found.audit),
         ("Versions", format.plain(versions)),
     ]
     sources = "".join(
-        f"<tr><td>{escape(source['path'])}</td><td>{source['rows']:,}</td><td>{source['size']:,}</td>"
-        f"<td><code>{escape(source['fingerprint'])}</code></td></tr>"
-        for source in found["sources"]
+        f"<tr><td>{escape(source.path)}</td><td>{source.rows:,}</td><td>{source.size:,}</td>"
+        f"<td><code>{escape(source.fingerprint)}</code></td></tr>"
+        for source in found.sources
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Feature file", "Rows", "Bytes", "Fingerprint"))
     return facts(rows) + (
-        f'<details><summary>{len(found["sources"])} source files</summary><div class="scroll tall">'
+        f'<details><summary>{len(found.sources)} source files</summary><div class="scroll tall">'
         f'<table class="sources"><thead><tr>{head}</tr></thead><tbody>{sources}</tbody></table></div></details>'
     )
 

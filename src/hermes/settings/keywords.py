@@ -84,6 +84,19 @@ class Backtest(TypedDict, total=False):
     fill: Literal["close", "next_open"]
 
 
+class Account(TypedDict, total=False):
+    """`[account]`."""
+
+    side: Literal["long", "short", "both"]
+    size: str
+    stop_loss: float | str | None
+    take_profit: float | str | None
+    trailing_stop: float | str | None
+    max_bars: int | str | None
+    min_order: float
+    lot_step: float
+
+
 class Cluster(TypedDict, total=False):
     """`[cluster]`."""
 
@@ -135,6 +148,7 @@ class Keywords(TypedDict, total=False):
     signals: Signals
     strategy: Mapping[str, Mapping[str, Any]]
     backtest: Backtest
+    account: Account
     cluster: Cluster
     log: Log
     upkeep: Upkeep

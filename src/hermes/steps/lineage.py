@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from math import ceil
 from secrets import token_hex
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
+from hermes.lineage import Lineage, source_versions
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.steps.measure import measure_frame
@@ -26,30 +27,29 @@ from hermes.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Unchanged(Rows):
-    """An execution that stands already; `lineage` is what its footer says.
+    """An execution that stands already.
 
     Attributes:
+        lineage: what its footer says.
+        execution: its folder's name; path: address of its signals.
         report: address of its page, None where it has none.
     """
 
     settings: Settings
-    lineage: Mapping[str, Any]
+    lineage: Lineage
+    execution: str
+    path: str
     report: str | None
-
-    @property
-    def execution(self) -> str:
-        """The folder of this execution."""
-        return str(self.lineage["execution"])
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Of the strategy."""
-        return cast("Mapping[str, Any]", self.lineage["parameters"])
+        return self.lineage.parameters
 
     @property
     def metrics(self) -> dict[str, Any]:
         """The measures with the configured fill."""
-        return dict(self.lineage["metrics"])
+        return self.lineage.metrics
 
     @property
     def trades(self) -> pl.DataFrame:
@@ -58,23 +58,23 @@ class Unchanged(Rows):
 
     def lazy(self) -> pl.LazyFrame:
         """The rows of this execution's file, lazily; raises MissingTable where the settings' lake has it no more."""
-        return published_rows(self.settings, self.lineage["path"])
+        return published_rows(self.settings, self.path)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, as it was when the execution was made."""
-        said = self.lineage
+        made = self.lineage
         names = ("rows", "first", "last", "unique_days", "buy_signals", "sell_signals", "total_signals")
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
-            "strategy": said["strategy"],
-            **{name: said[name] for name in names},
-            "chunks": ceil(said["rows"] / said["chunk_rows"]),
-            "signal_rate_pct": round(100 * said["total_signals"] / said["rows"], 2),
-            "path": said["path"],
-            "seconds": said["seconds"],
-            "rows_per_second": round(said["rows"] / said["seconds"]),
-            "metrics": said["metrics"],
+            "strategy": made.strategy,
+            **{name: getattr(made, name) for name in names},
+            "chunks": ceil(made.rows / made.chunk_rows),
+            "signal_rate_pct": round(100 * made.total_signals / made.rows, 2),
+            "path": self.path,
+            "seconds": made.seconds,
+            "rows_per_second": round(made.rows / made.seconds),
+            "metrics": made.metrics,
         }
 
 
@@ -95,15 +95,17 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
     execution = newest_alike(lake, settings.dataset, strategy.name, wanted)
     if execution is None:
         return None
-    lineage = catalog.checked_lineage(lake.gold, execution)
-    now = {"hermes": __version__, "strategy_source": found.source}
-    sources = {(each["path"], each["version"]) for each in lineage.get("sources", [])}
-    same = {name: lineage.get(name) for name in now} == now and sources == {(f.location, f.version) for f in files}
-    if not same or (since and datetime.fromisoformat(lineage["generated_at"]) < since):
+    lineage = Lineage.read(catalog.checked_lineage(lake.gold, execution), execution.file.location)
+    now = {
+        "hermes": __version__,
+        "strategy_source": found.source,
+        "sources": source_versions((file.location, file.version) for file in files),
+    }
+    if lineage.inputs() != now or (since and datetime.fromisoformat(lineage.generated_at) < since):
         return None
     folder = f"{settings.dataset.signals_table(strategy.name)}/{execution.name}"
     pages = lake.gold.files(folder, "report.html")
-    return Unchanged(settings, lineage, pages[0].location if pages else None)
+    return Unchanged(settings, lineage, execution.name, execution.file.location, pages[0].location if pages else None)
 
 
 _PROCESS = token_hex(16)

@@ -16,11 +16,14 @@ from hermes.lake import catalog
 from hermes.lake.catalog import LakeTable
 from hermes.lake.executions import SIGNALS, Execution, is_execution, newest, read_executions
 from hermes.lake.store import Lake
+from hermes.lineage import fields_with
 from hermes.settings import AccountSettings, Settings
 from hermes.strategies import find_strategy, strategy_name
 
 FORMAT = 1  # of the promotion's JSON
 _FORMER_ACCOUNT = AccountSettings().model_dump(mode="json")  # of executions that say nothing of it
+#: What a promotion pins, and what makes two executions of one table alike.
+PINNED = tuple(name for name in fields_with("identity") if name not in ("dataset", "strategy"))  # those name the table
 MOST_NAMED = 5  # executions that an error describes
 _NOT_THIS = (
     "run `hermes signals` with these settings, name one with --execution, or pin one: `hermes promote EXECUTION`"
@@ -160,8 +163,7 @@ def promote(lake: Lake, execution: str) -> Promoted:
         raise made.error
     if "parameters" not in made.lineage:
         raise StoreError(f"{made.file.location} has no lineage of Hermes", "promote an execution that Hermes made")
-    pinned = {key: made.lineage[key] for key in ("parameters", "start", "end", "backtest")}
-    pinned["account"] = made.lineage.get("account", _FORMER_ACCOUNT)
+    pinned = {key: made.lineage[key] if key != "account" else made.lineage.get(key, _FORMER_ACCOUNT) for key in PINNED}
     content = {
         "format": FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
     }  # fmt: skip
@@ -195,8 +197,7 @@ def promoted(lake: Lake, table: str) -> Promoted | None:
         return None
     try:
         said = json.loads(content)
-        pinned = {name: said[name] for name in ("parameters", "start", "end", "backtest")}
-        pinned["account"] = said.get("account", _FORMER_ACCOUNT)
+        pinned = {key: said[key] if key != "account" else said.get(key, _FORMER_ACCOUNT) for key in PINNED}
         return Promoted(table, str(said["execution"]), pinned, lake.gold.locate(key))
     except (ValueError, KeyError, TypeError):
         raise StoreError(

@@ -13,9 +13,10 @@ import polars as pl
 from hermes.dataset import Dataset, is_simulated
 from hermes.errors import MissingTable, StoreError, TableRefused
 from hermes.lake import catalog
-from hermes.lake.files import LakeFile
+from hermes.lake.executions import Execution as Found
 from hermes.lake.store import NAMES_DAMAGE, Lake
 from hermes.lake.tables import open_table
+from hermes.lineage import Lineage
 from hermes.pages import format, notebook
 from hermes.pages.candles import MOST_IDLE_SIGNALS, Layout, bars_each, layout, marks, together
 from hermes.pages.execution import Execution, page
@@ -105,10 +106,8 @@ def report(
     started = perf_counter()
     dataset = settings.dataset
     found = find_execution(settings, lake, execution)
-    lineage = catalog.checked_lineage(lake.gold, found)
-    if "metrics" not in lineage:
-        raise StoreError(f"{lineage['path']} has no lineage of Hermes", "report on an execution that Hermes made")
-    measured = replace(_measure(lake, found.file, lineage, dataset, progress), record=record)
+    lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
+    measured = replace(_measure(lake, found, lineage, dataset, progress), record=record)
     folder = found.file.key.rpartition("/")[0]
     trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
     content = {
@@ -120,12 +119,12 @@ def report(
         lake.gold.write_bytes(f"{folder}/{name}", data)
     return Reported(
         settings,
-        lineage["execution"],
+        found.name,
         lake.gold.locate(f"{folder}/report.html"),
         lake.gold.locate(f"{folder}/trades.csv"),
         lake.gold.locate(f"{folder}/report.svg"),
         len(content["report.html"]),
-        lineage["rows"],
+        lineage.rows,
         measured.bars.height,
         measured.trades.height,
         perf_counter() - started,
@@ -137,28 +136,30 @@ def _thumbnail(measured: Execution) -> str:
     return thumbnail(measured.bars, measured.title, strategy, holding, simulated=measured.simulated)
 
 
-def _measure(lake: Lake, file: LakeFile, lineage: Mapping[str, Any], dataset: Dataset, progress: Progress) -> Execution:
+def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progress: Progress) -> Execution:
     """One pass over the signal file: both fills, holding, and what the charts draw."""
     with lake.gold.errors():
-        scan = lake.gold.scan([file])
+        scan = lake.gold.scan([found.file])
         columns = layout(scan.collect_schema())
         wanted = [*BARS, "high", "low", "position", *columns.columns]
-        each = bars_each(lineage["rows"])
+        each = bars_each(lineage.rows)
         size = PIECE_ROWS // each * each  # so that no candle is cut in two
         read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
         run = _Run(lineage, dataset, columns, each)
-        with progress.task(f"report {dataset}", lineage["rows"], "rows") as advance:
-            for rows in run.through(_sound(pieces(read, repeat(size)), lineage["path"])):
+        with progress.task(f"report {dataset}", lineage.rows, "rows") as advance:
+            for rows in run.through(_sound(pieces(read, repeat(size)), found.file.location)):
                 advance(rows, "")
     results = dict(zip(FILLS, run.fills.finish(), strict=True))
     (holding,) = run.holding.finish()
-    stamped = results[lineage["backtest"]["fill"]]
-    _check(lineage, stamped)
+    stamped = results[lineage.backtest["fill"]]
+    _check(lineage, found.file.location, stamped)
     bars, note = _with_trend(lake, dataset, pl.concat(run.bars), columns)
     shown, left_out = _shown(pl.concat(run.marks))
     quality = read_quality(dataset, lake)
     return Execution(
         lineage=lineage,
+        name=found.name,
+        path=found.file.location,
         simulated=is_simulated(dataset.symbol),
         results={fill: result.metrics.as_dict() for fill, result in results.items()},
         holding=holding.metrics.as_dict(),
@@ -193,12 +194,12 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
 class _Run:
     """The bars on their way through the backtests and into candles."""
 
-    def __init__(self, lineage: Mapping[str, Any], dataset: Dataset, columns: Layout, each: int) -> None:
-        terms = lineage["backtest"], lineage.get("account", {}), dataset
+    def __init__(self, lineage: Lineage, dataset: Dataset, columns: Layout, each: int) -> None:
+        terms = lineage.backtest, lineage.account or {}, dataset
         self._account = account_from(*terms)
         self.fills = Backtest(dataset.interval, *(account_from(*terms, fill=fill) for fill in FILLS))
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
-        self.holding = Backtest(dataset.interval, Account(initial_cash=lineage["backtest"]["initial_cash"], fees=0))
+        self.holding = Backtest(dataset.interval, Account(initial_cash=lineage.backtest["initial_cash"], fees=0))
         self.bars: list[pl.DataFrame] = []
         self.marks: list[pl.DataFrame] = []
         self._columns, self._each = columns, each
@@ -225,17 +226,17 @@ class _Run:
         return together(both, self._each, self._columns.columns)
 
 
-def _check(lineage: Mapping[str, Any], measured: Result) -> None:
+def _check(lineage: Lineage, path: str, measured: Result) -> None:
     """Refuse a file whose stamped figures are not those of its rows."""
     found = measured.metrics.as_dict()
-    for name, stamped in lineage["metrics"].items():
+    for name, stamped in lineage.metrics.items():
         value = found.get(name)
         same = value == stamped or (
             isinstance(value, float) and isinstance(stamped, int | float) and isclose(value, stamped, rel_tol=1e-9)
         )
         if not same:
             raise StoreError(
-                f"{lineage['path']} is stamped {name} {stamped}, but its rows make it {value}",
+                f"{path} is stamped {name} {stamped}, but its rows make it {value}",
                 "do not trust this file: make the signals again with `hermes signals`",
             )
 

@@ -42,7 +42,7 @@ class Run:
         """The JSON object of the audit before these signals, None where there was none."""
         if self.audited:
             return self.audited.as_json()
-        return self.signalled.lineage.get("audit") if isinstance(self.signalled, Unchanged) else None
+        return self.signalled.lineage.audit if isinstance(self.signalled, Unchanged) else None
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object for one dataset, and what the steps before wrote."""

@@ -19,6 +19,7 @@ from hermes.errors import SourceChanged, StoreError
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Lake, check_written, footer_of
+from hermes.lineage import Lineage
 from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
@@ -134,7 +135,7 @@ def _write(
 
     def footer() -> dict[str, str]:
         lineage["seconds"] = round(perf_counter() - started, 6)
-        return footer_of(lineage)
+        return footer_of(Lineage.model_validate(lineage).as_json())
 
     def made(advance: Advance) -> Iterator[pl.DataFrame]:
         for frame in decisions.stamped(constants(strategy, dataset.symbol, generated_at, metrics)):

@@ -62,10 +62,9 @@ def print_unchanged(standing: "Unchanged") -> None:
     """The execution that stands, because nothing that it was made from has changed."""
     if is_simulated(standing.settings.dataset.symbol):
         print_simulated()
-    said = standing.lineage
-    facts = [("made", said["generated_at"]), ("signals", said["path"]), ("page", standing.report)]
+    facts = [("made", standing.lineage.generated_at), ("signals", standing.path), ("page", standing.report)]
     print_facts(f"Signals of {standing.settings.dataset}: nothing changed since {standing.execution}", facts)
-    print_measures({f"{standing.settings.backtest.fill} fill": standing.lineage["metrics"]})
+    print_measures({f"{standing.settings.backtest.fill} fill": standing.metrics})
 
 
 def print_reported(made: "Reported") -> None:

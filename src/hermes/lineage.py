@@ -1,0 +1,112 @@
+"""What an execution was made from, how, and what it found: the JSON in the footer of every signals file.
+
+Every field has a role, which says what a difference in it means:
+
+- `identity`: another execution, not a newer one of the same: strategy, parameters, start and end, account.
+- `input`: the same execution, to be made again: Hermes, the strategy's source, the files that it reads.
+- `setup`: nothing; the rows do not depend on it.
+- `result`: what was found.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hermes.errors import StoreError
+
+Role = Literal["identity", "input", "setup", "result"]
+
+
+def _has(role: Role, **options: Any) -> Any:
+    return Field(json_schema_extra={"role": role}, **options)
+
+
+class Source(BaseModel):
+    """One file that was read."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    path: str
+    size: int
+    fingerprint: str
+    version: str | None
+    rows: int
+
+
+class Lineage(BaseModel):
+    """The lineage of one execution. Times are ISO 8601; those of bars are UTC without an offset."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")  # a later Hermes may have written more
+
+    hermes: str = _has("input")
+    python: str = _has("setup")
+    libraries: dict[str, str] = _has("setup")
+    layer: str = _has("setup")
+    dataset: dict[str, str] = _has("identity")
+    strategy: str = _has("identity")
+    strategy_source: str = _has("input")
+    columns: dict[str, str] = _has("setup")
+    derived_columns: list[str] = _has("setup")
+    parameters: dict[str, Any] = _has("identity")
+    start: str | None = _has("identity")
+    end: str | None = _has("identity")
+    backtest: dict[str, Any] = _has("identity")
+    account: dict[str, Any] | None = _has("identity", default=None)  # older executions have none: long or flat, all in
+    chunk_rows: int = _has("setup")
+    context_rows: int = _has("setup")
+    sources: list[Source] = _has("input")
+    audit: dict[str, Any] | None = _has("result", default=None)
+    sequence: int = _has("result", default=0)
+    rows: int = _has("result")
+    first: str = _has("result")
+    last: str = _has("result")
+    unique_days: int = _has("result")
+    buy_signals: int = _has("result")
+    sell_signals: int = _has("result")
+    total_signals: int = _has("result")
+    generated_at: str = _has("result")
+    metrics: dict[str, Any] = _has("result")
+    seconds: float = _has("result", default=0.0)
+
+    @classmethod
+    def read(cls, footer: Mapping[str, Any], path: str) -> Self:
+        """The lineage that a footer holds.
+
+        Raises:
+            StoreError: the file at `path` was made by another tool, or its lineage is not whole.
+        """
+        if "metrics" not in footer:
+            raise StoreError(f"{path} has no lineage of Hermes", "name an execution that Hermes made")
+        try:
+            return cls.model_validate(footer)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+            raise StoreError(f"the lineage in {path} is not whole: {what}", "make the signals again") from None
+
+    def as_json(self) -> dict[str, Any]:
+        """What the footer holds."""
+        return self.model_dump()
+
+    def inputs(self) -> dict[str, Any]:
+        """The fields whose role is `input`; of a file, its address and its version."""
+        told = {name: getattr(self, name) for name in fields_with("input")}
+        return {**told, "sources": source_versions((each.path, each.version) for each in self.sources)}
+
+
+def fields_with(role: Role) -> list[str]:
+    """The fields that have a role."""
+    return [name for name, field in Lineage.model_fields.items() if _role(field.json_schema_extra) == role]
+
+
+def source_versions(files: Any) -> Sequence[tuple[str, str | None]]:
+    """Files by address and version, in an order that comparing does not depend on."""
+    return sorted(files)
+
+
+def _role(extra: Any) -> Role | None:
+    return extra.get("role") if isinstance(extra, dict) else None
+
+
+assert all(_role(field.json_schema_extra) in get_args(Role) for field in Lineage.model_fields.values())
