@@ -24,6 +24,7 @@ class S3(TypedDict, total=False):
     session_token: SecretStr | str | None
     region: str
     path_style: bool
+    ca_file: str | None
 
 
 class DatasetNames(TypedDict, total=False):
