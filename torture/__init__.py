@@ -32,6 +32,7 @@ SUITES = (
     "names",
     "secrets",
     "alarms",
+    "record",
 )
 
 
