@@ -8,6 +8,7 @@ from bench.audits import audit
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
 from bench.places import HERMES, REAL_ARCHIVE
+from bench.recorded import record
 from bench.scale import long, universe
 from bench.stages import COPY, STAGES, WHOLE
 
@@ -309,4 +310,5 @@ SECTIONS = {
     "audit": audit,
     "universe": universe,
     "long": long,
+    "record": record,
 }
