@@ -253,7 +253,9 @@ class _Subject:
         if self.derived:
             said.append(f"{_listed(sorted(self.derived))} computed from the bars")
         unknown = [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
-        unknown += [f"{name} has no value" for name in compared.empty] if compared else []
+        if compared:
+            unknown += [f"{name} has no value" for name in compared.empty]
+            unknown += [f"{bars:,} bars of {name} depend on too many before" for name, bars in compared.open.items()]
         if unknown:
             return Check("not_checked", "; ".join([*unknown, *said]))
         if compared or self.doubts:

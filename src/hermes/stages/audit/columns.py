@@ -1,5 +1,6 @@
 """Are the stored columns what the bars give? Compared block by block, so that memory does not grow with the table."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -32,11 +33,14 @@ class Compared:
         difference: the first one, of the first column that has one; None where all are what the bars give.
         begins: columns whose first bars could not be compared, because the table begins amid its history, with the
             number of these bars.
+        open: columns that depend on where a block begins, however far before it that is, with the number of bars that
+            could not be compared for that.
         empty: columns without any value.
     """
 
     difference: Difference | None
     begins: Mapping[str, int]
+    open: Mapping[str, int]
     empty: Sequence[str]
 
 
@@ -58,6 +62,7 @@ def compare_columns(
             beginnings that have not seen it change agree on nothing but how they began.
     """
     begins: dict[str, int] = {}
+    unsettled: Counter[str] = Counter()
     seen: set[str] = set()
     for begin in range(0, rows, BLOCK_ROWS):
         end = min(begin + BLOCK_ROWS, rows)
@@ -67,6 +72,7 @@ def compare_columns(
         for name in names:
             stored = table[name]
             known = np.ones(len(stored), dtype=bool) if settled is None else settled[name]
+            unsettled[name] += int(np.count_nonzero(~known))
             if begin < begins.get(name, 0):
                 known = known & (np.arange(begin, end) >= begins[name])
             if name not in seen:  # before its first value a column says nothing
@@ -79,8 +85,8 @@ def compare_columns(
             if len(wrong):
                 row = int(wrong[0])
                 found = Difference(name, table["datetime"][row], made[name][row], stored[row])
-                return Compared(found, begins, ())
-    return Compared(None, begins, [name for name in names if name not in seen])
+                return Compared(found, begins, {}, ())
+    return Compared(None, begins, +unsettled, [name for name in names if name not in seen])
 
 
 def _computed(
@@ -96,12 +102,17 @@ def _computed(
         if start == 0:
             return *block, None
         near = compute(table.slice(lead))
-        turned = {name: near[state].drop_nulls().n_unique() > 1 for name, state in states.items()}
+        turned = {name: _turned(near[state])[begin - start - lead :] for name, state in states.items()}
         near = near.slice(begin - start - lead)
         settled = {name: ~_differing(block[1][name], near[name]) & turned.get(name, True) for name in names}
         if all(known.all() for known in settled.values()) or lead >= MOST_LEAD:
             return *block, settled
         lead *= 2
+
+
+def _turned(state: pl.Series) -> NDArray[np.bool_]:
+    """Rows at which a direction has changed once, or before."""
+    return (state.diff() != 0).fill_null(value=False).cum_max().to_numpy()
 
 
 def _begins_amid(table: pl.DataFrame, made: pl.DataFrame, names: Sequence[str], compute: Compute) -> dict[str, int]:
