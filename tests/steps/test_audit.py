@@ -410,6 +410,33 @@ def test_what_python_does_is_bound_to_the_process(lake: Path, tmp_path: Path, mo
     assert not lineage_of(settings)
 
 
+def test_a_parameter_that_only_python_sees_is_bound_too(lake: Path, tmp_path: Path) -> None:
+    """In one process, and with a rule that reads the same written down."""
+    hidden = source(
+        "C.map_batches(lambda values: values.is_null() if LAG[0] > 0 else values.shift(-1) > values)",
+        "LAG = [1]\nclass Lag(Parameters):\n    lag: int = 1",
+        "LAG[0] = self.parameters.lag",
+    ).replace('    name = "planted"', '    name = "planted"\n    parameters_type = Lag')
+    settings = configured(lake, hidden, tmp_path)
+    pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert lineage_of(settings)["checks"]["cuts"]["verdict"] == "tested"
+    given = {"signals.strategy": settings.signals.strategy, "strategy.planted.lag": -1}
+    assert not lineage_of(Settings.load(flags(lake, **given), environ={}))
+
+
+def test_long_literals_that_print_alike_are_told_apart(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long list is shortened when it is printed; here the environment decides on a number in its middle."""
+    known = source("C.is_in([float(n) for n in range(3_000) if str(n) != os.environ['LEFT_OUT']])", "import os")
+    settings = configured(lake, known, tmp_path)
+    monkeypatch.setenv("LEFT_OUT", "1500")
+    pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert lineage_of(settings)["checks"]["rules"]["verdict"] == "tested"
+    monkeypatch.setenv("LEFT_OUT", "1501")
+    assert not lineage_of(settings)
+
+
 def test_rules_are_asked_for_once(lake: Path, tmp_path: Path) -> None:
     """What is audited is what runs, whatever a strategy answers the second time."""
     turning = source("C.shift(-1) < C if len(CALLS) > 1 else C < 0", "CALLS = []", "CALLS.append(1)")
