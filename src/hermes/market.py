@@ -47,12 +47,14 @@ class Outcome:
     error: str = ""
     cure: str = ""
     trace: str = ""
+    exit_code: int = 1
 
     @classmethod
     def of_error(cls, symbol: str, interval: str, market: str, error: Exception) -> Self:
         """What became of a dataset that raised this."""
         known, trace = told(error), "".join(traceback.format_exception(error))
-        return cls(symbol, interval, market, None, redact(known.message), redact(known.cure), redact(trace))
+        texts = redact(known.message), redact(known.cure), redact(trace)
+        return cls(symbol, interval, market, None, *texts, known.exit_code)
 
     def as_json(self) -> dict[str, Any]:
         """What failed and how to mend it."""

@@ -444,3 +444,11 @@ def test_rules_are_asked_for_once(lake: Path, tmp_path: Path) -> None:
     made = pipeline.run(settings, source="gold", reported=False)
     assert made.audited is not None
     assert made.audited.faults == []
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_no_false_alarm_on_the_real_bars(name: str, real_copy: Path, load: Callable[..., Settings]) -> None:
+    settings = load(real_copy, signals__strategy=name)
+    found = pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert found.faults == []
+    assert found.checks["rules"].verdict == "proven"

@@ -12,7 +12,7 @@ import typer
 from hermes.cli.command import Line, command, verbose
 from hermes.cli.completion import choices
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Cluster, Frequency, Since, Until, Workers
-from hermes.errors import HermesError, UsageError
+from hermes.errors import AuditFault, HermesError, UsageError
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
@@ -137,7 +137,8 @@ def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, clu
             console.print_note(each.trace)
         console.print_error(HermesError(each.error, each.cure), f"{each.symbol} {each.interval}: ")
     if made.failed:
-        raise typer.Exit(1)
+        only_faults = all(each.exit_code == AuditFault.exit_code for each in made.failed)
+        raise typer.Exit(AuditFault.exit_code if only_faults else 1)
 
 
 def _held(line: Line, on_top: Mapping[str, Any], source: str, quote: str, match: str) -> "list[Dataset]":

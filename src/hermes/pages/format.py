@@ -102,6 +102,10 @@ def terms(account: Mapping[str, Any]) -> str:
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
+#: Why an execution carries no verdict of an audit.
+NO_AUDIT = "no audit of these rules and parameters on these bars"
+
+
 def spaced(name: str) -> str:
     """A word of the JSON as people read it: not_checked → not checked."""
     return name.replace("_", " ")

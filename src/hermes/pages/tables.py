@@ -183,7 +183,7 @@ def lineage(found: Lineage, execution: str, path: str) -> str:
 def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """How each check of the audit that went before ended, where there was one of these rules on these bars."""
     if not found or "checks" not in found:
-        return [("Audit", "not checked: none of these rules and parameters on these bars")]
+        return [("Audit", f"not checked: {format.NO_AUDIT}")]
     return [
         ("Audit", f"{format.spaced(found['verdict'])}, on {found['bars']:,} of {found['of_bars']:,} bars"),
         *(

@@ -31,7 +31,7 @@ from hermes.steps.lineage import keep_verdict
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name
-from hermes.strategies.columns import BARS, decided_columns
+from hermes.strategies.columns import BARS, decided_columns, signal_rules
 
 FULL_CUTS = 200  # at random bars, beside those at turns
 QUICK_CUTS = 20
@@ -214,8 +214,7 @@ class _Subject:
     def judged(self) -> Rules:
         """What the form of the rules proves."""
         strategy = self.strategy
-        signals = {"buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
-        return judge_rules(strategy.conditions(), signals, strategy.look_back)
+        return judge_rules(strategy.conditions(), signal_rules(strategy), strategy.look_back)
 
     @property
     def stored(self) -> list[str]:

@@ -1,11 +1,13 @@
 """What people see of many datasets: how they compare."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from hermes.cli.views import console
 from hermes.dataset import is_simulated
+from hermes.pages.format import spaced
 
 if TYPE_CHECKING:
     from hermes.market import Market
@@ -41,6 +43,10 @@ def print_market(made: "Market") -> None:
         ("rows", f"{rows:,}, {rows / made.seconds:,.0f} rows/s on {made.where}"),
         ("seconds", f"{made.seconds:.2f}, {60 * len(made.done) / made.seconds:,.0f} datasets a minute"),
     ]
+    ended = Counter(spaced(each["audit"] or "not_checked") for each in made.done)
+    facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "none"))
+    if found := next((each["checks"]["rules"] for each in made.done if each["checks"]), None):  # all have one strategy
+        facts.append(("rules", f"{spaced(found['verdict'])}: {found['detail']}"))
     if made.universe:
         facts += [("table", made.universe.path), ("page", made.universe.page or "none")]
     console.print_facts(f"{len(made.outcomes):,} datasets", facts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
-from hermes.pages.format import exact_percent, spaced
+from hermes.pages.format import NO_AUDIT, exact_percent, spaced
 from hermes.stages.backtest.metrics import FEW_TRADES
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def print_run(made: "Run") -> None:
         print_unchanged(made.signalled)
     else:
         print_signals(made.signalled)
-    if made.audited:
-        print_verdict(made.audited)
+    print_verdict(made.verdict)
     if made.reported:
         print_reported(made.reported)
 
@@ -134,8 +133,9 @@ def print_lineage(found: Mapping[str, Any]) -> None:
     if is_simulated(found["dataset"]["symbol"]):
         print_simulated()
     print_measures({f"{found['backtest']['fill']} fill": found["metrics"]})
-    plain = [(name, inline(value)) for name, value in found.items() if name not in ("metrics", "sources")]
+    plain = [(name, inline(value)) for name, value in found.items() if name not in ("metrics", "sources", "audit")]
     print_facts(found["execution"], plain)
+    print_verdict(found["audit"])
     columns = ("path", "size", "rows", "fingerprint")
     print_rows(columns, [[source[name] for name in columns] for source in found["sources"]], "Made from")
 
@@ -201,12 +201,13 @@ def print_audited(made: "Audited") -> None:
         print_error(AuditFault(fault, "signals made from this cannot be trusted"))
 
 
-def print_verdict(made: "Audited") -> None:
-    """How the checks before a run ended; what is not proven in full."""
-    proven = [name for name, check in made.checks.items() if check.verdict == "proven"]
-    told = [("proven", ", ".join(proven))] if proven else []
-    told += [(spaced(name), _said(check)) for name, check in made.checks.items() if name not in (*proven, "warm_up")]
-    print_facts(f"Audit before these signals: {spaced(made.verdict)}", told)
+def print_verdict(found: Mapping[str, Any] | None) -> None:
+    """How the checks of the audit before an execution ended; `found` is its JSON object, or None."""
+    if not found or "checks" not in found:
+        print_facts("Audit before these signals: not checked", [("why", NO_AUDIT)])
+        return
+    told = [(spaced(name), f"{spaced(each['verdict'])}: {each['detail']}") for name, each in found["checks"].items()]
+    print_facts(f"Audit before these signals: {spaced(found['verdict'])}", told)
 
 
 def _said(check: "Check") -> str:
