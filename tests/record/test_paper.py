@@ -5,11 +5,13 @@ from datetime import timedelta
 import polars as pl
 import pytest
 from tests.record.decisions import BARS_900 as BARS
-from tests.record.decisions import FIRST, HOUR, Service, changed, reconciled, with_parameters
+from tests.record.decisions import FIRST, HOUR, Service, changed, decide, judge, reconciled, with_parameters
 
 from hermes.record.paper import paper_account, paper_bars, track
+from hermes.record.reconciliation import reconcile
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
+from hermes.version import __version__
 
 BEGIN = 400
 ACCOUNT = Account(fill="next_open")
@@ -105,3 +107,27 @@ def test_record_beyond_silver_is_left_out_of_both():
     found = track(reconciled(service.record, BARS.head(700)), Account(), "1h")
     assert found.equity.height == 300
     assert track(reconciled(service.record.tail(50), BARS.head(700)), Account(), "1h") is None
+
+
+def test_rules_for_shorts_are_traded_and_compared():
+    """A strategy with rules of its own for shorts: its record against itself, on an account of both sides."""
+
+    def both_ways(bars: pl.DataFrame, parameters: object) -> pl.DataFrame:
+        made = decide(bars, parameters)
+        return made.with_columns(
+            short_signal=pl.col("sell_signal"), cover_signal=pl.col("buy_signal"),
+            position=pl.col("position") * 2 - 1,
+        )  # fmt: skip
+
+    def judge_both(columns: pl.DataFrame, parameters: str) -> pl.DataFrame:
+        made = judge(columns, parameters)
+        return made.with_columns(short_signal=pl.col("sell_signal"), cover_signal=pl.col("buy_signal"))
+
+    service = Service(BARS, decide=both_ways).run(BEGIN, 600).run(600, 640, delay=9000).run(640, 900)
+    found = reconcile(service.record, BARS, both_ways, judge_both, __version__)
+    assert {cause: count for cause, count in found.causes.items() if count} == {"late": 40}
+    account = Account(side="both", fill="next_open")
+    tracked = track(found, account, "1h")
+    today = both_ways(BARS, None).slice(BEGIN)
+    assert tracked.backtest.metrics == backtest(today, "1h", account).metrics
+    assert tracked.backtest.metrics.trades > backtest(today, "1h", ACCOUNT).metrics.trades

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hermes.record.reconciliation import CAUSES, Reconciliation
+from hermes.record.reconciliation import CAUSES, SHORTS, Reconciliation
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Result, backtest
 from hermes.stages.backtest.trading import equity_curve
@@ -94,12 +94,14 @@ def paper_bars(rows: pl.DataFrame) -> pl.DataFrame:
     known = np.searchsorted(times, rows["server_time"].to_numpy(), side="left") - 1
     own = np.arange(rows.height)
     at = np.where(rows["late"].to_numpy(), np.maximum(known, own), own)
-    asked = rows.select(*_SIGNALS, at=pl.Series(at)).filter(pl.col("buy_signal") != pl.col("sell_signal"))
+    signals = [*_SIGNALS, *(name for name in SHORTS if name in rows.columns)]
+    asks = [pl.col(one) != pl.col(other) for one, other in zip(signals[::2], signals[1::2], strict=True)]
+    asked = rows.select(*signals, at=pl.Series(at)).filter(pl.any_horizontal(asks))
     last = asked.group_by("at", maintain_order=True).last()
     moved = rows.select("datetime", *_PRICES).with_row_index("at").join(
         last.cast({"at": pl.UInt32}), on="at", how="left"
     )  # fmt: skip
-    return moved.drop("at").with_columns(pl.col(_SIGNALS).fill_null(value=False))
+    return moved.drop("at").with_columns(pl.col(signals).fill_null(value=False))
 
 
 def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Result:
@@ -144,10 +146,19 @@ def track(found: Reconciliation, account: Account, interval: str) -> Tracking | 
 def _mixed(bars: pl.DataFrame, without: tuple[str, ...]) -> pl.DataFrame:
     """The record, but for bars that differ by one of these causes: there it is as today's bars and rules have it."""
     taken = pl.col("cause").is_in(list(without)).fill_null(value=False)
-    names = (*_PRICES, *_SIGNALS)
+    names = (*_PRICES, *_SIGNALS, *SHORTS)
+    known = {"datetime", *(f"{side}_{name}" for side in ("today", "recorded") for name in names)} & set(bars.columns)
+
+    def side(one: str, name: str) -> pl.Expr:
+        return pl.col(f"{one}_{name}") if f"{one}_{name}" in known else pl.lit(value=False)
+
     rows = bars.select(
         "datetime",
-        *(pl.when(taken).then("today_" + name).otherwise("recorded_" + name).alias(name) for name in names),
+        *(
+            pl.when(taken).then(side("today", name)).otherwise(side("recorded", name)).alias(name)
+            for name in names
+            if name not in SHORTS or f"today_{name}" in known or f"recorded_{name}" in known
+        ),
         "server_time",
         late=pl.col("late").fill_null(value=False) & ("late" not in without) & ~taken,
     ).filter(pl.col("close").is_not_null())

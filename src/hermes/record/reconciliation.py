@@ -15,6 +15,7 @@ CAUSES = ("bar revised", "rules or parameters changed", "missed", "late", "unexp
 _REVISED, _RULES, _MISSED, _LATE, _UNEXPLAINED, _NOT_CHECKED = CAUSES
 _PRICES = ("open", "high", "low", "close", "volume")
 _DECISION = ("buy_signal", "sell_signal", "position")
+SHORTS = ("short_signal", "cover_signal")  # where the strategy has rules for them
 _RELATIVE = 1e-9  # by which an indicator may differ: a long series is computed from a tail, or in blocks
 _RECORDED, _OWN, _TODAY, _REPLAYED = "recorded_", "own_", "today_", "replayed_"
 
@@ -79,7 +80,7 @@ def reconcile(record: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: J
     """
     decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first", maintain_order=True)
     span = pl.col("datetime").is_between(decided["datetime"].min(), decided["datetime"].max())
-    today = _prefixed(decide(bars, None).filter(span), _TODAY, (*_PRICES, *_DECISION))
+    today = _with_shorts(decide(bars, None).filter(span), _TODAY, (*_PRICES, *_DECISION))
     compared = pl.concat(
         [_compared(part, bars, decide, judge) for (_,), part in decided.group_by("parameters", maintain_order=True)],
         how="diagonal",
@@ -91,7 +92,7 @@ def reconcile(record: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: J
 
 def _compared(rows: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: Judge) -> pl.DataFrame:
     """Rows that were decided with the same parameters, beside the same decisions made today, with these parameters."""
-    recorded = _prefixed(rows, _RECORDED, (*_PRICES, *_DECISION)).with_columns(
+    recorded = _with_shorts(rows, _RECORDED, (*_PRICES, *_DECISION)).with_columns(
         rows.select("server_time", "late", "parameters", "hermes", "sequence")
     )
     parameters: str = rows["parameters"][0]
@@ -139,7 +140,8 @@ def _explained(joined: pl.DataFrame, history: bool, newest: datetime, version: s
     moved = _any(pl.col(_RECORDED + name).ne_missing(pl.col(_TODAY + name)) for name in _PRICES)
     revised = recorded & (~in_silver | moved)
     differs = recorded & pl.col("differs").fill_null(value=False)
-    other = _any(pl.col(_RECORDED + name).ne_missing(pl.col(_TODAY + name)) for name in _DECISION)
+    told = [name for name in (*_DECISION, *SHORTS) if {_RECORDED + name, _TODAY + name} <= set(joined.columns)]
+    other = _any(pl.col(_RECORDED + name).ne_missing(pl.col(_TODAY + name)) for name in told)
     by_rules = pl.col("rules").is_not_null()
     earlier = pl.lit(history) | (revised | (~recorded & in_silver)).cum_max().fill_null(value=False)
     direct = (
@@ -194,8 +196,9 @@ def _with_details(found: pl.DataFrame, record: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("cause") == _UNEXPLAINED).then(pl.lit("bars, parameters and rules are those on record"))
     )  # fmt: skip
     names = ("sequence", "server_time", "late")
-    sides = [side + name for side in (_RECORDED, _TODAY) for name in (*_PRICES, *_DECISION)]
-    return found.select("datetime", "cause", detail.alias("detail"), *names, *sides)
+    sides = [side + name for side in (_RECORDED, _TODAY) for name in (*_PRICES, *_DECISION, *SHORTS)]
+    shown = [name for name in sides if name in found.columns]
+    return found.select("datetime", "cause", detail.alias("detail"), *names, *shown)
 
 
 def _history_changed(record: pl.DataFrame, bars: pl.DataFrame) -> bool:
@@ -216,6 +219,10 @@ def _changes(decided: pl.DataFrame) -> list[Change]:
         moved = decided.with_columns(before=pl.col(what).shift(1)).filter(pl.col("before") != pl.col(what))
         found += [Change(at, what, *pair) for at, *pair in moved.select("datetime", "before", what).iter_rows()]
     return sorted(found, key=lambda change: change.datetime)
+
+
+def _with_shorts(frame: pl.DataFrame, prefix: str, names: tuple[str, ...]) -> pl.DataFrame:
+    return _prefixed(frame, prefix, (*names, *(name for name in SHORTS if name in frame.columns)))
 
 
 def _prefixed(frame: pl.DataFrame, prefix: str, names: tuple[str, ...]) -> pl.DataFrame:
