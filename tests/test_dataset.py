@@ -166,3 +166,11 @@ def _fields(dataset: Dataset) -> dict[str, str]:
 @pytest.mark.parametrize(("symbol", "twin"), [("ẞ", "SS"), ("ϴ", "Θ"), ("ß", "SS"), ("é", "E\u0301"), ("btc", "BTC")])
 def test_names_that_are_one_file_where_case_is_folded_are_one_symbol(symbol: str, twin: str):
     assert names.normalize_symbol(symbol) == names.normalize_symbol(twin)
+
+
+def test_bars_close_by_the_calendar():
+    assert names.bar_close("4h", datetime(2024, 2, 28, 20)) == datetime(2024, 2, 29)
+    assert names.bar_close("1w", datetime(2024, 2, 26)) == datetime(2024, 3, 4)
+    assert names.bar_close("1mo", datetime(2024, 2, 1)) == datetime(2024, 3, 1)
+    assert names.bar_close("1mo", datetime(2024, 12, 1, tzinfo=UTC)) == datetime(2025, 1, 1, tzinfo=UTC)
+    assert names.periods_per_year("1mo") == 12 and names.periods_per_year("4h") == 2190

@@ -7,7 +7,7 @@ import polars as pl
 from generator.demo import document, folder
 from generator.markdown import code, table
 from hermes.indicators import look_back
-from hermes.schemas import BRONZE, FEATURES, INDICATORS, REJECTS, SILVER
+from hermes.schemas import BRONZE, FEATURES, INDICATORS, REJECTS, SILVER, silver_schema
 
 _PRICES = "first, highest, lowest and last price of the bar"
 _MEANING: Mapping[str, str] = {
@@ -21,6 +21,8 @@ _MEANING: Mapping[str, str] = {
     "open": _PRICES, "high": _PRICES, "low": _PRICES, "close": _PRICES,
     "volume": "traded, in the base currency",
     "quote_volume": "traded, in the quote currency",
+    "base_volume": "of coin-margined contracts: traded, in the base currency (`volume` counts contracts there)",
+    "taker_buy_base_volume": "of it bought by takers, in the base currency",
     "count": "number of the exchange's trades",
     "taker_buy_volume": "of it bought by takers, in the base currency",
     "taker_buy_quote_volume": "of it bought by takers, in the quote currency",
@@ -70,6 +72,9 @@ def page() -> str:
         _INTRODUCTION,
         "\n## Bronze\n\nOne row for each line of an archive file, values unchanged.\n\n", _table(BRONZE),
         "\n## Silver\n\nOne clean, ordered, unique series.\n\n", _table(SILVER),
+        "\nA series of coin-margined contracts (market cm) has these instead of the quote volumes, and its `volume` "
+            "and `taker_buy_volume` count contracts:\n\n",
+        _table({name: dtype for name, dtype in silver_schema("cm").items() if name not in SILVER}),
         "\n## Rejected rows\n\nBeside silver, under `rejects/`.\n\n", _table(REJECTS),
         "\n## Gold features\n\n", _table(bars),
         "\n\nThen the indicators, over the whole history from the first bar. Definitions are TA-Lib's. *Null until* is "

@@ -9,6 +9,7 @@ Every field has a role, which says what a difference in it means:
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -67,6 +68,10 @@ class Lineage(BaseModel):
     total_signals: int = _has("result")
     generated_at: str = _has("result")
     metrics: dict[str, Any] = _has("result")
+    fills: dict[str, dict[str, Any]] = _has("result", default_factory=dict)  # older executions have the configured one
+    splits: list[list[Any]] = _has("result", default_factory=list)  # that the features were adjusted for
+    freshness: dict[str, Any] = _has("result", default_factory=dict)
+    warnings: list[str] = _has("result", default_factory=list)
     seconds: float = _has("result", default=0.0)
 
     @classmethod
@@ -88,6 +93,11 @@ class Lineage(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """What the footer holds."""
         return self.model_dump()
+
+    @property
+    def newest_bar(self) -> datetime:
+        """Open time of the newest bar of the features, naive UTC; of an older execution, of its own last bar."""
+        return datetime.fromisoformat(self.freshness.get("newest_bar", self.last).removesuffix("Z"))
 
     def inputs(self) -> dict[str, Any]:
         """The fields whose role is `input`; of a file, its address and its version."""

@@ -13,6 +13,9 @@ DATETIME = pl.Datetime("us")
 
 ARROW_SCHEMA = "ARROW:schema"  # key in the footer of a Parquet file: its columns in Arrow's words
 
+#: An open this many times the close before it, or this small a part of it: a redenomination, or a fault.
+JUMP_FACTOR = 5.0
+
 #: One row per line of an archive file, values unchanged (times stay in the file's own unit).
 BRONZE: Schema = {
     "line": pl.UInt32(),  # 1-based line in the CSV, so that a rejected row can be found again
@@ -47,6 +50,15 @@ SILVER: Schema = {
     "zero_volume": pl.Boolean(),
     "source": pl.String(),  # stem of the archive file that the row came from
 }
+
+#: Coin-margined contracts are traded in numbers of contracts, and what the archive calls quote volume is in coin.
+_COIN_MARGINED = {"quote_volume": "base_volume", "taker_buy_quote_volume": "taker_buy_base_volume"}
+
+
+def silver_schema(market: str) -> Schema:
+    """The columns of silver; those of coin-margined contracts (cm) are called what they hold."""
+    return {_COIN_MARGINED.get(name, name): dtype for name, dtype in SILVER.items()} if market == "cm" else SILVER
+
 
 #: Rows that silver refused: where they stand in the archive, the first rule they broke, their values.
 REJECTS: Schema = {

@@ -1,5 +1,6 @@
 """Features of long series are made in blocks: the same table, and nothing of it depends on when it was made."""
 
+import json
 import shutil
 from datetime import date
 
@@ -7,9 +8,9 @@ import polars as pl
 import pytest
 
 from hermes.dataset import Dataset
-from hermes.errors import StoreError
+from hermes.errors import SettingsError, StoreError
 from hermes.lake.store import Lake
-from hermes.pipeline import features, ingest, refine
+from hermes.pipeline import features, ingest, refine, signals
 from hermes.schemas import INDICATORS
 from hermes.stages.bronze.simulate import write_archive
 from hermes.stages.gold import blocks
@@ -90,3 +91,57 @@ def test_silver_out_of_order_between_two_blocks_is_refused(archive, tmp_path, lo
     )
     with pytest.raises(StoreError, match="bars out of order"):
         features(settings, lake)
+
+
+def test_a_known_split_is_adjusted_in_gold_and_said(archive, tmp_path, load):
+    """A thousand old units become one on 1 February: the real prices of January are a thousandth in the archive."""
+    settings, _ = made(tmp_path / "plain", archive, load)
+    plain = read_features(settings).collect()
+    lake = Lake.open(settings)
+    key = settings.dataset.silver_key(2025)
+    (file,) = [file for file in lake.silver.files(settings.dataset.silver_folder) if file.key == key]
+    late = pl.col("datetime") >= date(2025, 2, 1)
+    prices = pl.col("open", "high", "low", "close")
+    raw = (
+        lake.silver.scan([file])
+        .collect()
+        .with_columns(
+            pl.when(late).then(prices).otherwise(prices / 1000),
+            pl.when(late).then("volume").otherwise(pl.col("volume") * 1000),
+        )
+    )
+    about = lake.silver.footer(file)
+    (other,) = [each for each in lake.silver.files(settings.dataset.silver_folder) if each.key != key]
+    old = lake.silver.scan([other]).collect().with_columns(prices / 1000, pl.col("volume") * 1000)
+    about_old = lake.silver.footer(other)
+    lake.silver.write_all([(key, raw, about | {"fingerprint": "redenominated"}),
+                           (other.key, old, about_old | {"fingerprint": "redenominated before"})])  # fmt: skip
+
+    assert features(settings, lake).written
+    jumped = signals(settings, lake)
+    assert jumped.metrics["price_jumps"] == 1
+    assert any("1 price jump" in each and "not validated" in each for each in jumped.warnings)
+
+    told = load(
+        tmp_path / "plain", dataset__symbol="SIMUSDT", dataset__interval="15m", archive__url=str(archive),
+        quality__splits="SIMUSDT@2025-02-01=1000, OTHERUSDT@2025-01-01=2",
+    )  # fmt: skip
+    assert len(features(told, lake).written) == 5  # every file is made again
+    assert not features(told, lake).written
+    adjusted = read_features(told).collect()
+    for name in ("open", "close", "ema_50", "supertrend_10_3.0"):
+        known = plain[name].is_not_null()
+        assert adjusted.filter(known)[name].to_list() == pytest.approx(plain.filter(known)[name].to_list(), rel=1e-9)
+    made_ = signals(told, lake)
+    assert made_.metrics["price_jumps"] == 0 and not any("price jump" in each for each in made_.warnings)
+    lineage = json.loads(pl.read_parquet_metadata(made_.path)["hermes"])
+    assert lineage["splits"] == [["2025-02-01T00:00:00", 1000.0]]
+    assert signals(settings, lake).metrics["price_jumps"] == 0  # what was read is what counts, and what is said
+
+
+@pytest.mark.parametrize(
+    "wrong", ["BTCUSDT", "BTCUSDT@2022-01-18", "BTCUSDT@soon=10", "BTCUSDT@2022-01-18=0", "a b@c=1"]
+)
+def test_splits_that_cannot_be_read_are_refused(load, tmp_path, wrong):
+    with pytest.raises(SettingsError, match="expected SYMBOL@INSTANT=RATIO, like BTTUSDT@2022-01-18=1000"):
+        load(tmp_path, quality__splits=wrong)

@@ -37,7 +37,7 @@ ORDER = words(
 )
 CONTRACT = words(
     "symbol interval strategy rows chunks first last unique_days buy_signals sell_signals total_signals "
-    "signal_rate_pct path seconds rows_per_second metrics"
+    "signal_rate_pct path seconds rows_per_second metrics fills freshness warnings"
 )
 METRICS = words(
     "total_return_pct benchmark_return_pct cagr_pct sharpe sortino calmar omega max_drawdown_pct "
@@ -395,3 +395,20 @@ def test_duckdb_reads_the_gold_layer_with_a_glob(load: Callable, root: Path):
     plain = duckdb.sql(f"select * from read_parquet('{root}/gold/{TABLE}/**/*.parquet')").columns
     assert plain[: len(FEATURES)] == list(FEATURES)
     assert run.tally.rows == 17_515
+
+
+def test_both_fills_warnings_and_freshness_are_in_lineage_copy_and_result(load: Callable, root: Path) -> None:
+    made_ = made(load, root)
+    found, kept = made_.as_json(), footer(made_.path)
+    copy = json.loads((Path(made_.path.removeprefix("file://")).parent / "run.json").read_text())
+    assert set(kept["fills"]) == {"close", "next_open"} and kept["fills"]["close"] == kept["metrics"]
+    assert kept["fills"]["next_open"]["fill"] == "next_open"
+    for fill in kept["fills"].values():
+        low, high = fill["intervals"]["sharpe"]
+        assert low < fill["sharpe"] < high
+    for name in ("fills", "warnings", "freshness"):
+        assert copy[name] == kept[name]
+    assert found["fills"] == kept["fills"] and found["warnings"] == kept["warnings"]
+    few, stale = kept["warnings"]
+    assert "too few to conclude" in few and "the newest bar opened at 2025-08-31 20:00:00 UTC" in stale
+    assert found["freshness"]["newest_bar"] == "2025-08-31T20:00:00Z" and found["freshness"]["stale"] is True

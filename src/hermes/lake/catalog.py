@@ -21,7 +21,7 @@ from hermes.errors import HermesError, MissingTable, StoreError, UsageError
 from hermes.lake.executions import COMPARISON, Execution, is_execution, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
-from hermes.schemas import BRONZE, DATETIME, FEATURES, SILVER
+from hermes.schemas import BRONZE, DATETIME, FEATURES, silver_schema
 
 # A query reads the lake's tables and nothing else: no file, no network, no variable of this process.
 _CLOSED: dict[str, str | bool | int | float | list[str]] = {
@@ -185,7 +185,8 @@ def scan(lake: Lake, table: LakeTable, execution: Execution | None = None) -> pl
     if table.layer == "gold":
         return scan_features(layer, table.files)
     layer.footers(table.files)  # each says where it was published: a file that was copied there is refused
-    return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else SILVER)
+    market = table.dataset.market if table.dataset else "spot"
+    return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else silver_schema(market))
 
 
 def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:

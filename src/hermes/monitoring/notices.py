@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.dataset import Dataset, is_simulated
+from hermes.dataset import Dataset, bar_close, is_simulated
 from hermes.errors import HermesError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
@@ -154,7 +154,7 @@ def _notices(
                 **_about(dataset),
                 "kind": kind,
                 "open_time": _utc(at),
-                "close_time": _utc(_close_time(dataset, at)),
+                "close_time": _utc(bar_close(dataset.interval, at)),
                 "price": row["close"],
                 "position": row["position"],
                 "why": [name for name in conditions if row[name]],
@@ -182,13 +182,6 @@ def _about(dataset: Dataset) -> dict[str, Any]:
 
 def _is_signal() -> pl.Expr:
     return pl.col("buy_signal") | pl.col("sell_signal")
-
-
-def _close_time(dataset: Dataset, opened: datetime) -> datetime:
-    """When a bar is over: the open time of the next one."""
-    if dataset.interval == "1mo":
-        return (opened.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return opened + timedelta(seconds=dataset.interval_seconds)
 
 
 def _utc(at: datetime) -> str:

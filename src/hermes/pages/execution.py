@@ -57,6 +57,7 @@ class Execution:
         quality: the fields of the series' quality table, or None.
         notes: what the reader should know about how the page was made.
         record: what was decided live, see `record.section`; None where nothing is on record.
+        warnings: what has to be known before the figures are trusted.
     """
 
     lineage: Lineage
@@ -76,6 +77,7 @@ class Execution:
     quality: Mapping[str, Any] | None
     notes: Sequence[str] = ()
     record: Mapping[str, Any] | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def measured(self) -> Measures:
@@ -165,6 +167,7 @@ def _headline(execution: Execution) -> str:
 <p class="soft">{escape(parameters)}</p>
 <div class="tiles">{cells}</div>
 <p class="lead">{_story(execution)}</p>
+{"".join(f'<p class="warn">{escape(each[:1].upper() + each[1:])}.</p>' for each in execution.warnings)}
 <p class="soft">{format.terms(account)}{"".join(f" {escape(note)}" for note in execution.notes)}</p>
 </header>"""
 

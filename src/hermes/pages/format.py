@@ -94,6 +94,11 @@ def few_trades(trades: int) -> str:
     return f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude"
 
 
+def short_span(values: Mapping[str, Any]) -> str:
+    """What to say beside a measure that is scaled to a year; empty where it is made from days enough."""
+    return f"from {values['elapsed_days'] or 0:.3g} days: says little" if values.get("short_span") else ""
+
+
 def terms(account: Mapping[str, Any]) -> str:
     """How an account trades: `fees` (a fraction of each side), `slippage_bps`, `fill`."""
     fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from hermes.pages import format
+from hermes.stages.backtest.metrics import ANNUALIZED
 
 Measures = Mapping[str, Any]
 
@@ -43,6 +44,13 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
         Measure("end_value", "End value", "Cash and what is held at the last close.", format.number),
         Measure("cagr_pct", "Return per year (CAGR)", "The steady yearly return that would have led to the same end.",
                 format.change, "too large to write"),
+        Measure("same_exposure_return_pct", "Holding, same exposure",
+                "What holding that share of the equity in the asset at all times returned, without fees.",
+                format.change, "no bar", True),
+        Measure("return_without_best_trade_pct", "Without the best trade",
+                "Return had the trade that brought most not been.", format.change, "no trade", True),
+        Measure("break_even_fee", "Break-even fee", "Fee on each side at which nothing would have been gained.",
+                lambda value: format.percent(100 * value, 3), "no gain even without fees", True),
         Measure("exposure_pct", "Time in market", "Share of the bars whose close saw the asset held.", format.percent),
         Measure("fees_paid", "Fees paid", "At every entry and exit together.", format.number),
     ),
@@ -53,6 +61,20 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
                 "never below a peak"),
         Measure("sharpe", "Sharpe", "Mean return of a bar over its deviation, in a year; above 1 is thought good.",
                 format.number, "equity never moved"),
+        Measure("sharpe_over_holding", "Sharpe over holding",
+                "Sharpe of the returns above holding with the same exposure: above 0 the timing was worth something.",
+                format.number, "it does what holding does", True),
+        Measure("p_value_over_holding", "P value of that",
+                "Chance of such a figure, or a higher one, where timing is worth nothing.",
+                lambda value: format.number(value, 3), "it does what holding does", True),
+        Measure("alpha_pct", "Alpha", "Return per year that the moves of the asset do not explain.", format.change,
+                "the asset never moved", True),
+        Measure("beta", "Beta", "How far a bar's return follows the asset's: 1 as much as holding, 0 not at all.",
+                format.number, "the asset never moved", True),
+        Measure("value_at_risk_pct", "Value at risk, a bar", "The loss that 5 % of the bars exceed.",
+                lambda value: format.change(-value), "equity never moved"),
+        Measure("conditional_value_at_risk_pct", "Loss beyond that", "Mean loss of the worst 5 % of the bars.",
+                lambda value: format.change(-value), "equity never moved"),
         Measure("sortino", "Sortino", "Like Sharpe, but only losses count as deviation.", format.number,
                 "no bar lost anything"),
         Measure("calmar", "Calmar", "Return per year over the deepest drawdown.", format.number, "never below a peak"),
@@ -114,8 +136,11 @@ def _cell(measure: Measure, values: Measures, holding: bool) -> str:
         reason = "it never traded" if not values["trades"] else measure.missing
         return f"<td>–<small>{reason}</small></td>"
     few = format.few_trades(values["trades"]) if measure.key == "sharpe" and not holding else ""
-    note = f'<small class="warn">{few}</small>' if few else ""
-    return f"<td>{measure.show(value)}{note}</td>"
+    short = format.short_span(values) if measure.key in ANNUALIZED else ""
+    notes = [f'<small class="warn">{note}</small>' for note in (few, short) if note]
+    if ends := (values.get("intervals") or {}).get(measure.key):
+        notes.insert(0, f"<small>95{format.THIN}%: {measure.show(ends[0])} to {measure.show(ends[1])}</small>")
+    return f"<td>{measure.show(value)}{''.join(notes)}</td>"
 
 
 def _glossary() -> str:

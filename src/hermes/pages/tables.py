@@ -14,6 +14,7 @@ from hermes.pages.panel import milliseconds
 #: A page lists at most this many trades, the latest; `trades.csv` has them all.
 MOST_TRADES = 2_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+JUMPED = '<small class="warn" title="an open was 5 times the close before, or a fifth of it">price jump</small>'
 _STRONG_PCT = 20.0  # a month's return that gets the strongest colour
 
 
@@ -87,7 +88,7 @@ def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> s
     button = f'<button class="go" {span} title="Show trade {number} in the charts">{number}</button>'
     never = float("inf")  # an exit that is still to come sorts last
     cells = (
-        _value(number, button),
+        _value(number, button + (JUMPED if row.get("price_jump") else "")),
         _value(begin, format.moment(row["entry_time"])),
         _value(row["entry_price"], format.number(row["entry_price"], decimals)),
         _value(never, "<em>still open</em>") if open_ else _value(end, format.moment(row["exit_time"])),
@@ -123,12 +124,19 @@ def quality(found: Mapping[str, Any]) -> str:
         ("Gaps", f"{found['gap_count']:,}" + (f", at most {hours:g} h between two bars" if hours else "")),
         ("Bars without a trade", f"{found['zero_volume_bars']:,}, kept"),
         ("Off the grid, cut short", f"{found['off_grid_bars']:,} and {tally['short_bars']:,}"),
+        ("Price jumps", _jumps(found.get("price_jumps", ()), found.get("price_jump_count", 0))),
         ("Rejected rows", rejected),
         ("Identical duplicates", f"{tally['identical_duplicates']:,}, kept once"),
         ("Monthly, daily and recent files differ", f"on {tally['conflicts']:,} bars; kept: daily, else monthly"),
         ("Files without CHECKSUM", ", ".join(found["missing_checksums"]) or "none"),
     ]  # fmt: skip
     return facts(rows) + _gaps(found["gaps"], found["gap_count"])
+
+
+def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
+    """The opens that are far from the close before, the first ten of the largest."""
+    told = ", ".join(f"{format.moment(jump['bar'])} ({jump['close']:g} → {jump['open']:g})" for jump in jumps[:10])
+    return f"{count:,}: {told}{' …' if count > 10 else ''}" if count else "none"
 
 
 def _gaps(gaps: Sequence[Mapping[str, Any]], count: int) -> str:

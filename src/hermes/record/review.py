@@ -18,7 +18,7 @@ from hermes.record.paper import Tracking, track
 from hermes.record.reconciliation import Reconciliation, as_json, reconcile
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import Fault, Gap
-from hermes.schemas import SILVER
+from hermes.schemas import silver_schema
 from hermes.settings import Settings
 from hermes.stages.signals.plan import signals
 from hermes.steps.account import account_of
@@ -145,7 +145,7 @@ class Record:
             )
         names = ("datetime", "open", "high", "low", "close", "volume")
         with self._lake.silver.errors():
-            return self._lake.silver.scan(files, schema=SILVER).select(names).collect()
+            return self._lake.silver.scan(files, schema=silver_schema(dataset.market)).select(names).collect()
 
     def _with(self, parameters: str | None) -> Settings:
         """The settings with the parameters of the record; the whole series is decided on."""
@@ -254,7 +254,11 @@ def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
     files = lake.silver.files(dataset.silver_folder)
     within = pl.col("datetime").is_between(gap.first, gap.last)
     with lake.silver.errors():
-        found = lake.silver.scan(files, schema=SILVER).filter(within).select("datetime").collect() if files else None
+        found = (
+            lake.silver.scan(files, schema=silver_schema(dataset.market)).filter(within).select("datetime").collect()
+            if files
+            else None
+        )
     if found is None or found.is_empty():
         return [(gap, False)]
     first, last = found["datetime"][0], found["datetime"][-1]

@@ -66,6 +66,12 @@ class Features(TypedDict, total=False):
     version: str
 
 
+class Quality(TypedDict, total=False):
+    """`[quality]`."""
+
+    splits: Sequence[str] | str
+
+
 class Signals(TypedDict, total=False):
     """`[signals]`."""
 
@@ -146,6 +152,7 @@ class Keywords(TypedDict, total=False):
     archive: Archive
     live: Live
     features: Features
+    quality: Quality
     signals: Signals
     strategy: Mapping[str, Mapping[str, Any]]
     backtest: Backtest

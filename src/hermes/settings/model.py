@@ -28,6 +28,7 @@ from hermes.settings.sections import (
     LiveSettings,
     LogSettings,
     NotifySettings,
+    QualitySettings,
     RecordSettings,
     S3Settings,
     SignalsSettings,
@@ -56,6 +57,7 @@ class Settings(_Section):
     dataset: Dataset = Dataset()
     archive: ArchiveSettings = ArchiveSettings()
     live: LiveSettings = LiveSettings()
+    quality: QualitySettings = QualitySettings()
     features: FeaturesSettings = FeaturesSettings()
     signals: SignalsSettings = SignalsSettings()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)

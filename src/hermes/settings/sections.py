@@ -3,18 +3,20 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
-from math import inf
+from math import inf, isfinite
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from hermes.dataset import check_feature_set, check_strategy_name, strategy_file
+from hermes.dataset import check_feature_set, check_strategy_name, normalize_symbol, strategy_file
+from hermes.errors import NameRefused
 from hermes.settings.templates import SIGNAL_TEXT, check_template
 
 PUBLIC_ARCHIVE = "s3://data.binance.vision"
 EVENTS = ("signal", "failure")  # what a webhook can be told
 _PERIODS = "expected months like 2022-03, days like 2022-03-15 or files like BTCUSDT-4h-2022-03"
+_SPLIT = "expected SYMBOL@INSTANT=RATIO, like BTTUSDT@2022-01-18=1000: from then on prices are 1000 times as high"
 _INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
 
 
@@ -146,6 +148,27 @@ def _periods(value: Any) -> Any:
     return tuple(names)
 
 
+def _splits(value: Any) -> Any:
+    """Known redenominations; in the environment they are one text with commas between them."""
+    texts = [text.strip() for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError(_SPLIT)
+    for text in texts:
+        parse_split(text)
+    return tuple(texts)
+
+
+def parse_split(text: str) -> tuple[str, datetime, float]:
+    """`BTTUSDT@2022-01-18=1000` → symbol, first bar in the new units (naive UTC), new price over old price."""
+    found = re.fullmatch(r"\s*([^@\s]+)@([^=\s]+)=([^=\s]+)\s*", text) if isinstance(text, str) else None
+    try:
+        if found and isfinite(ratio := float(found[3])) and ratio > 0:
+            return normalize_symbol(found[1]), _instant(found[2], end=False), ratio
+    except (ValueError, NameRefused):
+        pass
+    raise ValueError(_SPLIT)
+
+
 def _strategy(spec: str) -> str:
     """The name of a strategy, or a file that defines one."""
     return spec if strategy_file(spec) else check_strategy_name(spec)
@@ -207,6 +230,17 @@ class LiveSettings(_Section):
     """When silver, features and a signals execution follow: auto is at every close from 1h up, and hourly below."""
     proxy: Annotated[SecretStr | None, AfterValidator(_proxy)] = None
     """http://host:port, with user:password@ where it asks for them; empty: what HTTPS_PROXY says. Never printed."""
+
+
+class QualitySettings(_Section):
+    """What is known of the bars that no archive says."""
+
+    splits: Annotated[tuple[str, ...], BeforeValidator(_splits)] = ()
+    """Known redenominations, like BTTUSDT@2022-01-18=1000: prices before are multiplied by the ratio, in gold."""
+
+    def of(self, symbol: str) -> list[tuple[datetime, float]]:
+        """The splits of one symbol: first instant in the new units (naive UTC), new price over old price."""
+        return sorted((at, ratio) for name, at, ratio in map(parse_split, self.splits) if name == symbol)
 
 
 class FeaturesSettings(_Section):

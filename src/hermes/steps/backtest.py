@@ -54,7 +54,7 @@ class Backtested(Figures):
 
     def as_json(self) -> dict[str, Any]:
         """Counts, the measures with the configured fill, and with each fill."""
-        fills = {fill: result.metrics.as_dict() for fill, result in self.measured.results.items()}
+        fills = self.measured.fills
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
@@ -63,6 +63,7 @@ class Backtested(Figures):
             "seconds": round(self.seconds, 6),
             "metrics": fills[self.settings.backtest.fill],
             "fills": fills,
+            "warnings": self.warnings,
         }
 
 

@@ -1,5 +1,6 @@
 """silver → gold features: values over the whole history, only the files that changed are written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -13,10 +14,11 @@ from hermes.lake import catalog
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, fingerprint
 from hermes.progress import SILENT, Progress
-from hermes.schemas import SILVER
+from hermes.schemas import silver_schema
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import LEAD, block_features
 from hermes.stages.gold.features import features as feature_plan
+from hermes.stages.gold.splits import Split, adjusted
 from hermes.steps.results import Rows, StepResult
 from hermes.steps.step import step
 
@@ -87,7 +89,7 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
         silver = lake.silver.files(dataset.silver_folder)
         if not silver:
             raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
-        made = _make(dataset, lake, silver, progress)
+        made = _make(dataset, [Split(*each) for each in settings.quality.of(dataset.symbol)], lake, silver, progress)
         if made is not None:
             rows, written, unchanged = made
             return Featured(settings, rows, written, unchanged, perf_counter() - started)
@@ -95,7 +97,7 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
 
 
 def _make(
-    dataset: Dataset, lake: Lake, silver: list[LakeFile], progress: Progress
+    dataset: Dataset, splits: Sequence[Split], lake: Lake, silver: list[LakeFile], progress: Progress
 ) -> tuple[int, list[str], list[str]] | None:
     """Write what is out of date; None if silver changed meanwhile."""
     abouts = lake.silver.footers(silver, "year", "fingerprint", "rows")
@@ -103,8 +105,10 @@ def _make(
         if not about:
             raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
     years = [int(about["year"]) for about in abouts]
+    told = [[each.at.isoformat(), each.ratio] for each in splits]
     # A value depends on every bar before it: so does a file's fingerprint.
     definition = DEFINITION if sum(about["rows"] for about in abouts) <= WHOLE_ROWS else BLOCKS_DEFINITION
+    definition += f", splits {told}" if told else ""
     prints = {
         year: fingerprint(definition, [about["fingerprint"] for about in abouts if about["year"] <= year])
         for year in years
@@ -115,7 +119,7 @@ def _make(
     if set(prints.values()) == complete and sum(about["rows"] for about in present.values()) == rows:
         return rows, [], sorted(present)
 
-    plan = lake.silver.scan(silver, schema=SILVER)
+    plan = adjusted(lake.silver.scan(silver, schema=silver_schema(dataset.market)), splits)
     with lake.silver.errors():
         parts = _parts(dataset, plan)
     if left := sorted(present.keys() - {part.key for part in parts}):
@@ -129,6 +133,7 @@ def _make(
                     "fingerprint": prints[part.year],
                     "rows": part.end - part.begin,
                     "definition": definition,
+                    **({"splits": told} if told else {}),
                 }
                 for part in block
             }

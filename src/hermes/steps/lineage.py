@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.lineage import Lineage, source_versions
@@ -20,6 +21,7 @@ from hermes.steps.measure import measure_frame
 from hermes.steps.production import identity, newest_alike
 from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
+from hermes.steps.warnings import freshness_of, warnings
 from hermes.strategies import find_strategy
 from hermes.strategies.columns import signal_rules
 from hermes.version import __version__
@@ -33,6 +35,7 @@ class Unchanged(Rows):
         lineage: what its footer says.
         execution: its folder's name; path: address of its signals.
         report: address of its page, None where it has none.
+        freshness: how old the newest bar is now.
     """
 
     settings: Settings
@@ -40,6 +43,17 @@ class Unchanged(Rows):
     execution: str
     path: str
     report: str | None
+    freshness: Freshness
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every reason not to take these signals and their measures at their word, as of now."""
+        return warnings(self.settings.dataset, self.metrics, self.freshness)
+
+    @property
+    def fills(self) -> dict[str, dict[str, Any]]:
+        """The measures with each fill, those of an older Hermes with the configured one alone."""
+        return self.lineage.fills or {self.settings.backtest.fill: self.metrics}
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -75,6 +89,9 @@ class Unchanged(Rows):
             "seconds": made.seconds,
             "rows_per_second": round(made.rows / made.seconds),
             "metrics": made.metrics,
+            "fills": self.fills,
+            "freshness": self.freshness.as_json(),
+            "warnings": self.warnings,
         }
 
 
@@ -105,7 +122,14 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
         return None
     folder = f"{settings.dataset.signals_table(strategy.name)}/{execution.name}"
     pages = lake.gold.files(folder, "report.html")
-    return Unchanged(settings, lineage, execution.name, execution.file.location, pages[0].location if pages else None)
+    return Unchanged(
+        settings,
+        lineage,
+        execution.name,
+        execution.file.location,
+        pages[0].location if pages else None,
+        freshness_of(settings.dataset, lake, lineage.newest_bar),
+    )
 
 
 _PROCESS = token_hex(16)

@@ -67,6 +67,11 @@ class Measured:
     tally: Tally
     results: Mapping[str, Result]
 
+    @property
+    def fills(self) -> dict[str, dict[str, Any]]:
+        """The measures with each fill, ready for JSON."""
+        return {fill: result.as_dict() for fill, result in self.results.items()}
+
 
 def measure(
     selection: Selection, progress: Progress = SILENT, keep: Callable[[pl.DataFrame], None] | None = None

@@ -19,7 +19,7 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
-from hermes.schemas import BRONZE, SILVER
+from hermes.schemas import BRONZE, silver_schema
 from hermes.settings import Settings
 from hermes.stages.silver.clean import SourceFile, clean
 from hermes.stages.silver.quality import Quality, Tally, measure
@@ -159,6 +159,7 @@ def _make(
     dataset: Dataset, lake: Lake, sources: Sequence[_Source], exclude: Collection[str], progress: Progress
 ) -> tuple[list[str], list[str], Tally] | None:
     """Write the years that are out of date, oldest first; None if bronze changed meanwhile."""
+    definition = DEFINITION + (", columns of coin-margined contracts" if dataset.market == "cm" else "")
     years: dict[int, list[_Source]] = defaultdict(list)
     for source in sources:
         years[source.holds.period.year].append(source)
@@ -180,7 +181,7 @@ def _make(
         for year, group in sorted(years.items()):
             key = dataset.silver_key(year)
             held = sorted((s.holds.stem, s.about["sha256"], s.about.get("made", "")) for s in group)
-            made_from = fingerprint(DEFINITION, held)
+            made_from = fingerprint(definition, held)
             about = abouts.get(key)
             if about and about["fingerprint"] == made_from:
                 unchanged.append(key)
@@ -284,7 +285,7 @@ def _measured(dataset: Dataset, lake: Lake, sources: Sequence[_Source], tally: T
     archived = [source for source in sources if source.holds.frequency != RECENT]  # only an archive has CHECKSUM files
     unchecked = tuple(source.holds.stem for source in archived if not source.about["verified"])
     with lake.silver.errors():
-        rows = lake.silver.scan(lake.silver.files(dataset.silver_folder), schema=SILVER)
+        rows = lake.silver.scan(lake.silver.files(dataset.silver_folder), schema=silver_schema(dataset.market))
         refused: dict[str, str] = {}
         for frequency in FREQUENCIES:
             refused |= read_refused(dataset.with_frequency(frequency), lake)

@@ -12,6 +12,7 @@ import polars as pl
 
 from hermes.dataset import Dataset, is_simulated
 from hermes.errors import MissingTable, StoreError, TableRefused
+from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.executions import Execution as Found
 from hermes.lake.store import NAMES_DAMAGE, Lake
@@ -33,6 +34,7 @@ from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
+from hermes.steps.warnings import duration, freshness_of, warnings
 from hermes.strategies import strategy_name
 
 PIECE_ROWS = 250_000  # rows at once, about
@@ -156,13 +158,14 @@ def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progr
     bars, note = _with_trend(lake, dataset, pl.concat(run.bars), columns)
     shown, left_out = _shown(pl.concat(run.marks))
     quality = read_quality(dataset, lake)
+    fresh = freshness_of(dataset, lake, lineage.newest_bar)
     return Execution(
         lineage=lineage,
         name=found.name,
         path=found.file.location,
         simulated=is_simulated(dataset.symbol),
-        results={fill: result.metrics.as_dict() for fill, result in results.items()},
-        holding=holding.metrics.as_dict(),
+        results={fill: result.as_dict() for fill, result in results.items()},
+        holding=holding.as_dict(),
         trades=stamped.trades,
         monthly=stamped.monthly,
         yearly=stamped.yearly,
@@ -172,7 +175,8 @@ def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progr
         layout=columns,
         interval=timedelta(seconds=dataset.interval_seconds),
         quality=quality.model_dump() if quality else None,
-        notes=[*note, *left_out],
+        notes=[*note, *left_out, _newest(fresh)],
+        warnings=warnings(dataset, stamped.as_dict(), fresh),
     )
 
 
@@ -226,10 +230,31 @@ class _Run:
         return together(both, self._each, self._columns.columns)
 
 
+def _newest(fresh: Freshness) -> str:
+    age = duration(fresh.age.total_seconds())
+    return f"The newest bar, of {format.moment(fresh.newest)} UTC, had been closed for {age} when this page was made."
+
+
+#: Measures that were made of bars instead of calendar time before Hermes measured `elapsed_days`.
+_BY_TIME = {
+    "cagr_pct",
+    "calmar",
+    "max_drawdown_duration_s",
+    "avg_winning_trade_duration_s",
+    "avg_losing_trade_duration_s",
+    "sharpe",
+    "sortino",
+    "periods_per_year",
+}
+
+
 def _check(lineage: Lineage, path: str, measured: Result) -> None:
     """Refuse a file whose stamped figures are not those of its rows."""
     found = measured.metrics.as_dict()
+    older = "elapsed_days" not in lineage.metrics  # made when time was still counted in bars
     for name, stamped in lineage.metrics.items():
+        if name == "intervals" or (older and name in _BY_TIME):
+            continue
         value = found.get(name)
         same = value == stamped or (
             isinstance(value, float) and isinstance(stamped, int | float) and isclose(value, stamped, rel_tol=1e-9)

@@ -12,6 +12,7 @@ from hermes.stages.backtest.engine import Result
 from hermes.stages.backtest.trading import columns_for, equity_curve
 from hermes.steps.account import account_of
 from hermes.steps.measure import Measured
+from hermes.steps.warnings import warnings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,13 @@ class Figures(Rows):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The measures with the configured fill."""
-        return self.result.metrics.as_dict()
+        """The measures with the configured fill, and under `intervals` their 95 % intervals."""
+        return self.result.as_dict()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every reason not to take the measures with the configured fill at their word."""
+        return warnings(self.settings.dataset, self.metrics)
 
     @property
     def trades(self) -> pl.DataFrame:
@@ -97,8 +103,7 @@ class Figures(Rows):
         """The summary as a notebook shows it."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
-        fills = {fill: result.metrics.as_dict() for fill, result in self.measured.results.items()}
-        return notebook.summary(type(self).__name__, self.as_json(), fills)
+        return notebook.summary(type(self).__name__, self.as_json(), self.measured.fills)
 
 
 def to_pandas(frame: pl.DataFrame) -> "pd.DataFrame":

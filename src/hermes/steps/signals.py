@@ -16,6 +16,7 @@ import polars as pl
 from polars.exceptions import ShapeError
 
 from hermes.errors import SourceChanged, StoreError
+from hermes.freshness import Freshness
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import Lake, check_written, footer_of
@@ -32,6 +33,7 @@ from hermes.steps.production import find_execution, identity, why_not_production
 from hermes.steps.results import Figures, published_rows
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
+from hermes.steps.warnings import freshness_of, warnings
 from hermes.strategies.columns import decided_columns, input_schema, output_schema
 from hermes.version import __version__
 
@@ -48,7 +50,13 @@ class Signalled(Figures):
     measured: Measured
     chunks: int
     path: str
+    freshness: Freshness
     seconds: float
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every reason not to take these signals and their measures at their word."""
+        return warnings(self.settings.dataset, self.metrics, self.freshness)
 
     @property
     def tally(self) -> Tally:
@@ -77,6 +85,9 @@ class Signalled(Figures):
             "seconds": round(self.seconds, 6),
             "rows_per_second": round(self.tally.rows / self.seconds),
             "metrics": self.metrics,
+            "fills": self.measured.fills,
+            "freshness": self.freshness.as_json(),
+            "warnings": self.warnings,
         }
 
 
@@ -96,6 +107,11 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
         with lake.gold.staged() as path:
             lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
             lineage["audit"] = kept_verdict(selection, lake)
+            lineage["splits"] = _splits(selection)
+            fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
+            lineage["freshness"] = fresh.as_json()
+            figures = measured.fills[settings.backtest.fill]
+            lineage["warnings"] = warnings(settings.dataset, figures, fresh)
             table = settings.dataset.signals_table(selection.strategy.name)
             lineage["sequence"] = next_sequence(lake.gold, table)
             digest = _write(selection, measured, decisions, path, lineage, progress, started)
@@ -108,6 +124,7 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
                     measured=measured,
                     chunks=selection.chunks,
                     path=published,
+                    freshness=fresh,
                     seconds=perf_counter() - started,
                 )
     raise SourceChanged(
@@ -130,8 +147,9 @@ def _write(
     """
     strategy, dataset, tally = selection.strategy, selection.settings.dataset, measured.tally
     generated_at = datetime.now(UTC).isoformat()
-    metrics = measured.results[selection.settings.backtest.fill].metrics.as_dict()
-    lineage.update(tally.as_json(), generated_at=generated_at, metrics=metrics)
+    fills = measured.fills
+    metrics = fills[selection.settings.backtest.fill]
+    lineage.update(tally.as_json(), generated_at=generated_at, metrics=metrics, fills=fills)
 
     def footer() -> dict[str, str]:
         lineage["seconds"] = round(perf_counter() - started, 6)
@@ -201,6 +219,12 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
             for part, fingerprint in zip(selection.table.parts, fingerprints, strict=True)
         ],
     }
+
+
+def _splits(selection: Selection) -> list[list[Any]]:
+    """The redenominations that the feature table was adjusted for: first instant after each, new over old price."""
+    found: list[list[Any]] = selection.gold.footer(selection.table.parts[-1].file).get("splits", [])
+    return found
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:

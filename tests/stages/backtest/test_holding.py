@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hermes.stages.backtest.holding import Holding, Timing, Together, timing
 
+TIMES = np.datetime64("2023-01-01", "us") + np.arange(1000) * np.timedelta64(4, "h")
+
 
 def market(bars: int, seed: int, size: float) -> tuple[np.ndarray, np.ndarray]:
     """Closes, and what holding returned at each."""
@@ -17,7 +19,10 @@ def market(bars: int, seed: int, size: float) -> tuple[np.ndarray, np.ndarray]:
 def measured(returns: np.ndarray, closes: np.ndarray, exposure: float, block: int) -> tuple[Timing, float]:
     holding, together = Holding(), Together()
     for begin in range(0, len(closes), block):
-        held, own = holding.add(closes[begin : begin + block]), returns[begin : begin + block]
+        held, own = (
+            holding.add(TIMES[begin : begin + block], closes[begin : begin + block], closes[begin : begin + block]),
+            returns[begin : begin + block],
+        )
         together.add(own[own != 0], held[own != 0])
     return timing(together, holding, exposure), holding.growth(exposure) - 1
 

@@ -234,3 +234,24 @@ def test_orders_too_small_to_fill_are_counted():
     close = [1e12, 1e12, 1e13, 1e12]
     found = measures(close, buys=[0, 2], sells=[1, 3], initial_cash=9_000.0)
     assert (found["trades"], found["refused_orders"]) == (0, 2)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 100])
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_trades_that_were_held_while_the_price_jumped_are_marked(block, fill, monkeypatch):
+    monkeypatch.setattr(engine, "BLOCK_ROWS", block)
+    close = [100.0, 101.0, 102.0, 5.0, 5.0, 5.1, 5.2, 26.0, 26.0, 27.0]
+    opens = [100.0, 100.0, 101.0, 5.0, 5.0, 5.0, 5.1, 26.0, 26.0, 26.0]
+    buys, sells = [0, 5, 8], [1, 7, 9]
+    # Bars 3 (a twentieth of the close before) and 7 (five times) jump; only the second trade is held through one.
+    rows = range(len(close))
+    frame = bars(opens, close, [row in buys for row in rows], [row in sells for row in rows])
+    found = backtest(frame, HOURS_4, Account(fill=fill))
+    assert (found.metrics.price_jumps, found.metrics.trades_over_jumps) == (2, 1)
+    assert found.trades["price_jump"].to_list() == [False, True, False][: found.trades.height]
+
+
+def test_a_fall_to_less_than_a_fifth_within_a_bar_is_no_jump():
+    frame = bars([100.0, 100.0, 10.0], [100.0, 10.0, 10.0], [True, False, False], [False] * 3)
+    found = backtest(frame, HOURS_4)
+    assert found.metrics.price_jumps == 0 and not found.trades["price_jump"].any()

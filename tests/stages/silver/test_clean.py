@@ -427,3 +427,15 @@ def test_the_real_archive_is_clean(archive: Path, symbol: str, rows: int) -> Non
     assert cleaned.tally == Tally()
     # No trade took place then, and nothing is invented.
     assert (datetime(2017, 9, 6, 16) in cleaned.rows["datetime"].to_list()) == (symbol == "ETHUSDT")
+
+
+def test_columns_of_coin_margined_contracts_are_called_what_they_hold() -> None:
+    found = clean([(JANUARY, month())], Dataset(market="cm", symbol="BTCUSD_PERP", interval="1h")).rows
+    assert "quote_volume" not in found.columns and "taker_buy_quote_volume" not in found.columns
+    assert found["base_volume"].to_list() == month()["quote_volume"].to_list()
+    assert found["taker_buy_base_volume"].to_list() == month()["taker_buy_quote_volume"].to_list()
+    assert found.drop("base_volume", "taker_buy_base_volume").columns == [
+        name for name in SILVER if "quote" not in name
+    ]
+    usual = clean([(JANUARY, month())], Dataset(market="um", interval="1h")).rows
+    assert usual.columns == list(SILVER)

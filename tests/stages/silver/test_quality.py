@@ -19,7 +19,9 @@ from hermes.stages.silver.quality import GAPS_LISTED, Conflict, Gap, Quality, Ta
 
 def rows(*times: datetime, zero: tuple[datetime, ...] = ()) -> pl.LazyFrame:
     times_ = pl.Series("datetime", times, dtype=DATETIME)
-    return pl.LazyFrame({"datetime": times_, "zero_volume": [each in zero for each in times]})
+    return pl.LazyFrame({"datetime": times_, "zero_volume": [each in zero for each in times]}).with_columns(
+        open=pl.lit(1.0), close=pl.lit(1.0)
+    )
 
 
 def of(interval: str, *times: datetime) -> Quality:
@@ -154,3 +156,21 @@ def test_tallies_add_up() -> None:
     assert [each.datetime.hour for each in both.conflict_examples] == [1, 2, 3, 4, 5]
     assert one + Tally() == one
     assert Tally.model_validate_json(both.model_dump_json()) == both
+
+
+def test_opens_that_are_far_from_the_close_before_are_listed() -> None:
+    """A redenomination across a gap (as LUNA's, or BTT's a thousand to one), a fault of one bar, and a mere fall."""
+    day = datetime(2022, 1, 1)
+    times = [day + timedelta(days=number) for number in (0, 1, 2, 20, 21, 22, 23)]
+    opens = [10.0, 10.0, 10.0, 10_000.0, 10_000.0, 2_001.0, 2_000.0]
+    closes = [10.0, 10.0, 10.0, 10_000.0, 10_000.0, 2_000.0, 100.0]
+    frame = pl.LazyFrame({"datetime": times, "open": opens, "close": closes, "zero_volume": [False] * 7})
+    frame = frame.with_columns(pl.col("datetime").cast(DATETIME))
+    found = measure(frame, Dataset(interval="1d"), Tally())
+    assert found.price_jump_count == 1  # 2,001 is a little more than a fifth; a fall within a bar is no jump
+    (jump,) = found.price_jumps
+    assert (jump.bar, jump.close, jump.open, jump.factor) == (day + timedelta(days=20), 10.0, 10_000.0, 1000.0)
+    assert jump.hours == 18 * 24
+    assert Quality.from_json(found.to_json()) == found
+    exact = measure(frame.with_columns(open=pl.col("open").replace(2_001.0, 2_000.0)), Dataset(interval="1d"), Tally())
+    assert exact.price_jump_count == 2

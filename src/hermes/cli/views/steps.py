@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, spaced
-from hermes.stages.backtest.metrics import FEW_TRADES
+from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
+from hermes.steps.warnings import duration
 
 if TYPE_CHECKING:
+    from hermes.freshness import Freshness
     from hermes.settings import Settings
     from hermes.stages.audit.checks import Check
     from hermes.stages.silver.quality import Quality
@@ -61,9 +65,15 @@ def print_unchanged(standing: "Unchanged") -> None:
     """The execution that stands, because nothing that it was made from has changed."""
     if is_simulated(standing.settings.dataset.symbol):
         print_simulated()
-    facts = [("made", standing.lineage.generated_at), ("signals", standing.path), ("page", standing.report)]
+    facts = [
+        ("made", standing.lineage.generated_at),
+        ("newest bar", newest(standing.freshness)),
+        ("signals", standing.path),
+        ("page", standing.report),
+    ]
     print_facts(f"Signals of {standing.settings.dataset}: nothing changed since {standing.execution}", facts)
-    print_measures({f"{standing.settings.backtest.fill} fill": standing.metrics})
+    print_measures(by_fill(standing.fills, standing.settings.backtest.fill))
+    print_warnings(standing.warnings)
 
 
 def print_reported(made: "Reported") -> None:
@@ -132,8 +142,11 @@ def print_lineage(found: Mapping[str, Any]) -> None:
     """One execution: its measures, then everything it was made from."""
     if is_simulated(found["dataset"]["symbol"]):
         print_simulated()
-    print_measures({f"{found['backtest']['fill']} fill": found["metrics"]})
-    plain = [(name, inline(value)) for name, value in found.items() if name not in ("metrics", "sources", "audit")]
+    fill = found["backtest"]["fill"]
+    print_measures(by_fill(found.get("fills") or {fill: found["metrics"]}, fill))
+    print_warnings(found.get("warnings", []))
+    shown = ("metrics", "fills", "warnings", "sources", "audit")
+    plain = [(name, inline(value)) for name, value in found.items() if name not in shown]
     print_facts(found["execution"], plain)
     print_verdict(found["audit"])
     columns = ("path", "size", "rows", "fingerprint")
@@ -157,11 +170,23 @@ def print_quality(quality: "Quality") -> None:
         ("files left out", ", ".join(quality.refused_files) or "none"),
         ("bars still open", f"{tally.open_bars:,} (left out)"),
         ("rejected rows", rejected),
+        ("price jumps", _jumps(quality)),
         ("identical duplicates", tally.identical_duplicates),
         ("files disagree", f"{tally.conflicts:,} bars (kept: daily, else monthly)"),
         ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
     ]
     print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)
+
+
+def _jumps(quality: "Quality") -> str:
+    """How many opens are far from the close before, and the largest of them."""
+    if not quality.price_jumps:
+        return "none"
+    largest = max(quality.price_jumps, key=lambda jump: max(jump.factor, 1 / jump.factor))
+    return (
+        f"{quality.price_jump_count:,}, the largest at {largest.bar} UTC, {largest.hours:,.0f} h after the bar before:"
+        f" {largest.close:g} → {largest.open:g}"
+    )
 
 
 def print_signals(made: "Signalled") -> None:
@@ -178,10 +203,12 @@ def print_signals(made: "Signalled") -> None:
             ("buy / sell signals", f"{tally.buys:,} / {tally.sells:,}"),
             ("total", f"{tally.buys + tally.sells:,} ({shown['signal_rate_pct']:.2f} % of the rows)"),
             ("speed", f"{shown['rows_per_second']:,} rows/s, {made.seconds:.2f} s"),
+            ("newest bar", newest(made.freshness)),
             ("saved to", made.path),
         ],
     )
-    print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made.measured.results.items()})
+    print_measures(by_fill(made.measured.fills, settings.backtest.fill))
+    print_warnings(made.warnings)
     print_configuration(settings, made.strategy, made.parameters)
 
 
@@ -215,7 +242,7 @@ def _said(check: "Check") -> str:
 
 
 def print_backtests(made: "Sequence[Backtested]") -> None:
-    """Measures of one dataset with both fills, or of several datasets side by side with the configured fill."""
+    """Measures with both fills, of one dataset or of several side by side."""
     for each in made:
         tally, dataset = each.measured.tally, each.settings.dataset
         if is_simulated(dataset.symbol):
@@ -225,16 +252,16 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
             f"{tally.buys:,} buys, {tally.sells:,} sells"
         )
     if len(made) == 1:
-        print_measures({f"{fill} fill": result.metrics.as_dict() for fill, result in made[0].measured.results.items()})
-    else:
-        print_measures(
-            {
-                f"{each.settings.dataset}, {(fill := each.settings.backtest.fill)} fill": each.measured.results[
-                    fill
-                ].metrics.as_dict()
-                for each in made
-            }
-        )
+        print_measures(by_fill(made[0].measured.fills, made[0].settings.backtest.fill))
+        print_warnings(made[0].warnings)
+        return
+    columns = {}
+    for each in made:
+        for name, measures in by_fill(each.measured.fills, each.settings.backtest.fill).items():
+            columns[f"{each.settings.dataset}, {name}"] = measures
+    print_measures(columns)
+    for each in made:
+        print_warnings(each.warnings, f"{each.settings.dataset}: ")
 
 
 def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
@@ -242,11 +269,19 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [
         ("return", "total_return_pct", " %"),
         ("holding instead", "benchmark_return_pct", " %"),
+        ("holding, same exposure", "same_exposure_return_pct", " %"),
+        ("return without best trade", "return_without_best_trade_pct", " %"),
         ("return per year (CAGR)", "cagr_pct", " %"),
         ("Sharpe", "sharpe", ""),
         ("Sortino", "sortino", ""),
         ("Calmar", "calmar", ""),
         ("Omega", "omega", ""),
+        ("Sharpe over holding", "sharpe_over_holding", ""),
+        ("p value of that", "p_value_over_holding", ""),
+        ("alpha per year", "alpha_pct", " %"),
+        ("beta", "beta", ""),
+        ("value at risk, a bar, 95 %", "value_at_risk_pct", " %"),
+        ("mean loss beyond that", "conditional_value_at_risk_pct", " %"),
         ("max drawdown", "max_drawdown_pct", " %"),
         ("longest drawdown", "max_drawdown_duration_s", " s"),
         ("trades", "trades", ""),
@@ -261,15 +296,49 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
         ("expectancy per trade", "expectancy", ""),
         ("time in market", "exposure_pct", " %"),
         ("fees paid", "fees_paid", ""),
+        ("break-even fee", "break_even_fee", "fee"),
         ("end value", "end_value", ""),
     ]
-    table = [(label, *(_measure(values.get(key), unit) for values in columns.values())) for label, key, unit in rows]
+    table = []
+    for label, key, unit in rows:
+        table.append((label, *(_marked(key, _measure(values.get(key), unit), values) for values in columns.values())))
+        if any(_interval(key, values) for values in columns.values()):
+            table.append(("  95 % interval", *(_interval(key, values) or "–" for values in columns.values())))
     print_rows(("Measured on these rows", *columns), table)
-    trades = min(values["trades"] for values in columns.values())
-    if trades < FEW_TRADES:
-        out.print(
-            f"[yellow]{trades} trades: too few to conclude[/] (fewer than {FEW_TRADES} say little about a Sharpe)."
-        )
+
+
+def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Mapping[str, Any]]:
+    """Columns for `print_measures`: each fill, the configured one first and marked."""
+    order = sorted(fills, key=lambda fill: fill != chosen)
+    return {f"{fill} fill{' (configured)' if fill == chosen else ''}": fills[fill] for fill in order}
+
+
+def print_warnings(warnings: Sequence[str], what: str = "") -> None:
+    """What has to be known before the figures are trusted."""
+    for warning in warnings:
+        out.print(f"[yellow]{escape(what)}{escape(warning[:1].upper() + warning[1:])}.[/]")
+
+
+def newest(fresh: "Freshness") -> str:
+    """How old the newest bar is."""
+    age = duration(fresh.age.total_seconds())
+    return f"{fresh.newest} UTC, closed {age} ago{'; STALE' if fresh.stale else ''}"
+
+
+def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
+    """A value with a mark where it says little."""
+    if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
+        return f"{value} (too few to conclude)"
+    if key in ANNUALIZED and value != "–" and values.get("short_span"):
+        return f"{value} (from {values['elapsed_days']:.3g} days)"
+    return value
+
+
+def _interval(key: str, values: Mapping[str, Any]) -> str:
+    """The 95 % interval of a measure, empty where it has none."""
+    ends = (values.get("intervals") or {}).get(key)
+    unit = " %" if key.endswith("_pct") else ""
+    return f"{ends[0]:,.2f} to {ends[1]:,.2f}{unit}" if ends else ""
 
 
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
@@ -306,4 +375,6 @@ def _measure(value: Any, unit: str) -> str:
         return "–"
     if unit == " s":
         return str(timedelta(seconds=round(value)))
+    if unit == "fee":
+        return f"{100 * value:.4g} % a side"
     return f"{value:,}{unit}" if isinstance(value, int) else f"{value:,.2f}{unit}"

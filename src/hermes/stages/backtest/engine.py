@@ -13,7 +13,7 @@ from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
-from hermes.stages.backtest.metrics import Metrics, measure
+from hermes.stages.backtest.metrics import Metrics, measure, spanning
 from hermes.stages.backtest.periods import PeriodReturns
 from hermes.stages.backtest.tally import BarTally
 from hermes.stages.backtest.trading import Trading, asked_in, columns_for
@@ -28,7 +28,7 @@ class Result:
 
     Attributes:
         metrics: every measure.
-        trades: one row per trade, see `Trades.frame`.
+        trades: one row per trade, see `Trades.frame`; `price_jump`: whether the price jumped while it was held.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
         intervals: how far chance moves the figures on bars like these; None where there are too few, or nothing moved.
@@ -98,7 +98,7 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted, held = asked_in(self._block), self._holding.add(bars.close)
+        wanted, held = asked_in(self._block), self._holding.add(bars.times, bars.opens, bars.close)
         for trader in self._traders:
             trader.trade(bars, held, wanted)
         self._block = self._block.clear()
@@ -119,11 +119,13 @@ class _Trader:
         self._periods.add(bars.times, steps)
 
     def result(self, holding: Holding, interval: str) -> Result:
-        metrics = measure(self._tally, holding, self._trading.outcomes(), self._account, interval)
+        outcomes = self._trading.outcomes()
+        metrics = measure(self._tally, holding, outcomes, self._account, interval)
+        trades = self._trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
         return Result(
             metrics,
-            self._trading.trades(),
+            trades,
             self._periods.monthly(),
             self._periods.yearly(),
             intervals(self._tally.groups, years, metrics.periods_per_year),

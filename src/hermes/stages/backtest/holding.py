@@ -14,8 +14,10 @@ from math import comb, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from hermes.schemas import JUMP_FACTOR
+
 Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
+Times = NDArray[np.datetime64]
 
 _ORDER = 8  # of the series of log(1 + x b) in powers of b
 _SMALL = 0.05  # up to this |b| the series is exact to 1e-12
@@ -31,10 +33,15 @@ class Holding:
         self.first_close = self.last_close = 0.0
         self._powers = np.zeros(_ORDER + 1)  # Σ b^k over |b| <= _SMALL
         self._large: list[Floats] = []  # the returns beyond that, which are few
+        self._jumps: list[Times] = []
 
-    def add(self, close: Floats) -> Floats:
-        """The next closes → what holding returned at each of them."""
-        before = np.concatenate([[self.last_close or close[0]], close[:-1]])
+    def add(self, times: Times, opens: Floats, close: Floats) -> Floats:
+        """The next bars → what holding returned at each of them."""
+        before = np.concatenate([[self.last_close or opens[0]], close[:-1]])
+        jumped = (opens >= JUMP_FACTOR * before) | (opens * JUMP_FACTOR <= before)
+        if jumped.any():
+            self._jumps.append(times[jumped])
+        before[0] = self.last_close or close[0]
         returns: Floats = close / before - 1
         small, large = returns, np.abs(returns) > _SMALL
         if large.any():
@@ -48,6 +55,11 @@ class Holding:
         self.first_close = self.first_close or float(close[0])
         self.last_close = float(close[-1])
         return returns
+
+    @property
+    def jumps(self) -> Times:
+        """Times of the bars whose open is `JUMP_FACTOR` times the close before them, or less than that part of it."""
+        return np.concatenate([np.empty(0, "M8[us]"), *self._jumps])
 
     def sums(self, exponent: int) -> float:
         """Σ b^exponent over all bars, for an exponent up to 8."""

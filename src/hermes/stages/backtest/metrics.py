@@ -26,7 +26,7 @@ import numpy as np
 
 from hermes.dataset import periods_per_year
 from hermes.stages.backtest.account import Account, Fill
-from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.arrays import Booleans, Floats, Times
 from hermes.stages.backtest.holding import NO_TIMING, Holding, Timing, timing
 from hermes.stages.backtest.overfitting import probabilistic_sharpe
 from hermes.stages.backtest.tally import BarTally
@@ -35,6 +35,8 @@ from hermes.stages.backtest.trades import Outcomes
 YEAR = timedelta(days=365)
 SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
 FEW_TRADES = 30  # fewer say little about a Sharpe ratio
+#: Measures that are scaled to a year.
+ANNUALIZED = ("cagr_pct", "sharpe", "sortino", "calmar", "sharpe_over_holding", "alpha_pct")
 _ROUNDING = 1e-12  # what rounding leaves of growth by nothing
 
 
@@ -90,6 +92,10 @@ class Metrics:
     """whether trades are fewer than 30: then a Sharpe ratio says little"""
     refused_orders: int
     """buys of less than 1e-8 units, which were not filled"""
+    price_jumps: int
+    """bars whose open is at least 5 times the close before, or at most a fifth of it: a redenomination, or a fault"""
+    trades_over_jumps: int
+    """trades that were held through one of these"""
     win_rate_pct: float | None
     """winning / closed trades"""
     profit_factor: float | None
@@ -189,6 +195,8 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
         trades=len(trades.bars),
         few_trades=len(trades.bars) < FEW_TRADES,
         refused_orders=trades.refused,
+        price_jumps=len(holding.jumps),
+        trades_over_jumps=int(spanning(trades, holding.jumps).sum()),
         win_rate_pct=_percent(_ratio(int(winning.sum()), trades.closed)),
         profit_factor=_ratio(float(profit[winning].sum()), -float(profit[losing].sum())),
         expectancy=_mean(profit),
@@ -211,6 +219,13 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
         fill=account.fill,
         periods_per_year=periods,
     )
+
+
+def spanning(trades: Outcomes, jumps: Times) -> Booleans:
+    """Which trades were held while the price jumped: from the close before one of these bars to its open."""
+    entered = np.searchsorted(jumps, trades.entries, side="right")
+    left = np.concatenate([np.searchsorted(jumps, trades.exits, side="right"), [len(jumps)]])
+    return left[: len(entered)] > entered
 
 
 def _growth(trades: Outcomes, account: Account) -> Floats:

@@ -17,8 +17,8 @@ EXIT = "bar", "price", "fees", "reason", "funding"
 class Outcomes(NamedTuple):
     """What became of every trade, one value each; as in `Trades.frame`. Only the last may still be open.
 
-    `seconds` has the closed ones only: from the time of the bar of entry to that of the bar of exit. `refused` counts
-    the entries that were too small.
+    `entries` and `exits` are the times of the bars that filled the orders, exits of the closed ones only, and `seconds`
+    the time between them. `refused` counts the entries that were too small.
     """
 
     bars: Rows
@@ -27,6 +27,8 @@ class Outcomes(NamedTuple):
     fees: Floats
     funding: Floats
     closed: int
+    entries: Times
+    exits: Times
     seconds: Floats
     refused: int
 
@@ -72,7 +74,8 @@ class Trades:
         entered, left = self._times()
         seconds = (left - entered[:closed]) / np.timedelta64(1, "s")
         bars_held = (out[:, 0] - entry[:, 0]).astype(np.intp)
-        return Outcomes(bars_held, 100 * profit / value, profit, fees, out[:, 4], closed, seconds, refused)
+        returned = 100 * profit / value
+        return Outcomes(bars_held, returned, profit, fees, out[:, 4], closed, entered, left, seconds, refused)
 
     def frame(self, bars: int, last_close: float, funding: float = 0.0) -> pl.DataFrame:
         """One row per trade so far, in order; arguments as in `outcomes`.

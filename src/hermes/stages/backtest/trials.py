@@ -85,7 +85,7 @@ def search(
     """
     holding = Holding()
     blocks = _blocks(bars)
-    held = np.concatenate([holding.add(block.close) for block in blocks])
+    held = np.concatenate([holding.add(block.times, block.opens, block.close) for block in blocks])
     parts = _part_of_each(len(bars))
     accounts = [account] * len(wanted) if isinstance(account, Account) else account
     return [
@@ -130,7 +130,7 @@ def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Flo
     returns[steps.rows] = steps.returns(account.initial_cash)
     lengths = np.diff(steps.rows, append=steps.bars)
     exposure = float((lengths * steps.value / steps.equity)[steps.size != 0].sum()) / len(bars)
-    return returns, returns - exposure * Holding().add(bars.close)
+    return returns, returns - exposure * Holding().add(bars.times, bars.opens, bars.close)
 
 
 def _trial(

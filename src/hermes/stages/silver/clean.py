@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from hermes.dataset import BRONZE_FREQUENCIES, Dataset
-from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema
+from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema, silver_schema
 from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
 
 #: A file fails when more of its bars are bad than this share; one bad bar never fails a file, however short.
@@ -70,7 +70,7 @@ class Cleaned:
     """What `clean` made of a span.
 
     Attributes:
-        rows: `schemas.SILVER`, sorted by `datetime`, unique.
+        rows: `schemas.silver_schema` of the market, sorted by `datetime`, unique.
         rejects: `schemas.REJECTS`, sorted by source and line, times in the file's own unit.
         conflicts: `CONFLICTS`, one row per value on which the frequencies disagree; null where one has no such bar.
         tally: all of it counted.
@@ -120,7 +120,7 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
     )
     rows = bars.with_columns(
         symbol=pl.lit(dataset.symbol), timeframe=pl.lit(dataset.interval), zero_volume=pl.col("volume") == 0
-    ).select(SILVER.keys())
+    ).select(pl.col(was).alias(name) for was, name in zip(SILVER, silver_schema(dataset.market), strict=True))
     return Cleaned(rows, rejects, conflicts, tally)
 
 

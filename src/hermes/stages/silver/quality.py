@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from hermes.dataset import Dataset
 from hermes.errors import TableRefused
+from hermes.schemas import JUMP_FACTOR
 
 GAPS_LISTED = 100
+JUMPS_LISTED = 100
 CONFLICTS_LISTED = 5
 
 
@@ -73,6 +75,19 @@ class Gap(BaseModel, frozen=True):
     hours: float
 
 
+class PriceJump(BaseModel, frozen=True):
+    """An open that is far from the close before it: `bar` opens at `open`, the bar before it closed at `close`.
+
+    `factor` is open / close, `hours` the time from the one bar's open time to the other's.
+    """
+
+    bar: datetime
+    close: float
+    open: float
+    factor: float
+    hours: float
+
+
 class Quality(BaseModel, frozen=True):
     """The quality table of one silver series.
 
@@ -85,6 +100,8 @@ class Quality(BaseModel, frozen=True):
         max_gap_hours: longest time between two consecutive open times; None with fewer than two bars.
         zero_volume_bars: bars in which nothing was traded; they are kept.
         off_grid_bars: bars that do not open where the interval's grid says.
+        price_jump_count: bars that open at 5 times the close before or more, or at a fifth of it or less: a
+            redenomination, or a fault; `price_jumps` lists the largest (at most 100) in order of time.
         tally: what cleaning rejected and collapsed.
         missing_checksums: archive files that came without a CHECKSUM.
         refused_files: archive files that cannot be trusted and are left out, and why; excluded ones are not among them.
@@ -103,6 +120,8 @@ class Quality(BaseModel, frozen=True):
     max_gap_hours: float | None
     zero_volume_bars: int
     off_grid_bars: int
+    price_jump_count: int = 0
+    price_jumps: tuple[PriceJump, ...] = ()
     tally: Tally
     missing_checksums: tuple[str, ...]
     refused_files: dict[str, str] = {}
@@ -127,7 +146,7 @@ def measure(
     """Measures one silver series, whole.
 
     Args:
-        rows: `datetime` (sorted, unique, naive UTC) and `zero_volume`; other columns are not read.
+        rows: `datetime` (sorted, unique, naive UTC), `open`, `close` and `zero_volume`; other columns are not read.
         dataset: the series, for its interval.
         tally: what cleaning met, over the same span.
         missing_checksums: stems of the archive files that came without a CHECKSUM.
@@ -150,7 +169,11 @@ def measure(
     gaps = numbered.select(after=time.shift(), before=time, missing_bars=slot.diff() - 1).filter(
         pl.col("missing_bars") > 0
     )
-    measured, gap_rows = summary.collect(), gaps.collect()
+    factor = pl.col("open") / pl.col("close").shift()
+    jumps = rows.select(
+        bar=time, close=pl.col("close").shift(), open="open", factor=factor, hours=time.diff().dt.total_seconds() / 3600
+    ).filter((pl.col("factor") >= JUMP_FACTOR) | (pl.col("factor") * JUMP_FACTOR <= 1))
+    measured, gap_rows, jump_rows = summary.collect(), gaps.collect(), jumps.collect(engine="streaming")
     found = measured.row(0, named=True)
     if not found["rows"]:
         raise TableRefused(f"silver of {dataset} has no rows", "ingest and refine it first")
@@ -170,10 +193,18 @@ def measure(
         max_gap_hours=None if found["max_gap"] is None else _hours(found["max_gap"]),
         zero_volume_bars=found["zero_volume"],
         off_grid_bars=found["off_grid"],
+        price_jump_count=jump_rows.height,
+        price_jumps=tuple(PriceJump(**jump) for jump in _largest(jump_rows).iter_rows(named=True)),
         tally=tally,
         missing_checksums=tuple(sorted(missing_checksums)),
         refused_files=dict(sorted({**(refused or {}), **tally.refused}.items())),
     )
+
+
+def _largest(jumps: pl.DataFrame) -> pl.DataFrame:
+    """The jumps that are farthest from no change, in order of time."""
+    size = pl.col("factor").log().abs()
+    return jumps.sort(size, "bar", descending=[True, False]).head(JUMPS_LISTED).sort("bar")
 
 
 def _hours(time: timedelta) -> float:

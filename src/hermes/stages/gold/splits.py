@@ -1,0 +1,31 @@
+"""Known redenominations: prices before one are put into the units after it, so that no indicator sees a jump."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+
+_PRICES = ("open", "high", "low", "close")
+
+
+class Split(NamedTuple):
+    """From the bar that opens `at` (naive UTC) on, prices are `ratio` times what they were: 1000 old units are one."""
+
+    at: datetime
+    ratio: float
+
+
+def adjusted(bars: pl.LazyFrame, splits: Sequence[Split]) -> pl.LazyFrame:
+    """The bars with prices before each split multiplied by its ratio, and volumes divided by it.
+
+    Args:
+        bars: `datetime`, `open`, `high`, `low`, `close`, `volume` among their columns.
+        splits: of this series, in any order; without one the bars are as they were.
+    """
+    if not splits:
+        return bars
+    ratio = pl.lit(1.0)
+    for split in splits:
+        ratio = ratio * pl.when(pl.col("datetime") < split.at).then(split.ratio).otherwise(1.0)
+    return bars.with_columns(pl.col(_PRICES) * ratio, pl.col("volume") / ratio)

@@ -1,0 +1,80 @@
+"""What has to be known before figures are trusted, in one sentence each: the same in lineage, JSON, tables, pages."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from hermes.dataset import BRONZE_FREQUENCIES, Dataset, is_simulated
+from hermes.freshness import Freshness, freshness
+from hermes.lake.store import Lake
+from hermes.schemas import JUMP_FACTOR
+from hermes.stages.backtest.metrics import FEW_TRADES, SHORT
+
+_NO_FUNDING = (
+    "no funding is in these figures, which holders of a perpetual contract pay or receive every few hours: what was"
+    " earned differs by that"
+)
+
+
+def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | None = None) -> list[str]:
+    """Every reason not to take the measures of one account at their word.
+
+    Args:
+        dataset: what was traded.
+        metrics: the measures by name; those of an older Hermes may lack some.
+        fresh: how old the newest bar is.
+    """
+    found = []
+    if (trades := metrics["trades"]) < FEW_TRADES:
+        found.append(
+            f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude; fewer than {FEW_TRADES} say little about"
+            f" a Sharpe ratio"
+        )
+    if metrics.get("short_span"):
+        days = metrics["elapsed_days"] or 0
+        found.append(
+            f"{days:,.1f} days: what is annualized (return per year, Sharpe, Sortino, Calmar, alpha) from less than"
+            f" {SHORT.days} says little"
+        )
+    if jumps := metrics.get("price_jumps"):
+        found.append(
+            f"{jumps:,} price jump{'' if jumps == 1 else 's'}: an open at least {JUMP_FACTOR:g} times the close before,"
+            f" or at most a {JUMP_FACTOR:g}th of it, is a redenomination or a fault; {_spanning(metrics)}."
+            f" These figures are not validated; name a known ratio in [quality] splits"
+        )
+    if refused := metrics.get("refused_orders"):
+        found.append(
+            f"{refused:,} buy{'' if refused == 1 else 's'} of less than 1e-8 units could not be filled: there were more"
+            f" signals than trades; more --cash fills them"
+        )
+    if dataset.market in ("um", "cm") and metrics["trades"] and not metrics.get("funding_paid"):
+        found.append(_NO_FUNDING)
+    if fresh and fresh.stale and not is_simulated(dataset.symbol):
+        found.append(
+            f"the newest bar opened at {fresh.newest} UTC and closed {duration(fresh.age.total_seconds())} ago; by now"
+            f" the one of {fresh.expected} is over: these signals are not about now; `hermes ingest` brings newer bars"
+        )
+    return found
+
+
+def duration(seconds: float) -> str:
+    """`3 days`, `5 hours`, `12 minutes`: the largest unit alone."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length):,} {unit}s"
+    return f"{int(seconds):,} seconds"
+
+
+def freshness_of(dataset: Dataset, lake: Lake, newest: datetime) -> Freshness:
+    """How old the newest bar of a feature table is now, by how its bars arrive in bronze."""
+    arrive = [each for each in BRONZE_FREQUENCIES if lake.bronze.files(dataset.with_frequency(each).bronze_folder)]
+    return freshness(
+        newest, dataset.interval, arrive or [dataset.data_frequency], datetime.now(UTC).replace(tzinfo=None)
+    )
+
+
+def _spanning(metrics: Mapping[str, Any]) -> str:
+    count = metrics["trades_over_jumps"]
+    if not count:
+        return "no trade was held through one"
+    return f"{count:,} trade{' was' if count == 1 else 's were'} held through one"

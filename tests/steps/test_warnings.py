@@ -1,0 +1,57 @@
+"""What is said beside figures that should not be taken at their word."""
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+
+from hermes.dataset import Dataset
+from hermes.freshness import freshness
+from hermes.steps.warnings import duration, warnings
+
+SOUND = {"trades": 30, "short_span": False, "elapsed_days": 400.0, "price_jumps": 0, "trades_over_jumps": 0,
+         "refused_orders": 0}  # fmt: skip
+NEWEST = datetime(2026, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"trades": 29}, "29 trades: too few to conclude"),
+        ({"trades": 1}, "1 trade: too few"),
+        ({"short_span": True, "elapsed_days": 0.33}, "0.3 days: what is annualized"),
+        ({"price_jumps": 1}, "1 price jump: .* no trade was held through one. These figures are not validated"),
+        ({"price_jumps": 2, "trades_over_jumps": 2}, "2 price jumps: .* 2 trades were held through one"),
+        ({"refused_orders": 7}, "7 buys of less than 1e-8 units could not be filled"),
+    ],
+)
+def test_each_reason_is_one_sentence(changed, said):
+    (found,) = warnings(Dataset(), SOUND | changed)
+    assert re.match(said, found)
+
+
+def test_nothing_is_said_of_sound_figures():
+    fresh = freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(hours=8))
+    assert warnings(Dataset(), SOUND, fresh) == []
+    assert warnings(Dataset(), {"trades": 30}) == []  # an execution of an older Hermes
+
+
+def test_a_stale_bar_is_said_but_not_of_a_market_that_never_was():
+    fresh = freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(days=3))
+    (found,) = warnings(Dataset(), SOUND, fresh)
+    assert "the newest bar opened at 2026-01-01 00:00:00 UTC and closed 2 days ago" in found
+    assert warnings(Dataset(symbol="SIMUSDT"), SOUND, fresh) == []
+
+
+@pytest.mark.parametrize("market", ["um", "cm"])
+def test_futures_without_funding_say_so(market):
+    (found,) = warnings(Dataset(market=market), SOUND | {"funding_paid": 0.0})
+    assert "no funding is in these figures" in found
+    assert warnings(Dataset(market=market), SOUND | {"funding_paid": -1.5}) == []
+    assert warnings(Dataset(), SOUND | {"funding_paid": 0.0}) == []
+
+
+def test_durations_name_their_largest_unit():
+    assert [duration(each) for each in (5, 119, 120, 7199, 7200, 172_800)] == [
+        "5 seconds", "119 seconds", "2 minutes", "119 minutes", "2 hours", "2 days",
+    ]  # fmt: skip
