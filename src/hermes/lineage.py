@@ -90,6 +90,12 @@ class Lineage(BaseModel):
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
             raise StoreError(f"the lineage in {path} is not whole: {what}", "make the signals again") from None
 
+    @classmethod
+    def footer(cls, made: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes into the footer of a new execution: every field, and no other."""
+        assert made.keys() == cls.model_fields.keys(), "name a new field in Lineage, and say its role"
+        return cls.model_validate(made).as_json()
+
     def as_json(self) -> dict[str, Any]:
         """What the footer holds."""
         return self.model_dump()

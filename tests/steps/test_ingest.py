@@ -550,5 +550,5 @@ def test_silver_that_changes_while_it_is_read_is_read_again(sim, monkeypatch: py
     monkeypatch.setattr(lake.silver, "unchanged", lambda *_: False)
     (settings_file,) = [file for file in lake.gold.files("") if "2025" in file.key]
     Path(settings_file.location).unlink()
-    with pytest.raises(StoreError, match="changed 3 times"):
+    with pytest.raises(StoreError, match="changed while it was read 3 times"):
         features(settings, lake)

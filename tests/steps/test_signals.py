@@ -339,7 +339,7 @@ def test_features_that_change_meanwhile_are_read_again(load: Callable, root: Pat
     assert rows_of(run.path).height == 600
     monkeypatch.setattr(step, "write_signals", lambda *given: (write(*given), edit(root, 2025, lambda frame: frame)))
     before = published_files(root)
-    with pytest.raises(SourceChanged, match="changed 3 times"):
+    with pytest.raises(SourceChanged, match="changed while they were read 3 times"):
         made(load, root, signals__start="2025-01-01")
     assert published_files(root) == before
 

@@ -29,7 +29,6 @@ DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
 WHOLE_ROWS = 4_000_000
 BLOCK_ROWS = 3_000_000  # of a longer one, at once: a month of seconds
 BLOCKS_DEFINITION = f"{DEFINITION}, in blocks of {BLOCK_ROWS} after {LEAD} or more"
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,21 +84,20 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
         SourceChanged: silver was replaced again and again while it was read.
     """
     started, dataset = perf_counter(), settings.dataset
-    for _ in range(ATTEMPTS):
-        silver = lake.silver.files(dataset.silver_folder)
-        if not silver:
-            raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
-        made = _make(dataset, [Split(*each) for each in settings.quality.of(dataset.symbol)], lake, silver, progress)
-        if made is not None:
-            rows, written, unchanged = made
-            return Featured(settings, rows, written, unchanged, perf_counter() - started)
-    raise SourceChanged(f"silver of {dataset} changed {ATTEMPTS} times while it was read", "run one refine at a time")
+    silver = lake.silver.files(dataset.silver_folder)
+    if not silver:
+        raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
+    splits = [Split(*each) for each in settings.quality.of(dataset.symbol)]
+    rows, written, unchanged = _make(dataset, splits, lake, silver, progress)
+        dataset, [Split(*each) for each in settings.quality.of(dataset.symbol)], lake, silver, progress
+    )
+    return Featured(settings, rows, written, unchanged, perf_counter() - started)
 
 
 def _make(
     dataset: Dataset, splits: Sequence[Split], lake: Lake, silver: list[LakeFile], progress: Progress
-) -> tuple[int, list[str], list[str]] | None:
-    """Write what is out of date; None if silver changed meanwhile."""
+) -> tuple[int, list[str], list[str]]:
+    """Write what is out of date."""
     abouts = lake.silver.footers(silver, "year", "fingerprint", "rows")
     for file, about in zip(silver, abouts, strict=True):
         if not about:
@@ -142,7 +140,7 @@ def _make(
                 with lake.silver.errors():
                     table = _computed(plan, parts[-1].end, block)
                 if not lake.silver.unchanged(dataset.silver_folder, silver):
-                    return None
+                    raise SourceChanged(f"silver of {dataset} changed while it was read", "run one refine at a time")
                 _check(dataset, table, block, parts[-1].end, rows)
                 first = block[0].begin
                 slices = {part.key: table.slice(part.begin - first, part.end - part.begin) for part in stale}

@@ -29,7 +29,6 @@ from hermes.steps.step import step
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 2"
-ATTEMPTS = 3
 CLEANED_ROWS = 3_000_000  # of a year, at once, but never less than a month: a month of seconds
 _NOTED = ("sha256", "verified", "rows")  # what a bronze footer is asked for
 _RECENTLY = f"{RECENT}/"  # before the stem, where a row of silver tells its source
@@ -75,24 +74,20 @@ def refine(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Re
         SourceChanged: bronze was replaced again and again while it was read.
     """
     started, dataset, exclude = perf_counter(), settings.dataset, settings.archive.exclude
-    for _ in range(ATTEMPTS):
-        sources = _sources(dataset, lake, exclude)
-        if not sources:
-            left = " but those that [archive] exclude names" if exclude else ""
-            where = f"bronze has no file of {dataset} at {lake.bronze.address}{left}"
-            raise MissingTable(where, "run `hermes ingest` first")
-        made = _make(dataset, lake, sources, exclude, progress)
-        if made is not None:
-            written, unchanged, tally = made
-            for stem, why in tally.refused.items():
-                cure = f"ingest the file again; if it stays so, leave it out: --exclude {stem}"
-                event("refused", level=WARNING, message=f"left out: {stem}: {why} → {cure}", file=stem)
-            if len(tally.refused) == len(sources):
-                stem, why = next(iter(tally.refused.items()))
-                raise QualityFault(f"{stem}: {why}", "no file of the dataset can be trusted: look at the archive")
-            quality = _measured(dataset, lake, sources, tally)
-            return Refined(settings, written, unchanged, quality, perf_counter() - started)
-    raise SourceChanged(f"bronze of {dataset} changed {ATTEMPTS} times while it was read", "run one ingest at a time")
+    sources = _sources(dataset, lake, exclude)
+    if not sources:
+        left = " but those that [archive] exclude names" if exclude else ""
+        where = f"bronze has no file of {dataset} at {lake.bronze.address}{left}"
+        raise MissingTable(where, "run `hermes ingest` first")
+    written, unchanged, tally = _make(dataset, lake, sources, exclude, progress)
+    for stem, why in tally.refused.items():
+        cure = f"ingest the file again; if it stays so, leave it out: --exclude {stem}"
+        event("refused", level=WARNING, message=f"left out: {stem}: {why} → {cure}", file=stem)
+    if len(tally.refused) == len(sources):
+        stem, why = next(iter(tally.refused.items()))
+        raise QualityFault(f"{stem}: {why}", "no file of the dataset can be trusted: look at the archive")
+    quality = _measured(dataset, lake, sources, tally)
+    return Refined(settings, written, unchanged, quality, perf_counter() - started)
 
 
 def read_quality(dataset: Dataset, lake: Lake) -> Quality | None:
@@ -157,8 +152,8 @@ def _check_complete(
 
 def _make(
     dataset: Dataset, lake: Lake, sources: Sequence[_Source], exclude: Collection[str], progress: Progress
-) -> tuple[list[str], list[str], Tally] | None:
-    """Write the years that are out of date, oldest first; None if bronze changed meanwhile."""
+) -> tuple[list[str], list[str], Tally]:
+    """Write the years that are out of date, oldest first."""
     definition = DEFINITION + (", columns of coin-margined contracts" if dataset.market == "cm" else "")
     years: dict[int, list[_Source]] = defaultdict(list)
     for source in sources:
@@ -187,18 +182,14 @@ def _make(
                 unchanged.append(key)
             else:
                 about = _write_year(dataset, lake, year, group, made_from)
-                if about is None:
-                    return None
                 written.append(key)
             tally += Tally.model_validate(about["tally"])
             advance(1, f"{len(written)} new")
     return written, unchanged, tally
 
 
-def _write_year(
-    dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source], made_from: str
-) -> dict[str, Any] | None:
-    """Clean one year and publish it with its rejected rows; returns the footer, None if bronze changed meanwhile."""
+def _write_year(dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source], made_from: str) -> dict[str, Any]:
+    """Clean one year and publish it with its rejected rows; returns the footer."""
     with ExitStack() as stack:
         rejects, tally, kept, parts = [], Tally(), 0, []
         batches = _batches(group)
@@ -209,7 +200,7 @@ def _write_year(
             kept += cleaned.rows.height
             parts.append(cleaned.rows.lazy() if len(batches) == 1 else _aside(lake, stack, cleaned.rows))
         if not lake.bronze.same([source.file for source in group]):
-            return None
+            raise SourceChanged(f"bronze of {dataset} changed while it was read", "run one ingest at a time")
         about = {
             "layer": "silver",
             "year": year,

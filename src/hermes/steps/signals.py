@@ -37,8 +37,6 @@ from hermes.steps.warnings import freshness_of, warnings
 from hermes.strategies.columns import decided_columns, input_schema, output_schema
 from hermes.version import __version__
 
-ATTEMPTS = 3
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Signalled(Figures):
@@ -100,36 +98,33 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
         SourceChanged: the features were replaced again and again while they were read.
     """
     started = perf_counter()
-    for _ in range(ATTEMPTS):
-        selection = select(settings, lake)
-        decisions = Decisions(decided_columns(selection.strategy))
-        measured = measure(selection, progress, decisions.add)
-        with lake.gold.staged() as path:
-            lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
-            lineage["audit"] = kept_verdict(selection, lake)
-            lineage["splits"] = _splits(selection)
-            fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
-            lineage["freshness"] = fresh.as_json()
-            figures = measured.fills[settings.backtest.fill]
-            lineage["warnings"] = warnings(settings.dataset, figures, fresh)
-            table = settings.dataset.signals_table(selection.strategy.name)
-            lineage["sequence"] = next_sequence(lake.gold, table)
-            digest = _write(selection, measured, decisions, path, lineage, progress, started)
-            if digest and lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
-                published = _publish(selection, lake, path, digest, lineage)
-                return Signalled(
-                    settings=settings,
-                    strategy=selection.strategy.name,
-                    parameters=lineage["parameters"],
-                    measured=measured,
-                    chunks=selection.chunks,
-                    path=published,
-                    freshness=fresh,
-                    seconds=perf_counter() - started,
-                )
-    raise SourceChanged(
-        f"features of {settings.dataset} changed {ATTEMPTS} times while they were read", "run one at a time"
-    )
+    selection = select(settings, lake)
+    decisions = Decisions(decided_columns(selection.strategy))
+    measured = measure(selection, progress, decisions.add)
+    with lake.gold.staged() as path:
+        lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
+        lineage["audit"] = kept_verdict(selection, lake)
+        lineage["splits"] = _splits(selection)
+        fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
+        lineage["freshness"] = fresh.as_json()
+        figures = measured.fills[settings.backtest.fill]
+        lineage["warnings"] = warnings(settings.dataset, figures, fresh)
+        table = settings.dataset.signals_table(selection.strategy.name)
+        lineage["sequence"] = next_sequence(lake.gold, table)
+        digest = _write(selection, measured, decisions, path, lineage, progress, started)
+        if not lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
+            raise _changed(settings)
+        published = _publish(selection, lake, path, digest, lineage)
+        return Signalled(
+            settings=settings,
+            strategy=selection.strategy.name,
+            parameters=lineage["parameters"],
+            measured=measured,
+            chunks=selection.chunks,
+            path=published,
+            freshness=fresh,
+            seconds=perf_counter() - started,
+        )
 
 
 def _write(
@@ -140,10 +135,13 @@ def _write(
     lineage: dict[str, Any],
     progress: Progress,
     started: float,
-) -> str | None:
+) -> str:
     """The second pass: write the rows with what the first one decided and measured; `lineage` gets its last entries.
 
-    Returns the file's SHA-256; None where the rows were not those of the first pass, because the features changed.
+    Returns the file's SHA-256.
+
+    Raises:
+        SourceChanged: the rows were not those of the first pass.
     """
     strategy, dataset, tally = selection.strategy, selection.settings.dataset, measured.tally
     generated_at = datetime.now(UTC).isoformat()
@@ -153,7 +151,7 @@ def _write(
 
     def footer() -> dict[str, str]:
         lineage["seconds"] = round(perf_counter() - started, 6)
-        return footer_of(Lineage.model_validate(lineage).as_json())
+        return footer_of(Lineage.footer(lineage))
 
     def made(advance: Advance) -> Iterator[pl.DataFrame]:
         for frame in decisions.stamped(constants(strategy, dataset.symbol, generated_at, metrics)):
@@ -167,9 +165,13 @@ def _write(
     except ShapeError:
         if file.failure:  # what Polars may make of a disk that is full: it stopped one side of the rows first
             raise file.failure from None
-        return None
+        raise _changed(selection.settings) from None
     check_written([path], tally.rows)
     return file.sha256
+
+
+def _changed(settings: Settings) -> SourceChanged:
+    return SourceChanged(f"features of {settings.dataset} changed while they were read", "run one at a time")
 
 
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from inspect import signature
 from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from hermes.errors import HermesError
+from hermes.errors import HermesError, SourceChanged
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.logs import event
@@ -21,6 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
+ATTEMPTS = 3  # at a step whose sources change while it reads them
 _FACTS = ("files", "rows", "written", "unchanged", "path", "faults")
 
 
@@ -37,6 +38,8 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
     Args:
         exclusive: whether it holds its dataset's lock meanwhile, see `Lake.locked`; under a lock that is held already,
             as in a run, it goes on.
+
+    A step whose sources changed while it read them raises SourceChanged, and is tried again.
     """
 
     def make(function: Callable[Concatenate[Settings, Lake, P], R]) -> Step[P, R]:
@@ -49,7 +52,7 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
             started = perf_counter()
             try:
                 with lake.locked(settings.dataset, name) if exclusive else nullcontext(lake) as own:
-                    made = function(settings, own, *args, **options)
+                    made = _retried(lambda: function(settings, own, *args, **options))
             except HermesError as error:
                 seconds = round(perf_counter() - started, 3)
                 event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
@@ -64,6 +67,19 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
         return wrapper
 
     return make
+
+
+def _retried(attempt: Callable[[], R]) -> R:
+    """What the first attempt gives in which no source changed while it was read."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except SourceChanged:
+            pass
+    try:
+        return attempt()
+    except SourceChanged as error:
+        raise SourceChanged(f"{error.message} {ATTEMPTS} times", error.cure) from None
 
 
 def _facts(made: Any) -> dict[str, Any]:
