@@ -89,8 +89,6 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
         raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
     splits = [Split(*each) for each in settings.quality.of(dataset.symbol)]
     rows, written, unchanged = _make(dataset, splits, lake, silver, progress)
-        dataset, [Split(*each) for each in settings.quality.of(dataset.symbol)], lake, silver, progress
-    )
     return Featured(settings, rows, written, unchanged, perf_counter() - started)
 
 
