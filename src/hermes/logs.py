@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from hermes.redaction import redact
+from hermes.redaction import printable, redact
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +37,7 @@ def event(name: str, *, level: int = logging.INFO, message: str = "", **facts: A
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """For people; errors have a line of their own already."""
-        return redact(f"warning: {record.getMessage()}")
+        return printable(redact(f"warning: {record.getMessage()}"))
 
 
 class _JsonLines(logging.Formatter):

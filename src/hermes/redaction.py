@@ -29,6 +29,11 @@ def redact(text: str) -> str:
     return _CARRIED.sub(_MASK, text)
 
 
+def printable(text: str) -> str:
+    """`text` with what would move a terminal's cursor, or turn its text around, shown as an escape."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def told(error: Exception) -> HermesError:
     """`error` as people are told of it: one of Hermes' own as it is, any other one in a line, with secrets masked."""
     if isinstance(error, HermesError):

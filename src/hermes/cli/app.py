@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import indicators, init, lake, live, record, run, search, strategies
+from hermes.cli import indicators, init, lake, live, record, run, search, strategies, streams
 from hermes.cli.command import Line, command, print_traceback, verbose
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, EXCLUDE, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
-from hermes.redaction import told
+from hermes.redaction import printable, told
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -36,6 +37,7 @@ Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is
 Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
 
 INTERRUPTED = 130
+READERS = (["ls"], ["show"], ["sql"], ["config"], ["strategies"], ["indicators"], ["status"], ["record"])  # only print
 LIBRARIES = ("polars", "polars-talib", "numpy", "pyarrow", "obstore", "duckdb", "bokeh", "pydantic")
 DEMO_ARCHIVE = Path("lake") / "archive"
 DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
@@ -247,14 +249,19 @@ def _main(
 def main() -> None:
     """The `hermes` command: every error is one line on stderr and an exit code."""
     started = perf_counter()
+    streams.guard()
+    streams.end_as_interrupted()
     code = _exit_code()
+    if lost := streams.finish():
+        _say("output", f"stdout cannot be written to ({lost.strerror}): what was to be printed is lost, nothing else")
+        code = code or int(sys.argv[1:2] in READERS)  # of the others, what they did is done
     logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
-    if code == INTERRUPTED:
+    if code == INTERRUPTED or streams.told:
         # All is tidied up. A thread of Polars may still be on its way into Python, and would abort the process if it
         # met an interpreter that is being taken down.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        streams.finish()
         os._exit(code)
+    streams.finish()
     sys.exit(code)
 
 
@@ -263,7 +270,9 @@ def _exit_code() -> int:
     try:
         result = app(standalone_mode=False)
         if result == INTERRUPTED:  # what Typer makes of Ctrl-C
-            _say("interrupted", "interrupted: nothing is half done; run the same command again to go on")
+            by = signal.Signals(streams.told).name if streams.told else "interrupted"
+            _say("interrupted", f"{by}: nothing is half done; run the same command again to go on")
+            return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         if said := error.format_message():  # nothing is said where the help was shown instead
@@ -287,4 +296,4 @@ def _say(event: str, text: str) -> None:
     if logs.as_json():
         logs.event(event, level=logging.ERROR, message=text)
     else:
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)

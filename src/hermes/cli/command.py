@@ -15,7 +15,7 @@ import typer
 from hermes import logs
 from hermes.cli.options import DATASET, LAKE, LOG, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
-from hermes.redaction import redact
+from hermes.redaction import printable, redact
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -141,7 +141,8 @@ def print_traceback() -> None:
     if logs.as_json():
         logs.event("traceback", level=logging.ERROR, traceback=traceback.format_exc())
     else:
-        sys.stderr.write(redact(traceback.format_exc()))
+        lines = redact(traceback.format_exc()).splitlines()
+        sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def verbose() -> bool:

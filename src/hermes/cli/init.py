@@ -58,6 +58,7 @@ def register(app: typer.Typer) -> None:
 
 def _asked(given: Mapping[str, Any], prompt: Callable[..., str]) -> Iterator[tuple[str, str]]:
     """Answers to what no option gave, each asked for until it is possible."""
+    from hermes.cli.views import console
     from hermes.settings import Settings
 
     answers = dict(given)
@@ -69,7 +70,7 @@ def _asked(given: Mapping[str, Any], prompt: Callable[..., str]) -> Iterator[tup
             try:
                 Settings.load({**given, name: answer}, environ={})
             except HermesError as error:
-                typer.echo(error.message, err=True)
+                console.print_error(error)
                 continue
             answers[name] = answer
             yield name, answer

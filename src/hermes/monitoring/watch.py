@@ -62,6 +62,10 @@ def watched(run: Walk) -> Walk:
         except Exception as error:
             _failed(settings, lake, error, started, perf_counter() - clock)
             raise
+        except KeyboardInterrupt as error:  # somebody ended it, who need not be told
+            name = Path(settings.signals.strategy).name  # nothing is loaded any more: it may be what took so long
+            _record(settings, name, _failure(128 + getattr(error, "number", 2), perf_counter() - clock), 0)
+            raise
         # Receivers may take their time: nobody else has to wait for the dataset meanwhile.
         _record(settings, made.signalled.as_json()["strategy"], figures, _deliver(settings, lake))
         return made
@@ -111,12 +115,16 @@ def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime,
             lost = len(receivers)
             put_or_send(Outbox(lake, _table(settings)), of_failure(settings, known, started), receivers)
             lost = _deliver(settings, lake)
-    figures = {
+    _record(settings, _name(settings), _failure(known.exit_code, seconds), lost)
+
+
+def _failure(exit_code: int, seconds: float) -> dict[str, float]:
+    """The figures of a run that failed."""
+    return {
         "hermes_run_last_failure_timestamp_seconds": time(),
-        "hermes_run_exit_status": known.exit_code,
+        "hermes_run_exit_status": exit_code,
         "hermes_run_duration_seconds": seconds,
     }
-    _record(settings, _name(settings), figures, lost)
 
 
 def _deliver(settings: Settings, lake: Lake) -> int:

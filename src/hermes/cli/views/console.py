@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,15 +18,15 @@ from rich.table import Table
 from hermes import logs
 from hermes.errors import HermesError
 from hermes.progress import Advance, Progress
-from hermes.redaction import redact
+from hermes.redaction import printable, redact
 
 if TYPE_CHECKING:
     pass
 
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+_UNPRINTABLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
-
+out = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 140)
 err = Console(stderr=True, highlight=False)
 
 
@@ -40,15 +41,15 @@ class Bars(Progress):
                 yield advance
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn(f"{unit} {{task.fields[note]}}"),
+            TextColumn(f"{unit} {{task.fields[note]}}", markup=False),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
         with RichProgress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
-            task = bars.add_task(name, total=total, note="")
-            yield lambda done, note: bars.update(task, advance=done, note=note)
+            task = bars.add_task(printable(name), total=total, note="")
+            yield lambda done, note: bars.update(task, advance=done, note=printable(note))
 
 
 @contextmanager
@@ -66,8 +67,24 @@ def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    """One JSON document on stdout; what a terminal would act on, or cannot show, is written as JSON's own escapes."""
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(document, indent=2, ensure_ascii=not is_unicode, default=str)
+    sys.stdout.write(_UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+
+
+def say(template: str, *values: Any) -> None:
+    """One line on stdout: `template` may have Rich's markup, each `{}` in it takes a value as it is."""
+    out.print(template.format(*(shown(value) for value in values)), soft_wrap=True)
+
+
+def shown(value: Any) -> str:
+    """A value as text that Rich prints as it is: the one place that escapes, for all that is printed."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return escape(printable(redact(str(value))))
 
 
 def print_note(text: str) -> None:
@@ -75,7 +92,7 @@ def print_note(text: str) -> None:
     if logs.as_json():
         logs.event("note", message=text)
     else:
-        err.print(text, markup=False)
+        err.print(shown(text), soft_wrap=True)
 
 
 def print_error(error: HermesError, what: str = "") -> None:
@@ -86,41 +103,32 @@ def print_error(error: HermesError, what: str = "") -> None:
         logs.event("error", level=logging.ERROR, **facts)
         return
     cure = f" → {error.cure}" if error.cure else ""
-    err.print(f"[bold red]error:[/] {escape(_plain(redact(f'{what}{error.message}{cure}')))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {shown(f'{what}{error.message}{cure}')}", soft_wrap=True)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
     """A plain table; numbers to the right."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, header_style="bold")
+    table = Table(
+        title=shown(title) if title else None, title_justify="left", title_style="bold", box=None, header_style="bold"
+    )
     for position, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(shown(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row))
+        table.add_row(*(shown(value) for value in row))
     out.print(table)
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
     """A titled list of names and values."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False)
+    table = Table(title=shown(title), title_justify="left", title_style="bold", box=None, show_header=False)
     table.add_column(style="dim", min_width=20)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, escape(_text(value)))
+        table.add_row(shown(name), shown(value))
     out.print(table)
 
 
 def print_simulated() -> None:
     """The label that stands wherever simulated data is shown."""
-    out.print("[bold yellow]SIMULATED MARKET[/]: these prices never were; nothing here says how a strategy trades.")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _plain(str(value))
-
-
-def _plain(text: str) -> str:
-    """`text` with what would move a terminal's cursor, or turn its text around, shown as an escape."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    say("[bold yellow]SIMULATED MARKET[/]: these prices never were; nothing here says how a strategy trades.")

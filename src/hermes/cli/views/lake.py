@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from hermes.cli.views.console import out, print_error, print_facts, print_rows
+from hermes.cli.views.console import print_error, print_facts, print_rows, say
 from hermes.cli.views.steps import inline
 from hermes.errors import AuditFault
 
@@ -24,9 +22,9 @@ def print_diagnosis(made: "Diagnosis") -> None:
     faults = [each for each in made.findings if not each.ok]
     for cure in dict.fromkeys(each.cure for each in faults):
         what = ", ".join(f"{each.layer} {each.check}" for each in faults if each.cure == cure)
-        out.print(f"[bold red]{what}:[/] {escape(cure)}", soft_wrap=True)
+        say("[bold red]{}:[/] {}", what, cure)
     if made.healthy:
-        out.print("All is as Hermes needs it.")
+        say("All is as Hermes needs it.")
 
 
 def print_verified(made: "Verified") -> None:
@@ -45,9 +43,9 @@ def print_verified(made: "Verified") -> None:
         ],
     )
     for address in made.no_record[:_MOST_NAMES]:
-        out.print(f"[dim]no record[/] {escape(address)}", soft_wrap=True)
+        say("[dim]no record[/] {}", address)
     if len(made.no_record) > _MOST_NAMES:
-        out.print(f"[dim]and {len(made.no_record) - _MOST_NAMES:,} more without a record: see --json[/]")
+        say("[dim]and {} more without a record: see --json[/]", len(made.no_record) - _MOST_NAMES)
     again = "remove it and run the step that makes it again, or take it from a backup"
     lost = "take `_hashes` from a backup; without one, remove the file and run the step that makes it again"
     gone = "take it from a backup or make it again; if it went on purpose, remove its run.json and _hashes record, too"
@@ -75,13 +73,14 @@ def print_pruned(made: "Pruned") -> None:
         print_rows(("table", "execution", "files", "size"), rows, "Removed" if made.done else "Would be removed")
     count = f"{len(made.executions):,} executions and {len(made.staging):,} leftovers of dead runs"
     if made.done:
-        out.print(f"Removed {count}, {made.bytes / 1e6:,.2f} MB.")
+        say("Removed {}, {} MB.", count, f"{made.bytes / 1e6:,.2f}")
     else:
-        out.print(f"Would remove {count}, {made.bytes / 1e6:,.2f} MB. Nothing was changed: add --yes to remove them.")
+        said = "Would remove {}, {} MB. Nothing was changed: add --yes to remove them."
+        say(said, count, f"{made.bytes / 1e6:,.2f}")
     for address in made.foreign:
-        out.print(f"[dim]stays, not made by Hermes:[/] {escape(address)}", soft_wrap=True)
+        say("[dim]stays, not made by Hermes:[/] {}", address)
     for note in made.notes:
-        out.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+        say("[yellow]{}[/]", note)
 
 
 def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
@@ -89,6 +88,6 @@ def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
     pinned = [(name, inline(value)) for name, value in made.pinned.items()]
     print_facts(made.table, [("promoted", made.execution), *pinned, ("kept in", made.path)])
     if withdrawn:
-        out.print("Withdrawn: readers get the newest execution of what the settings ask for.")
+        say("Withdrawn: readers get the newest execution of what the settings ask for.")
     else:
-        out.print("Readers get the newest execution of these.")
+        say("Readers get the newest execution of these.")

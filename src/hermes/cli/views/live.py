@@ -115,7 +115,7 @@ class Live(_View):
             again = " (revised)" if row["kind"] == "revision" else ""
             position = _POSITIONS.get(row["position"], row["position"])
             bar = f"{row['datetime']:%Y-%m-%d %H:%M} {row['symbol']} closed at {row['close']:,}"
-            console.out.print(f"{bar}: {side}{position}{late}{again}")
+            console.say("{}: {}", bar, f"{side}{position}{late}{again}")
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
         """Redraw: ages grow."""
@@ -137,7 +137,7 @@ def _table(engine: Engine, trouble: str) -> Table:
     skew = f", this machine's clock {engine.skew_s:+.1f} s" if abs(engine.skew_s) > 1 else ""
     names = ("symbol", "newest bar", "close", "position", "since", "last signal", "next close in", "record")
     title = f"{engine.strategy.name} on {len(engine.series):,} datasets, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="bold")
+    table = Table(title=console.shown(title), title_justify="left", title_style="bold", box=None, header_style="bold")
     for name in names:
         table.add_column(name, justify="right" if name in ("close", "next close in") else "left")
     for series in engine.series[:SHOWN]:
@@ -145,7 +145,7 @@ def _table(engine: Engine, trouble: str) -> Table:
     if len(engine.series) > SHOWN:
         table.add_row(f"… {len(engine.series) - SHOWN:,} more")
     if trouble:
-        table.caption = f"waiting: {trouble}"
+        table.caption = console.shown(f"waiting: {trouble}")
     return table
 
 

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from hermes.cli.views.console import out, print_error, print_facts, print_rows
+from hermes.cli.views.console import print_error, print_facts, print_rows, say
 from hermes.errors import AuditFault
 
 if TYPE_CHECKING:
@@ -36,8 +34,8 @@ def _signal(buy: bool, sell: bool) -> str:
 
 def print_head(chain: "Chain", head: "Head") -> None:
     """The hash, alone on a line that can be copied."""
-    out.print(f"[bold]{escape(str(chain))}[/], row {head.sequence:,}, bar {head.datetime}", soft_wrap=True)
-    out.print(head.hash, soft_wrap=True)
+    say("[bold]{}[/], row {}, bar {}", chain, head.sequence, head.datetime)
+    say("{}", head.hash)
 
 
 def print_verified(made: "Verified") -> None:
@@ -60,11 +58,11 @@ def print_verified(made: "Verified") -> None:
             AuditFault(f"missed: {gap.chain}: {gap.bars:,} bars from {gap.first} to {gap.last} have no decision")
         )
     if len(made.missed) > _MOST:
-        out.print(f"[dim]and {len(made.missed) - _MOST:,} more gaps: see --json[/]")
+        say("[dim]and {} more gaps: see --json[/]", len(made.missed) - _MOST)
     if made.sound and made.kept:
-        out.print(f"All {made.kept} kept hashes are on record: no row up to them was changed or removed.")
+        say("All {} kept hashes are on record: no row up to them was changed or removed.", made.kept)
     elif made.sound:
-        out.print("No trace of a change. Only a hash that you kept proves more: `hermes record verify --head HASH`.")
+        say("No trace of a change. Only a hash that you kept proves more: `hermes record verify --head HASH`.")
 
 
 def print_reconciled(made: "Reconciled") -> None:
@@ -79,13 +77,13 @@ def print_reconciled(made: "Reconciled") -> None:
         ],
     )
     for change in made.found.changes:
-        out.print(f"{change.what} changed at {change.datetime}: {escape(change.before)} → {escape(change.after)}")
+        say("{} changed at {}: {} → {}", change.what, change.datetime, change.before, change.after)
     differences = made.found.differences
     if differences.height:
         named = differences.head(_MOST).select("datetime", "cause", "detail").rows()
         print_rows(("bar (UTC)", "cause", "what"), named)
     if differences.height > _MOST:
-        out.print(f"[dim]and {differences.height - _MOST:,} more: see --json[/]")
+        say("[dim]and {} more: see --json[/]", differences.height - _MOST)
     if made.tracking:
         _print_tracking(made.tracking)
     if made.unexplained:
@@ -120,6 +118,6 @@ def _print_tracking(found: "Tracking") -> None:
 
 def print_exported(made: "Exported") -> None:
     """Where the file is, and how to verify it."""
-    out.print(f"{made.rows:,} rows of {made.symbols:,} symbols written to {escape(str(made.path))}", soft_wrap=True)
+    say("{} rows of {} symbols written to {}", made.rows, made.symbols, made.path)
     for chain, head in made.heads.items():
-        out.print(f"{escape(str(chain))}: head {head.hash}", soft_wrap=True)
+        say("{}: head {}", chain, head.hash)

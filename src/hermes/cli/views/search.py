@@ -51,7 +51,7 @@ def print_sweep(made: Swept) -> None:
         ],
     )
     for line in verdict(made):
-        console.out.print(f"[yellow]{line}[/]")
+        console.say("[yellow]{}[/]", line)
 
 
 def print_walk(made: Walked) -> None:
@@ -101,8 +101,8 @@ def _decay(made: Walked) -> str:
 def print_few(trades: object) -> None:
     """Says so where the fewest trades of a table's rows are too few."""
     if isinstance(trades, int) and trades < FEW_TRADES:
-        console.out.print(
-            f"[yellow]Rows with fewer than {FEW_TRADES} trades: too few to conclude;[/] their Sharpe says little."
+        console.say(
+            "[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES
         )
 
 

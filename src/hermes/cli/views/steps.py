@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
-from hermes.cli.views.console import out, print_error, print_facts, print_rows, print_simulated
+from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, spaced
@@ -85,9 +83,8 @@ def print_reported(made: "Reported") -> None:
 
 def print_simulated_archive(settings: "Settings", rows: int) -> None:
     """Where the demo's market was written."""
-    out.print(
-        f"Simulated {rows:,} bars of {settings.dataset}, in the archive's own format, under {settings.archive.url}"
-    )
+    said = "Simulated {} bars of {}, in the archive's own format, under {}"
+    say(said, rows, settings.dataset, settings.archive.url)
 
 
 def print_ingested(settings: "Settings", made: "Ingested") -> None:
@@ -113,7 +110,7 @@ def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) ->
 def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
     """The tables of the lake, with where they are below."""
     if not found:
-        out.print("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
+        say("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
         return
     rows = [
         (
@@ -247,10 +244,8 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
         tally, dataset = each.measured.tally, each.settings.dataset
         if is_simulated(dataset.symbol):
             print_simulated()
-        out.print(
-            f"[bold]{dataset}[/] {tally.first} → {tally.last} UTC, {tally.rows:,} rows, "
-            f"{tally.buys:,} buys, {tally.sells:,} sells"
-        )
+        counts = (tally.first, tally.last, tally.rows, tally.buys, tally.sells)
+        say("[bold]{}[/] {} → {} UTC, {} rows, {} buys, {} sells", dataset, *counts)
     if len(made) == 1:
         print_measures(by_fill(made[0].measured.fills, made[0].settings.backtest.fill))
         print_warnings(made[0].warnings)
@@ -316,7 +311,7 @@ def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Ma
 def print_warnings(warnings: Sequence[str], what: str = "") -> None:
     """What has to be known before the figures are trusted."""
     for warning in warnings:
-        out.print(f"[yellow]{escape(what)}{escape(warning[:1].upper() + warning[1:])}.[/]")
+        say("[yellow]{}{}.[/]", what, warning[:1].upper() + warning[1:])
 
 
 def newest(fresh: "Freshness") -> str:
