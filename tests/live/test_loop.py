@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from tests.live.live_market import MINUTE, START, Heard, archive_alone, market
+from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone, market
 
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
+from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, find_gaps
 from hermes.testing.exchange import Plan
 
@@ -253,3 +254,21 @@ def test_the_archive_outranks_what_was_seen_live_and_says_so_on_record(tmp_path)
         from hermes.steps.refine import read_quality
 
         assert read_quality(live.dataset, live.lake).tally.conflicts == 1
+
+
+def test_days_that_are_over_become_one_file(tmp_path):
+    with market(tmp_path, 30, 4 * 24, interval="1h") as made:
+        for _ in range(3):
+            made.run(24 * 3600)
+        made.run(3 * 3600)
+        with made.loop() as loop:
+            loop.once()
+        table = DecisionsTable(made.lake, STRATEGY, made.dataset.market, made.dataset.interval)
+        days: dict[str, list[str]] = {}
+        for file in table.files():
+            folder, _, name = file.key.rpartition("/")
+            days.setdefault(folder, []).append(name)
+        *over, _ = (days[folder] for folder in sorted(days))
+        assert len(over) >= 3
+        assert all(len(names) == 1 and names[0].startswith("day_") for names in over)
+        assert find_faults(table.read(with_files=True), whole=True) == []

@@ -18,6 +18,8 @@ from hermes.errors import (
     StoreError,
 )
 from hermes.live.engine import Engine, Round
+from hermes.live.merging import DayMerger
+from hermes.live.recent import instant
 from hermes.live.series import Series, later, to_microseconds
 from hermes.live.status import Heartbeat, publish_status
 from hermes.logs import event
@@ -63,6 +65,7 @@ class Loop:
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     _stale: dict[int, Series] = field(default_factory=dict)  # to be consolidated
     _hours: dict[int, int] = field(default_factory=dict)
+    _merger: DayMerger = field(default_factory=DayMerger)
     _failures: int = 0
     _retry_at: int = 0  # server's clock: when to publish again what the lake did not take
 
@@ -72,6 +75,7 @@ class Loop:
         for series in self.engine.series:
             if series.settings.live.consolidate != "never":
                 self._consolidate(series)
+        self._merger.on(self.engine, instant(self.engine.server_now()).date(), wait=True)
         self._beat()
 
     def run(self, until: int | None = None) -> None:
@@ -201,6 +205,7 @@ class Loop:
         if made.decided.height:
             self.listener.decided(engine, made)
             self._tell_status()
+            self._merger.on(engine, made.server_time.date())
 
     def _follows(self, series: Series) -> bool:
         """Whether silver, features and a signals execution follow this close."""

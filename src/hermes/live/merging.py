@@ -1,0 +1,46 @@
+"""Days of the record that are over become one file each, while the service goes on."""
+
+import logging
+from datetime import date
+from threading import Thread
+
+from hermes.dataset import decisions_table
+from hermes.lake.store import Lake
+from hermes.live.engine import Engine
+from hermes.logs import event
+from hermes.record.table import DecisionsTable
+from hermes.redaction import told
+
+
+class DayMerger:
+    """Merges the days before the current one, once a day, in a thread of its own.
+
+    It may be killed at any point, and run beside others: see `DecisionsTable.merge`.
+    """
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._thread: Thread | None = None
+
+    def on(self, engine: Engine, day: date, *, wait: bool = False) -> None:
+        """Merge what is before `day` (UTC, by the server's clock), if this was not done yet; `wait` until it is."""
+        busy = self._thread is not None and self._thread.is_alive()
+        if day != self._day and not busy:
+            self._day = day
+            self._thread = Thread(target=_merge, args=(engine, day), daemon=True, name="hermes-merge")
+            self._thread.start()
+        if wait and self._thread:
+            self._thread.join()
+
+
+def _merge(engine: Engine, day: date) -> None:
+    settings = engine.series[0].settings
+    strategy, dataset = engine.strategy.name, settings.dataset
+    try:
+        # A lake of its own: what the loop stages meanwhile is none of its business.
+        made = DecisionsTable(Lake.open(settings), strategy, dataset.market, dataset.interval).merge(day)
+    except Exception as error:  # the next day it is tried again; nothing is lost
+        event("merge", level=logging.WARNING, message=f"{told(error)}")
+        return
+    if made:
+        event("merge", table=decisions_table(strategy, dataset.market, dataset.interval), days=len(made))
