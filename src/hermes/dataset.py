@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
 
-from hermes.errors import NameRefused
+from hermes.errors import NameRefused, UsageError
 
 #: Bar length in seconds; a calendar month has none of its own and counts 30 days where a length is needed.
 INTERVAL_SECONDS = {
@@ -40,6 +40,7 @@ FREQUENCIES = ("monthly", "daily")
 RECENT = "recent"
 BRONZE_FREQUENCIES = (*FREQUENCIES, RECENT)
 CATEGORIES = ("klines",)
+PROVIDERS = ("binance",)  # whose archive can be read
 LAYERS = ("bronze", "silver", "gold")
 LOCKS = "_locks"
 
@@ -105,10 +106,24 @@ def check_feature_set(name: str) -> str:
     return name
 
 
+def expanded(path: str) -> Path:
+    """A path as people write it: `~` in front is a home; `./~x` is a folder of that name.
+
+    Raises:
+        UsageError: `~name` of a user that there is not.
+    """
+    if not path.startswith("~"):
+        return Path(path)
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{_short(path)} begins with the home of a user that there is not", "write ./~…") from None
+
+
 def strategy_file(spec: str) -> tuple[Path, str | None] | None:
     """File and class of a strategy given as `./mine.py:Breakout` or `./mine.py`; None if `spec` is a name."""
     found = _STRATEGY_FILE.fullmatch(spec)
-    return (Path(found[1]).expanduser(), found[2]) if found else None
+    return (expanded(found[1]), found[2]) if found else None
 
 
 def is_simulated(symbol: str) -> bool:

@@ -40,6 +40,7 @@ class Lineage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")  # a later Hermes may have written more
 
+    format: int = _has("setup", default=1)  # of the file, see `lake.store.FORMAT`
     hermes: str = _has("input")
     python: str = _has("setup")
     libraries: dict[str, str] = _has("setup")

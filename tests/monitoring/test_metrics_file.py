@@ -67,3 +67,20 @@ def test_several_processes_lose_nothing(tmp_path: Path):
     assert {found["hermes_rows", f"W{worker}"] for worker in range(3)} == {9}
     assert {found["hermes_notices_failed_total", f"W{worker}"] for worker in range(3)} == {10}
     assert sorted(each.name for each in tmp_path.iterdir()) == [".hermes.prom.lock", "hermes.prom"]
+
+
+def test_a_device_is_not_replaced_by_a_file() -> None:
+    with pytest.raises(OSError, match="no regular file"):
+        update(Path("/dev/null"), BTC, {"hermes_rows": 1.0})
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("keep", [10, -3, -7])
+def test_a_file_that_was_cut_is_made_again(tmp_path: Path, keep: int, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "hermes.prom"
+    update(path, BTC, {"hermes_rows": 1.0})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:keep] + b'{"')
+    update(path, BTC, {"hermes_rows": 2.0})
+    assert path.read_bytes() == whole.replace(b"} 1.0", b"} 2.0")
+    assert ["is cut or damaged" in record.getMessage() for record in caplog.records] == [True]

@@ -1,8 +1,11 @@
 """One notice on its way: signature, retries, and what is never said."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -110,3 +113,23 @@ def test_neither_secret_nor_address_is_told(receiver: Receiver, load: Callable, 
     for text in (str(refused.value), repr(refused.value), repr(notify), caplog.text):
         assert "T0KEN" not in text
         assert SECRET not in text
+
+
+def test_a_receiver_that_drips_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch):
+    """Every wait on the connection ends in time, and together they would never end."""
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while not over.is_set():
+                connection.sendall(b"H")  # a status line that never ends
+                over.wait(0.05)
+
+    monkeypatch.setattr(webhook, "DEADLINE_S", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        notify = NotifySettings(url=f"http://127.0.0.1:{server.getsockname()[1]}/hook")
+        with pytest.raises(NoticeRefused, match=r"did not take a notice: no answer within 0\.4 s"):
+            send(notify, "id", {})
+        over.set()

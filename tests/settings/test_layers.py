@@ -306,3 +306,43 @@ def test_no_signature_shows_the_environment(monkeypatch: pytest.MonkeyPatch):
                     found = inspect.signature(function).parameters.values()
                     assert not [each for each in found if isinstance(each.default, os._Environ)], function
     assert seen > 500
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" * 5000 + b"]" * 5000, "is not TOML|nested too deeply"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        ((".".join(["a"] * 5000) + " = 1").encode(), "nested too deeply|is not a setting"),
+        (b"# " + b"x" * 1_000_001, "larger than 1,000,000 bytes"),
+        (b"\xff\xfe[\x00", "is not TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_settings_is_one_line(tmp_path: Path, content: bytes, said: str):
+    (tmp_path / "hermes.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=said) as refused:
+        Settings.load(environ={})
+    assert len(str(refused.value).splitlines()) == 1
+    assert len(str(refused.value)) < 1000
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path):
+    (tmp_path / "hermes.toml").write_bytes(b"\xef\xbb\xbf[signals]\nchunk_rows = 7\n")
+    assert Settings.load(environ={}).signals.chunk_rows == 7
+
+
+def test_a_folder_may_be_called_like_a_home(tmp_path: Path):
+    from hermes.lake.store import Lake
+
+    lake = Lake.open(load({"lake.url": "./~nobody_of_this_name/{layer}"}))
+    assert lake.gold.address == str(tmp_path / "~nobody_of_this_name" / "gold")
+    with pytest.raises(HermesError, match="home of a user that there is not") as refused:
+        Lake.open(load({"lake.url": "~nobody_of_this_name/{layer}"}))
+    assert refused.value.cure == "write ./~…"
+
+
+def test_another_provider_is_refused_with_the_reason():
+    with pytest.raises(SettingsError, match="no other exchange is there yet") as refused:
+        load({"dataset.provider": "kraken"})
+    assert "binance" in refused.value.cure
+    assert load({"dataset.provider": "binance"}).dataset.provider == "binance"

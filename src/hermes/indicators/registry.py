@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from hermes.dataset import expanded
 from hermes.errors import IndicatorError
 from hermes.indicators.definition import Family
 from hermes.indicators.shipped import SHIPPED
@@ -47,7 +47,7 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
         families[found.name], sources[found.name] = found, package
     code: dict[str, bytes] = {}
     for name in files:
-        path = Path(name).expanduser()
+        path = expanded(name)
         content = INDICATORS.read_file(path)
         module, digest = INDICATORS.run_file(path, content)
         own = [each for each in vars(module).values() if isinstance(each, Family) and each not in SHIPPED.values()]

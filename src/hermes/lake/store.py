@@ -92,6 +92,26 @@ class Layer:
         except FileNotFoundError:
             return None
 
+    def read_json(self, key: str, what: str, cure: str) -> dict[str, Any] | None:
+        """The JSON object of a small file; None where there is none.
+
+        Args:
+            what: that it holds, and cure: what to do where it cannot be read, for the error.
+
+        Raises:
+            StoreError: it cannot be read, is cut or is no object.
+        """
+        content = self.read(key)
+        if content is None:
+            return None
+        try:
+            said = json.loads(content)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise StoreError(f"{self.locate(key)} cannot be read: {what}", cure)
+        return said
+
     def locate(self, key: str) -> str:
         """The address of a key, for people and for other tools."""
         return self._backend.locate(key)

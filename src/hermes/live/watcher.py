@@ -8,12 +8,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
+from hermes.dataset import expanded
 from hermes.errors import HermesError
 from hermes.lake.store import Lake
 from hermes.live.engine import Engine, Round
@@ -47,7 +47,7 @@ class Watcher:
         self._tasks, self._lake, self._strategy = tasks, lake, strategy
         first = next(iter(tasks.values()))
         self._receivers: list[Receiver] = find_receivers(first.notify) if "signal" in first.notify.on else []
-        self._metrics = Path(first.upkeep.metrics_file).expanduser() if first.upkeep.metrics_file else None
+        self._metrics = expanded(first.upkeep.metrics_file) if first.upkeep.metrics_file else None
         self._work: SimpleQueue[_Work] = SimpleQueue()
         self._waiting: set[str] = set()  # symbols whose notices nobody took yet
         self._failed: dict[Labels, int] = {}

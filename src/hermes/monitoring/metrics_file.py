@@ -4,14 +4,18 @@ The file is read, changed and replaced whole, under a lock: several runs may sha
 stays. It is a file of the machine that the run is on, also where the lake is not.
 """
 
+import errno
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from logging import WARNING
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from hermes.logs import event
 
 LABELS = ("provider", "market", "symbol", "interval", "strategy")
 FAILED_NOTICES = "hermes_notices_failed_total"
@@ -56,6 +60,8 @@ def update_all(path: Path, figures: Mapping[Series, Mapping[str, float]], failed
     Raises:
         OSError: the file cannot be written.
     """
+    if path.exists() and not path.is_file():  # replacing a device would take it away
+        raise OSError(errno.EINVAL, "is no regular file: name one in upkeep.metrics_file", str(path))
     with _locked(path):
         known = _read(path)
         for labels in {*figures, *failed_notices}:
@@ -87,7 +93,11 @@ def _read(path: Path) -> dict[Series, dict[str, float]]:
     known: dict[Series, dict[str, float]] = {}
     try:
         families = list(text_string_to_metric_families(path.read_text("utf-8")))
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
+        return known
+    except ValueError:
+        message = f"{path} is cut or damaged: it is made again, and figures of other datasets come with their next runs"
+        event("metrics", level=WARNING, message=message)
         return known
     for sample in (each for family in families for each in family.samples):
         if sample.name in FIGURES and set(sample.labels) == set(LABELS):

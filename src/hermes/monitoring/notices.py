@@ -9,14 +9,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from logging import WARNING
 from typing import Any
 
 import polars as pl
 
 from hermes.dataset import Dataset, bar_close, is_simulated
-from hermes.errors import HermesError
+from hermes.errors import HermesError, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
+from hermes.logs import event
 from hermes.settings import Settings
 from hermes.version import __version__
 
@@ -96,8 +98,23 @@ class _Marks:
 
     def __init__(self, lake: Lake, dataset: Dataset, strategy: str, parameters: Mapping[str, Any]) -> None:
         self._gold, self._key = lake.gold, f"{dataset.signals_table(strategy)}/{_MARK}"
-        self._marks: dict[str, str] = json.loads(lake.gold.read(self._key) or b"{}")
         self._stream = fingerprint(_sorted(parameters))
+        self._marks = self._read()
+
+    def _read(self) -> dict[str, str]:
+        try:
+            told = self._gold.read_json(self._key, "how far was told is lost", "") or {}
+            for at in told.values():
+                datetime.fromisoformat(at)
+        except (StoreError, TypeError, ValueError):
+            where = self._gold.locate(self._key)
+            message = (
+                f"{where} cannot be read: how far was told of signals is lost. It is made again, beginning with the "
+                "newest bar; look at the signals before it yourself"
+            )
+            event("notices", level=WARNING, message=message)
+            return {}
+        return told
 
     @property
     def until(self) -> datetime | None:

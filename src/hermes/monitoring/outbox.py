@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from hermes.dataset import LOCKS
-from hermes.errors import DatasetLocked, HermesError, NoticeRefused
+from hermes.errors import DatasetLocked, HermesError, NoticeRefused, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, fingerprint
 
@@ -94,10 +94,16 @@ class Outbox:
     def _deliver(self, receivers: Mapping[str, Receiver], deadline: float) -> Delivered:
         sent, problems = 0, dict[str, HermesError]()
         for file in self._files():
-            content = self._gold.read(file.key)
-            if content is None:
+            try:
+                kept = self._gold.read_json(file.key, "what a notice was to tell is lost", "remove it")
+                if kept is not None and not (isinstance(kept["receivers"], list) and isinstance(kept["notice"], dict)):
+                    raise KeyError
+            except (StoreError, KeyError) as error:
+                lost = StoreError(f"{file.location} is not whole: what a notice was to tell is lost", "remove it")
+                problems[file.key] = error if isinstance(error, StoreError) else lost
                 continue
-            kept = json.loads(content)
+            if kept is None:
+                continue
             # A receiver that is in the settings no more is waited for no more.
             left = [key for key in kept["receivers"] if key in receivers]
             for key in list(left):

@@ -13,6 +13,7 @@ from time import perf_counter, time
 from typing import Any, Protocol, TypeVar, cast
 
 from hermes import logs
+from hermes.dataset import expanded
 from hermes.errors import DatasetLocked, HermesError
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
@@ -169,7 +170,7 @@ def _record(settings: Settings, strategy: str, figures: Mapping[str, float], los
 
         dataset = settings.dataset
         series = (dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
-        update(Path(settings.upkeep.metrics_file).expanduser(), series, figures, lost)
+        update(expanded(settings.upkeep.metrics_file), series, figures, lost)
 
 
 def _name(settings: Settings) -> str:

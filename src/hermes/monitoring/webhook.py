@@ -22,6 +22,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from threading import Thread
 from time import sleep, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from hermes.errors import NoticeRefused
 from hermes.settings.sections import NotifySettings
 from hermes.version import __version__
 
+DEADLINE_S = 20.0  # for a whole notice, all attempts, however slowly a receiver answers
 TIMEOUT_S = 5.0  # for the connection, and for each wait on it
 PAUSES_S = (0.5, 2.0)  # before the second and the third attempt
 _AGAIN = (408, 425, 429)  # what is worth another attempt, beside 5xx
@@ -49,9 +51,31 @@ def send(notify: NotifySettings, notice_id: str, told: Mapping[str, Any]) -> Non
         notice_id: names what is told; the same whenever it is told again.
 
     Raises:
-        NoticeRefused: nobody took it.
+        NoticeRefused: nobody took it in time.
     """
     body = json.dumps(told, ensure_ascii=False).encode()
+    outcome: list[NoticeRefused | None] = []
+
+    def work() -> None:
+        try:
+            _send(notify, notice_id, body)
+        except NoticeRefused as error:
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    # A receiver that sends a byte now and then holds a connection for ever: whoever waits for it does not.
+    thread = Thread(target=work, name="hermes-notice", daemon=True)
+    thread.start()
+    thread.join(DEADLINE_S)
+    if not outcome:
+        raise _refused(notify, TimeoutError(f"no answer within {DEADLINE_S:g} s"))
+    if refused := outcome[0]:
+        raise refused
+
+
+def _send(notify: NotifySettings, notice_id: str, body: bytes) -> None:
+    """POST until it is taken, three times at most."""
     for pause in (*PAUSES_S, None):
         try:
             return _post(notify, notice_id, body)

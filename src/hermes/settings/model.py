@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
-from hermes.dataset import FREQUENCIES, LAYERS, RECENT, Dataset, strategy_file
+from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, Dataset, expanded, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings.keywords import Keywords
@@ -125,6 +125,7 @@ class Settings(_Section):
             raise _explained(error, values) from None
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
+        _check_provider(settings.dataset, values)
         _check_frequency(settings.dataset, values)
         _check_pair(settings.s3, values)
         for _, secret in _secrets(settings):
@@ -139,25 +140,23 @@ class Settings(_Section):
 
     def with_absolute_paths(self) -> Self:
         """The same settings for a process with another working folder on the same file system."""
-        lake = (
-            self.lake if "://" in self.lake.url else LakeSettings(url=str(Path(self.lake.url).expanduser().absolute()))
-        )
+        lake = self.lake if "://" in self.lake.url else LakeSettings(url=str(expanded(self.lake.url).absolute()))
         archive = self.archive
         if "://" not in archive.url:
-            archive = ArchiveSettings(url=str(Path(archive.url).expanduser().absolute()))
+            archive = ArchiveSettings(url=str(expanded(archive.url).absolute()))
         signals = self.signals
         if file := strategy_file(signals.strategy):
             path, name = file
             spec = str(path.absolute()) + (f":{name}" if name else "")
             signals = signals.model_copy(update={"strategy": spec})
-        files = tuple(str(Path(name).expanduser().absolute()) for name in self.features.indicators)
+        files = tuple(str(expanded(name).absolute()) for name in self.features.indicators)
         features = self.features.model_copy(update={"indicators": files})
         upkeep = self.upkeep
         if upkeep.metrics_file:
-            upkeep = UpkeepSettings(metrics_file=str(Path(upkeep.metrics_file).expanduser().absolute()))
+            upkeep = UpkeepSettings(metrics_file=str(expanded(upkeep.metrics_file).absolute()))
         s3 = self.s3
         if s3.ca_file:
-            s3 = s3.model_copy(update={"ca_file": str(Path(s3.ca_file).expanduser().absolute())})
+            s3 = s3.model_copy(update={"ca_file": str(expanded(s3.ca_file).absolute())})
         made = {"lake": lake, "s3": s3, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
         return self.model_copy(update=made)
 
@@ -220,6 +219,17 @@ _NAMES = [name for name, _ in _leaves(Settings())]
 def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
     """Every secret that is set."""
     yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
+
+
+def _check_provider(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
+    """Refuse a provider whose archive Hermes cannot read: gold's tables would be taken for another's."""
+    if dataset.provider not in PROVIDERS:
+        origin = values["dataset.provider"][1]
+        raise SettingsError(
+            f"dataset.provider = {dataset.provider!r} ({origin}): archive and tables of gold are those of "
+            f"{' '.join(PROVIDERS)}, and no other exchange is there yet",
+            f"leave it out, or write {PROVIDERS[0]}",
+        )
 
 
 def _check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from hermes.errors import SettingsError
 
 CONFIG_FILE = "hermes.toml"
+LARGEST = 1_000_000  # bytes of a settings file
 Layer = Iterator[tuple[str, Any, str]]
 #: Keys, and the variables that other S3 tools read them from: always all of one source, never one from each.
 _CREDENTIALS = ("s3.access_key", "s3.secret_key", "s3.session_token")
@@ -41,12 +42,18 @@ def _from_file(file: Path | None) -> Layer:
     if file is None and not path.is_file():
         return
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise SettingsError(f"{path} is larger than {LARGEST:,} bytes", "give --config a TOML file of settings")
+        settings = list(_flattened(tomllib.loads(content.decode("utf-8-sig")), "", str(path)))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", "give --config a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}", "mend the file") from None
-    yield from _flattened(content, "", str(path))
+        raise SettingsError(f"{path} is not TOML: {error}", "correct the file") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is nested too deeply", "give --config a TOML file of settings") from None
+    yield from settings
 
 
 def _flattened(node: Mapping[str, Any], prefix: str, origin: str) -> Layer:

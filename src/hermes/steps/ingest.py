@@ -151,14 +151,12 @@ def ingest(
 
 def read_refused(dataset: Dataset, lake: Lake) -> dict[str, str]:
     """Archive files of a dataset and its frequency that the last ingest to ask for them refused, and why."""
-    content = lake.bronze.read(dataset.refused_key)
     try:
-        said = json.loads(content) if content else {}
-        return {str(stem): str(why) for stem, why in said.items()}
-    except (ValueError, AttributeError):  # a note, which the next ingest makes again
-        message = f"{lake.bronze.locate(dataset.refused_key)} cannot be read: `hermes ingest` makes it again"
-        event("refused", level=WARNING, message=message)
+        said = lake.bronze.read_json(dataset.refused_key, "which files were refused", "`hermes ingest` makes it again")
+    except StoreError as error:  # a note, which the next ingest makes again
+        event("refused", level=WARNING, message=str(error))
         return {}
+    return {str(stem): str(why) for stem, why in (said or {}).items()}
 
 
 def _note(lake: Lake, asked: Sequence[ArchiveFile], refused: Mapping[str, HermesError]) -> None:

@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from logging import WARNING
 from math import ceil
 from secrets import token_hex
 from typing import Any
 
 import polars as pl
 
+from hermes.errors import StoreError
 from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.lineage import Lineage, source_versions
+from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.steps.measure import measure_frame
@@ -137,9 +140,15 @@ _PROCESS = token_hex(16)
 
 def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
     """The verdict of the last audit, if it was made on the same bars with the same rules and parameters."""
-    content = lake.gold.read(_key(selection))
-    verdict = json.loads(content) if content else None
-    return verdict if verdict and verdict.pop("made_from") == _made_from(selection) else None
+    try:
+        verdict = lake.gold.read_json(_key(selection), "it keeps the verdict of the last audit", "`hermes audit` does")
+        if verdict and verdict.pop("made_from", None) == _made_from(selection):
+            return verdict if _ends(verdict) and verdict["cuts"] >= 0 else None
+    except (StoreError, KeyError, TypeError, AttributeError) as error:  # a copy, which the next audit makes again
+        where = lake.gold.locate(_key(selection))
+        message = f"{where} cannot be read: the next audit makes it again"
+        event("audit", level=WARNING, message=message, reason=str(error))
+    return None
 
 
 def keep_verdict(verdict: dict[str, Any], selection: Selection, lake: Lake) -> None:

@@ -192,18 +192,15 @@ def promoted(lake: Lake, table: str) -> Promoted | None:
         StoreError: what gold keeps of it cannot be read.
     """
     key = _key(table)
-    content = lake.gold.read(key)
-    if content is None:
+    cure = f"promote again: `hermes promote {table}/EXECUTION`"
+    said = lake.gold.read_json(key, "nobody can tell what is promoted", cure)
+    if said is None:
         return None
     try:
-        said = json.loads(content)
         pinned = {key: said[key] if key != "account" else said.get(key, _FORMER_ACCOUNT) for key in PINNED}
         return Promoted(table, str(said["execution"]), pinned, lake.gold.locate(key))
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(
-            f"{lake.gold.locate(key)} cannot be read, so nobody can tell what is promoted",
-            f"promote again: `hermes promote {table}/EXECUTION`",
-        ) from None
+    except KeyError:
+        raise StoreError(f"{lake.gold.locate(key)} is not whole: nobody can tell what is promoted", cure) from None
 
 
 def _key(table: str) -> str:

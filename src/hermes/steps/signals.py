@@ -19,7 +19,7 @@ from hermes.errors import SourceChanged, StoreError
 from hermes.freshness import Freshness
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
-from hermes.lake.store import Lake, check_written, footer_of
+from hermes.lake.store import FORMAT, Lake, check_written, footer_of
 from hermes.lineage import Lineage
 from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
@@ -198,6 +198,7 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
     """What an execution is made from: versions, dataset, strategy, span, account and source files."""
     settings, strategy = selection.settings, selection.strategy
     return {
+        "format": FORMAT,
         "hermes": __version__,
         "python": platform.python_version(),
         "libraries": {"polars": pl.__version__, "obstore": obstore.__version__, "numpy": np.__version__},

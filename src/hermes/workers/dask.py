@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from time import sleep
 from typing import Any, ParamSpec, TypeVar
 
+from hermes.dataset import expanded
 from hermes.errors import ClusterError, UsageError
 from hermes.settings.sections import ClusterSettings
 
@@ -177,7 +177,7 @@ def _certificate_for_one_run(distributed: Any) -> Any:
 
 
 def _security(address: str, tls: ClusterSettings) -> Any:
-    files = {name: Path(value).expanduser() for name, value in tls.model_dump().items() if value}
+    files = {name: expanded(value) for name, value in tls.model_dump().items() if value}
     if not address.startswith(_TLS):
         if files:
             raise UsageError(f"[cluster] has certificates, and {address} is not for TLS", "write it as tls://host:port")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hermes.dataset import expanded
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.backends.hash_records import Records, begin_sync, remove_empty, sync
 from hermes.lake.backends.lock import Check, Holder, file_lock, unlocked
@@ -55,7 +56,7 @@ class Folder:
     """Keys are paths below the folder `address`."""
 
     def __init__(self, address: str) -> None:
-        root = Path(address).expanduser().absolute()
+        root = expanded(address).absolute()
         self.root = root.resolve() if ".." in root.parts else root  # else it would make the folders that `..` leaves
         self.address = str(self.root)
         self.scan_options: dict[str, Any] | None = None

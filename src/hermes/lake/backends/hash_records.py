@@ -92,7 +92,9 @@ class Records:
     def _lines(self, key: str) -> Sequence[Sequence[str]]:
         """The words of each line."""
         try:
-            return [words for line in self._path(key).read_text().splitlines() if (words := line.split())]
+            return [
+                words for line in self._path(key).read_text(errors="replace").splitlines() if (words := line.split())
+            ]
         except FileNotFoundError:
             return []
 

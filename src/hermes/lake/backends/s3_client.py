@@ -13,6 +13,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import S3Store
 
+from hermes.dataset import expanded
 from hermes.errors import SettingsError, StoreError
 from hermes.redaction import redact
 from hermes.settings.sections import S3Settings
@@ -166,7 +167,7 @@ def scan_options(s3: S3Settings) -> dict[str, str | int]:
 
 
 def _authority(s3: S3Settings) -> bytes:
-    path = Path(s3.ca_file or "").expanduser()
+    path = expanded(s3.ca_file or "")
     try:
         found = path.read_bytes()
     except OSError as error:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore
 
-from hermes.dataset import Dataset
+from hermes.dataset import Dataset, expanded
 from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, NameRefused, UsageError
 from hermes.stages.bronze.klines import most_bytes
 
@@ -287,7 +286,7 @@ def open_archive(address: str, s3_store: "Callable[[str], ObjectStore]") -> Arch
     """
     scheme, mark, rest = address.partition("://")
     if not mark:
-        folder = Path(address).expanduser()
+        folder = expanded(address)
         if not address or not os.path.isdir(folder):  # noqa: PTH112 - says no to a name that is too long, too
             raise ArchiveError(f"archive folder {address!r} does not exist", "give the folder that holds data/")
         return Archive(LocalStore(folder), listable=True, address=address)
