@@ -88,6 +88,7 @@ class Market:
             "datasets": self.done,
             **({"errors": [each.as_json() for each in self.failed]} if self.failed else {}),
             "universe": self.universe and self.universe.path,
+            "tests": self.universe and self.universe.tests,
             "page": self.universe and self.universe.page,
             "where": self.where,
             "seconds": round(self.seconds, 6),
@@ -192,7 +193,8 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         **{name: made.get(name) for name in ("rows", "buy_signals", "sell_signals", "path", "report")},
         "first": made.get("first") and datetime.fromisoformat(made["first"]),
         "last": made.get("last") and datetime.fromisoformat(made["last"]),
-        "metrics": made.get("metrics", {}),
+        **{name: made.get(name, {}) for name in ("metrics", "fills")},
+        "warnings": made.get("warnings", []),
         "error": outcome.error or None,
         "cure": outcome.cure or None,
     }

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from statistics import NormalDist, median, stdev
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.pages.universes import START, dataset, failure, many, table
 
 from hermes.pages import comparison, format
 from hermes.pages.comparison import universe_page
+from hermes.steps.comparison import _with_adjusted
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 THIN = format.THIN
@@ -220,3 +222,41 @@ def test_a_measure_that_none_has_gets_no_plot():
 @pytest.mark.parametrize("made", [MADE, MADE.replace(tzinfo=None), MADE.astimezone(timezone(timedelta(hours=9)))])
 def test_the_time_it_was_made_is_utc(made):
     assert "at 2026-01-02 03:04:05 UTC" in universe_page(many(2), "Two", made)
+
+
+def test_datasets_of_different_times_are_not_given_one_span():
+    day = timedelta(days=1)
+    listed, delisted = dataset("AUSDT"), dataset("BUSDT", first=START + 100 * day, last=START + 200 * day)
+    html = page(table(listed, delisted))
+    assert "From 17 August 2017" not in html
+    assert (
+        "They begin between 17 August 2017 and 25 November 2017 and end between 5 March 2018 and 17 August 2018" in html
+    )
+    late = dataset("CUSDT", first=START + 100 * day)
+    assert "They begin between 17 August 2017 and 25 November 2017 and end on 17 August 2018" in page(
+        table(listed, late)
+    )
+
+
+def test_many_tests_are_corrected_whatever_their_number():
+    values = [0.0001, 0.004, 0.03, 0.04, 0.2, 0.9, None]
+    rows = [dataset(f"{letter}USDT", p_value_over_holding=p) for letter, p in zip("ABCDEFG", values, strict=True)]
+    found = _with_adjusted(table(*rows))
+    assert found["p_value_adjusted"].to_list() == [
+        *(pytest.approx(each) for each in (0.0006, 0.02, 0.12, 0.12, 0.4, 0.9)),
+        None,
+    ]
+    told = comparison.multiple_tests(found)
+    assert (told["tests"], told["below_5_pct"], told["after_correction"]) == (6, 4, 2)
+    html = page(found)
+    assert "4 of 6 datasets have a p value below 5 %" in html
+    assert "about 0.3 would by chance" in html and "(Holm) 2 are left" in html
+    assert "After the correction" not in page(_with_adjusted(table(rows[0], rows[-1])))
+    assert _with_adjusted(table(failure("AUSDT", "no", None)))["p_value_adjusted"].to_list() == [None]
+
+
+def test_among_thousands_without_any_timing_hardly_one_is_left():
+    draws = np.random.default_rng(2).random(3000)
+    rows = [dataset(f"S{at}USDT", p_value_over_holding=float(p)) for at, p in enumerate(draws)]
+    told = comparison.multiple_tests(_with_adjusted(table(*rows)))
+    assert told["below_5_pct"] == pytest.approx(150, rel=0.3) and told["after_correction"] <= 1

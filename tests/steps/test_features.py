@@ -10,6 +10,7 @@ import pytest
 from hermes.dataset import Dataset
 from hermes.errors import SettingsError, StoreError
 from hermes.lake.store import Lake
+from hermes.live.series import silver_reader
 from hermes.pipeline import features, ingest, refine, signals
 from hermes.schemas import INDICATORS
 from hermes.stages.bronze.simulate import write_archive
@@ -132,6 +133,8 @@ def test_a_known_split_is_adjusted_in_gold_and_said(archive, tmp_path, load):
     for name in ("open", "close", "ema_50", "supertrend_10_3.0"):
         known = plain[name].is_not_null()
         assert adjusted.filter(known)[name].to_list() == pytest.approx(plain.filter(known)[name].to_list(), rel=1e-9)
+    read, rows = silver_reader(told, lake)  # what `hermes live` keeps in memory
+    assert read(0, rows)["close"].to_list() == adjusted["close"].to_list()
     made_ = signals(told, lake)
     assert made_.metrics["price_jumps"] == 0 and not any("price jump" in each for each in made_.warnings)
     lineage = json.loads(pl.read_parquet_metadata(made_.path)["hermes"])

@@ -15,10 +15,11 @@ from hermes.live.finality import Bar, Waiting
 from hermes.live.position import Position
 from hermes.live.recent import RecentDays, covered, in_microseconds, instant
 from hermes.record.ledger import Head
-from hermes.schemas import SILVER
+from hermes.schemas import silver_schema
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import LEAD, Compute, Read, proven_lead
 from hermes.stages.gold.features import with_indicators
+from hermes.stages.gold.splits import adjusted
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS
@@ -76,7 +77,7 @@ class Series:
             MissingTable: silver has no bar of it.
         """
         dataset = settings.dataset
-        read, rows = silver_reader(dataset, lake)
+        read, rows = silver_reader(settings, lake)
         compute = _computed(settings, strategy)
         if rows <= WHOLE_BARS:
             bars, base = read(0, rows), 0
@@ -223,7 +224,7 @@ class Series:
 
     def believe_silver(self, lake: Lake) -> None:
         """Take over what silver says of the newest bars: the archive may have come to say something else."""
-        read, rows = silver_reader(self.dataset, lake)
+        read, rows = silver_reader(self.settings, lake)
         self.replace(read(max(0, rows - BELIEVED_BARS), rows))
         archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]
         self.archived_until = instant(max(archived, default=0))
@@ -243,16 +244,18 @@ class Series:
             self.bars = self.bars.slice(drop).rechunk()
 
 
-def silver_reader(dataset: Dataset, lake: Lake) -> tuple[Read, int]:
-    """A function that reads bars of silver by row, and how many there are.
+def silver_reader(settings: Settings, lake: Lake) -> tuple[Read, int]:
+    """A function that reads bars of silver by row, adjusted for known splits, and how many there are.
 
     Raises:
         MissingTable: there is none.
     """
+    dataset = settings.dataset
     files = lake.silver.files(dataset.silver_folder)
     if not files:
         raise MissingTable(f"silver has no rows of {dataset}", "run `hermes refine` first")
-    plan = lake.silver.scan(files, schema=SILVER).select(_BAR)
+    bars = lake.silver.scan(files, schema=silver_schema(dataset.market)).select(_BAR)
+    plan = adjusted(bars, settings.quality.of(dataset.symbol))
     rows = sum(about["rows"] for about in lake.silver.footers(files, "rows"))
 
     def read(begin: int, end: int) -> pl.DataFrame:

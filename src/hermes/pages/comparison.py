@@ -1,9 +1,10 @@
 """Many datasets as one HTML file that asks nobody for anything: what became of them, the leaderboard, the failures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from html import escape
 from statistics import NormalDist
+from typing import Any
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from hermes.version import __version__
 #: A page lists at most this many failures; the table beside it has them all.
 MOST_FAILURES = 2_000
 _FEWEST = 30  # Sharpe ratios, below which their scatter says nothing
+_SIGNIFICANT = 0.05
 _AHEAD = pl.col("total_return_pct") - pl.col("benchmark_return_pct")
 _ENOUGH = pl.col("trades") >= FEW_TRADES
 
@@ -134,9 +136,8 @@ def _story(done: pl.DataFrame) -> str:
     if done.is_empty():
         return "<b>No dataset has figures</b>: all of them failed."
     symbols, bars = done["symbol"].n_unique(), int(done["rows"].sum())
-    first, last = (done.select(pl.col("first").min(), pl.col("last").max())).row(0)
-    span = f"From {format.day(first)} to {format.day(last)}, " if first and last else ""
-    known = f"{span}{_many(done.height, 'dataset')} of {_many(symbols, 'symbol')} with {_many(bars, 'bar')} in all."
+    many = f"{_many(done.height, 'dataset')} of {_many(symbols, 'symbol')} with {_many(bars, 'bar')} in all."
+    known = _spans(done, many)
     enough = done.filter(_ENOUGH)
     never = done.filter(pl.col("trades") == 0).height
     few = done.height - enough.height
@@ -152,6 +153,51 @@ def _story(done: pl.DataFrame) -> str:
 {returned} and the median Sharpe {sharpe}."
 
 
+def _spans(done: pl.DataFrame, many: str) -> str:
+    """The span of all datasets where they share one; else between which days they begin, and end."""
+    ends = {name: (done[name].min(), done[name].max()) for name in ("first", "last")}
+    if not all(isinstance(each, datetime) for pair in ends.values() for each in pair):
+        return many
+    (first, latest), (earliest, last) = ([format.day(each) for each in pair] for pair in ends.values())  # type: ignore[arg-type]
+    if (first, last) == (latest, earliest):
+        return f"From {first} to {last}, {many}"
+    begin = f"begin on {first}" if first == latest else f"begin between {first} and {latest}"
+    end = f"end on {last}" if earliest == last else f"end between {earliest} and {last}"
+    return f"{many} They {begin} and {end}: their figures are of different times."
+
+
+def multiple_tests(done: pl.DataFrame) -> dict[str, Any]:
+    """How many datasets stand out at 5 %, and how many would by chance.
+
+    Args:
+        done: with `p_value_over_holding` and `p_value_adjusted`; datasets without one do not count.
+
+    Returns:
+        `tests`; `below_5_pct`: p values below 0.05; `expected_by_chance`: so many would be where timing is worth
+        nothing; `after_correction`: adjusted ones below 0.05; `method`.
+    """
+    tests = int(done["p_value_over_holding"].count())
+    return {
+        "tests": tests,
+        "below_5_pct": int((done["p_value_over_holding"] < _SIGNIFICANT).sum()),
+        "expected_by_chance": _SIGNIFICANT * tests,
+        "after_correction": int((done["p_value_adjusted"] < _SIGNIFICANT).sum()),
+        "method": "Holm (1979), of returns above holding with the same exposure",
+    }
+
+
+def tests_in_words(found: Mapping[str, Any]) -> str:
+    """What many tests at once found; empty where there are not several."""
+    if found["tests"] < 2:
+        return ""
+    return (
+        f"Held against holding with the same exposure, {found['below_5_pct']:,} of {found['tests']:,} datasets have a p"
+        f" value below 5 %; where timing is worth nothing, about {found['expected_by_chance']:,.1f} would by chance."
+        f" After the correction for {found['tests']:,} tests (Holm) {found['after_correction']:,}"
+        f" {'is' if found['after_correction'] == 1 else 'are'} left."
+    )
+
+
 def _warning(done: pl.DataFrame) -> str:
     """What the top of a list is worth."""
     if done.height < 2:
@@ -161,6 +207,7 @@ def _warning(done: pl.DataFrame) -> str:
         f"<p>The best of {done.height:,} datasets looks better than it is: with enough markets, chance alone finds one "
         f"that suits the strategy. {_chance(done['sharpe'].drop_nulls())}Markets that move together repeat one "
         "another’s luck, and a market that died may not be in the list at all.</p>"
+        f"<p>{tests_in_words(multiple_tests(done))}</p>"
         "<p>So read the distributions first, and the top of the list last. A row chosen here was chosen in hindsight: "
         "its figures are no estimate of what follows. Decide the rule of choice beforehand, and judge it on bars that "
         "it has not seen.</p></section>"
@@ -176,7 +223,7 @@ def _chance(sharpe: pl.Series) -> str:
     luck = NormalDist(0, scatter).inv_cdf(0.5 ** (1 / len(sharpe)))
     best = _shown(sharpe.max(), format.number)
     return (
-        f"Were there no skill at all, only normal luck around 0 that scatters as these Sharpe ratios do (standard "
+        f"Were there nothing but normal luck around 0 that scatters as these Sharpe ratios do (standard "
         f"deviation {format.number(scatter)}), the best of {len(sharpe):,} independent ones would "
         f"be above <b>{format.number(luck)}</b> half of the time; here it is <b>{best}</b>. "
     )

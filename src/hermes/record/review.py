@@ -20,6 +20,7 @@ from hermes.record.table import DecisionsTable
 from hermes.record.verification import Fault, Gap
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
+from hermes.stages.gold.splits import adjusted
 from hermes.stages.signals.plan import signals
 from hermes.steps.account import account_of
 from hermes.strategies import find_strategy, strategy_name
@@ -145,7 +146,8 @@ class Record:
             )
         names = ("datetime", "open", "high", "low", "close", "volume")
         with self._lake.silver.errors():
-            return self._lake.silver.scan(files, schema=silver_schema(dataset.market)).select(names).collect()
+            bars = self._lake.silver.scan(files, schema=silver_schema(dataset.market)).select(names)
+            return adjusted(bars, self._settings.quality.of(dataset.symbol)).collect()
 
     def _with(self, parameters: str | None) -> Settings:
         """The settings with the parameters of the record; the whole series is decided on."""

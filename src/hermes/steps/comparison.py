@@ -11,10 +11,12 @@ import polars as pl
 from hermes.dataset import universe_table
 from hermes.lake.executions import COMPARISON, next_sequence, publish
 from hermes.lake.store import Lake, check_written
-from hermes.pages.comparison import universe_page
+from hermes.pages.comparison import multiple_tests, universe_page
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.stages.backtest.metrics import Metrics
+from hermes.stages.backtest.overfitting import adjusted
+from hermes.steps.account import FILLS
 from hermes.strategies import strategy_name
 from hermes.version import __version__
 
@@ -28,7 +30,11 @@ def _type_of(annotation: Any) -> type[pl.DataType]:
 
 _MEASURES = {each.name: _type_of(get_type_hints(Metrics)[each.name]) for each in fields(Metrics)}
 
+_BY_FILL = ("total_return_pct", "sharpe")  # shown with both fills
+
 #: Columns of the table: one row for each dataset; measures are null where it failed, `error` where it did not.
+#: `sharpe_low` and `sharpe_high` are the ends of the 95 % interval, `p_value_adjusted` is `p_value_over_holding` after
+#: the correction for as many tests as there are datasets with one.
 UNIVERSE: dict[str, Any] = {
     "symbol": pl.String,
     "interval": pl.String,
@@ -40,6 +46,11 @@ UNIVERSE: dict[str, Any] = {
     "buy_signals": pl.Int64,
     "sell_signals": pl.Int64,
     **_MEASURES,
+    **{f"{measure}_{fill}": pl.Float64 for fill in FILLS for measure in _BY_FILL},
+    "sharpe_low": pl.Float64,
+    "sharpe_high": pl.Float64,
+    "p_value_adjusted": pl.Float64,
+    "warnings": pl.String,
     "path": pl.String,
     "report": pl.String,
     "link": pl.String,
@@ -56,6 +67,11 @@ class Universe:
     path: str
     page: str | None
 
+    @property
+    def tests(self) -> dict[str, Any]:
+        """How many datasets stand out against holding with the same exposure, before and after the correction."""
+        return multiple_tests(self.table)
+
 
 def publish_universe(
     settings: Settings, lake: Lake, rows: Sequence[Mapping[str, Any]], *, page: bool = True
@@ -70,7 +86,7 @@ def publish_universe(
     if all(row["error"] for row in rows):
         return None
     strategy = strategy_name(settings.signals.strategy)
-    table = pl.DataFrame([_flat(row, strategy) for row in rows], schema=UNIVERSE)
+    table = _with_adjusted(pl.DataFrame([_flat(row, strategy) for row in rows], schema=UNIVERSE))
     at = datetime.now(UTC)
     executions = universe_table(strategy)
     about = {
@@ -97,5 +113,23 @@ def _flat(row: Mapping[str, Any], strategy: str) -> dict[str, Any]:
     """One row of the table; its page is linked as seen from `universe.html`."""
     report = row["report"]
     link = None if report is None else "../../" + "/".join(report.split("/")[-3:])
-    measures = {name: row["metrics"].get(name) for name in _MEASURES}
-    return {**{name: row.get(name) for name in UNIVERSE}, **measures, "strategy": strategy, "link": link}
+    metrics, fills = row["metrics"], row.get("fills") or {}
+    measures = {name: metrics.get(name) for name in _MEASURES}
+    both = {f"{name}_{fill}": fills.get(fill, {}).get(name) for fill in FILLS for name in _BY_FILL}
+    low, high = (metrics.get("intervals") or {}).get("sharpe") or (None, None)
+    more = {
+        "sharpe_low": low,
+        "sharpe_high": high,
+        "warnings": "; ".join(row.get("warnings") or ()) or None,
+        "strategy": strategy,
+        "link": link,
+    }
+    return {**{name: row.get(name) for name in UNIVERSE}, **measures, **both, **more}
+
+
+def _with_adjusted(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with the p values of all datasets corrected for each other."""
+    known = table["p_value_over_holding"].is_not_null()
+    found = iter(adjusted(table.filter(known)["p_value_over_holding"].to_list()))
+    values = [next(found) if each else None for each in known]
+    return table.with_columns(p_value_adjusted=pl.Series(values, dtype=pl.Float64)).select(UNIVERSE.keys())

@@ -87,7 +87,7 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
     silver = lake.silver.files(dataset.silver_folder)
     if not silver:
         raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
-    splits = [Split(*each) for each in settings.quality.of(dataset.symbol)]
+    splits = settings.quality.of(dataset.symbol)
     rows, written, unchanged = _make(dataset, splits, lake, silver, progress)
     return Featured(settings, rows, written, unchanged, perf_counter() - started)
 
@@ -101,7 +101,7 @@ def _make(
         if not about:
             raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
     years = [int(about["year"]) for about in abouts]
-    told = [[each.at.isoformat(), each.ratio] for each in splits]
+    told = [[at.isoformat(), ratio] for at, ratio in splits]
     # A value depends on every bar before it: so does a file's fingerprint.
     definition = DEFINITION if sum(about["rows"] for about in abouts) <= WHOLE_ROWS else BLOCKS_DEFINITION
     definition += f", splits {told}" if told else ""

@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hermes.schemas import JUMP_FACTOR
-from hermes.stages.gold.splits import Split, adjusted
+from hermes.stages.gold.splits import adjusted
 
 START = datetime(2022, 1, 1)
 
@@ -21,7 +21,7 @@ def bars(*closes: float) -> pl.LazyFrame:
 def test_prices_before_are_in_the_units_after_and_worth_the_same() -> None:
     # Ten old units become one on day 2, then a thousand old ones one on day 3.
     series = bars(1.0, 1.0, 10.0, 10_000.0)
-    splits = [Split(START + timedelta(days=3), 1000.0), Split(START + timedelta(days=2), 10.0)]
+    splits = [(START + timedelta(days=3), 1000.0), (START + timedelta(days=2), 10.0)]
     found = adjusted(series, splits).collect()
     assert found["close"].to_list() == pytest.approx([10_000.0] * 4)
     assert found["volume"].to_list() == pytest.approx([0.1, 0.1, 1.0, 1000.0])

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from hermes.cli.views import console
+from hermes.cli.views.steps import print_few
 from hermes.dataset import is_simulated
+from hermes.pages.comparison import tests_in_words
 from hermes.pages.format import spaced
 
 if TYPE_CHECKING:
@@ -24,20 +26,30 @@ def print_market(made: "Market") -> None:
     if made.universe:
         done = made.universe.table.filter(pl.col("error").is_null())
         best = done.sort("sharpe", descending=True, nulls_last=True).head(SHOWN)
-        columns = (
-            "symbol",
-            "interval",
-            "total_return_pct",
-            "benchmark_return_pct",
-            "sharpe",
-            "max_drawdown_pct",
-            "trades",
+        fill = best["fill"][0]
+        (other,) = {"close", "next_open"} - {fill}
+        columns = {
+            "symbol": "symbol",
+            "interval": "interval",
+            "total_return_pct": "return %",
+            "benchmark_return_pct": "holding %",
+            "sharpe": "Sharpe",
+            f"sharpe_{other}": f"Sharpe, {other}",
+            "sharpe_low": "95 % from",
+            "sharpe_high": "to",
+            "max_drawdown_pct": "drawdown %",
+            "trades": "trades",
+            "p_value_adjusted": "adjusted p",
+        }
+        shown = [tuple(_rounded(value) for value in row) for row in best.select(columns.keys()).iter_rows()]
+        title = (
+            f"The best {best.height} of {len(made.done):,} by Sharpe ratio, filled at {fill}: the best of many is"
+            f" partly luck"
         )
-        shown = [tuple(_rounded(value) for value in row) for row in best.select(columns).iter_rows()]
-        title = f"The best {best.height} of {len(made.done):,} by Sharpe ratio: the best of many is partly luck"
-        console.print_rows(
-            ("symbol", "interval", "return %", "holding %", "Sharpe", "drawdown %", "trades"), shown, title
-        )
+        console.print_rows(tuple(columns.values()), shown, title)
+        print_few(best["trades"].min())
+        if told := tests_in_words(made.universe.tests):
+            console.say("[yellow]{}[/]", told)
     facts = [
         ("done", f"{len(made.done):,}, of them {new:,} with new signals; {len(made.failed):,} failed"),
         ("rows", f"{rows:,}, {rows / made.seconds:,.0f} rows/s on {made.where}"),

@@ -3,7 +3,6 @@
 from hermes.cli.views import console, steps
 from hermes.dataset import is_simulated
 from hermes.pages.format import exact_percent
-from hermes.stages.backtest.metrics import FEW_TRADES
 from hermes.steps.search.sweep import Swept, both_fills
 from hermes.steps.search.verdict import verdict
 from hermes.steps.search.walkforward import Walked
@@ -31,7 +30,7 @@ def print_sweep(made: Swept) -> None:
         f" filled at {account.fill}; the last two columns filled at {other}"
     )
     console.print_rows([*names, f"sharpe, {other}", f"return, {other}"], rows, title)
-    print_few(ranked["trades"].min())
+    steps.print_few(ranked["trades"].min())
     skipped = f"{found.skipped:,}" + (f", the first because {found.reason}" if found.skipped else "")
     holding = tried.trials[0].metrics.benchmark_return_pct
     console.print_facts(
@@ -96,14 +95,6 @@ def _decay(made: Walked) -> str:
     if made.decay_pct is None:
         return "not defined: hindsight gained nothing, or nothing was traded"
     return f"{made.decay_pct:.0f} % from the best in hindsight, sold at the same edges, to out of sample"
-
-
-def print_few(trades: object) -> None:
-    """Says so where the fewest trades of a table's rows are too few."""
-    if isinstance(trades, int) and trades < FEW_TRADES:
-        console.say(
-            "[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES
-        )
 
 
 def _luck(made: Walked) -> str:

@@ -314,6 +314,12 @@ def print_warnings(warnings: Sequence[str], what: str = "") -> None:
         say("[yellow]{}{}.[/]", what, warning[:1].upper() + warning[1:])
 
 
+def print_few(trades: object) -> None:
+    """Says so where the fewest trades of a table's rows are too few."""
+    if isinstance(trades, int) and trades < FEW_TRADES:
+        say("[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES)
+
+
 def newest(fresh: "Freshness") -> str:
     """How old the newest bar is."""
     age = duration(fresh.age.total_seconds())

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 import polars as pl
 
 _PRICES = ("open", "high", "low", "close")
 
 
-class Split(NamedTuple):
-    """From the bar that opens `at` (naive UTC) on, prices are `ratio` times what they were: 1000 old units are one."""
-
-    at: datetime
-    ratio: float
+#: From the bar that opens then (naive UTC) on, prices are so many times what they were: 1000 old units are one.
+Split = tuple[datetime, float]
 
 
 def adjusted(bars: pl.LazyFrame, splits: Sequence[Split]) -> pl.LazyFrame:
@@ -26,6 +22,6 @@ def adjusted(bars: pl.LazyFrame, splits: Sequence[Split]) -> pl.LazyFrame:
     if not splits:
         return bars
     ratio = pl.lit(1.0)
-    for split in splits:
-        ratio = ratio * pl.when(pl.col("datetime") < split.at).then(split.ratio).otherwise(1.0)
+    for at, new_over_old in splits:
+        ratio = ratio * pl.when(pl.col("datetime") < at).then(new_over_old).otherwise(1.0)
     return bars.with_columns(pl.col(_PRICES) * ratio, pl.col("volume") / ratio)
