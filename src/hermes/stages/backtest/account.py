@@ -183,8 +183,11 @@ class Turns(NamedTuple):
     leave_short: Rows
 
 
-def turns(wanted: Asked, account: Account) -> Turns:
-    """What signals mean to an account; a bar that asks for a long and a short at once enters neither."""
+def turns(wanted: Asked, account: Account, *, alone: bool = True) -> Turns:
+    """What signals mean to an account; a bar that asks for a long and a short at once enters neither.
+
+    `alone` says that the account has no other series whose positions may be in the way of an entry.
+    """
     rows, bits = wanted
     long = ((bits & BUY) > 0) & (account.side != "short")
     short = ((bits & SHORT) > 0) & (account.side != "long")
@@ -193,7 +196,7 @@ def turns(wanted: Asked, account: Account) -> Turns:
         long, short = long & ~both, short & ~both
     side = long.astype(np.intp) - short
     enters = side != 0
-    if account.only_signals:  # an entry like the one before it finds the position open, and changes nothing
+    if alone and account.only_signals:  # an entry like the one before it finds the position open, and changes nothing
         enters[1:] &= side[1:] != side[:-1]
     return Turns(
         rows[enters],

@@ -49,6 +49,18 @@ class Entries:
         """The number of the first entry at a row or after it."""
         return int(np.searchsorted(self._turns.enter, row))
 
+    def all(self) -> tuple[Rows, Rows, Floats, Floats, Ends]:
+        """Rows, sides, quotes and prices of all entries, and where a position of each would end."""
+        exits, bars, (entry, side, *_) = self._exits, self._bars, self._turns
+        row, reason = exits.due(self._turns, entry, side, len(bars))
+        hit = np.zeros(len(entry), np.bool_)
+        quote = self._quotes[entry]
+        price = quote * (1 + side * self._slippage)
+        levels = exits.levels(side, price)
+        if exits.watches:
+            hit, row = exits.reached(bars, entry, side, levels, row)
+        return entry, side, quote, price, exits.fills(bars, self._quotes, entry, side, levels, hit, row, reason)
+
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
         exits, bars = self._exits, self._bars

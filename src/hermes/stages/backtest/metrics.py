@@ -163,7 +163,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     deviation = sqrt(tally.squares / (tally.bars - 1)) if several else None
     downside = sqrt(tally.loss_squares / tally.bars) if several else None
     at_risk, in_the_tail = tally.tail.risk(tally.bars) if deviation else (None, None)
-    exposure = _ratio(float(trades.bars.sum()), tally.bars)
+    exposure = _ratio(tally.held, tally.bars)
     # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
     invested = _ratio(tally.invested, tally.bars) if not account.inverse else None
     matched = None if invested is None else holding.growth(invested) - 1

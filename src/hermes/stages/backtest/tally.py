@@ -26,6 +26,7 @@ class BarTally:
         self.gains = 0.0  # Σ r_t over r_t > 0
         self.losses = 0.0  # -Σ r_t over r_t < 0
         self.loss_squares = 0.0  # Σ r_t² over r_t < 0
+        self.held = 0  # bars at whose close something is held
         self.invested = 0.0  # Σ of what is held / v_t
         self.drawdown = 0.0  # largest (peak - v_t) / peak
         self.groups = Groups()
@@ -44,6 +45,7 @@ class BarTally:
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
         self._add_drawdown(times, steps)
+        self.held += int(np.diff(steps.rows, append=steps.bars)[steps.size != 0].sum())
         self.invested += float((steps.value / np.where(steps.equity > 0, steps.equity, np.inf)).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])

@@ -1,0 +1,129 @@
+"""One cash and many series: alone it is the single account; neither order nor cuts matter; nothing is lost."""
+
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.stages.backtest.random_markets import accounts, market, seeds, signals, wanted
+from tests.stages.backtest.test_trading import rates, traded
+
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.portfolio import Piece, Portfolio
+
+SYMBOLS = ("AUSDT", "BUSDT", "CUSDT", "DUSDT")
+
+
+def pieces(seed: int, rows: int, count: int, share: float, *, missing=0.1, ranked=False) -> list[Piece]:
+    """Series that begin and end at different times, and have gaps."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        length = int(rng.integers(max(1, rows // 2), rows + 1))
+        bars = market(seed + number, length, missing=missing)
+        late = int(rng.integers(0, 10))
+        bars = replace(bars, times=bars.times + np.timedelta64(late, "h"))
+        rank = rng.choice([1.0, 2.0, np.nan], length) if ranked else None
+        made.append(Piece(bars, wanted(signals(seed + number, length, share)), rank))
+    return made
+
+
+def cut(piece: Piece, begin, end) -> Piece | None:
+    """The bars of a piece from one time up to, not including, another."""
+    first, last = np.searchsorted(piece.bars.times, np.array([begin, end]))
+    if first == last:
+        return None
+    rank = None if piece.rank is None else piece.rank[first:last]
+    return Piece(piece.bars.between(first, last), piece.wanted.between(first, last), rank)
+
+
+def whole(portfolio: Portfolio, given: list[Piece], hours: int | None = None):
+    times = np.unique(np.concatenate([each.bars.times for each in given]))
+    if hours is None:
+        return portfolio.advance(given).equity
+    edges = np.arange(times[0], times[-1] + np.timedelta64(hours + 1, "h"), np.timedelta64(hours, "h"))
+    parts = [[cut(each, begin, end) for each in given] for begin, end in itertools.pairwise(edges)]
+    return np.concatenate([portfolio.advance(part).equity for part in parts if any(part)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), seeds, st.integers(1, 120), accounts())
+def test_a_portfolio_of_one_is_the_single_account_bit_for_bit(data, seed, rows, account):
+    share = data.draw(st.sampled_from([0.0, 0.05, 0.3]))
+    bars = market(seed, rows, volatility=data.draw(st.sampled_from([0.01, 0.2])), missing=0.1)
+    given = signals(seed, rows, share, data.draw(st.sampled_from([2, 4])))
+    funding = rates(bars, seed, timedelta(hours=3), timedelta()) if data.draw(st.booleans()) else None
+    single, equity = traded(bars, given, account, funding)
+    portfolio = Portfolio(account, ["AUSDT"], 1)
+    hours = data.draw(st.sampled_from([None, 7, 50]))
+    mine = whole(portfolio, [Piece(replace(bars, funding=funding), wanted(given))], hours)
+    assert mine.tolist() == equity.tolist()
+    assert portfolio.trades()[0].equals(single.trades())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), seeds, accounts(inverse=False), st.booleans(), st.integers(1, 4))
+def test_neither_order_nor_cuts_matter(data, seed, account, ranked, most):
+    given = pieces(seed, 80, 4, data.draw(st.sampled_from([0.05, 0.3])), ranked=ranked)
+    one, two = Portfolio(account, SYMBOLS, most), Portfolio(account, SYMBOLS, most)
+    equity = whole(one, given)
+    assert whole(two, given, data.draw(st.sampled_from([3, 17]))).tolist() == equity.tolist()
+    for mine, other in zip(one.trades(), two.trades(), strict=True):
+        assert mine.equals(other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, accounts(inverse=False), st.integers(1, 4))
+def test_money_adds_up_and_there_are_never_too_many_positions(seed, account, most):
+    given = pieces(seed, 80, 4, 0.2)
+    portfolio = Portfolio(account, SYMBOLS, most)
+    curve = portfolio.advance(given)
+    profit = sum(float(each["profit"].sum()) for each in portfolio.trades())
+    assert curve.equity[-1] == pytest.approx(account.initial_cash + profit, rel=1e-9)
+    assert curve.positions.max() <= most
+    before = curve.equity - curve.value
+    if account.side == "long":
+        assert before.min() >= -1e-9 * account.initial_cash
+    trades = pl.concat(portfolio.trades())
+    assert not trades["open"].any() or curve.positions[-1] == trades["open"].sum()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, accounts(inverse=False), st.integers(1, 3), st.integers(10, 70))
+def test_what_comes_later_changes_no_earlier_fill(seed, account, most, row):
+    given = pieces(seed, 80, 3, 0.2, ranked=True)
+    end = given[0].bars.times.min() + np.timedelta64(row, "h")
+    early = [cut(each, np.datetime64("2000-01-01"), end) for each in given]
+    if not any(early):
+        return
+    one, two = Portfolio(account, SYMBOLS[:3], most), Portfolio(account, SYMBOLS[:3], most)
+    short, long = one.advance(early), two.advance(given)
+    assert long.equity[: len(short.equity)].tolist() == short.equity.tolist()
+    for mine, other in zip(one.trades(), two.trades(), strict=True):
+        done = mine.filter(~pl.col("open"))
+        assert other.head(done.height).equals(done)
+
+
+def test_the_higher_rank_comes_first_and_then_the_symbol():
+    bars = market(1, 20)
+    buys = np.zeros((2, 20), bool)
+    buys[0, 5] = True
+    account = Account()
+    for ranks, expected in (((1, 2, 3), 2), ((3, 3, 1), 0), ((np.nan, 1, 1), 1)):
+        given = [Piece(bars, wanted(buys), np.full(20, float(rank))) for rank in ranks]
+        portfolio = Portfolio(account, SYMBOLS[:3], 1)
+        portfolio.advance(given)
+        assert [each.height for each in portfolio.trades()] == [int(number == expected) for number in range(3)]
+
+
+def test_all_is_an_equal_part_of_the_equity_for_each_position():
+    bars = market(1, 20)
+    buys = np.zeros((2, 20), bool)
+    buys[0, 5] = True
+    portfolio = Portfolio(Account(fees=0), SYMBOLS, 2)
+    portfolio.advance([Piece(bars, wanted(buys))] * 4)
+    spent = [each["size"][0] * each["entry_price"][0] if each.height else 0 for each in portfolio.trades()]
+    assert spent == pytest.approx([5000, 5000, 0, 0])
