@@ -283,6 +283,10 @@ class Dataset:
         """Name of the gold table of signals that `strategy` made."""
         return f"trading_signals_{check_strategy_name(strategy)}_{self.market}_{self.symbol}_{self.interval}"
 
+    def portfolio_table(self, strategy: str) -> str:
+        """Name of the gold table of portfolios that `strategy` made of symbols of this market and interval."""
+        return f"portfolio_{check_strategy_name(strategy)}_{self.market}_{self.interval}"
+
     def execution_folder(self, strategy: str, at: datetime) -> str:
         """Folder of one execution; `at` is its UTC second."""
         return f"{self.signals_table(strategy)}/{execution_name(at)}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import indicators, init, lake, live, record, run, search, strategies, streams
+from hermes.cli import indicators, init, lake, live, portfolio, record, run, search, strategies, streams
 from hermes.cli.command import Line, command, print_traceback, verbose
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, EXCLUDE, SPAN, STRATEGY, Execution, Frequency, Since, Until
 from hermes.errors import AuditFault, UsageError
@@ -219,6 +219,7 @@ def report(line: Line, execution: Execution = None) -> None:
 lake.register(app)
 init.register(app)
 search.register(app)
+portfolio.register(app)
 live.register(app)
 record.register(app)
 strategies.register(app)

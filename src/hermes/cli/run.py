@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
             raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
         if all_symbols and (line.symbols or symbols_file):
             raise UsageError("--all takes every symbol, and some are named as well", "give one of both")
-        symbols: list[str | None] = [*line.symbols, *(_symbols_in(symbols_file) if symbols_file else [])]
+        symbols: list[str | None] = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
         layers = [{"dataset.interval": each} for each in interval or []] or [{}]
         if all_symbols:
             wanted: Wanted = [
@@ -166,7 +166,7 @@ def _tasks(line: Line, wanted: Wanted) -> "tuple[list[Settings], list[Outcome]]"
     return list(tasks.values()), [outcome for outcome, _ in refused]
 
 
-def _symbols_in(path: Path) -> list[str]:
+def symbols_in(path: Path) -> list[str]:
     """The symbols of a file, one on a line; what follows a # is a remark."""
     try:
         text = typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")

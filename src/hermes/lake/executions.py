@@ -18,7 +18,8 @@ from hermes.lake.files import LakeFile, sha256
 from hermes.lake.store import Layer
 from hermes.logs import event
 
-SIGNALS, COMPARISON = "signals.parquet", "universe.parquet"  # without it, there is no execution for a reader
+#: Main files: without it, there is no execution for a reader.
+SIGNALS, COMPARISON, PORTFOLIO = "signals.parquet", "universe.parquet", "portfolio.parquet"
 ATTEMPTS = 600  # names that others may take first, while one execution is published
 AHEAD_S = 10  # a name further ahead of the clock is worth a warning
 

@@ -144,7 +144,7 @@ def _banner(execution: Execution) -> str:
 
 def _headline(execution: Execution) -> str:
     lineage, measured = execution.lineage, execution.measured
-    dataset, account = lineage.dataset, lineage.backtest
+    dataset, account = lineage.dataset, {**lineage.backtest, **(lineage.account or {})}
     parameters = format.plain(lineage.parameters)
     few = format.few_trades(measured["trades"]) if measured["trades"] else "it never traded"
     sharpe = "–" if measured["sharpe"] is None else format.number(measured["sharpe"])

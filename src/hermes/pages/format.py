@@ -100,15 +100,45 @@ def short_span(values: Mapping[str, Any]) -> str:
 
 
 def terms(account: Mapping[str, Any]) -> str:
-    """How an account trades: `fees` (a fraction of each side), `slippage_bps`, `fill`."""
+    """How an account trades, from the settings' sections `[backtest]` and, where it is not the default, `[account]`."""
+    side = {"long": "Long or flat", "short": "Short or flat", "both": "Long, short or flat"}[
+        account.get("side", "long")
+    ]
     fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]
     slippage = f", {account['slippage_bps']:g} basis points of slippage" if account["slippage_bps"] else ""
-    return f"Long or flat, whole equity, {exact_percent(account['fees'], THIN)} \
+    rules = "".join(f", {each}" for each in exits(account))
+    return f"{side}, {_size(account.get('size', 'all'))}{rules}, {exact_percent(account['fees'], THIN)} \
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
 #: Why an execution carries no verdict of an audit.
 NO_AUDIT = "no audit of these rules and parameters on these bars"
+
+
+def exits(account: Mapping[str, Any]) -> list[str]:
+    """The rules by which an account gets out by itself, and the limits of its orders."""
+    said = [
+        f"{spaced(name)} {exact_percent(account[name], THIN)}"
+        for name in ("stop_loss", "take_profit", "trailing_stop")
+        if isinstance(account.get(name), float)
+    ]
+    if account.get("max_bars"):
+        said.append(f"at most {account['max_bars']} bars")
+    if account.get("min_order"):
+        said.append(f"orders from {account['min_order']:g}")
+    if account.get("lot_step"):
+        said.append(f"lots of {account['lot_step']:g}")
+    return said
+
+
+def _size(size: str) -> str:
+    kind, _, amount = size.partition(":")
+    if kind == "all":
+        return "whole equity"
+    if kind == "value":
+        return f"{float(amount):,g} for each position"
+    share = exact_percent(float(amount), THIN)
+    return f"{share} of the equity" if kind == "fraction" else f"sized for {share} volatility a year"
 
 
 def spaced(name: str) -> str:

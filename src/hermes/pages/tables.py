@@ -48,11 +48,14 @@ def _heat(value: float | None, kind: str = "") -> str:
     return f'<td class="{kind} {way}" style="--heat:{strength:.0f}%" title="{format.change(value)}">{shown}</td>'
 
 
+_REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "max_bars", "liquidation")  # as they are sorted
+
+
 def trades(rows: pl.DataFrame, symbol: str) -> str:
     """The trades, sortable; the button of each shows it in the charts.
 
     Args:
-        rows: as `Portfolio.trades` returns them.
+        rows: as `Trades.frame` returns them.
         symbol: what was traded, to write prices with enough digits.
     """
     if rows.is_empty():
@@ -61,7 +64,7 @@ def trades(rows: pl.DataFrame, symbol: str) -> str:
     money = f" ({unit})" if unit else ""
     decimals = format.price_decimals(float(rows["entry_price"].max()))  # type: ignore[arg-type]
     heads = ("#", "Entry (UTC)", f"Price{money}", "Exit (UTC)", f"Price{money}", "Bars held", "Return",
-             f"Profit{money}", f"Fees{money}")  # fmt: skip
+             f"Profit{money}", f"Fees{money}", "Side", "Reason")  # fmt: skip
     head = "".join(
         f'<th scope="col" aria-sort="{"ascending" if name == "#" else "none"}"><button>{escape(name)}</button></th>'
         for name in heads
@@ -97,6 +100,10 @@ def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> s
         _value(row["return_pct"], format.change(row["return_pct"]), way),
         _value(row["profit"], format.number(row["profit"]), way),
         _value(row["fees"], format.number(row["fees"])),
+        _value(row["side"] == "short", row["side"]),
+        _value(
+            _REASONS.index(row["reason"]) if row["reason"] in _REASONS else never, format.spaced(row["reason"] or "")
+        ),
     )
     return f"<tr>{''.join(cells)}</tr>"
 

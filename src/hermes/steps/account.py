@@ -1,4 +1,4 @@
-"""The settings → the account that trades, its terms in words, and what must be said of them."""
+"""The settings → the account that trades."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +37,19 @@ def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], datase
     return Account(**terms, inverse=dataset.market == "cm", bars_per_year=periods_per_year(dataset.interval))
 
 
+def remarks(settings: Settings) -> list[str]:
+    """What must be said of what the account's figures leave out."""
+    market, side = settings.dataset.market, settings.account.side
+    said = []
+    if market == "spot" and side != "long":
+        said.append(
+            f"side {side} on spot: a short needs borrowed coins, and what borrowing costs is not in these figures"
+        )
+    if market != "spot":
+        said.append(f"funding is missing: these figures of {market} leave out what open positions pay each other")
+    return said
+
+
 def accounts(settings: Settings) -> dict[str, Account]:
     """The configured account, once with each fill."""
     return {fill: account_of(settings, fill=fill) for fill in FILLS}
@@ -56,20 +69,3 @@ def axes(settings: Settings) -> dict[str, list[Any]]:
 def _checked(name: str, value: Any) -> AccountSettings:
     """One value of a term; Settings says where a wrong one came from."""
     return Settings.load({f"account.{name}": value}, environ={}).account
-
-
-def terms(account: Mapping[str, Any]) -> str:
-    """What differs from the default account, in words; empty where nothing does."""
-    said = {**AccountSettings().model_dump(), **account}
-    default = AccountSettings().model_dump()
-    words = {
-        "side": lambda value: {"short": "short only", "both": "long and short"}[value],
-        "size": lambda value: f"size {value}",
-        "stop_loss": lambda value: f"stop loss {value:.4g}",
-        "take_profit": lambda value: f"take profit {value:.4g}",
-        "trailing_stop": lambda value: f"trailing stop {value:.4g}",
-        "max_bars": lambda value: f"at most {value} bars",
-        "min_order": lambda value: f"orders from {value:g}",
-        "lot_step": lambda value: f"lots of {value:g}",
-    }
-    return ", ".join(words[name](value) for name, value in said.items() if value != default[name])

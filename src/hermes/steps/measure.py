@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
+from logging import WARNING
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 
 from hermes.errors import TableRefused
 from hermes.lake.tables import in_order, with_prices
+from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import Schema
 from hermes.settings import Settings
@@ -19,7 +21,7 @@ from hermes.stages.backtest.engine import Backtest, Result
 from hermes.stages.backtest.trading import BARS, RANGE, SHORTS, columns_for
 from hermes.stages.signals.decisions import calendar
 from hermes.stages.signals.generate import ROW_GROUP_ROWS, pieces
-from hermes.steps.account import accounts
+from hermes.steps.account import accounts, remarks
 from hermes.steps.frames import Frame, polars, sound
 from hermes.steps.selection import Selection
 from hermes.strategies.columns import input_schema, rule_columns
@@ -89,6 +91,8 @@ def measure(
     """
     settings, table, before = selection.settings, selection.table, selection.before
     terms = accounts(settings)
+    for said in remarks(settings):
+        event("account", level=WARNING, message=f"{settings.dataset}: {said}")
     backtest = Backtest(settings.dataset.interval, *terms.values())
     tally = Tally()
     given = input_schema(selection.strategy)

@@ -73,6 +73,10 @@ class Strategy(ABC):
         """
         return None
 
+    def ranks(self) -> Mapping[str, pl.Expr]:
+        """Named expressions over bars and columns; a portfolio ranks entries that coincide by one, highest first."""
+        return {}
+
     def cover(self) -> pl.Expr | None:
         """When to buy back what was sold short, as an expression over the conditions."""
         return None

@@ -1,0 +1,108 @@
+"""The command that trades many symbols on one account: `portfolio`."""
+# ruff: noqa: PLC0415 (heavy imports wait until a command runs)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hermes.cli.command import Line, command
+from hermes.cli.options import ACCOUNT, SPAN, STRATEGY
+from hermes.cli.run import Match, Quote, SymbolsFile, symbols_in
+from hermes.errors import UsageError
+
+if TYPE_CHECKING:
+    from hermes.steps.portfolio import MadePortfolio
+
+All = Annotated[bool, typer.Option("--all", help="Every symbol of the market and interval whose features gold holds.")]
+MaxPositions = Annotated[
+    int | None, typer.Option(min=1, help="Positions held at once, at most; 10, or as many as there are symbols.")
+]
+Rank = Annotated[
+    str, typer.Option(help="Rank entries that coincide by a column or a named rank of the strategy, the highest first.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @command(
+        app,
+        "portfolio BTCUSDT ETHUSDT SOLUSDT --max-positions 2 --stop-loss 0.02 --take-profit 0.06",
+        "portfolio --all --quote USDT --size fraction:0.1 --rank volume --start 2023-01-01 --json",
+        flags=(*SPAN, *STRATEGY, *ACCOUNT),
+    )
+    def portfolio(
+        line: Line,
+        symbols_file: SymbolsFile = None,
+        all_symbols: All = False,
+        quote: Quote = "",
+        match: Match = "*",
+        max_positions: MaxPositions = None,
+        rank: Rank = "",
+    ) -> None:
+        """Trade many symbols on one account: one cash, correlation, and what each symbol contributed."""
+        from hermes.cli.views import console
+        from hermes.lake.store import Lake
+        from hermes.market import held
+        from hermes.steps.portfolio import portfolio
+
+        named = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
+        if all_symbols and named:
+            raise UsageError("--all cannot be combined with symbols", "give one of both")
+        if (quote or match != "*") and not all_symbols:
+            raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
+        if all_symbols:
+            named = [each.symbol for each in held(line.settings(), "gold", quote=quote, match=match)]
+        if not named:
+            raise UsageError("a portfolio needs a symbol", "name some, or give --all")
+        tasks = [line.settings(symbol) for symbol in named]
+        lake = Lake.open(tasks[0])
+        made = portfolio(tasks, lake, max_positions=max_positions, rank=rank, progress=console.Bars())
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            _print(made)
+
+
+def _print(made: "MadePortfolio") -> None:
+    from hermes.cli.views import console
+    from hermes.pages import format
+
+    result, metrics, held = made.result, made.result.metrics, made.result.benchmark
+
+    def plain(text: str) -> str:
+        return text.replace(format.THIN, " ")
+
+    terms = {**made.settings.backtest.model_dump(), **made.settings.account.model_dump()}
+    times = result.curve["datetime"]
+    rows = [
+        [row["symbol"], f"{row['trades']:,}", plain(format.change(row["contribution_pct"])), f"{row['dropped']:,}"]
+        for row in result.symbols.sort("contribution_pct", descending=True).iter_rows(named=True)
+    ]
+    title = f"Portfolio of {len(made.symbols)} with {made.strategy}, at most {made.max_positions} positions"
+    console.print_rows(["symbol", "trades", "contribution", "dropped"], rows, title)
+
+    def shown(value: float | None, kind: str = "change") -> str:
+        return "" if value is None else plain(str(getattr(format, kind)(value)))
+
+    console.print_facts(
+        "Portfolio",
+        [
+            (
+                "bars",
+                f"{len(times):,} from {times[0]} to {times[-1]} UTC",
+            ),
+            ("account", plain(format.terms(terms))),
+            ("ranked by", made.rank or "symbol"),
+            ("return", f"{shown(metrics.total_return_pct)}, holding equal parts {shown(held['total_return_pct'])}"),
+            ("Sharpe", f"{shown(metrics.sharpe, 'number')}, holding equal parts {shown(held['sharpe'], 'number')}"),
+            ("largest drawdown", shown(metrics.max_drawdown_pct, "percent")),
+            ("trades", format.few_trades(metrics.trades) or f"{metrics.trades:,}"),
+            ("in the market", shown(metrics.exposure_pct, "percent")),
+            ("turnover of a year", shown(result.turnover, "number")),
+            ("entries dropped", f"{metrics.refused_orders:,}"),
+            ("written to", made.path),
+            ("page", made.page),
+            ("seconds", f"{made.seconds:.2f}"),
+        ],
+    )

@@ -1,0 +1,255 @@
+"""gold features of many symbols → one account that trades them all, its measures, a table and a page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from logging import WARNING
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hermes.dataset import is_simulated
+from hermes.errors import UsageError
+from hermes.lake.executions import PORTFOLIO, publish
+from hermes.lake.store import Lake, check_written
+from hermes.lake.tables import in_order, with_prices
+from hermes.logs import event
+from hermes.pages.format import quote_currency
+from hermes.pages.portfolio import PortfolioPage, portfolio_page
+from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
+from hermes.stages.audit.causality import judge
+from hermes.stages.backtest.bars import Bars
+from hermes.stages.backtest.portfolio import Piece
+from hermes.stages.backtest.portfolio_result import PortfolioBacktest, PortfolioResult
+from hermes.stages.backtest.trading import asked_in, columns_for
+from hermes.steps.account import account_of, remarks
+from hermes.steps.selection import Selection, select
+from hermes.strategies.columns import BARS, rule_columns
+from hermes.version import __version__
+
+MAX_POSITIONS = 10  # where nothing else is said
+ROWS = 1_000_000  # bars of all symbols that are held in memory together, about
+_RANK = "portfolio_rank"
+
+
+@dataclass(frozen=True, slots=True)
+class MadePortfolio:
+    """A portfolio: what it came to, and where that was published.
+
+    Attributes:
+        symbols: in alphabetical order; rank: by what coinciding entries were ranked, empty for the symbol.
+        path: address of `portfolio.parquet`; page: of `report.html`.
+    """
+
+    settings: Settings
+    strategy: str
+    symbols: Sequence[str]
+    max_positions: int
+    rank: str
+    result: PortfolioResult
+    path: str
+    page: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's names."""
+        curve = self.result.curve
+        return {
+            "strategy": self.strategy,
+            "market": self.settings.dataset.market,
+            "interval": self.settings.dataset.interval,
+            "max_positions": self.max_positions,
+            "rank": self.rank or None,
+            "account": {
+                **self.settings.backtest.model_dump(mode="json"),
+                **self.settings.account.model_dump(mode="json"),
+            },
+            "rows": curve.height,
+            "first": curve["datetime"][0].isoformat(),
+            "last": curve["datetime"][-1].isoformat(),
+            **self.result.as_json(),
+            "path": self.path,
+            "page": self.page,
+            "seconds": round(self.seconds, 6),
+        }
+
+
+def portfolio(
+    tasks: Sequence[Settings],
+    lake: Lake,
+    *,
+    max_positions: int | None = None,
+    rank: str = "",
+    progress: Progress = SILENT,
+) -> MadePortfolio:
+    """Trade many symbols on one account, in one pass over time, and publish what came of it.
+
+    Args:
+        tasks: one for each dataset; they differ in the symbol alone.
+        max_positions: held at once, at most; by default `MAX_POSITIONS`, or as many as there are symbols.
+        rank: by what entries that coincide are ranked, the highest first: a column of the bars or of the strategy, or
+            one of its `ranks`; by default by symbol.
+
+    Raises:
+        UsageError: markets, intervals or quote currencies are mixed, a symbol is named twice, `rank` is not known or
+            looks ahead, `max_positions` is not a number from 1 on.
+        MissingTable, TableRefused, StrategyError: see `select`.
+    """
+    started = perf_counter()
+    tasks = sorted(tasks, key=lambda each: each.dataset.symbol)
+    _check(tasks)
+    most = min(MAX_POSITIONS, len(tasks)) if max_positions is None else max_positions
+    if most < 1:
+        raise UsageError(f"--max-positions {most} is not a number of positions from 1 on", f"try {MAX_POSITIONS}")
+    settings = tasks[0]
+    account = account_of(settings)
+    for said in remarks(settings):
+        event("account", level=WARNING, message=f"portfolio: {said}")
+    rows = max(1_024, ROWS // len(tasks))
+    each = [_ranked(select(_in_chunks(task, rows), lake), rank) for task in tasks]
+    backtest = PortfolioBacktest(
+        account, [task.dataset.symbol for task in tasks], min(most, len(tasks)), settings.dataset.interval
+    )
+    total = sum(selection.rows for selection in each)
+    columns = [name for name in columns_for(account, ()) if name in BARS]
+    with progress.task(f"portfolio of {len(each):,}", total, "rows") as advance:
+        for pieces in _together([_frames(one, columns) for one in each], settings.dataset.interval_seconds, rows):
+            backtest.update([None if piece is None else _piece(piece) for piece in pieces])
+            advance(sum(piece.height for piece in pieces if piece is not None), "")
+    result = backtest.finish()
+    strategy = each[0].strategy.name
+    path, page = _publish(each, lake, result, min(most, len(tasks)), rank)
+    symbols = [task.dataset.symbol for task in tasks]
+    seconds = perf_counter() - started
+    return MadePortfolio(settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds)
+
+
+def _check(tasks: Sequence[Settings]) -> None:
+    """One cash needs one currency, and one clock."""
+    if not tasks:
+        raise UsageError("a portfolio needs a symbol", "name some, or give --all")
+    datasets = [task.dataset for task in tasks]
+    names = [dataset.symbol for dataset in datasets]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"{twice[0]} is named twice", "name each symbol once")
+    for what in ("market", "interval", "provider"):
+        if len(found := sorted({getattr(dataset, what) for dataset in datasets})) > 1:
+            raise UsageError(f"one portfolio cannot hold {what}s {' and '.join(found)}", f"take one {what}")
+    quotes = sorted({quote_currency(name) for name in names})
+    if datasets[0].market == "cm" and len(names) > 1:
+        raise UsageError("accounts of coin-margined contracts are in coins, one for each", "take one symbol")
+    if len(quotes) > 1:
+        raise UsageError(
+            f"one cash cannot hold {' and '.join(quotes)}", f"take symbols of one quote currency, like {quotes[0]}"
+        )
+
+
+def _in_chunks(settings: Settings, rows: int) -> Settings:
+    signals = settings.signals.model_copy(update={"chunk_rows": rows})
+    return settings.model_copy(update={"signals": signals})
+
+
+def _ranked(selection: Selection, rank: str) -> Selection:
+    """With the column that entries are ranked by."""
+    if not rank:
+        return selection
+    strategy = selection.strategy
+    known = {name: pl.col(name) for name in (*BARS, *strategy.columns) if name != "datetime"} | dict(strategy.ranks())
+    if rank not in known:
+        raise UsageError(f"--rank {rank!r} is not known to {strategy.name}", f"it has {' '.join(known)}")
+    expression = known[rank]
+    found = judge(expression)
+    if found.verdict == "fault":
+        raise UsageError(f"--rank {rank!r} looks ahead: {'; '.join(found.reasons)}", "rank by what is known at the bar")
+    return replace(selection, plan=selection.plan.with_columns(expression.cast(pl.Float64).alias(_RANK)))
+
+
+def _frames(selection: Selection, traded: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The rows asked for with their signals, in order."""
+    names = selection.plan.collect_schema().names()
+    columns = [*traded, *rule_columns(selection.strategy), *([_RANK] if _RANK in names else [])]
+    frames = selection.judged(list(dict.fromkeys(columns)))
+    yield from with_prices(in_order(frames, selection.table, selection.before), selection.table, selection.before)
+
+
+def _together(
+    series: Sequence[Iterator[pl.DataFrame]], interval_seconds: int, rows: int
+) -> Iterator[list[pl.DataFrame | None]]:
+    """The rows of many series side by side, the same span of time of each; what one reads ahead waits."""
+    waiting: list[pl.DataFrame | None] = [next(each, None) for each in series]
+    while any(frame is not None for frame in waiting):
+        begin = min(frame["datetime"][0] for frame in waiting if frame is not None)
+        end = np.datetime64(begin, "us") + np.timedelta64(rows * interval_seconds, "s")
+        pieces: list[pl.DataFrame | None] = []
+        for number, frames in enumerate(series):
+            parts: list[pl.DataFrame] = []
+            frame = waiting[number]
+            while frame is not None:
+                count = int(np.searchsorted(frame["datetime"].to_numpy(), end))
+                if count:
+                    parts.append(frame.head(count))
+                if count < frame.height:
+                    frame = frame.slice(count)
+                    break
+                frame = next(frames, None)
+            waiting[number] = frame
+            pieces.append(pl.concat(parts, rechunk=True) if parts else None)
+        yield pieces
+
+
+def _piece(frame: pl.DataFrame) -> Piece:
+    rank = frame[_RANK].fill_null(float("nan")).to_numpy() if _RANK in frame.columns else None
+    return Piece(Bars.of(frame), asked_in(frame), rank)
+
+
+def _publish(each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str) -> tuple[str, str]:
+    """The table and the page, as the next execution; returns their addresses."""
+    settings, strategy = each[0].settings, each[0].strategy
+    dataset, at = settings.dataset, datetime.now(UTC)
+    table = dataset.portfolio_table(strategy.name)
+    about: Mapping[str, Any] = {
+        "hermes": __version__,
+        "layer": "gold",
+        "generated_at": at.isoformat(),
+        "strategy": strategy.name,
+        "parameters": strategy.parameters.model_dump(mode="json"),
+        "datasets": [asdict(one.settings.dataset) for one in each],
+        "backtest": settings.backtest.model_dump(mode="json"),
+        "account": settings.account.model_dump(mode="json"),
+        "start": settings.signals.start and settings.signals.start.isoformat(),
+        "end": settings.signals.end and settings.signals.end.isoformat(),
+        "max_positions": most,
+        "rank": rank or None,
+        "sources": [
+            {"path": part.file.location, "size": part.file.size, "version": part.file.version, "rows": part.rows}
+            for one in each
+            for part in one.table.parts
+        ],
+        **{name: value for name, value in result.as_json().items() if name != "correlation"},
+    }
+    with lake.gold.staged() as staged:
+        lake.gold.stage(staged, result.curve, about)
+        check_written([staged], result.curve.height)
+        folder = publish(lake.gold, table, PORTFOLIO, staged, at)
+    trades = result.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    lake.gold.write_bytes(f"{folder}/trades.csv", trades.encode())
+    page = portfolio_page(
+        PortfolioPage(
+            strategy=strategy.name,
+            market=dataset.market,
+            interval=dataset.interval,
+            simulated=any(is_simulated(one.settings.dataset.symbol) for one in each),
+            backtest=settings.backtest.model_dump(mode="json"),
+            account=settings.account.model_dump(mode="json"),
+            max_positions=most,
+            rank=rank,
+            result=result.as_json(),
+            curve=result.curve,
+            trades=result.trades,
+        )
+    )
+    lake.gold.write_bytes(f"{folder}/report.html", page.encode())
+    return lake.gold.locate(f"{folder}/{PORTFOLIO}"), lake.gold.locate(f"{folder}/report.html")
