@@ -1,20 +1,21 @@
 """What a portfolio came to: the measures of its equity, beside holding all its symbols in equal parts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from hermes.dataset import periods_per_year
+from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.arrays import Floats, Rows, Times
 from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
-from hermes.stages.backtest.metrics import Metrics, measure
+from hermes.stages.backtest.metrics import Metrics, measure, spanning
 from hermes.stages.backtest.periods import PeriodReturns
 from hermes.stages.backtest.portfolio import Curve, Piece, Portfolio
 from hermes.stages.backtest.tally import BarTally
@@ -106,12 +107,14 @@ class PortfolioBacktest:
         self._waiting, self._rows = [rest], rest.height
         self._curve.append(block)
         times, equity, value = (block[name].to_numpy() for name in ("datetime", "equity", "value"))
-        held = block["positions"].to_numpy()
-        begins = (held > 0) | block["changed"].to_numpy()
+        positions = block["positions"].to_numpy()
+        begins = (positions > 0) | block["changed"].to_numpy()
         begins[0] = True
         rows = np.flatnonzero(begins)
-        steps = Steps(len(times), rows, equity[rows], (held[rows] > 0).astype(np.float64), value[rows])
-        self._tally.add(times, self._holding.add(block["benchmark"].to_numpy()), steps)
+        steps = Steps(len(times), rows, equity[rows], (positions[rows] > 0).astype(np.float64), value[rows])
+        held = block["benchmark"].to_numpy()
+        before = np.concatenate([[self._holding.last_close or held[0]], held[:-1]])  # jumps are looked for by symbol
+        self._tally.add(times, self._holding.add(times, before, held), steps)
         self._periods.add(times, steps)
 
     def finish(self) -> PortfolioResult:
@@ -119,7 +122,10 @@ class PortfolioBacktest:
         if self._rows:
             self._measure(self._rows)
         outcomes, frames = self._portfolio.outcomes(), self._portfolio.trades()
-        metrics = measure(self._tally, self._holding, _merged(outcomes, frames), self._account, self._interval)
+        metrics = measure(self._tally, self._holding, _merged(outcomes), self._account, self._interval)
+        jumps = self._market.jumps()
+        over = sum(int(spanning(each, found).sum()) for each, found in zip(outcomes, jumps, strict=True))
+        metrics = replace(metrics, price_jumps=sum(map(len, jumps)), trades_over_jumps=over)
         curve = pl.concat(self._curve).drop("changed")
         peak = pl.col("equity").cum_max()
         curve = curve.with_columns(drawdown_pct=100 * (peak - pl.col("equity")) / peak)
@@ -187,6 +193,7 @@ class _Market:
         self._first = np.zeros(count)
         self._last = np.zeros(count)
         self._present = np.zeros(count, np.bool_)  # at the last of the times so far
+        self._jumps: list[list[Times]] = [[] for _ in range(count)]
         self._sums = np.zeros((5, count, count))
 
     def add(self, curve: Curve, pieces: Sequence[Piece | None]) -> Floats:
@@ -206,6 +213,8 @@ class _Market:
                 present[at + 1, number] = True
                 rows = np.searchsorted(piece.bars.times, times, side="right")
                 closes[1:, number] = np.concatenate([[self._last[number]], piece.bars.close])[rows]
+            if piece is not None:
+                self._look_for_jumps(number, piece)
             if not self._first[number] and piece is not None:
                 self._first[number] = piece.bars.close[0]
             if self._count == 1:
@@ -218,6 +227,18 @@ class _Market:
         self._correlate(closes, present)
         self._last, self._present = closes[-1].copy(), present[-1].copy()
         return worth
+
+    def _look_for_jumps(self, number: int, piece: Piece) -> None:
+        """As `Holding` does."""
+        bars = piece.bars
+        before = np.concatenate([[self._last[number] or bars.opens[0]], bars.close[:-1]])
+        jumped = (bars.opens >= JUMP_FACTOR * before) | (bars.opens * JUMP_FACTOR <= before)
+        if jumped.any():
+            self._jumps[number].append(bars.times[jumped])
+
+    def jumps(self) -> list[Times]:
+        """Of each symbol the times at which its price jumped."""
+        return [np.concatenate([np.empty(0, "M8[us]"), *found]) for found in self._jumps]
 
     def _correlate(self, closes: Floats, present: Any) -> None:
         both = present[1:] & present[:-1]
@@ -248,25 +269,26 @@ class _Market:
         ]
 
 
-def _merged(outcomes: Sequence[Outcomes], frames: Sequence[pl.DataFrame]) -> Outcomes:
+def _merged(outcomes: Sequence[Outcomes]) -> Outcomes:
     """The trades of all symbols as those of one account: the closed ones by their exits, then those still open."""
-    exits = np.concatenate([frame["exit_time"].drop_nulls().to_numpy() for frame in frames])
+    exits = np.concatenate([each.exits for each in outcomes])
     order: Rows = np.argsort(exits, kind="stable")
 
-    def joined(name: str) -> Floats:
+    def joined(name: str) -> Any:
         columns = [getattr(each, name) for each in outcomes]
         closed = np.concatenate([column[: each.closed] for column, each in zip(columns, outcomes, strict=True)])
         still_open = [column[each.closed :] for column, each in zip(columns, outcomes, strict=True)]
         return np.concatenate([closed[order], *still_open])
 
-    seconds = np.concatenate([each.seconds for each in outcomes])[order]
     return Outcomes(
-        joined("bars").astype(np.intp),
+        joined("bars"),
         joined("return_pct"),
         joined("profit"),
         joined("fees"),
         joined("funding"),
         len(exits),
-        seconds,
+        joined("entries"),
+        exits[order],
+        np.concatenate([each.seconds for each in outcomes])[order],
         sum(each.refused for each in outcomes),
     )

@@ -1,0 +1,98 @@
+"""One account over several tables of the lake: what is published, what is refused, and that order does not matter."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hermes.errors import UsageError
+from hermes.lake.store import Lake
+from hermes.pipeline import features, ingest, refine
+from hermes.settings import Settings
+from hermes.stages.audit.causality import judge
+from hermes.steps.backtest import backtest
+from hermes.steps.portfolio import portfolio
+
+STOPS = {"account.stop_loss": 0.02, "account.take_profit": 0.06}
+
+
+@pytest.fixture(scope="module")
+def lake_root(real_lake, archive, tmp_path_factory):
+    """The lake of BTCUSDT, with ETHUSDT beside it."""
+    root = tmp_path_factory.mktemp("two") / "lake"
+    shutil.copytree(real_lake, root)
+    settings = task(root, "ETHUSDT", **{"archive.url": str(archive)})
+    lake = Lake.open(settings)
+    for step in (ingest, refine, features):
+        step(settings, lake)
+    return root
+
+
+def task(root, symbol: str, **flags) -> Settings:
+    return Settings.load({"lake.url": f"{root}/{{layer}}", "dataset.symbol": symbol, **flags}, environ={})
+
+
+def tasks(root, *symbols: str, **flags) -> list[Settings]:
+    return [task(root, symbol, **STOPS, **flags) for symbol in symbols]
+
+
+def test_the_order_of_symbols_never_matters(lake_root):
+    found = []
+    for symbols in (("BTCUSDT", "ETHUSDT"), ("ETHUSDT", "BTCUSDT")):
+        made = portfolio(tasks(lake_root, *symbols), Lake.open(task(lake_root, "BTCUSDT")), rank="rsi_14")
+        found.append(made.result)
+    assert found[0].as_json() == found[1].as_json()
+    assert found[0].curve.equals(found[1].curve) and found[0].trades.equals(found[1].trades)
+
+
+def test_alone_it_is_the_backtest(lake_root):
+    (settings,) = tasks(lake_root, "BTCUSDT")
+    lake = Lake.open(settings)
+    made = portfolio([settings], lake).result
+    alone = backtest(settings, lake)
+    assert made.metrics.as_dict() == alone.result.metrics.as_dict()
+    assert made.curve["equity"].to_list() == alone.equity["equity"].to_list()
+
+
+def test_what_is_published_adds_up(lake_root):
+    lake = Lake.open(task(lake_root, "BTCUSDT"))
+    made = portfolio(tasks(lake_root, "BTCUSDT", "ETHUSDT", **{"account.size": "fraction:0.5"}), lake)
+    table = pl.read_parquet(made.path)
+    assert table.equals(made.result.curve) and table.height == 17_605
+    said = made.as_json()
+    assert sum(each["contribution_pct"] for each in said["symbols"]) == pytest.approx(
+        said["metrics"]["total_return_pct"]
+    )
+    assert said["correlation"]["matrix"][0][1] == pytest.approx(0.8, abs=0.05)
+    folder = made.path.rpartition("/")[0]
+    trades = pl.read_csv(f"{folder}/trades.csv")
+    assert trades.height == said["metrics"]["trades"] and set(trades["reason"].drop_nulls()) >= {"stop_loss"}
+    page = Path(folder, "report.html").read_text(encoding="utf-8")
+    assert "stop loss" in page and "ETHUSDT" in page
+
+
+@pytest.mark.parametrize(
+    ("symbols", "flags", "message"),
+    [
+        (("BTCUSDT", "ETHBTC"), {}, "one cash cannot hold BTC and USDT"),
+        (("BTCUSDT", "BTCUSDT"), {}, "named twice"),
+        (("BTCUSDT",), {"rank": "rsi"}, "'rsi' is not known"),
+        (("BTCUSDT",), {"max_positions": 0}, "not a number of positions"),
+        ((), {}, "needs a symbol"),
+    ],
+)
+def test_what_cannot_share_a_cash_is_refused(lake_root, symbols, flags, message):
+    with pytest.raises(UsageError, match=message) as error:
+        portfolio(tasks(lake_root, *symbols), Lake.open(task(lake_root, "BTCUSDT")), **flags)
+    assert error.value.exit_code == 2
+
+
+def test_mixed_markets_are_refused(lake_root):
+    mixed = [*tasks(lake_root, "BTCUSDT"), *tasks(lake_root, "ETHUSDT", **{"dataset.market": "um"})]
+    with pytest.raises(UsageError, match="markets spot and um"):
+        portfolio(mixed, Lake.open(mixed[0]))
+
+
+def test_a_rank_that_looks_ahead_is_a_fault():
+    assert judge(pl.col("close").shift(-1)).verdict == "fault"
