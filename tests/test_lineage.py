@@ -16,7 +16,8 @@ FOOTER: dict[str, Any] = {
     "strategy": "s", "strategy_source": "src", "columns": {}, "derived_columns": [], "parameters": {"n": 1},
     "start": None, "end": None, "backtest": {"fees": 0.1}, "account": {"side": "long"},
     "chunk_rows": 1, "context_rows": 1, "sources": SOURCES,
-    "audit": None, "sequence": 1, "rows": 2, "first": "a", "last": "b", "unique_days": 1, "buy_signals": 1,
+    "audit": None, "fills": {}, "splits": [], "freshness": {}, "warnings": [],
+    "sequence": 1, "rows": 2, "first": "a", "last": "b", "unique_days": 1, "buy_signals": 1,
     "sell_signals": 1, "total_signals": 2, "generated_at": "t", "metrics": {"sharpe": None, "trades": 1},
     "seconds": 0.5,
 }  # fmt: skip

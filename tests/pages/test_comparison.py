@@ -205,7 +205,7 @@ def test_terms_that_differ_are_not_told_as_one():
 
 def test_each_distribution_tells_intervals_apart():
     html = page(many(300, ("4h", "15m", "1d")))
-    names = ["Return", "Return minus holding", "Sharpe", "Deepest drawdown", "Trades"]
+    names = ["Return", "Return minus holding", "Sharpe", "Max drawdown", "Trades"]
     assert re.findall("<h3>(.*?)</h3>", html) == names
     for figure in html.split("<h3>")[1:]:
         assert re.findall(r'class="name"[^>]*>([^<]*)<', figure) == ["15m", "4h", "1d"]

@@ -32,7 +32,7 @@ _PLOTS = {
     "total_return_pct": ("Return", Axis("return, %", lambda value: format.change(value, 1))),
     "ahead_pct": ("Return minus holding", Axis("return − holding, percentage points", _points)),
     "sharpe": ("Sharpe", Axis("Sharpe ratio, per year", format.number)),
-    "max_drawdown_pct": ("Deepest drawdown", Axis("drawdown, %", lambda value: format.percent(value, 1))),
+    "max_drawdown_pct": ("Max drawdown", Axis("drawdown, %", lambda value: format.percent(value, 1))),
     "trades": ("Trades", Axis("trades in a dataset", lambda value: f"{value:,.10g}", whole=True)),
 }
 

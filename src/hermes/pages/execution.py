@@ -152,7 +152,7 @@ def _headline(execution: Execution) -> str:
     tiles = [
         ("Strategy", format.change(measured["total_return_pct"]), _money(execution, measured), "main"),
         ("Holding instead", format.change(benchmark), _money(execution, execution.holding), ""),
-        ("Deepest drawdown", _fall(measured), f"holding {_fall(execution.holding)}", ""),
+        ("Max drawdown", _fall(measured), f"holding {_fall(execution.holding)}", ""),
         ("Sharpe", sharpe, few or f"{measured['trades']:,} trades", "warn" if few else ""),
     ]
     cells = "".join(

@@ -3,13 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import chain
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
-from hermes.pages import measures
+from hermes.measures import every
 from hermes.stages.backtest.metrics import FEW_TRADES
 
 
@@ -90,7 +89,7 @@ autocomplete="off" spellcheck="false"></label>{choice}
 
 def data(done: pl.DataFrame) -> str:
     """What comparison.js needs: columns with their values, by dataset in the order of their names."""
-    said = {each.key: each for each in chain.from_iterable(measures.GROUPS.values())}
+    said = {each.name: each for each in every()}
     columns = []
     for column in _COLUMNS:
         if column.key in ("market", "strategy") and done[column.key].n_unique() < 2:

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from hermes.dataset import is_simulated
+from hermes.measures import Measure, every
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
 
@@ -98,7 +99,7 @@ def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> str:
     """The compact table, the configured fill first and holding last, and all measures on a click."""
     order = sorted(fills, key=lambda name: name != fill)
     columns = {f"filled at the {name.replace('_', ' ')}": fills[name] for name in order}
-    known = {measure.key: measure for group in measures.GROUPS.values() for measure in group}
+    known = {measure.name: measure for measure in every()}
     holding = {"total_return_pct": _change(fills[fill]["benchmark_return_pct"])}
     body = []
     for key in _SHOWN:
@@ -109,12 +110,12 @@ def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> str:
     return table + more("All measures", measures.table(columns, format.quote_currency(symbol)))
 
 
-def _shown(measure: measures.Measure, values: Measures) -> str:
-    value = values[measure.key]
+def _shown(measure: Measure, values: Measures) -> str:
+    value = values[measure.name]
     if value is None:
         return "–"
-    few = _few(values) if measure.key == "sharpe" else ""
-    return measure.show(value) + (f'<small class="warn">{few}</small>' if few else "")
+    few = _few(values) if measure.name == "sharpe" else ""
+    return measures.show(measure, value) + (f'<small class="warn">{few}</small>' if few else "")
 
 
 def _few(values: Measures) -> str:

@@ -48,7 +48,7 @@ def _accounts(account: Mapping[str, Any]) -> str:
     paper, backtest = account["paper"], account["backtest"]
     rows = [
         ("Return", *(format.change(each["total_return_pct"]) for each in (paper, backtest))),
-        ("Deepest drawdown", *(_or_none(each["max_drawdown_pct"]) for each in (paper, backtest))),
+        ("Max drawdown", *(_or_none(each["max_drawdown_pct"]) for each in (paper, backtest))),
         ("Trades", *(f"{each['trades']:,}" for each in (paper, backtest))),
     ]
     error = account["tracking_error_pct"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
+from hermes.measures import Unit, every
 from hermes.pages.format import NO_AUDIT, exact_percent, spaced
 from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
 from hermes.steps.warnings import duration
@@ -261,44 +262,12 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
 
 def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
     """Measures side by side, one column for each set, beside holding over the same rows."""
-    rows = [
-        ("return", "total_return_pct", " %"),
-        ("holding instead", "benchmark_return_pct", " %"),
-        ("holding, same exposure", "same_exposure_return_pct", " %"),
-        ("return without best trade", "return_without_best_trade_pct", " %"),
-        ("return per year (CAGR)", "cagr_pct", " %"),
-        ("Sharpe", "sharpe", ""),
-        ("Sortino", "sortino", ""),
-        ("Calmar", "calmar", ""),
-        ("Omega", "omega", ""),
-        ("Sharpe over holding", "sharpe_over_holding", ""),
-        ("p value of that", "p_value_over_holding", ""),
-        ("alpha per year", "alpha_pct", " %"),
-        ("beta", "beta", ""),
-        ("value at risk, a bar, 95 %", "value_at_risk_pct", " %"),
-        ("mean loss beyond that", "conditional_value_at_risk_pct", " %"),
-        ("max drawdown", "max_drawdown_pct", " %"),
-        ("longest drawdown", "max_drawdown_duration_s", " s"),
-        ("trades", "trades", ""),
-        ("win rate", "win_rate_pct", " %"),
-        ("best trade", "best_trade_pct", " %"),
-        ("worst trade", "worst_trade_pct", " %"),
-        ("average win", "avg_winning_trade_pct", " %"),
-        ("average loss", "avg_losing_trade_pct", " %"),
-        ("average win lasts", "avg_winning_trade_duration_s", " s"),
-        ("average loss lasts", "avg_losing_trade_duration_s", " s"),
-        ("profit factor", "profit_factor", ""),
-        ("expectancy per trade", "expectancy", ""),
-        ("time in market", "exposure_pct", " %"),
-        ("fees paid", "fees_paid", ""),
-        ("break-even fee", "break_even_fee", "fee"),
-        ("end value", "end_value", ""),
-    ]
     table = []
-    for label, key, unit in rows:
-        table.append((label, *(_marked(key, _measure(values.get(key), unit), values) for values in columns.values())))
-        if any(_interval(key, values) for values in columns.values()):
-            table.append(("  95 % interval", *(_interval(key, values) or "–" for values in columns.values())))
+    for each in every():
+        shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
+        table.append((each.label, *shown))
+        if any(_interval(each.name, values) for values in columns.values()):
+            table.append(("  95 % interval", *(_interval(each.name, values) or "–" for values in columns.values())))
     print_rows(("Measured on these rows", *columns), table)
 
 
@@ -371,11 +340,15 @@ def _written(count: int, unit: str) -> str:
     return f"{count} {unit}{'s' if count != 1 else ''}" if count else "nothing, up to date"
 
 
-def _measure(value: Any, unit: str) -> str:
+def _measure(value: Any, unit: Unit) -> str:
     if value is None:
         return "–"
-    if unit == " s":
+    if unit == "seconds":
         return str(timedelta(seconds=round(value)))
     if unit == "fee":
         return f"{100 * value:.4g} % a side"
-    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:,.2f}{unit}"
+    if unit == "probability":
+        return f"{value:.3f}"
+    if unit == "count":
+        return f"{value:,}"
+    return f"{value:,.2f}{' %' if unit in ('change', 'percent', 'fall') else ''}"

@@ -1,0 +1,121 @@
+"""The measures of a backtest as people read them: one list for the command line, the pages, notebooks and the docs.
+
+The names are those of `stages.backtest.metrics.Metrics`, which has each one's formula and source.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+#: How a value is written: a signed percentage, a percentage, a fall (a percentage shown as a loss), a fee (a fraction),
+#: a number, a probability, a count, seconds, or an amount in the quote currency.
+Unit = Literal["change", "percent", "fall", "fee", "number", "probability", "count", "seconds", "amount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        name: among the metrics.
+        label: its name for people.
+        unit: how its value is written.
+        better: the direction of good values; empty where there is none.
+        says: what it says, in one sentence.
+        missing: why it is undefined, where it is.
+        of_trades: says something about trades, which holding has none of.
+    """
+
+    name: str
+    label: str
+    unit: Unit
+    better: Literal["higher", "lower", ""]
+    says: str
+    missing: str = ""
+    of_trades: bool = False
+
+
+_NO_CLOSED = "no trade was closed"
+_NO_LOSS = "no bar lost anything"
+_NO_FALL = "never below a peak"
+_AS_HOLDING = "it does what holding does"
+_STILL = "the asset never moved"
+
+HOLDING = Measure(
+    "benchmark_return_pct", "Holding instead", "change", "higher", "What buying at the first close returned."
+)
+
+#: By group, in the order in which they are shown.
+GROUPS: Mapping[str, tuple[Measure, ...]] = {
+    "Result": (
+        Measure("total_return_pct", "Return", "change", "higher", "End value against the initial cash, fees paid."),
+        Measure("end_value", "End value", "amount", "higher", "Cash and what is held at the last close."),
+        Measure("cagr_pct", "Return per year (CAGR)", "change", "higher",
+                "The steady yearly return that would have led to the same end.", "too large to write"),
+        Measure("same_exposure_return_pct", "Holding, same exposure", "change", "higher",
+                "What holding that share of the equity in the asset at all times returned, without fees.", "no bar",
+                True),
+        Measure("return_without_best_trade_pct", "Without the best trade", "change", "higher",
+                "Return had the trade that earned most not taken place.", "no trade", True),
+        Measure("break_even_fee", "Break-even fee", "fee", "higher",
+                "Fee on each side at which nothing would have been gained.", "no gain even without fees", True),
+        Measure("exposure_pct", "Time in market", "percent", "", "Share of the bars whose close saw the asset held."),
+        Measure("fees_paid", "Fees paid", "amount", "lower", "At every entry and exit together."),
+    ),
+    "Risk": (
+        Measure("max_drawdown_pct", "Max drawdown", "fall", "lower",
+                "The largest fall from a peak of equity, at bar closes.", _NO_FALL),
+        Measure("max_drawdown_duration_s", "Longest drawdown", "seconds", "lower", "The longest time below a peak.",
+                _NO_FALL),
+        Measure("sharpe", "Sharpe", "number", "higher",
+                "Mean return of a bar over its deviation, annualized; above 1 is considered good.",
+                "equity never moved"),
+        Measure("sharpe_over_holding", "Sharpe over holding", "number", "higher",
+                "Sharpe of the returns above holding with the same exposure: above 0 the timing was worth something.",
+                _AS_HOLDING, True),
+        Measure("p_value_over_holding", "P value of that", "probability", "lower",
+                "Chance of such a figure, or a higher one, where timing is worth nothing.", _AS_HOLDING, True),
+        Measure("alpha_pct", "Alpha per year", "change", "higher",
+                "Return per year that the moves of the asset do not explain.", _STILL, True),
+        Measure("beta", "Beta", "number", "",
+                "How far a bar's return follows the asset's: 1 as much as holding, 0 not at all.", _STILL, True),
+        Measure("value_at_risk_pct", "Value at risk, a bar", "fall", "lower", "The loss that 5 % of the bars exceed.",
+                "equity never moved"),
+        Measure("conditional_value_at_risk_pct", "Mean loss beyond that", "fall", "lower",
+                "Mean loss of the worst 5 % of the bars.", "equity never moved"),
+        Measure("sortino", "Sortino", "number", "higher", "Like Sharpe, but only losses count as deviation.", _NO_LOSS),
+        Measure("calmar", "Calmar", "number", "higher", "Return per year over the max drawdown.", _NO_FALL),
+        Measure("omega", "Omega", "number", "higher",
+                "All gains of bars over all losses of bars; above 1 gains prevail.", _NO_LOSS),
+    ),
+    "Trades": (
+        Measure("trades", "Trades", "count", "", "Entries, the one still open included.", of_trades=True),
+        Measure("win_rate_pct", "Win rate", "percent", "higher",
+                "Share of the closed trades that made a profit after fees.", _NO_CLOSED, True),
+        Measure("profit_factor", "Profit factor", "number", "higher",
+                "All profits over all losses; above 1 profits prevail.", "no trade lost", True),
+        Measure("expectancy", "Mean profit of a trade", "amount", "higher", "What one closed trade earned, after fees.",
+                _NO_CLOSED, True),
+        Measure("best_trade_pct", "Best trade", "change", "higher", "Return of the best closed trade, after fees.",
+                _NO_CLOSED, True),
+        Measure("worst_trade_pct", "Worst trade", "change", "higher", "Return of the worst closed trade, after fees.",
+                _NO_CLOSED, True),
+        Measure("avg_winning_trade_pct", "Mean winning trade", "change", "higher", "Mean return of the winning trades.",
+                "no trade won", True),
+        Measure("avg_losing_trade_pct", "Mean losing trade", "change", "higher", "Mean return of the losing trades.",
+                "no trade lost", True),
+        Measure("avg_winning_trade_duration_s", "Duration of winning trades", "seconds", "",
+                "Mean time from entry to exit.", "no trade won", True),
+        Measure("avg_losing_trade_duration_s", "Duration of losing trades", "seconds", "",
+                "Mean time from entry to exit.", "no trade lost", True),
+    ),
+}  # fmt: skip
+
+
+def every() -> Iterator[Measure]:
+    """All measures that are shown, in their order; what holding returned comes after the return."""
+    for group in GROUPS.values():
+        for measure in group:
+            yield measure
+            if measure.name == "total_return_pct":
+                yield HOLDING
