@@ -8,7 +8,7 @@ from hermes.stages.backtest.metrics import Metrics
 #: What the account was asked for, and what qualifies measures; told elsewhere.
 ABOUT = {
     "initial_cash", "fees", "slippage_bps", "fill", "periods_per_year", "elapsed_days", "short_span", "few_trades",
-    "open_trade", "refused_orders", "funding_paid",
+    "open_trade", "refused_orders", "funding_paid", "price_jumps", "trades_over_jumps",
 }  # fmt: skip
 
 
