@@ -15,6 +15,7 @@ import polars as pl
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, ChecksumMismatch, HermesError, KlinesRefused, StoreError
+from hermes.lake.backends.listing import Listing
 from hermes.lake.backends.s3_client import connect
 from hermes.lake.store import Lake, check_written
 from hermes.logs import event
@@ -191,11 +192,11 @@ def _key(file: ArchiveFile) -> str:
     return file.dataset.bronze_key(file.period)
 
 
-def _archive_bucket(bucket: str, settings: Settings) -> Any:
+def _archive_bucket(bucket: str, settings: Settings) -> Listing:
     """The exchange's own bucket is public; any other one is reached like the lake's store."""
-    if f"s3://{bucket}" == PUBLIC_ARCHIVE:
-        return connect(bucket, S3Settings(region=PUBLIC_REGION), anonymous=True)
-    return connect(bucket, settings.s3)
+    public = f"s3://{bucket}" == PUBLIC_ARCHIVE
+    s3 = S3Settings(region=PUBLIC_REGION) if public else settings.s3
+    return Listing(connect(bucket, s3, anonymous=public, whole=False), bucket, s3, anonymous=public)
 
 
 _Made = tuple[pl.DataFrame, dict[str, Any]]

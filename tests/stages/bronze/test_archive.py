@@ -1,19 +1,26 @@
 """The exchange's archive behind a folder, an HTTP server and an object store: one behaviour, one-line errors."""
 
 import hashlib
+import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 from obstore.store import MemoryStore
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, UsageError
+from hermes.stages.bronze import archive as archive_module
+from hermes.stages.bronze import source
 from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
 from hermes.stages.bronze.klines import most_bytes
 
@@ -235,7 +242,8 @@ class _Moody:
         answers = self.answers[ending]
         data = answers.pop(0) if len(answers) > 1 else answers[0]
         return SimpleNamespace(
-            bytes=lambda: data, meta={"size": len(data), "last_modified": datetime(1970, 1, 1, tzinfo=UTC)}
+            stream=lambda min_chunk_size: iter([data]),
+            meta={"size": len(data), "last_modified": datetime(1970, 1, 1, tzinfo=UTC)},
         )
 
 
@@ -343,6 +351,8 @@ def test_an_address_with_a_secret_in_it_is_refused_without_showing_it(address: s
 )
 @pytest.mark.parametrize("act", ["list", "fetch", "checksum"])
 def test_a_server_that_refuses_is_told_in_one_line(server: str, status: int, words: str, act: str) -> None:
+    if status == 403 and act != "fetch":
+        pytest.skip("a server that hides what it lacks says the same, see below")
     archive = open_archive(f"{server}/{status}", no_s3)
     asks: dict[str, Callable[[], object]] = {
         "list": lambda: archive.list(MONTHLY),
@@ -353,6 +363,141 @@ def test_a_server_that_refuses_is_told_in_one_line(server: str, status: int, wor
         asks[act]()
     assert str(caught.value).startswith(f"archive {server}/{status} cannot be read: it answered {status} ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_answers_403_to_all_is_told(server: str) -> None:
+    with pytest.raises(ArchiveError, match=r"has no monthly file .* it answers 403 \(no permission\)"):
+        open_archive(f"{server}/403", no_s3).list(MONTHLY)
+
+
+class _Hiding(SimpleHTTPRequestHandler):
+    """As CloudFront before a private bucket: 403 for what is absent."""
+
+    def send_error(self, code: int, *_: object, **__: object) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Dripping(_Hiding):
+    """Sends a body in pieces, with a rest between them."""
+
+    pieces, rest_s = 10, 0.05
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
+        data = source.read()
+        size = -(-len(data) // self.pieces)
+        for begin in range(0, len(data), size):
+            outputfile.write(data[begin : begin + size])
+            outputfile.flush()
+            time.sleep(self.rest_s)
+
+
+@contextmanager
+def web(folder: Path, handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_mirror_that_hides_what_it_lacks_is_read(simulated: Path) -> None:
+    like = Dataset(symbol="SIMUSDT")
+    with web(simulated, _Hiding) as address:
+        archive = open_archive(address, no_s3)
+        files = archive.list(like)
+        assert [file.stem for file in files] == [file.stem for file in open_archive(str(simulated), no_s3).list(like)]
+        assert archive.fetch(files[0]).verified
+        missing = ArchiveFile(like, date(2020, 1, 1), None, "")
+        assert archive.checksum(missing) is None
+        with pytest.raises(ArchiveError, match="403"):
+            archive.fetch(missing)
+
+
+def test_a_file_may_take_longer_than_the_deadline_as_long_as_it_grows(
+    simulated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_module, "_CLIENT", {**archive_module._CLIENT, "read_timeout": "300ms"})
+    monkeypatch.setattr(source, "PROGRESS_S", 0.2)
+    monkeypatch.setattr(source, "PROGRESS_BYTES", 10)
+    with web(simulated, _Dripping) as address:
+        archive = open_archive(address, no_s3)
+        (first, *_) = open_archive(str(simulated), no_s3).list(Dataset(symbol="SIMUSDT"))
+        assert archive.fetch(first).verified  # half a second in all
+        monkeypatch.setattr(source, "PROGRESS_BYTES", 10_000_000)
+        with pytest.raises(ArchiveError, match=r"sends SIMUSDT-4h-2024-10\.zip\S* too slowly: [\d,]+ bytes in 0 s"):
+            archive.fetch(first)
+        monkeypatch.setattr(_Dripping, "rest_s", 3)
+        with pytest.raises(ArchiveError, match="cannot be read"):
+            archive.fetch(first)
+
+
+# --- what may stand in the place of a file ----------------------------------------------------------------------------
+
+
+def plant(kind: str, path: Path, elsewhere: Path) -> None:
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to nothing":
+        path.symlink_to(path.with_name("nothing"))
+    elif kind == "circle of links":
+        path.symlink_to(path)
+    else:
+        elsewhere.write_text("a secret of somebody else")
+        path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link out", "link to nothing"])
+@pytest.mark.parametrize("ending", ["", ".CHECKSUM"])
+def test_what_is_no_file_is_refused_by_name(simulated_copy: Path, tmp_path: Path, kind: str, ending: str) -> None:
+    like = Dataset(symbol="SIMUSDT")
+    name = f"SIMUSDT-4h-2024-11.zip{ending}"
+    plant(kind, simulated_copy / like.archive_folder / name, tmp_path / "elsewhere")
+    archive = open_archive(str(simulated_copy), no_s3)
+    files = archive.list(like)
+    assert len(files) == 6  # the gap is not silent
+    (file,) = [each for each in files if each.period == date(2024, 11, 1)]
+    with pytest.raises(KlinesRefused, match=re.escape(name)) as refused:
+        archive.fetch(file)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_circle_of_links_is_named(simulated_copy: Path, tmp_path: Path) -> None:
+    like = Dataset(symbol="SIMUSDT")
+    path = simulated_copy / like.archive_folder / "SIMUSDT-4h-2024-11.zip"
+    plant("circle of links", path, tmp_path)
+    with pytest.raises(ArchiveError, match=r"SIMUSDT-4h-2024-11\.zip: Too many levels of symbolic links → correct it"):
+        open_archive(str(simulated_copy), no_s3).list(like)
+
+
+def test_a_link_within_the_archive_is_followed(simulated_copy: Path) -> None:
+    like = Dataset(symbol="SIMUSDT")
+    path = simulated_copy / like.archive_folder / "SIMUSDT-4h-2024-11.zip"
+    path.rename(simulated_copy / "kept.zip")
+    path.symlink_to(simulated_copy / "kept.zip")
+    archive = open_archive(str(simulated_copy), no_s3)
+    assert archive.fetch(archive.list(like)[1]).verified
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_a_month_without_its_zero_is_named(simulated_copy: Path, where: str) -> None:
+    like = Dataset(symbol="SIMUSDT")
+    folder = simulated_copy / like.archive_folder
+    (folder / "SIMUSDT-4h-2025-01.zip").rename(folder / "SIMUSDT-4h-2025-1.zip")
+    archive = open_archive(str(simulated_copy), no_s3)
+    if where == "bucket":
+        there = {str(path.relative_to(simulated_copy)): path.read_bytes() for path in folder.iterdir()}
+        archive = Archive(memory(there), True, "a mirror")
+    (file,) = [each for each in archive.list(like) if each.period == date(2025, 1, 1)]
+    with pytest.raises(KlinesRefused, match=r"2025-1\.zip should be named SIMUSDT-4h-2025-01\.zip → rename it to"):
+        archive.fetch(file)
 
 
 def test_an_unreachable_server_is_told_in_one_line() -> None:

@@ -24,6 +24,7 @@ from hermes.lake.backends import folder
 from hermes.lake.backends.conditions import Conditions, Known, bare, try_conditions
 from hermes.lake.backends.lease import REQUEST_S as LEASE_REQUEST_S
 from hermes.lake.backends.lease import lease, rehearse
+from hermes.lake.backends.listing import Listing
 from hermes.lake.backends.lock import Check, Holder
 from hermes.lake.backends.s3_client import REQUEST_S, connect, explain, get, head, scan_options, tls_context, trust
 from hermes.lake.backends.staging import Staging
@@ -90,6 +91,7 @@ class Bucket:
         self._s3 = s3
         trust(s3)
         self._store = self._client()
+        self._listing = Listing(self._store, bucket, s3)
         self._plain = (s3.endpoint or "").startswith("http://")
         self._checked = Checked(self._whole)
         # Files wait on this machine's disk until one PUT carries them over.
@@ -117,11 +119,10 @@ class Bucket:
     def _listed(self, prefix: str) -> Sequence[LakeFile]:
         found = []
         try:
-            for page in obstore.list(self._store, self._prefix + prefix):
-                for entry in page:
-                    key = entry["path"].removeprefix(self._prefix)
-                    version = bare(entry["e_tag"]) or entry["last_modified"].isoformat()
-                    found.append(LakeFile(key, entry["size"], version, self.locate(key)))
+            for entry in self._listing.below(self._prefix + prefix):
+                key = entry["path"].removeprefix(self._prefix)
+                version = bare(entry["e_tag"]) or entry["last_modified"].isoformat()
+                found.append(LakeFile(key, entry["size"], version, self.locate(key)))
         except (BaseError, OSError) as error:
             if bucket_missing(error):
                 return []
@@ -131,7 +132,7 @@ class Bucket:
     def exists(self) -> bool:
         """Whether the bucket is there."""
         try:
-            next(iter(obstore.list(self._store, self._prefix, chunk_size=1)), None)
+            self._listing.list_with_delimiter(self._prefix)
         except (BaseError, OSError) as error:
             if bucket_missing(error):
                 return False

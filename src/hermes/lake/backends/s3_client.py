@@ -116,8 +116,18 @@ _DENIED = r"AccessDenied|403 Forbidden|401 Unauthorized|Unauthorized|InvalidSecu
 _OF_THE_KEYS = re.compile("InvalidAccessKeyId|SignatureDoesNotMatch|RequestTimeTooSkewed|Token")
 
 
-def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S) -> S3Store:
-    """A client for `bucket`. Without keys, or `anonymous`, requests are not signed. Deadlines are always set."""
+def connect(
+    bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: float = REQUEST_S, whole: bool = True
+) -> S3Store:
+    """A client for `bucket`. Deadlines are always set.
+
+    Args:
+        bucket: its name.
+        s3: how it is reached; without keys requests are not signed.
+        anonymous: requests are not signed, whatever keys there are.
+        timeout_s: of a request, and of repeating it.
+        whole: the deadline is that of the whole answer; else of each of its parts, for whoever looks after the whole.
+    """
     config: S3Config = {
         "region": s3.region,
         "virtual_hosted_style_request": not s3.path_style,
@@ -135,7 +145,8 @@ def connect(bucket: str, s3: S3Settings, *, anonymous: bool = False, timeout_s: 
     options: ClientConfig = {
         "allow_http": True,
         "connect_timeout": timedelta(seconds=CONNECT_S),
-        "timeout": timedelta(seconds=timeout_s),
+        "timeout": timedelta(seconds=timeout_s) if whole else timedelta(days=1),
+        "read_timeout": timedelta(seconds=timeout_s),
     }
     if s3.ca_file:
         options["root_certificate"] = _authority(s3)

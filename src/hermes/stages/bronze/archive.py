@@ -12,16 +12,17 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore
 
 from hermes.dataset import Dataset, expanded
 from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, NameRefused, UsageError
 from hermes.stages.bronze.klines import most_bytes
+from hermes.stages.bronze.source import Store, explain, oddity, read_body
 
 if TYPE_CHECKING:
     from obstore import ListResult, ObjectMeta
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig
 
 FIRST_PERIOD = date(2017, 8, 1)  # nothing in the exchange's archive is older
 CHECKSUM_BYTES = 4096  # several times a CHECKSUM file's size
@@ -29,7 +30,7 @@ FETCHERS = 8  # files of a server fetched at once
 PROBES = 16  # requests at once where files can only be asked for one by one
 
 # An endpoint that swallows packets is given up after two connects: the second starts before the 8 s are over.
-_CLIENT: "ClientConfig" = {"connect_timeout": "5s", "timeout": "30s", "allow_http": True}
+_CLIENT: "ClientConfig" = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "1 day", "allow_http": True}
 _RETRY: "RetryConfig" = {
     "max_retries": 2,
     "retry_timeout": timedelta(seconds=8),
@@ -40,12 +41,21 @@ _CHECKSUM = re.compile(r"([0-9a-fA-F]{64})\s+\*?(\S+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One zip of the archive: `period` is its first day, `version` its etag, else its last change, else empty."""
+    """One zip of the archive.
+
+    Attributes:
+        dataset: whose it is.
+        period: its first day.
+        size: bytes, where it is known.
+        version: its etag, else its last change, else empty.
+        odd: what is there instead of a readable file of this name, and the cure.
+    """
 
     dataset: Dataset
     period: date
     size: int | None
     version: str
+    odd: tuple[str, str] | None = None
 
     @property
     def stem(self) -> str:
@@ -80,10 +90,13 @@ class Archive:
         listable: whether the store can list folders (a plain HTTP server cannot).
         address: what people call it, in messages; holds no secret.
         root: folder of the archive within the store, "" for the store itself.
+        folder: where it is on this machine; None elsewhere.
     """
 
-    def __init__(self, store: "ObjectStore", listable: bool, address: str, root: str = "") -> None:
+    def __init__(self, store: Store, listable: bool, address: str, root: str = "", folder: Path | None = None) -> None:
         self._store = store
+        self._here = folder.resolve() if folder else None
+        self._denied = False  # whether a server answered 403 to what it may not have
         self._listable = listable
         self._address = address
         self._root = f"{root}/" if root else ""
@@ -110,6 +123,8 @@ class Archive:
             cure = f"its files go from {min(periods)} to {max(periods)}"
         else:
             cure = "check the symbol, the interval and the span: this address cannot list what it has"
+        if self._denied:
+            cure = f"{cure}, and it answers 403 (no permission) to whatever it lacks or keeps to itself"
         span = f"from {since or 'the beginning'} to {until or 'today'}"
         raise ArchiveError(f"{self._address} has no {dataset.data_frequency} file of {dataset} {span}", cure)
 
@@ -143,8 +158,9 @@ class Archive:
             return None
         found = _CHECKSUM.fullmatch(text)
         if not found or found[2] != f"{file.stem}.zip":
+            said = f"the SHA-256 of {found[2][:80]!r}" if found else f"{len(text):,} characters that are no checksum"
             raise ChecksumMismatch(
-                f"{file.stem}.zip.CHECKSUM says {text[:100]!r}, not a SHA-256 and {file.stem}.zip",
+                f"{file.stem}.zip.CHECKSUM says {said}, not a SHA-256 and {file.stem}.zip",
                 "repair or remove the CHECKSUM file in the archive",
             )
         return found[1].lower()
@@ -179,29 +195,59 @@ class Archive:
     def _get(self, file: ArchiveFile, ending: str, most: int) -> tuple[bytes, datetime | None]:
         """Bytes, and when they were last changed."""
         name = f"{file.stem}{ending}"
+        if odd := file.odd or oddity(self._here, f"{file.dataset.archive_folder}/{name}"):
+            raise KlinesRefused(*odd)
         with self._reading():
-            found = self._store.get(f"{self._root}{file.dataset.archive_folder}/{name}")
+            try:
+                found = self._store.get(f"{self._root}{file.dataset.archive_folder}/{name}")
+            except PermissionDeniedError:
+                if self._listable or ending == ".zip":
+                    raise
+                self._denied = True  # a server that hides what it lacks, of which the zip itself is not
+                raise FileNotFoundError(name) from None
             if found.meta["size"] > most:  # asked before the body is fetched: memory does not grow with what is served
                 raise KlinesRefused(
                     f"{name} has {found.meta['size']:,} bytes, too many for its period (at most {most:,})",
                     f"repair the file in the archive, or leave it out: --exclude {file.stem}",
                 )
             changed = found.meta["last_modified"]
-            return bytes(found.bytes()), changed if _is_known(changed) else None
+            return read_body(found, name, most, self._address), changed if _is_known(changed) else None
 
     def _folder(self, path: str) -> "ListResult[Sequence[ObjectMeta]]":
         with self._reading():
             return self._store.list_with_delimiter(f"{self._root}{path}")
 
     def _listed(self, dataset: Dataset) -> Sequence[ArchiveFile]:
-        """Every zip of the series; CHECKSUM files and strangers in its folder are passed over."""
-        files = []
-        for meta in self._folder(dataset.archive_folder)["objects"]:
+        """Every zip of the series; CHECKSUM files and strangers in its folder are passed over.
+
+        What has the name of a zip of the series, or nearly, and is none that can be read, is listed as odd.
+        """
+        there = self._folder(dataset.archive_folder)
+        files, odd = {}, {}
+        for meta in there["objects"]:
             name = meta["path"].rpartition("/")[2]
+            if not name.endswith(".zip"):
+                continue
+            stem = name.removesuffix(".zip")
+            if period := dataset.parse_stem(stem):
+                files[period] = _archive_file(dataset, period, meta)
+            elif period := _nearly(dataset, stem):
+                right = f"{dataset.archive_stem(period)}.zip"
+                cure = f"rename it to {right}, and its CHECKSUM likewise"
+                odd[period] = ArchiveFile(dataset, period, None, "", (f"{name} should be named {right}", cure))
+        names = {path.rpartition("/")[2] for path in there["common_prefixes"]} | self._entries(dataset.archive_folder)
+        for name in names:
             period = dataset.parse_stem(name.removesuffix(".zip")) if name.endswith(".zip") else None
-            if period:
-                files.append(_archive_file(dataset, period, meta))
-        return files
+            if period and period not in files and (why := oddity(self._here, f"{dataset.archive_folder}/{name}")):
+                odd[period] = ArchiveFile(dataset, period, None, "", why)
+        return [*files.values(), *(file for period, file in odd.items() if period not in files)]
+
+    def _entries(self, folder: str) -> set[str]:
+        """Names in a folder of this machine, with those that a listing leaves out, like broken links."""
+        try:
+            return set(os.listdir(self._here / folder)) if self._here else set()  # noqa: PTH208 - names, not paths
+        except OSError:
+            return set()
 
     def _probed(self, dataset: Dataset, first: date, last: date) -> Sequence[ArchiveFile]:
         """The zips that answer when asked one by one, for every period of the calendar."""
@@ -216,10 +262,13 @@ class Archive:
 
     def _probe(self, dataset: Dataset, period: date) -> ArchiveFile | None:
         try:
-            with self._reading():
+            with self._reading(PermissionDeniedError):
                 meta = self._store.head(f"{self._root}{dataset.archive_folder}/{dataset.archive_stem(period)}.zip")
         except FileNotFoundError:
             return None  # never traded then, or not published yet
+        except PermissionDeniedError:
+            self._denied = True  # so do servers that hide what they have say of what they lack
+            return None
         return _archive_file(dataset, period, meta)
 
     def _refuse_series(self, dataset: Dataset) -> NoReturn:
@@ -253,15 +302,23 @@ class Archive:
         return sorted(path.rpartition("/")[2] for path in self._folder(folder)["common_prefixes"])
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Turns the store's many-line errors into one line; a file that is not there stays a FileNotFoundError."""
+    def _reading(self, *told: type[Exception]) -> Iterator[None]:
+        """Turns the store's many-line errors into one line, but for a file that is not there and the errors `told`."""
         try:
             yield
         except FileNotFoundError:
             raise
         except (BaseError, OSError, ValueError) as error:
-            what, cure = _explain(str(error))
+            if isinstance(error, told):
+                raise
+            what, cure = explain(str(error))
             raise ArchiveError(f"archive {self._address} cannot be read: {what}", cure) from error
+
+
+def _nearly(dataset: Dataset, stem: str) -> date | None:
+    """First day of the period that a name without its zeros means, like `BTCUSDT-4h-2020-8`."""
+    head, *numbers = stem.rsplit("-", 3 if dataset.data_frequency == "daily" else 2)
+    return dataset.parse_stem("-".join([head, *(number.zfill(2) for number in numbers)]))
 
 
 def _series(like: Dataset, symbol: str) -> Dataset | None:
@@ -273,12 +330,12 @@ def _series(like: Dataset, symbol: str) -> Dataset | None:
     return series if series.symbol == symbol else None
 
 
-def open_archive(address: str, s3_store: "Callable[[str], ObjectStore]") -> Archive:
+def open_archive(address: str, s3_store: Callable[[str], Store]) -> Archive:
     """The archive at `address`: a local folder, `http(s)://…` or `s3://bucket/prefix`. Asks nothing of a server yet.
 
     Args:
         address: where the folder that holds `data/` is.
-        s3_store: makes the client of a bucket, with the endpoint, keys and timeouts of the settings.
+        s3_store: makes what reads a bucket, with the endpoint, keys and timeouts of the settings.
 
     Raises:
         UsageError: an address that cannot be one.
@@ -289,7 +346,7 @@ def open_archive(address: str, s3_store: "Callable[[str], ObjectStore]") -> Arch
         folder = expanded(address)
         if not address or not os.path.isdir(folder):  # noqa: PTH112 - says no to a name that is too long, too
             raise ArchiveError(f"archive folder {address!r} does not exist", "give the folder that holds data/")
-        return Archive(LocalStore(folder), listable=True, address=address)
+        return Archive(LocalStore(folder), listable=True, address=address, folder=folder)
     bucket, _, root = rest.partition("/")
     if "@" in bucket or "?" in rest:
         raise UsageError("archive address carries a user, a password or a query", "leave them out: they would be shown")
@@ -321,22 +378,3 @@ def _archive_file(dataset: Dataset, period: date, meta: "ObjectMeta") -> Archive
 def _is_known(changed: datetime) -> bool:
     """Whether a server said when a file was changed: obstore says 1970 where it did not."""
     return changed.timestamp() > 0
-
-
-def _explain(text: str) -> tuple[str, str]:
-    """What went wrong and its cure, from the words of a store's error."""
-    reach = "check the address and the network, and that the server runs"
-    for sign, what in (
-        ("kind: Timeout", "it did not answer in time"),
-        ("ConnectionRefused", "connection refused"),
-        ("dns error", "its host name is unknown"),
-        ("kind: Connect", "no connection could be made"),
-    ):
-        if sign in text:
-            return what, reach
-    if status := re.search(r"status code: (\d{3}[\w ]*)", text):
-        code = re.search(r"<Code>(\w+)</Code>", text)
-        what = f"it answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
-        denied = status[1].startswith(("401", "403"))
-        return what, "check the keys and what they may read" if denied else "check the address, or try again later"
-    return text.partition("\n")[0][:200], reach
