@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,3 +86,26 @@ def test_signals_without_an_audit_say_so(hermes, lake: list[str]) -> None:
     page = Path(made["report"].removeprefix("file://")).read_text()
     assert "<dt>Audit</dt><dd>not checked: no audit of these rules and parameters on these bars</dd>" in page
     assert "Audit before these signals: not checked" in hermes("show", *lake).out
+
+
+PATCHES = """\
+import hermes.stages.audit.causality as causality
+import hermes.steps.audit as step
+import hermes.strategies.registry as registry
+import hermes.strategies.syntax as syntax
+
+causality.judge = lambda *given: causality.Judgement("proven", 0)
+causality.judge_rules = step.judge_rules = lambda *given: causality.Rules(causality.Judgement("proven", 0), {})
+syntax.outside = registry.outside = lambda source: ()
+"""
+
+
+def test_code_that_patches_the_audit_is_not_called_proven(lake: list[str], strategy, tmp_path: Path) -> None:
+    """In a process of its own, which it spoils."""
+    words = strategy("from pydantic import Field", f"from pydantic import Field\n{PATCHES}")
+    hermes = Path(sys.executable).with_name("hermes")
+    command = [hermes, "audit", *lake, *words, "--cuts", "3", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (made,) = json.loads(done.stdout)["datasets"]
+    assert made["checks"]["rules"]["verdict"] == "tested"
+    assert "it imports hermes.stages.audit.causality" in made["checks"]["rules"]["detail"]

@@ -437,6 +437,41 @@ def test_long_literals_that_print_alike_are_told_apart(
     assert not lineage_of(settings)
 
 
+INDICATOR = """
+from typing import Annotated
+from hermes.indicators import indicator
+from hermes.indicators.definition import CLOSE
+from pydantic import Field
+
+@indicator(look_back=lambda n: n, source="a test")
+def before(n: Annotated[int, Field(ge=2)]):
+    \"\"\"close N bars before\"\"\"
+    return CLOSE.shift(n) * 1.0
+"""
+
+
+def test_an_indicator_of_ones_own_is_bound_too(lake: Path, tmp_path: Path) -> None:
+    file = tmp_path / "before.py"
+    file.write_text(INDICATOR)
+    reads = source('C > pl.col("before_3")').replace("columns = (", 'columns = ("before_3", ')
+    settings = configured(lake, reads, tmp_path)
+    given = {"signals.strategy": settings.signals.strategy, "features.indicators": [str(file)]}
+    settings = Settings.load(flags(lake, **given), environ={})
+    found = pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert found.checks["columns"].verdict == "proven"
+    assert lineage_of(settings)["checks"]["columns"]["verdict"] == "proven"
+    file.write_text(INDICATOR.replace("* 1.0", "* 1.5"))
+    assert not lineage_of(settings)
+
+
+def test_rules_for_shorts_are_judged_as_well(audit: Audit) -> None:
+    shorts = "    def short(self):\n        return {short}\n\n    def cover(self):\n        return pl.col('above')\n"
+    honest = source("C > O * 1.03") + "\n" + shorts.format(short="pl.col('below')")
+    assert audit(honest).checks["rules"].detail.startswith("7 rules")
+    peeks = source("C > O * 1.03") + "\n" + shorts.format(short="C.shift(-1) < C")
+    assert "short_signal: shift(-1) looks at later bars" in audit(peeks).checks["rules"].detail
+
+
 def test_rules_are_asked_for_once(lake: Path, tmp_path: Path) -> None:
     """What is audited is what runs, whatever a strategy answers the second time."""
     turning = source("C.shift(-1) < C if len(CALLS) > 1 else C < 0", "CALLS = []", "CALLS.append(1)")

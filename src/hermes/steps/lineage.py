@@ -14,10 +14,13 @@ import polars as pl
 
 from hermes.errors import StoreError
 from hermes.freshness import Freshness
+from hermes.indicators.registry import known_indicators
+from hermes.indicators.shipped import SHIPPED
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.lineage import Lineage, source_versions
 from hermes.logs import event
+from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.steps.measure import measure_frame
@@ -170,7 +173,7 @@ def _key(selection: Selection) -> str:
 
 
 def _made_from(selection: Selection) -> str:
-    """Names all that a verdict speaks of: the rules, their parameters, the bars, and the Hermes that runs them.
+    """Names all that a verdict speaks of: rules, parameters, indicators, bars, and the Hermes that runs them.
 
     What a Python function does depends on more than what is written down of it, so a verdict on one holds for this
     process alone.
@@ -180,7 +183,16 @@ def _made_from(selection: Selection) -> str:
     parameters = strategy.parameters.model_dump(mode="json")
     files = [(file.key, file.version) for file in selection.table.files]
     written = {name: _written(rule) for name, rule in rules.items()}
-    return fingerprint(__version__, strategy.name, selection.source, parameters, written, files)
+    own = _own_indicators(selection)
+    return fingerprint(__version__, strategy.name, selection.source, parameters, written, files, own)
+
+
+def _own_indicators(selection: Selection) -> dict[str, str]:
+    """Indicators that Hermes does not ship, with the digests of their files; none where no column can be one."""
+    if all(name in INDICATORS for name in selection.strategy.columns):
+        return {}
+    sources = known_indicators(selection.settings.features.indicators).sources
+    return {name: source for name, source in sources.items() if name not in SHIPPED}
 
 
 def _written(rule: pl.Expr) -> str:

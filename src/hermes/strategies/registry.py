@@ -135,7 +135,7 @@ def _outside(kind: type[Strategy]) -> tuple[str, ...]:
 
 def _from_file(path: Path, name: str | None) -> Found:
     content = KIND.read_file(path)
-    reached = outside(content)  # before it runs: what runs could change what is said of it
+    reached = _reached(content)  # before it runs: what runs could change what is said of it
     module, digest = KIND.run_file(path, content)
     own = {key: value for key, value in vars(module).items() if _defined_here(value, module)}
     choice = f"write {path}:{' or :'.join(own)}" if own else "define a class of hermes.strategies.base.Strategy in it"
@@ -149,6 +149,12 @@ def _from_file(path: Path, name: str | None) -> Found:
     if kind.name in STRATEGIES or kind.name in KIND.installed():
         raise StrategyError(f"{path}:{name} takes the name of another strategy, {kind.name!r}", "give it its own name")
     return Found(kind, f"{path} (sha256 {digest[:16]})", reached)
+
+
+@cache
+def _reached(content: bytes) -> tuple[str, ...]:
+    """What a file uses beside expressions, as it was found before the file first ran in this process."""
+    return outside(content)
 
 
 def _defined_here(value: object, module: ModuleType) -> bool:
