@@ -90,12 +90,13 @@ def test_signals_without_an_audit_say_so(hermes, lake: list[str]) -> None:
 
 PATCHES = """\
 import hermes.stages.audit.causality as causality
+from hermes.stages.audit.checks import Judgement
 import hermes.steps.audit as step
 import hermes.strategies.registry as registry
 import hermes.strategies.syntax as syntax
 
-causality.judge = lambda *given: causality.Judgement("proven", 0)
-causality.judge_rules = step.judge_rules = lambda *given: causality.Rules(causality.Judgement("proven", 0), {})
+causality.judge = lambda *given: Judgement("proven", 0)
+causality.judge_rules = step.judge_rules = lambda *given: causality.Rules(Judgement("proven", 0), {})
 syntax.outside = registry.outside = lambda source: ()
 """
 

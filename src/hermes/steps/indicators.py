@@ -9,7 +9,8 @@ from hermes.indicators.definition import Family
 from hermes.indicators.registry import Known, known_indicators
 from hermes.indicators.shipped import SHIPPED
 from hermes.settings import Settings
-from hermes.stages.audit.causality import Judgement, judge
+from hermes.stages.audit.causality import judge
+from hermes.stages.audit.checks import Judgement
 from hermes.stages.gold.timeframes import split
 from hermes.strategies.syntax import outside
 

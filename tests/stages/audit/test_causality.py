@@ -26,6 +26,7 @@ PROVEN = {
     "a range": (CLOSE.is_between(OPEN.shift(2), 10), 2),
     "NaN for null": (CLOSE.fill_nan(None), 0),
     "across columns": (pl.max_horizontal(CLOSE, OPEN.shift(1)) > 3, 1),
+    "equal to a whole number": ((CLOSE == 1) | (CLOSE == -100) | CLOSE.eq_missing(None), 0),
     "one of several": (pl.any_horizontal(CLOSE > 1, OPEN > 2), 0),
     "ahead, and back as far": (CLOSE.shift(-3).shift(3), 3),
     "a centred window, moved back": (CLOSE.rolling_mean(5, center=True).shift(2), 6),
@@ -82,6 +83,8 @@ NOT_PROVEN = {
     "is_last_distinct()": CLOSE.is_last_distinct(),
     "random()": CLOSE.shuffle(1),
     "as_struct()": pl.struct(CLOSE, OPEN).struct.field("close"),
+    "a value equal to 63,123.25": CLOSE == 63_123.25,
+    "a value equal to 63,123": pl.lit(63_123) != CLOSE,
     "constants": pl.any_horizontal(float(price) == CLOSE for price in range(101)),
     "bytes of literals": CLOSE.is_in(list(range(50_000))),
     "trusted": ta.zlema(CLOSE, 10),
@@ -108,6 +111,13 @@ def test_what_proves_nothing_is_named(name: str) -> None:
     found = judge(NOT_PROVEN[name])
     assert found.verdict == "not_checked"
     assert any(name in reason for reason in found.reasons), found.reasons
+
+
+def test_constants_are_counted_over_all_rules() -> None:
+    rules = {f"rule_{m}": pl.any_horizontal(float(n + 60 * m) < CLOSE for n in range(60)) for m in range(4)}
+    assert all(judge(rule).verdict == "proven" for rule in rules.values())
+    found = judge_rules(rules, {}, 0).whole
+    assert found.reasons == ("together they hold 240 constants, which could be dates by another name",)
 
 
 def test_a_python_function_may_take_back_what_it_was_given() -> None:

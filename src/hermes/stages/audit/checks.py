@@ -1,6 +1,7 @@
 """What each check of an audit ends with: one of four words, and what was looked at."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 #: `proven`: by construction, nothing else is possible; `tested`: tried so and so often, nothing found; `fault`: found;
@@ -25,3 +26,24 @@ class Check(NamedTuple):
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """The first of them in the order fault, not checked, tested, proven."""
     return min(verdicts, key=ORDER.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the form of an expression proves.
+
+    Attributes:
+        verdict: `proven`; `fault`; or `not_checked` where the form proves nothing and only tests can tell.
+        look_back: bars before the current one that it looks at; None where that has no bound, or is not known.
+        reasons: why it is not proven, one short clause each; empty where it is.
+        running: operations that keep a running sum: the last digits of their values depend on where the bars begin.
+        is_open: whether what it does is not all in its form, because it calls Python or a plug-in.
+        constants: how many numbers stand in it.
+    """
+
+    verdict: Verdict
+    look_back: int | None
+    reasons: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    is_open: bool = False
+    constants: int = 0

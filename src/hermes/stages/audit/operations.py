@@ -24,6 +24,7 @@ OPERATORS = _names(
     """Eq EqValidity NotEq NotEqValidity Lt LtEq Gt GtEq Plus Minus Multiply Divide TrueDivide FloorDivide Modulus
     And Or Xor LogicalAnd LogicalOr"""
 )
+EQUALITIES = _names("Eq EqValidity NotEq NotEqValidity")
 #: Types of literals and casts.
 NUMBERS = _names("Null Boolean Int8 Int16 Int32 Int64 Int128 UInt8 UInt16 UInt32 UInt64 Float32 Float64")
 #: Over a window of bars, exactly.
