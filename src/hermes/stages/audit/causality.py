@@ -1,10 +1,10 @@
 """Proof by construction: what a Polars expression can look at, read off its serialized tree, without running it.
 
-An operation of the list in `operations` gives, on each bar, a value of that bar and of bars before it, and says how many. Only a
-tree made of nothing else is *proven*. Some operations surely look at later bars: they are a *fault*, unless what is
-around them shifts the result back as far (`shift(-3).shift(3)`). Whatever is not on the list (Python functions,
-aggregates of a whole column, ranks, lists of literals, plug-ins that nobody vouches for) is *not checked*: it may be
-honest, but its form does not prove it.
+An operation of the list in `operations` gives, on each bar, a value of that bar and of bars before it, and says how
+many. Only a tree made of nothing else is *proven*. Some operations surely look at later bars: they are a *fault*,
+unless what is around them shifts the result back as far (`shift(-3).shift(3)`). Whatever is not on the list (Python
+functions, figures of a whole column, ranks, lists of literals, plug-ins that nobody vouches for) is *not checked*: it
+may be honest, but its form does not prove it.
 
 The list is one of what is allowed, never of what is forbidden: what Polars adds tomorrow is unproven until it is here.
 """
