@@ -7,10 +7,11 @@ import pytest
 from tests.record.decisions import BARS_900 as BARS
 from tests.record.decisions import FIRST, HOUR, Service, changed, decide, judge, reconciled, with_parameters
 
-from hermes.record.paper import paper_account, paper_bars, track
+from hermes.record.paper import paper_account, paper_bars, paper_position, track
 from hermes.record.reconciliation import reconcile
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
+from hermes.stages.backtest.trading import equity_curve
 from hermes.version import __version__
 
 BEGIN = 400
@@ -131,3 +132,12 @@ def test_rules_for_shorts_are_traded_and_compared():
     today = both_ways(BARS, None).slice(BEGIN)
     assert tracked.backtest.metrics == backtest(today, "1h", account).metrics
     assert tracked.backtest.metrics.trades > backtest(today, "1h", ACCOUNT).metrics.trades
+
+
+def test_position_is_that_of_the_account_and_not_of_the_rules():
+    record = Service(BARS).run(BEGIN, 900).record
+    (curve,) = equity_curve([paper_bars(record)], ACCOUNT)
+    for rows in (50, 137, 300, 500):
+        assert paper_position(record.head(rows), ACCOUNT) == curve["position"][rows - 1]
+    both = Account(side="both", fill="next_open")
+    assert {-1, 1} <= {paper_position(record.head(rows), both) for rows in range(5, 500, 9)}

@@ -78,16 +78,18 @@ def register(app: typer.Typer) -> None:
         from hermes.cli.views import console
         from hermes.cli.views import live as views
         from hermes.lake.store import Lake
-        from hermes.live.status import known_symbols
+        from hermes.live.status import known_symbols, records
         from hermes.live.status import status as status_of
 
         settings = line.settings()
         lake = Lake.open(settings)
         symbols = line.symbols or known_symbols(settings, lake) or [settings.dataset.symbol]
         found, failed = [], []
+        known = records(settings, lake, symbols)
         for symbol in symbols:
             try:
-                found.append(status_of(line.settings(symbol), lake))
+                own = line.settings(symbol)
+                found.append(status_of(own, lake, record=known.get(own.dataset.symbol)))
             except HermesError as error:
                 failed.append((symbol, error))
                 console.print_error(error, f"{symbol}: " if len(symbols) > 1 else "")

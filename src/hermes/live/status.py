@@ -21,14 +21,17 @@ from hermes.live.position import Position
 from hermes.live.recent import in_microseconds, instant
 from hermes.live.series import Series, later
 from hermes.record import ledger
+from hermes.record.paper import paper_position
 from hermes.record.table import DecisionsTable
 from hermes.schemas import BRONZE
 from hermes.settings import Settings
+from hermes.steps.account import account_of
 from hermes.strategies import find_strategy
 
 if TYPE_CHECKING:
     from hermes.live.engine import Engine
 
+MOST_BYTES = 256_000_000  # of a table of decisions that is read for a status
 FOLDER = "status"
 SERVICES = f"{FOLDER}/services"
 #: How much older than expected the newest bar may be where no bars of the exchange are taken in.
@@ -112,12 +115,14 @@ def described(
     lag: timedelta,
     heartbeat: datetime | None,
     head: ledger.Head | None,
+    account_position: int | None = None,
 ) -> dict[str, Any]:
     """The contract's object for one dataset; times are ISO 8601, UTC.
 
     Args:
         newest: open time of the newest bar; now: naive UTC.
         lag: how much older than expected it may be, beside two intervals.
+        account_position: what the paper account holds, None where it is not known.
     """
     expected = expected_bar(newest, dataset.interval, now) if newest else None
     closed = later(newest, dataset.interval, 1) if newest else None
@@ -133,7 +138,7 @@ def described(
         "expected_bar": _utc(expected),
         "stale": newest is None or expected is None or most is None or expected - newest > most,
         "position": held.position,
-        "account_position": None,
+        "account_position": account_position,
         "since": _utc(held.since),
         "last_signal": held.last_signal and {
             **held.last_signal, "datetime": _utc(datetime.fromisoformat(held.last_signal["datetime"]))
@@ -144,14 +149,29 @@ def described(
     }  # fmt: skip
 
 
+def records(settings: Settings, lake: Lake, symbols: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The records of some symbols, read together; empty where the table is too large to read it for a status."""
+    strategy, like = find_strategy(settings.signals.strategy).kind.name, settings.dataset
+    table = DecisionsTable(lake, strategy, like.market, like.interval)
+    if sum(file.size for file in table.files()) > MOST_BYTES:
+        return {}
+    rows = table.read([like.with_symbol(symbol).symbol for symbol in symbols])
+    return {str(symbol): part for (symbol,), part in rows.group_by("symbol")} if rows.height else {}
+
+
 def status(
-    settings: Settings, lake: Lake, now: datetime | None = None, beats: Mapping[str, datetime] | None = None
+    settings: Settings,
+    lake: Lake,
+    now: datetime | None = None,
+    beats: Mapping[str, datetime] | None = None,
+    record: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """What holds now for the settings' dataset and strategy, by what the lake says.
 
     Args:
         now: naive UTC; this machine's clock without it.
         beats: from `heartbeats`, where many are asked about.
+        record: of this dataset, from `records`: without it nobody knows what the paper account holds.
 
     Raises:
         MissingTable: the lake has no bar of the dataset.
@@ -169,17 +189,19 @@ def status(
             held.add(lake.gold.scan(files[-1:]).select(names).collect())
     chain = ledger.chain_of(dataset, strategy.name)
     table = DecisionsTable.of(lake, chain)
-    head = table.heads([chain]).get(chain)
+    head, on_paper = table.heads([chain]).get(chain), None
+    if record is not None and record.height:
+        on_paper = paper_position(record, account_of(settings, fill="next_open"))
     if head and head.datetime:
-        rows = table.read([dataset.symbol], since=(head.datetime - timedelta(days=1)).date())
-        _go_on(held, rows, head)
+        day_before = (head.datetime - timedelta(days=1)).date()
+        _go_on(held, table.read([dataset.symbol], since=day_before) if record is None else record, head)
     if beats is None:
         beats = heartbeats(lake)
     heartbeat = beats.get(dataset.signals_table(strategy.name))
     return described(
         dataset, strategy.name, strategy.parameters.model_dump(mode="json"), newest, held,
         now=now or datetime.now(UTC).replace(tzinfo=None),
-        lag=min(LAGS[each] for each in frequencies), heartbeat=heartbeat, head=head,
+        lag=min(LAGS[each] for each in frequencies), heartbeat=heartbeat, head=head, account_position=on_paper,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from hermes.record.reconciliation import CAUSES, SHORTS, Reconciliation
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Result, backtest
-from hermes.stages.backtest.trading import equity_curve
+from hermes.stages.backtest.trading import Trading, equity_curve
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _SIGNALS = ("buy_signal", "sell_signal")
@@ -113,6 +113,14 @@ def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Resu
     """
     decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
     return backtest(paper_bars(decided), interval, replace(account, fill="next_open"))
+
+
+def paper_position(record: pl.DataFrame, account: Account) -> int:
+    """What the paper account holds after the newest bar on record: 1 long, 0 flat, -1 short."""
+    decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
+    trading = Trading(replace(account, fill="next_open"))
+    trading.advance(paper_bars(decided))
+    return trading.position
 
 
 def track(found: Reconciliation, account: Account, interval: str) -> Tracking | None:
