@@ -62,7 +62,8 @@ def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
         server = S3Server(f"http://127.0.0.1:{ports['s3.port']}")
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [BINARY, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-webdav=false", "-s3.port.iceberg=0",
+                [BINARY, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false",
+                 "-webdav=false", "-s3.port.iceberg=0",
                  "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items())],
                 env={**os.environ, **server.environ()}, stdout=log, stderr=log, cwd=folder,
             )  # fmt: skip
@@ -73,6 +74,9 @@ def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
         finally:
             process.kill()  # it would take two seconds to say good-bye
             process.wait()
+            for port in ports.values():  # which it would remove itself then
+                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    left.unlink(missing_ok=True)
     raise RuntimeError(f"weed mini did not start in {attempts} attempts: see {folder / 'log'}")
 
 

@@ -123,6 +123,72 @@ def test_a_file_of_another_tool_has_no_footer_and_no_hash(gold: Layer, request: 
     assert gold.footers([file, file]) == [{}, {}]
 
 
+def test_notes_of_other_systems_are_no_files_of_a_table(gold: Layer):
+    gold.write("t/x.parquet", FRAME, {})
+    gold.write_bytes("t/._x.parquet", b"what a Mac notes about x")
+    assert [file.key for file in gold.files("t")] == ["t/x.parquet"]
+
+
+def test_an_empty_file_in_a_table_is_named(gold: Layer):
+    gold.write_bytes("t/empty.parquet", b"")
+    (file,) = gold.files("t")
+    for act in (lambda: gold.footer(file), lambda: gold.scan([file]).collect()):
+        with pytest.raises(StoreError) as refused, gold.errors():
+            act()
+        assert "→" in str(refused.value)
+    assert "t/empty.parquet" in str(refused.value)
+
+
+def stranger(path: Path, kind: str) -> None:
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path.with_name("nothing"))
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link to a file that is not there"])
+def test_what_is_no_file_stops_no_listing_and_is_never_read(tmp_path: Path, kind: str):
+    gold = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
+    gold.write("t/x.parquet", FRAME, {})
+    stranger(Path(gold.address) / "t" / "y.parquet", kind)
+    good, odd = gold.files("t")
+    assert gold.footer(good) == {}
+    for act in (
+        lambda: gold.footer(odd),
+        lambda: gold.scan([good, odd]),
+        lambda: gold.schemas([odd]),
+        lambda: gold.hashed(odd),
+    ):
+        with pytest.raises(StoreError, match=f"y.parquet is {kind}, not a file → put the file itself there"):
+            act()
+
+
+def test_a_pipe_in_place_of_a_small_file_is_never_read(tmp_path: Path):
+    gold = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
+    Path(gold.address).mkdir(parents=True)
+    os.mkfifo(Path(gold.address) / "run.json")
+    with pytest.raises(StoreError, match=r"run\.json is a pipe"):
+        gold.read("run.json")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int):
+    gold = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={})).gold
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with gold.staged() as path:
+        path.write_bytes(b"mine")
+        with pytest.raises(
+            StoreError, match=r"makes no hard links .* → keep the lake on a file system that makes them"
+        ):
+            create(gold, path)
+    assert gold.files("", "") == []
+    assert not (Path(gold.address) / "t").exists()
+
+
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_odd_names(gold: Layer, key: str):
     gold.write(key, FRAME, {"key": key})

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hermes.errors import AlreadyPublished, HermesError
-from hermes.lake.backends.folder import Folder
+from hermes.lake.backends.folder import NEEDS_LINKS, Folder
 from hermes.lake.backends.hash_records import sync
 from hermes.lake.backends.s3 import Bucket
-from hermes.lake.backends.staging import leftovers
+from hermes.lake.backends.staging import leftovers, of_somebody_else
 from hermes.lake.files import LakeFile, sha256
 
 RACERS = 4  # creators of one name at once
@@ -155,7 +155,7 @@ def _hard_links(folder: Folder, _key: str) -> str:
         except OSError as error:
             raise _Fault(
                 f"this file system makes no hard links ({error.strerror})",
-                "keep the lake on one that does (ext4, xfs, btrfs, zfs, apfs, NFS), or on S3",
+                NEEDS_LINKS,
             ) from None
         try:
             os.link(path, link)
@@ -182,6 +182,8 @@ def _locks(folder: Folder, _key: str) -> str:
     with folder.staged(".probe"):
         try:
             found = leftovers(folder.staging.root)
+        except PermissionError as error:
+            raise _Fault(*of_somebody_else(error, folder.staging.root)) from None
         except OSError as error:
             raise _Fault(
                 f"this file system has no locks ({error.strerror})", "mount it with locks (NFS: without `nolock`)"

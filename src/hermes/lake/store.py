@@ -51,12 +51,16 @@ class Layer:
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def files(self, prefix: str, suffix: str = ".parquet") -> list[LakeFile]:
-        """The files below the folder `prefix`, in the order of their keys; empty where there are none."""
-        return [file for file in self._backend.list(prefix) if file.key.endswith(suffix)]
+        """The files below the folder `prefix`, in the order of their keys; empty where there are none.
+
+        Names that begin with a dot are no files of a table: they are what other systems note about one.
+        """
+        found = (file for file in self._backend.list(prefix) if file.key.endswith(suffix))
+        return [file for file in found if not file.key.rpartition("/")[2].startswith(".")]
 
     def scan(self, files: Sequence[LakeFile], **options: Any) -> pl.LazyFrame:
         """A lazy plan over exactly these files, in this order; nothing is inferred from their paths."""
-        sources: Any = self._backend.sources(files)
+        sources: Any = self._sources(files)
         in_memory = bool(files) and isinstance(sources[0], bytes)
         if in_memory and (name := options.pop("include_file_paths", None)):  # bytes have no path to tell
             return pl.concat(
@@ -70,6 +74,15 @@ class Layer:
             storage_options=None if in_memory else self._backend.scan_options,
             **options,
         )
+
+    def _sources(self, files: Sequence[LakeFile]) -> Any:
+        """What Polars reads these files from; raises StoreError where one is none."""
+        for file in files:
+            if not file.size:
+                raise StoreError(
+                    f"{file.location} is empty, and no Parquet file", "put the file there again, or remove it"
+                )
+        return self._backend.sources(files)
 
     def schemas(self, files: Sequence[LakeFile]) -> list[pl.Schema]:
         """The columns of each file, and their types."""
@@ -138,7 +151,7 @@ class Layer:
         return about
 
     def _metadata(self, file: LakeFile) -> dict[str, str]:
-        (source,) = self._backend.sources([file])
+        (source,) = self._sources([file])
         options = self._backend.scan_options
         found = pl.read_parquet_metadata(source, storage_options=options, credential_provider=None)
         if found.get(_FOOTER_KEY, file.key) != file.key:

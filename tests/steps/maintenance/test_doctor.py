@@ -5,6 +5,8 @@ import fcntl
 import os
 import re
 import shutil
+import subprocess
+import sys
 import uuid
 from collections import namedtuple
 from collections.abc import Callable
@@ -218,6 +220,30 @@ def test_a_file_system_that_lacks_something(
     ((found, told),) = faults(diagnose(folder))
     assert found == check
     assert cure in told
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can leave files of another user")
+def test_staging_of_another_user_is_not_told_as_missing_locks(folder: Settings, tmp_path: Path):
+    staging = tmp_path / "lake" / "_staging"
+    staging.mkdir(parents=True)
+    (staging / "theirs").mkdir()
+    (staging / "theirs.lock").touch(mode=0o600)
+    tmp_path.chmod(0o777)
+    for above in tmp_path.parents[:3]:  # pytest keeps its folders to their owner
+        above.chmod(above.stat().st_mode | 0o011)
+    for path in (tmp_path / "lake", staging):
+        path.chmod(0o777)
+    code = (
+        "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "from hermes.settings import Settings; from hermes.steps.maintenance.doctor import diagnose\n"
+        "print([(e.found, e.cure) for e in diagnose(Settings.load({'lake.url': sys.argv[1]})).findings if not e.ok])"
+    )
+    imports = "import hermes.steps.maintenance.doctor, hermes.lake.probe, hermes.settings\n"
+    done = subprocess.run(
+        [sys.executable, "-c", imports + code, folder.lake.url], capture_output=True, text=True, check=False
+    )
+    assert "theirs.lock is root's, and this user may not lock it" in done.stdout, done.stderr
+    assert "no locks" not in done.stdout
 
 
 def test_a_layer_on_a_disk_of_its_own(folder: Settings, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +19,11 @@ from hermes.lake.files import LakeFile, Staged, sha256
 
 STAGING = "_staging"  # beside the layer, on the same file system, where no glob over the layer reaches it
 HASHES = "_hashes"  # beside the layer, too
+
+_NO_FILE = "no file: "  # begins the version of what is none
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a link to a file that is not there"}
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTTY)
+NEEDS_LINKS = "keep the lake on a file system that makes them (ext4, xfs, btrfs, zfs, apfs, NFS), or on S3"
 
 _CURES = {
     errno.ENOSPC: "free some space",
@@ -72,9 +78,13 @@ class Folder:
                     path = f"{folder}/{name}"  # lakes have many files: a Path for each would take half of the time
                     try:
                         status = os.stat(path)  # noqa: PTH116
-                    except FileNotFoundError:  # removed meanwhile
-                        continue
+                    except FileNotFoundError:
+                        if not os.path.islink(path):  # noqa: PTH114 - removed meanwhile
+                            continue
+                        status = os.lstat(path)
                     version = f"{status.st_ino:x}-{_stamp(status)}"
+                    if not stat.S_ISREG(status.st_mode):
+                        version = f"{_NO_FILE}{_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}"
                     found.append(LakeFile(path[len(self.address) + 1 :], status.st_size, version, path))
         return sorted(found, key=lambda file: file.key)
 
@@ -92,7 +102,15 @@ class Folder:
         return str(self.root / key)
 
     def sources(self, files: Sequence[LakeFile]) -> Sequence[str]:
-        """What Polars reads: where the files are."""
+        """What Polars reads: where the files are.
+
+        Raises:
+            StoreError: one of them is no file: to open a pipe would wait for somebody who writes to it.
+        """
+        for file in files:
+            if file.version.startswith(_NO_FILE):
+                kind = file.version.removeprefix(_NO_FILE)
+                raise StoreError(f"{file.location} is {kind}, not a file", "put the file itself there, or remove it")
         return [file.location for file in files]
 
     def read(self, key: str) -> bytes:
@@ -101,8 +119,11 @@ class Folder:
         Raises:
             FileNotFoundError: there is none.
         """
+        path = self.root / key
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise StoreError(f"{path} is a pipe, a socket or a device, not a file", "remove it")
         try:
-            return (self.root / key).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -129,6 +150,7 @@ class Folder:
             FileNotFoundError: there is no such file.
         """
         path = self.root / file.key
+        self.sources([file])
         try:
             digest, stamp = sha256(path), _stamp(path.stat())
         except FileNotFoundError:
@@ -165,7 +187,7 @@ class Folder:
             made = _make_folders(final.parent)
             try:
                 self._link(key, staged, f"{digest} {_stamp(staged.stat())}", made)
-            except OSError:
+            except (OSError, StoreError):
                 for folder in made:
                     with suppress(OSError):
                         folder.rmdir()
@@ -182,6 +204,12 @@ class Folder:
         except FileExistsError:
             if not final.samefile(staged):  # else the answer of a network's file system was lost: it was us
                 raise taken from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise StoreError(
+                f"{final}: this file system makes no hard links ({error.strerror})", NEEDS_LINKS
+            ) from error
         try:
             sync(final.parent)
         except OSError:

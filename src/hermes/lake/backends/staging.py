@@ -104,6 +104,19 @@ class Staging:
         _release(self._lock, own.with_suffix(_LOCK))
 
 
+def of_somebody_else(error: PermissionError, root: Path) -> tuple[str, str]:
+    """What it means that a staging folder cannot be looked through, and the cure."""
+    where = Path(error.filename or root)
+    try:
+        owner = where.owner()
+    except (OSError, KeyError):
+        owner = "another user"
+    return (
+        f"{where} is {owner}'s, and this user may not lock it: nobody can tell whether it is a leftover",
+        f"run this as {owner}, or let all who use the lake share a group that may write there",
+    )
+
+
 def leftovers(root: Path) -> list[Leftover]:
     """What dead processes left below `root`; nothing is changed.
 

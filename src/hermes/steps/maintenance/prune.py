@@ -12,7 +12,7 @@ from typing import Any
 
 from hermes.dataset import Dataset, parse_execution, parse_signals_table, parse_universe_table
 from hermes.lake.backends.folder import explain
-from hermes.lake.backends.staging import Leftover, leftovers, sweep
+from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
@@ -179,5 +179,7 @@ def _remove(lake: Lake, doomed: Doomed) -> None:
 def _staging(made: Pruned, root: Path, *, remove: bool) -> Iterator[Leftover]:
     try:
         yield from sweep(root) if remove else leftovers(root)
+    except PermissionError as error:
+        made.notes.append("staging was left alone: {}; {}".format(*of_somebody_else(error, root)))
     except OSError as error:
         made.notes.append(f"staging was left alone: {explain(error, str(root)).message}")
