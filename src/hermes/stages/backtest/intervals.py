@@ -104,7 +104,7 @@ def intervals(groups: Groups, years: float | None, periods: float, seed: int = 0
     if count < LEAST_GROUPS or np.ptp(sums[1]) == 0:
         return None
     length = block_length(sums[1])
-    growth, mean, squares = _resampled(sums, length, np.random.default_rng(seed))
+    growth, mean, squares = resampled(sums, length, np.random.default_rng(seed))
     mean /= bars
     variance = (squares - bars * mean**2) / (bars - 1)
     moved = variance > 1e-24
@@ -153,7 +153,7 @@ def block_length(values: Floats) -> float:
     return min(max(best, 1.0), float(longest))
 
 
-def _resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
+def resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
     """What each of the resamples adds up to: shape `len(sums)` × `RESAMPLES`.
 
     Running totals over the series, written down twice, give the sum over a block as one difference.
