@@ -39,4 +39,6 @@ class MemoryBucket(Bucket):
 
 def memory_lake(copies: Path) -> Lake:
     """An empty lake in memory."""
-    return Lake(*(Layer(MemoryBucket(f"memory-{name}", copies / name)) for name in ("bronze", "silver", "gold")))
+    return Lake(
+        *(Layer(MemoryBucket(f"memory-{name}", copies / name)) for name in ("bronze", "silver", "gold", "test"))
+    )

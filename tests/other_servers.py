@@ -23,9 +23,9 @@ class CannotBeMade(Exception):
     """Why there is no such server on this machine."""
 
 
-def environment() -> Path:
-    """The folder of the programs, made by the first process that asks and kept for later runs."""
-    made = HOME / hashlib.sha256(repr((WANTED, sys.version_info[:2])).encode()).hexdigest()[:12]
+def environment(wanted: Sequence[str] = WANTED) -> Path:
+    """The folder of the programs that `wanted` brings, made by the first process that asks and kept for later runs."""
+    made = HOME / hashlib.sha256(repr((tuple(wanted), sys.version_info[:2])).encode()).hexdigest()[:12]
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -39,13 +39,13 @@ def environment() -> Path:
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
-                *WANTED,
+                *wanted,
             ]
             try:
                 subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_S)
             except (OSError, subprocess.SubprocessError) as error:
                 said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-                raise CannotBeMade(f"{' and '.join(WANTED)} cannot be installed: {said[-1]}") from None
+                raise CannotBeMade(f"{' and '.join(wanted)} cannot be installed: {said[-1]}") from None
             done.touch()
     return made / "bin"
 

@@ -42,6 +42,7 @@ BRONZE_FREQUENCIES = (*FREQUENCIES, RECENT)
 CATEGORIES = ("klines",)
 PROVIDERS = ("binance",)  # whose archive can be read
 LAYERS = ("bronze", "silver", "gold")
+TEST_LAYER = "test"  # of feature sets: columns under trial, that production never reads by accident
 LOCKS = "_locks"
 
 SYMBOL_BYTES = 64  # keeps every path under the 255 bytes that file systems allow for one name
@@ -274,10 +275,14 @@ class Dataset:
         """Below one hour a year is too many rows for one file."""
         return self.interval_seconds < 3600
 
-    def features_key(self, year: int, month: int | None = None) -> str:
-        """Feature file of one year or, where `features_by_month`, of one month."""
+    def feature_set_table(self, name: str) -> str:
+        """Name of the table of a feature set: columns under trial, in the layer `test`."""
+        return self.features_table.replace("gold_features_", f"gold_features_{check_feature_set(name)}_", 1)
+
+    def features_key(self, year: int, month: int | None = None, table: str = "") -> str:
+        """File of one year or, where `features_by_month`, of one month, of the feature table or of a set's."""
         part = f"/month={month}" if month is not None else ""
-        return f"{self.features_table}/year={year}{part}/data_0.parquet"
+        return f"{table or self.features_table}/year={year}{part}/data_0.parquet"
 
     def signals_table(self, strategy: str) -> str:
         """Name of the gold table of signals that `strategy` made."""
@@ -299,6 +304,11 @@ class Dataset:
 def execution_name(at: datetime) -> str:
     """Folder of one execution in its table; `at` is its UTC second."""
     return f"execution_{at.astimezone(UTC).strftime(_STAMP)}"
+
+
+def iceberg_key(table: str) -> str:
+    """Where gold notes which executions of a signals table the snapshots of Iceberg refer to."""
+    return f"iceberg/{table}.json"
 
 
 def universe_table(strategy: str) -> str:
@@ -348,6 +358,13 @@ def parse_features_table(name: str) -> Dataset | None:
         return None
     market, frequency, category, symbol, interval = found.groups()
     return _exactly(market=market, data_frequency=frequency, data_category=category, symbol=symbol, interval=interval)
+
+
+def parse_feature_set_table(name: str) -> tuple[str, Dataset] | None:
+    """Feature set and dataset of the table called `name`, or None."""
+    found = re.fullmatch(r"gold_features_([a-z][a-z0-9]*)_(.+)", name)
+    dataset = parse_features_table(f"gold_features_{found[2]}") if found and found[1] not in MARKETS else None
+    return (found[1], dataset) if found and dataset else None
 
 
 def parse_signals_table(name: str) -> tuple[str, Dataset] | None:

@@ -1,6 +1,6 @@
 """The lake's tables as Iceberg tables, for engines that are not ours: `hermes export iceberg`.
 
-- Signals: every execution is a snapshot with a tag of its name. Its immutable file is registered where it is, not copied.
+- Signals: every execution is a snapshot with a tag of its name. Its immutable file is registered where it is.
 - Features: snapshots that follow the files that Hermes replaces. Rows are copied, because a replaced file would break
   the snapshots that refer to it.
 - The record: decisions are appended, as they were to the record.
@@ -12,11 +12,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import polars as pl
 
+from hermes.dataset import iceberg_key
 from hermes.errors import HermesError, MissingTable, StoreError, UsageError, first_line
 from hermes.lake.catalog import executions
 from hermes.lake.executions import is_execution
@@ -25,11 +28,11 @@ from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.record.table import DecisionsTable
 from hermes.settings import Settings
-from hermes.steps.step import StepResult
+from hermes.steps.results import StepResult
 from hermes.strategies import strategy_name
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table, Transaction
 
@@ -67,7 +70,10 @@ class Exported(StepResult):
 
     def as_json(self) -> dict[str, Any]:
         """By name."""
+        dataset = self.settings.dataset
         return {
+            "symbol": dataset.symbol,
+            "interval": dataset.interval,
             "catalog": self.catalog,
             "tables": [{name: getattr(each, name) for name in IcebergTable.__slots__} for each in self.tables],
         }
@@ -127,6 +133,7 @@ def _signals(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | Non
     wanted = [file for file in files if _execution(file) not in known]
     if keep is not None:
         wanted = wanted[-keep:]
+    _pin(lake, name, [*_tags(table), *map(_execution, wanted)])  # before `prune` could remove what is registered next
     for file in wanted:
         execution, said = _execution(file), {_EXECUTION: _execution(file)}
         with table.transaction() as change:
@@ -138,9 +145,13 @@ def _signals(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | Non
         assert made is not None
         table.manage_snapshots().create_tag(made.snapshot_id, execution).commit()
     expired = _expire(table, [] if keep is None else _tags(table)[:-keep])
-    pinned = _tags(table)
-    lake.gold.write_bytes(pin_key(name), json.dumps({"executions": pinned}).encode())
+    _pin(lake, name, _tags(table))
     return _told(catalog, table, len(wanted), expired)
+
+
+def _pin(lake: Lake, table: str, executions: Sequence[str]) -> None:
+    """Note in gold which executions must stay for the snapshots."""
+    lake.gold.write_bytes(iceberg_key(table), json.dumps({"executions": list(executions)}).encode())
 
 
 def _execution(file: LakeFile) -> str:
@@ -159,23 +170,14 @@ def _expire(table: "Table", tags: Sequence[str]) -> int:
     for tag in tags:
         table.manage_snapshots().remove_tag(tag).commit()
     live = {ref.snapshot_id for ref in table.refs().values()}
-    gone = [each.snapshot_id for each in table.snapshots() if each.snapshot_id not in live]
-    if gone:
-        table.maintenance.expire_snapshots().by_ids(gone).commit()
+    _expire_ids(table, [each.snapshot_id for each in table.snapshots() if each.snapshot_id not in live])
     return len(tags)
-
-
-def pin_key(table: str) -> str:
-    """Where gold notes which executions of a signals table the snapshots of Iceberg refer to."""
-    return f"iceberg/{table}.json"
 
 
 # --- features --------------------------------------------------------------------------------------------------------
 
 
 def _features(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | None) -> IcebergTable | None:
-    from pyiceberg.expressions import And, GreaterThanOrEqual, LessThanOrEqual  # noqa: PLC0415 - an extra
-
     name = settings.dataset.features_table
     files = lake.gold.files(name)
     if not files:
@@ -185,18 +187,19 @@ def _features(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | No
     before = json.loads(table.properties.get(_EXPORTED, "{}"))
     stale = [file for file in files if before.get(file.key) != now[file.key]]
     if stale:
+        seen = {each.snapshot_id for each in table.snapshots()}
         with table.transaction() as change:
             for file in stale:
                 rows = lake.gold.scan([file]).collect()
                 _widen(change, rows.to_arrow().schema)
-                span = And(
-                    GreaterThanOrEqual("datetime", rows["datetime"].min().isoformat()),  # type: ignore[union-attr]
-                    LessThanOrEqual("datetime", rows["datetime"].max().isoformat()),  # type: ignore[union-attr]
-                )
+                first, last = (datetime.fromisoformat(str(rows["datetime"][row])) for row in (0, -1))
+                span = f"datetime >= '{first:%Y-%m-%dT%H:%M:%S.%f}' and datetime <= '{last:%Y-%m-%dT%H:%M:%S.%f}'"
                 change.overwrite(_matching(change, rows), overwrite_filter=span)
             change.set_properties({_EXPORTED: json.dumps(now)})
         if not lake.gold.unchanged(name, files):
             raise StoreError(f"{name} was replaced while it was exported", "run the export again")
+        # A snapshot for each file was made on the way: only the last one holds the whole table.
+        _expire_ids(table, [each.snapshot_id for each in table.snapshots()[:-1] if each.snapshot_id not in seen])
     return _told(catalog, table, int(bool(stale)), _expire_old(table, keep))
 
 
@@ -232,17 +235,19 @@ def _table(settings: Settings, catalog: "Catalog", name: str, schema: "pa.Schema
 def _told(catalog: "Catalog", table: "Table", added: int, expired: int) -> IcebergTable:
     table.refresh()
     rows = table.scan().count()
-    return IcebergTable(
-        ".".join(table.name()), table.metadata_location, rows, len(table.snapshots()), added, expired
-    )
+    return IcebergTable(".".join(table.name()), table.metadata_location, rows, len(table.snapshots()), added, expired)
 
 
 def _expire_old(table: "Table", keep: int | None) -> int:
     """Expire all snapshots but the newest so many."""
     gone = [] if keep is None else [each.snapshot_id for each in table.snapshots()[:-keep]]
-    if gone:
-        table.maintenance.expire_snapshots().by_ids(gone).commit()
+    _expire_ids(table, gone)
     return len(gone)
+
+
+def _expire_ids(table: "Table", snapshots: list[int]) -> None:
+    if snapshots:
+        table.maintenance.expire_snapshots().by_ids(snapshots).commit()
 
 
 def _widen(change: "Transaction", schema: "pa.Schema") -> None:
@@ -304,7 +309,9 @@ def _access(settings: Settings) -> Mapping[str, str]:
 def _errors(settings: Settings) -> Iterator[None]:
     """What pyiceberg and its storage raise becomes one line with a cure."""
     try:
-        yield
+        with catch_warnings():
+            simplefilter("ignore")  # pyiceberg warns where a replaced file had no rows in the table yet
+            yield
     except HermesError:
         raise
     except ModuleNotFoundError as error:
@@ -315,4 +322,3 @@ def _errors(settings: Settings) -> Iterator[None]:
             f"Iceberg export to {where} failed: {type(error).__name__}: {first_line(str(error))}",
             "check [iceberg] in `hermes config`; nothing was registered that cannot be read",
         ) from error
-

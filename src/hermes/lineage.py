@@ -55,6 +55,9 @@ class Lineage(BaseModel):
     end: str | None = _has("identity")
     backtest: dict[str, Any] = _has("identity")
     account: dict[str, Any] | None = _has("identity", default=None)  # older executions have none: long or flat, all in
+    feature_set: str | None = _has("identity", default=None)  # whose columns were read beside production's
+    trial: dict[str, Any] | None = _has("setup", default=None)
+    indicators: dict[str, str] = _has("input", default_factory=dict)  # of the user's own: column → source
     chunk_rows: int = _has("setup")
     context_rows: int = _has("setup")
     sources: list[Source] = _has("input")

@@ -81,7 +81,11 @@ def run(
         refined = refine(settings, lake, progress=progress)
     # 3. silver → gold features: indicators over the whole history.
     if layer < SOURCES.index("gold"):
-        featured = features(settings, lake, progress=progress)
+        tried = settings.features
+        production = settings.model_copy(update={"features": tried.model_copy(update={"feature_set": ""})})
+        featured = features(production, lake, progress=progress)
+        if tried.feature_set and tried.columns:
+            features(settings, lake, progress=progress)
     # Under a scheduler: what was made from exactly this stands already.
     standing = latest_same(settings, lake, fresh_after) if fresh_after else None
     if standing:

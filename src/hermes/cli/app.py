@@ -12,9 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import indicators, init, lake, live, portfolio, record, run, search, strategies, streams
+from hermes.cli import export, indicators, init, lake, live, portfolio, record, run, search, strategies, streams
 from hermes.cli.command import Line, command, print_traceback, verbose
-from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, EXCLUDE, SPAN, STRATEGY, Execution, Frequency, Since, Until
+from hermes.cli.options import (
+    ACCOUNT,
+    ARCHIVE,
+    CHUNKS,
+    COLUMNS,
+    EXCLUDE,
+    FEATURE_SET,
+    SPAN,
+    STRATEGY,
+    Execution,
+    Frequency,
+    Since,
+    Until,
+)
 from hermes.errors import AuditFault, UsageError
 from hermes.redaction import printable, told
 
@@ -104,7 +117,12 @@ def refine(line: Line) -> None:
     line.each(work)
 
 
-@command(app, "features BTCUSDT --interval 4h")
+@command(
+    app,
+    "features BTCUSDT --interval 4h",
+    "features BTCUSDT --feature-set test --columns zscore_20,ema_50@1d",
+    flags=(*FEATURE_SET, *COLUMNS),
+)
 def features(line: Line) -> None:
     """Compute the 23 indicators over silver; only the files that changed are written."""
     from hermes.cli.views import console, steps
@@ -224,6 +242,7 @@ live.register(app)
 record.register(app)
 strategies.register(app)
 indicators.register(app)
+export.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:

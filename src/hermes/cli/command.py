@@ -97,7 +97,7 @@ def command(
     The function's first argument is the `Line`; the others are the command's own options.
     """
     common = (*flags, *DATASET, *LAKE, *LOG) if symbols else (*flags, *LAKE, *LOG)
-    strategy = any(flag in STRATEGY for flag in flags)
+    strategy = STRATEGY[0] in flags
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         known = [flag for flag in common if flag.name not in signature(function).parameters]

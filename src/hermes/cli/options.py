@@ -55,11 +55,18 @@ EXCLUDE = Flag(
     "--exclude", "archive.exclude", str, "Archive files to leave out: 2022-03, 2022-03-15 or BTCUSDT-4h-2022-03."
 )
 ARCHIVE = (Flag("--archive", "archive.url", str, "The archive: a folder, an http(s) or an s3:// address."), EXCLUDE)
-STRATEGY = (Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),)
 INDICATORS = (Flag("--indicators", "features.indicators", str, "Files that define indicators, like ./range_high.py."),)
 FEATURE_SET = (
     Flag("--feature-set", "features.feature_set", str, "A feature set beside the production table, like test."),
     *INDICATORS,
+)
+STRATEGY = (
+    Flag("--strategy", "signals.strategy", str, "A strategy's name, or a file like ./mine.py:Breakout."),
+    *FEATURE_SET,
+)
+COLUMNS = (
+    Flag("--columns", "features.columns", str, "Columns of the feature set, like zscore_20,ema_50@1d."),
+    Flag("--features-version", "features.version", str, "Version of the feature set, like 2."),
 )
 SPAN = (
     Flag("--start", "signals.start", str, "First bar, like 2017-09-01; the bars before are still seen."),

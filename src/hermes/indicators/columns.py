@@ -46,6 +46,12 @@ class Column:
         return (computed if self.field is None else computed.struct.field(self.field)).cast(self.dtype)
 
 
+def family_of(name: str, families: Families = SHIPPED) -> Family | None:
+    """The family that the column `name` is of; None where there is none of that name."""
+    matched = _NAME.fullmatch(name)
+    return families.get(matched[1]) if matched else None
+
+
 def parse(name: str, families: Families = SHIPPED) -> Column:
     """What the column `name` is computed from.
 
@@ -55,7 +61,7 @@ def parse(name: str, families: Families = SHIPPED) -> Column:
     """
     matched = _NAME.fullmatch(name)
     texts = matched[2].removeprefix("_").split("_") if matched and matched[2] else []
-    family = families.get(matched[1]) if matched else None
+    family = family_of(name, families)
     if family is None or (family.parameters and not texts):
         usages = [each.usage for each in families.values()]
         near = get_close_matches(name, [*INDICATORS, *usages], n=3)

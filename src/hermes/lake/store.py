@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from hermes.dataset import LAYERS, Dataset
+from hermes.dataset import LAYERS, TEST_LAYER, Dataset
 from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, StoreError
 from hermes.lake.backends import folder, s3, s3_client
 from hermes.lake.backends.lock import Check, Holder, unlocked
@@ -349,18 +349,19 @@ class Layer:
 
 
 class Lake:
-    """The three layers of one lake."""
+    """The three layers of one lake, and `test`, where columns under trial are."""
 
-    def __init__(self, bronze: Layer, silver: Layer, gold: Layer) -> None:
+    def __init__(self, bronze: Layer, silver: Layer, gold: Layer, test: Layer) -> None:
         self.bronze = bronze
         self.silver = silver
         self.gold = gold
+        self.test = test
         self._held = ""  # the lock under which this lake is used
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The lake at `settings.lake.url`; nothing is created or contacted yet."""
-        addresses = [settings.layer_url(layer) for layer in LAYERS]
+        addresses = [settings.layer_url(layer) for layer in (*LAYERS, TEST_LAYER)]
         return cls(
             *(
                 Layer(s3.Bucket(address, settings.s3) if address.startswith("s3://") else folder.Folder(address))
@@ -396,6 +397,7 @@ class Lake:
             mine = copy.copy(self)
             mine._held = dataset.lock_key
             mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
+            mine.test = self.test.checked(check)
             yield mine
 
     @contextmanager

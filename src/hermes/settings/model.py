@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 from pydantic import Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
-from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, Dataset, expanded, strategy_file
+from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, expanded, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings.keywords import Keywords
@@ -24,6 +24,7 @@ from hermes.settings.sections import (
     BacktestSettings,
     ClusterSettings,
     FeaturesSettings,
+    IcebergSettings,
     LakeSettings,
     LiveSettings,
     LogSettings,
@@ -64,6 +65,7 @@ class Settings(_Section):
     backtest: BacktestSettings = BacktestSettings()
     account: AccountSettings = AccountSettings()
     cluster: ClusterSettings = ClusterSettings()
+    iceberg: IcebergSettings = IcebergSettings()
     log: LogSettings = LogSettings()
     upkeep: UpkeepSettings = UpkeepSettings()
     notify: NotifySettings = NotifySettings()
@@ -192,7 +194,7 @@ class Settings(_Section):
 
     def layer_url(self, layer: str) -> str:
         """The address of one layer: `./lake/gold` or `s3://gold`."""
-        assert layer in LAYERS
+        assert layer in (*LAYERS, TEST_LAYER, "iceberg")
         return self.lake.url.replace("{layer}", layer)
 
 

@@ -256,6 +256,15 @@ class FeaturesSettings(_Section):
     """Version of the feature set, kept in its column features_version."""
 
 
+class IcebergSettings(_Section):
+    """Where `hermes export iceberg` registers the lake's tables."""
+
+    catalog: str = ""
+    """A catalog of pyiceberg's own configuration (.pyiceberg.yaml or PYICEBERG_CATALOG__*); empty: a SQLite file."""
+    namespace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = "hermes"
+    """The namespace of the tables in the catalog."""
+
+
 class SignalsSettings(_Section):
     """How signals are made; `start` and `end` are inclusive, naive UTC.
 

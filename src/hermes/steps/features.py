@@ -6,29 +6,24 @@ from time import perf_counter
 from typing import Any
 
 import polars as pl
-import polars_talib
 
-from hermes.dataset import Dataset
+from hermes.dataset import TEST_LAYER
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake import catalog
 from hermes.lake.files import LakeFile
-from hermes.lake.store import Lake, Layer, fingerprint
+from hermes.lake.store import Lake, fingerprint
 from hermes.progress import SILENT, Progress
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
-from hermes.stages.gold.blocks import LEAD, block_features
-from hermes.stages.gold.features import features as feature_plan
+from hermes.stages.gold.blocks import BLOCK_ROWS
 from hermes.stages.gold.splits import Split, adjusted
+from hermes.steps.feature_tables import FeatureTable, production_table, set_table, with_definitions
 from hermes.steps.results import Rows, StepResult
 from hermes.steps.step import step
 
-# Part of every fingerprint: files are made again when their definition changes.
-DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
 #: A series of so many bars is computed at once, bit for bit as TA-Lib would; a longer one block by block, see
 #: `gold.blocks`: 4 million bars take some 3 GB while they are computed.
 WHOLE_ROWS = 4_000_000
-BLOCK_ROWS = 3_000_000  # of a longer one, at once: a month of seconds
-BLOCKS_DEFINITION = f"{DEFINITION}, in blocks of {BLOCK_ROWS} after {LEAD} or more"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,26 +71,31 @@ class _Part:
 
 @step(exclusive=True)
 def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Featured:
-    """Bring the gold feature table of one dataset up to date with silver.
+    """Bring the gold feature table of one dataset, or the table of the settings' feature set, up to date with silver.
 
     Raises:
         MissingTable: silver has no rows of this dataset.
         StoreError: the table holds files of another tool, which are never replaced.
         SourceChanged: silver was replaced again and again while it was read.
+        UsageError: the feature set has no columns, or one that cannot be made.
     """
     started, dataset = perf_counter(), settings.dataset
+    table = production_table(settings, lake)
+    if settings.features.feature_set:
+        table = with_definitions(set_table(settings, lake), settings, settings.features.columns)
     silver = lake.silver.files(dataset.silver_folder)
     if not silver:
         raise MissingTable(f"silver has no rows of {dataset} at {lake.silver.address}", "run `hermes refine` first")
     splits = settings.quality.of(dataset.symbol)
-    rows, written, unchanged = _make(dataset, splits, lake, silver, progress)
+    rows, written, unchanged = _make(table, splits, lake, silver, progress)
     return Featured(settings, rows, written, unchanged, perf_counter() - started)
 
 
 def _make(
-    dataset: Dataset, splits: Sequence[Split], lake: Lake, silver: list[LakeFile], progress: Progress
+    table: FeatureTable, splits: Sequence[Split], lake: Lake, silver: list[LakeFile], progress: Progress
 ) -> tuple[int, list[str], list[str]]:
     """Write what is out of date."""
+    dataset = table.dataset
     abouts = lake.silver.footers(silver, "year", "fingerprint", "rows")
     for file, about in zip(silver, abouts, strict=True):
         if not about:
@@ -103,13 +103,13 @@ def _make(
     years = [int(about["year"]) for about in abouts]
     told = [[at.isoformat(), ratio] for at, ratio in splits]
     # A value depends on every bar before it: so does a file's fingerprint.
-    definition = DEFINITION if sum(about["rows"] for about in abouts) <= WHOLE_ROWS else BLOCKS_DEFINITION
+    definition = table.definition(in_blocks=sum(about["rows"] for about in abouts) > WHOLE_ROWS)
     definition += f", splits {told}" if told else ""
     prints = {
         year: fingerprint(definition, [about["fingerprint"] for about in abouts if about["year"] <= year])
         for year in years
     }
-    present = _own_files(lake.gold, dataset)
+    present = _own_files(table)
     rows = sum(about["rows"] for about in abouts)
     complete = {about["fingerprint"] for about in present.values()}
     if set(prints.values()) == complete and sum(about["rows"] for about in present.values()) == rows:
@@ -117,48 +117,49 @@ def _make(
 
     plan = adjusted(lake.silver.scan(silver, schema=silver_schema(dataset.market)), splits)
     with lake.silver.errors():
-        parts = _parts(dataset, plan)
+        parts = _parts(table, plan)
     if left := sorted(present.keys() - {part.key for part in parts}):
-        raise StoreError(f"{lake.gold.locate(left[0])} has no bars in silver any more", "remove it, then run again")
+        raise StoreError(f"{table.layer.locate(left[0])} has no bars in silver any more", "remove it, then run again")
     written, unchanged = [], []
     with progress.task(f"features {dataset}", len(parts), "files") as advance:
         for block in _blocks(parts):
             wanted = {
                 part.key: {
-                    "layer": "gold",
+                    "layer": TEST_LAYER if table.feature_set else "gold",
                     "fingerprint": prints[part.year],
                     "rows": part.end - part.begin,
                     "definition": definition,
                     **({"splits": told} if told else {}),
+                    **table.about(),
                 }
                 for part in block
             }
             stale = [part for part in block if present.get(part.key) != wanted[part.key]]
             if stale:
                 with lake.silver.errors():
-                    table = _computed(plan, parts[-1].end, block)
+                    made = _computed(table, plan, parts[-1].end, block)
                 if not lake.silver.unchanged(dataset.silver_folder, silver):
                     raise SourceChanged(f"silver of {dataset} changed while it was read", "run one refine at a time")
-                _check(dataset, table, block, parts[-1].end, rows)
+                _check(table, made, block, parts[-1].end, rows)
                 first = block[0].begin
-                slices = {part.key: table.slice(part.begin - first, part.end - part.begin) for part in stale}
-                lake.gold.write_all((key, made, wanted[key]) for key, made in slices.items())
+                slices = {part.key: made.slice(part.begin - first, part.end - part.begin) for part in stale}
+                table.layer.write_all((key, rows_of, wanted[key]) for key, rows_of in slices.items())
             written += [part.key for part in stale]
             unchanged += [part.key for part in block if part not in stale]
             advance(len(block), f"{len(written)} new")
     return rows, written, unchanged
 
 
-def _parts(dataset: Dataset, silver: pl.LazyFrame) -> list[_Part]:
+def _parts(table: FeatureTable, silver: pl.LazyFrame) -> list[_Part]:
     """The files of the table, in order of time, and which rows of the series each holds."""
-    names = ["year", "month"] if dataset.features_by_month else ["year"]
+    names = ["year", "month"] if table.dataset.features_by_month else ["year"]
     time = pl.col("datetime").dt
     period = [getattr(time, name)().alias(name) for name in names]
     heights = silver.group_by(period).len().sort(names).collect(engine="streaming")
     found: list[_Part] = []
     for *when, height in heights.iter_rows():
         begin = found[-1].end if found else 0
-        found.append(_Part(dataset.features_key(*when), when[0], begin, begin + height))
+        found.append(_Part(table.key(*when), when[0], begin, begin + height))
     return found
 
 
@@ -175,37 +176,34 @@ def _blocks(parts: list[_Part]) -> list[list[_Part]]:
     return blocks
 
 
-def _computed(silver: pl.LazyFrame, rows: int, block: list[_Part]) -> pl.DataFrame:
-    """The features of one block, from the whole series where it is short."""
+def _computed(table: FeatureTable, silver: pl.LazyFrame, rows: int, block: list[_Part]) -> pl.DataFrame:
+    """The rows of one block, from the whole series where it is short or a set's."""
     if rows <= WHOLE_ROWS:
-        return feature_plan(silver).collect()
+        return table.whole(silver).collect()
+    if table.feature_set:
+        begin, end = block[0].begin, block[-1].end
+        return table.whole(silver).slice(begin, end - begin).collect(engine="streaming")
+    return table.block(silver, block[0].begin, block[-1].end)
 
-    def read(begin: int, end: int) -> pl.DataFrame:
-        return silver.slice(begin, end - begin).collect(engine="streaming")
 
-    return block_features(read, block[0].begin, block[-1].end)
-
-
-def _check(dataset: Dataset, table: pl.DataFrame, block: list[_Part], found: int, rows: int) -> None:
+def _check(table: FeatureTable, made: pl.DataFrame, block: list[_Part], found: int, rows: int) -> None:
     """Refuse silver that is not as many bars as its footers say, in order, each in its period."""
-    time = table["datetime"]
+    time, by_month = made["datetime"], table.dataset.features_by_month
     in_order = bool((time.diff().dt.total_microseconds() > 0).all())
-    ends = [
-        dataset.features_key(at.year, at.month if dataset.features_by_month else None) for at in (time[0], time[-1])
-    ]
+    ends = [table.key(at.year, at.month if by_month else None) for at in (time[0], time[-1])]
     in_order = in_order and ends == [block[0].key, block[-1].key]
     if found != rows or not in_order:
         what = f"{found} rows instead of {rows}" if found != rows else "bars out of order"
         raise StoreError(
-            f"silver of {dataset} is not what was published: {what}",
+            f"silver of {table.dataset} is not what was published: {what}",
             "remove it and run `hermes refine` again; `hermes audit --bytes` names the damaged file",
         )
 
 
-def _own_files(gold: Layer, dataset: Dataset) -> dict[str, dict[str, Any]]:
+def _own_files(table: FeatureTable) -> dict[str, dict[str, Any]]:
     """Key and footer of every file of the table, all of them made by Hermes."""
-    files = gold.files(dataset.features_table)
-    abouts = gold.footers(files, "fingerprint", "rows")
+    files = table.layer.files(table.name)
+    abouts = table.layer.footers(files, "fingerprint", "rows")
     for file, about in zip(files, abouts, strict=True):
         if not about:
             raise StoreError(

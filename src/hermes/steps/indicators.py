@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hermes.errors import IndicatorError
-from hermes.indicators.columns import parse
+from hermes.indicators.columns import family_of, parse
 from hermes.indicators.definition import Family
 from hermes.indicators.registry import Known, known_indicators
 from hermes.indicators.shipped import SHIPPED
@@ -27,6 +27,16 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
     """
     known = known_indicators(settings.features.indicators)
     return [_described(family, known.sources[name]) for name, family in known.families.items()]
+
+
+def own_sources(names: Sequence[str], known: Known) -> dict[str, str]:
+    """Where the definitions of those columns come from that Hermes does not ship, by column."""
+    found = {}
+    for name in names:
+        family = family_of(split(name)[0], known.families)
+        if family and SHIPPED.get(family.name) is not family:
+            found[name] = known.sources[family.name]
+    return found
 
 
 def doubts(names: Sequence[str], known: Known) -> list[str]:

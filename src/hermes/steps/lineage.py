@@ -23,10 +23,12 @@ from hermes.logs import event
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
+from hermes.steps.indicators import own_sources
 from hermes.steps.measure import measure_frame
 from hermes.steps.production import identity, newest_alike
 from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
+from hermes.steps.trial import set_files
 from hermes.steps.warnings import freshness_of, warnings
 from hermes.strategies import find_strategy
 from hermes.strategies.columns import signal_rules
@@ -119,9 +121,12 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
     if execution is None:
         return None
     lineage = Lineage.read(catalog.checked_lineage(lake.gold, execution), execution.file.location)
+    if settings.features.feature_set:
+        files = [*files, *set_files(settings, lake)]
     now = {
         "hermes": __version__,
         "strategy_source": found.source,
+        "indicators": own_sources(strategy.columns, known_indicators(settings.features.indicators)),
         "sources": source_versions((file.location, file.version) for file in files),
     }
     if lineage.inputs() != now or (since and datetime.fromisoformat(lineage.generated_at) < since):

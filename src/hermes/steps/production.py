@@ -21,7 +21,8 @@ from hermes.settings import AccountSettings, Settings
 from hermes.strategies import find_strategy, strategy_name
 
 FORMAT = 1  # of the promotion's JSON
-_FORMER_ACCOUNT = AccountSettings().model_dump(mode="json")  # of executions that say nothing of it
+#: Of executions that say nothing of it.
+_FORMER = {"account": AccountSettings().model_dump(mode="json"), "feature_set": None}
 #: What a promotion pins, and what makes two executions of one table alike.
 PINNED = tuple(name for name in fields_with("identity") if name not in ("dataset", "strategy"))  # those name the table
 MOST_NAMED = 5  # executions that an error describes
@@ -37,7 +38,7 @@ class Promoted:
     Attributes:
         table: of the signals.
         execution: the one that was named; newer ones that were made alike follow it.
-        pinned: parameters, configured start and end, account.
+        pinned: parameters, configured start and end, account, feature set.
         path: where gold keeps it.
     """
 
@@ -60,8 +61,8 @@ def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | 
         parameters: of the strategy; without them those that the settings give it.
 
     Returns:
-        parameters, start, end, backtest, account. Without `parameters` where nobody can tell them: a strategy that is
-        in a file which the settings do not name.
+        parameters, start, end, backtest, account, feature_set. Without `parameters` where nobody can tell them: a
+        strategy that is in a file which the settings do not name.
 
     Raises:
         StrategyError, UsageError: the strategy cannot be loaded or is misconfigured.
@@ -72,6 +73,7 @@ def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | 
         "end": end and end.isoformat(),
         "backtest": settings.backtest.model_dump(mode="json"),
         "account": settings.account.model_dump(mode="json"),
+        "feature_set": settings.features.feature_set or None,
     }
     if parameters is None:
         spec = settings.signals.strategy if strategy_name(settings.signals.strategy) == strategy else strategy
@@ -163,7 +165,7 @@ def promote(lake: Lake, execution: str) -> Promoted:
         raise made.error
     if "parameters" not in made.lineage:
         raise StoreError(f"{made.file.location} has no lineage of Hermes", "promote an execution that Hermes made")
-    pinned = {key: made.lineage[key] if key != "account" else made.lineage.get(key, _FORMER_ACCOUNT) for key in PINNED}
+    pinned = {key: made.lineage.get(key, _FORMER.get(key)) for key in PINNED}
     content = {
         "format": FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
     }  # fmt: skip
@@ -197,7 +199,7 @@ def promoted(lake: Lake, table: str) -> Promoted | None:
     if said is None:
         return None
     try:
-        pinned = {key: said[key] if key != "account" else said.get(key, _FORMER_ACCOUNT) for key in PINNED}
+        pinned = {key: said[key] if key not in _FORMER else said.get(key, _FORMER[key]) for key in PINNED}
         return Promoted(table, str(said["execution"]), pinned, lake.gold.locate(key))
     except KeyError:
         raise StoreError(f"{lake.gold.locate(key)} is not whole: nobody can tell what is promoted", cure) from None
@@ -244,7 +246,7 @@ def _differences(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     """(name, of the lineage, wanted) of all that is not alike; parameters and account value by value."""
     found = []
     for name, asked in wanted.items():
-        made = lineage.get(name, _FORMER_ACCOUNT if name == "account" else None)
+        made = lineage.get(name, _FORMER.get(name))
         if isinstance(asked, Mapping):
             made = made if isinstance(made, Mapping) else {}
             found += [

@@ -16,6 +16,7 @@ from hermes.lake.tables import Table, column_names, in_order, open_table
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.signals.generate import check_context, signal_chunks
+from hermes.steps.trial import Trial, read_trial
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, input_schema
@@ -33,6 +34,7 @@ class Selection:
         rows: rows asked for.
         found: where the strategy comes from.
         derived: columns that the table lacks, computed from its bars.
+        trial: the columns that a feature set brings, None without one.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Selection:
     rows: int
     found: Found
     derived: Sequence[str] = ()
+    trial: Trial | None = None
 
     @property
     def source(self) -> str:
@@ -86,8 +89,10 @@ def select(settings: Settings, lake: Lake) -> Selection:
     check_strategy(strategy)
     check_context(strategy, settings.signals.context_rows)
     files = feature_files(dataset, lake.gold)
-    derived = _lacking(lake.gold, files, strategy)
-    wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in derived}
+    lacking = _lacking(lake.gold, files, strategy)
+    trial = read_trial(settings, lake, lacking)
+    derived = [name for name in lacking if trial is None or name not in trial.columns]
+    wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in lacking}
     table = open_table(lake.gold, files, wanted, dataset.symbol)
 
     before, until = 0, table.rows
@@ -96,8 +101,14 @@ def select(settings: Settings, lake: Lake) -> Selection:
     if until <= before:
         raise no_bars(settings, table)
     seen = min(before, settings.signals.context_rows)
-    plan = _with_derived(settings, lake.gold, table, strategy, derived).slice(before - seen, until - before + seen)
-    return Selection(settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived))
+    plan = _with_derived(settings, lake.gold, table, strategy, derived)
+    if trial is not None:
+        with lake.gold.errors():
+            plan = trial.joined(plan)
+    plan = plan.slice(before - seen, until - before + seen)
+    return Selection(
+        settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived), trial
+    )
 
 
 def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:

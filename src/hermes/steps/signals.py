@@ -17,9 +17,11 @@ from polars.exceptions import ShapeError
 
 from hermes.errors import SourceChanged, StoreError
 from hermes.freshness import Freshness
+from hermes.indicators.registry import known_indicators
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import FORMAT, Lake, check_written, footer_of
+from hermes.lake.tables import TablePart
 from hermes.lineage import Lineage
 from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
@@ -27,6 +29,7 @@ from hermes.settings import Settings
 from hermes.stages.signals.decisions import Decisions
 from hermes.stages.signals.generate import write_signals
 from hermes.stages.signals.plan import constants
+from hermes.steps.indicators import own_sources
 from hermes.steps.lineage import kept_verdict
 from hermes.steps.measure import Measured, Tally, measure
 from hermes.steps.production import find_execution, identity, why_not_production
@@ -102,7 +105,7 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
     decisions = Decisions(decided_columns(selection.strategy))
     measured = measure(selection, progress, decisions.add)
     with lake.gold.staged() as path:
-        lineage = _lineage(selection, lake.gold.fingerprints([part.file for part in selection.table.parts]))
+        lineage = _lineage(selection, _fingerprints(selection, lake))
         lineage["audit"] = kept_verdict(selection, lake)
         lineage["splits"] = _splits(selection)
         fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
@@ -112,7 +115,7 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
         table = settings.dataset.signals_table(selection.strategy.name)
         lineage["sequence"] = next_sequence(lake.gold, table)
         digest = _write(selection, measured, decisions, path, lineage, progress, started)
-        if not lake.gold.unchanged(settings.dataset.features_table, selection.table.files):
+        if not _still_there(selection, lake):
             raise _changed(settings)
         published = _publish(selection, lake, path, digest, lineage)
         return Signalled(
@@ -174,6 +177,24 @@ def _changed(settings: Settings) -> SourceChanged:
     return SourceChanged(f"features of {settings.dataset} changed while they were read", "run one at a time")
 
 
+def _parts(selection: Selection) -> list[TablePart]:
+    """The files that the rows come from: production's, then those of a feature set."""
+    return [*selection.table.parts, *(selection.trial.parts if selection.trial else ())]
+
+
+def _fingerprints(selection: Selection, lake: Lake) -> list[str]:
+    tried = [part.file for part in selection.trial.parts] if selection.trial else []
+    produced = [part.file for part in selection.table.parts]
+    return [*lake.gold.fingerprints(produced), *lake.test.fingerprints(tried)]
+
+
+def _still_there(selection: Selection, lake: Lake) -> bool:
+    """Whether the features are still those that were read."""
+    table = selection.settings.dataset.features_table
+    trial_stands = selection.trial is None or selection.trial.unchanged()
+    return trial_stands and lake.gold.unchanged(table, selection.table.files)
+
+
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:
     """Publish as the next execution of the table; returns the address."""
     settings, strategy = selection.settings, selection.strategy.name
@@ -208,6 +229,8 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "strategy_source": selection.source,
         "columns": {name: str(dtype) for name, dtype in output_schema(strategy).items()},
         "derived_columns": list(selection.derived),
+        "trial": selection.trial and selection.trial.as_json(),
+        "indicators": own_sources(strategy.columns, known_indicators(settings.features.indicators)),
         **identity(settings, strategy.name, strategy.parameters.model_dump(mode="json")),
         "chunk_rows": settings.signals.chunk_rows,
         "context_rows": settings.signals.context_rows,
@@ -219,7 +242,7 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
                 "version": part.file.version,
                 "rows": part.rows,
             }
-            for part, fingerprint in zip(selection.table.parts, fingerprints, strict=True)
+            for part, fingerprint in zip(_parts(selection), fingerprints, strict=True)
         ],
     }
 

@@ -14,6 +14,7 @@ import polars as pl
 from hermes.schemas import INDICATORS
 from hermes.stages.gold.features import features
 
+BLOCK_ROWS = 3_000_000  # that are computed at once: a month of seconds
 LEAD = 20_000  # bars, the first try
 TOLERANCE = 1e-9  # relative: rounding in TA-Lib's running sums differs with where they began
 _COMPARED = 500  # bars before the block on which two leads must agree

@@ -4,13 +4,15 @@ No lock is needed beside running commands: an execution is created under a new n
 and only names that were listed before are removed, never the one that was published last.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hermes.dataset import Dataset, parse_execution, parse_signals_table, parse_universe_table
+from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table, parse_universe_table
+from hermes.errors import StoreError
 from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
@@ -141,12 +143,15 @@ def _judge(
     main = COMPARISON if parse_universe_table(table) else SIGNALS
     keys = {f"{table}/{folder}/{main}" for folder in folders}
     whole = read_executions(lake.gold, [file for files in folders.values() for file in files if file.key in keys])
+    exported = _exported(lake, table)
     stays = _staying(whole, keep, lake, table, settings)
     for each in whole:
         if each.error:
             made.notes.append(f"{each.error.message}: it stays")
         elif each.name in stays:
             continue
+        elif each.name in exported:
+            made.notes.append(f"{each.file.location}: a snapshot of Iceberg refers to it, so it stays")
         elif lake.gold.is_own(each.file.key):
             files = sorted(folders[each.name], key=lambda file: file.key.endswith(f"/{main}"))
             made.executions.append(Doomed(table, each.name, files))
@@ -174,6 +179,25 @@ def _remove(lake: Lake, doomed: Doomed) -> None:
     """
     for file in doomed.files:
         lake.gold.remove(file.key)
+
+
+def _exported(lake: Lake, table: str) -> set[str]:
+    """Executions of a table that snapshots of Iceberg refer to, see `hermes.iceberg`.
+
+    Raises:
+        StoreError: the note about them cannot be read.
+    """
+    key = iceberg_key(table)
+    content = lake.gold.read(key)
+    if content is None:
+        return set()
+    try:
+        return set(json.loads(content)["executions"])
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(
+            f"{lake.gold.locate(key)} cannot be read, so nobody can tell what Iceberg's snapshots refer to",
+            "run `hermes export iceberg` again",
+        ) from None
 
 
 def _staging(made: Pruned, root: Path, *, remove: bool) -> Iterator[Leftover]:

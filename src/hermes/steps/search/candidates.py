@@ -19,6 +19,7 @@ from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
 from hermes.steps.account import AXES, account_of, axes
 from hermes.steps.selection import feature_files, no_bars
+from hermes.steps.trial import read_trial
 from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
@@ -129,7 +130,11 @@ def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[
     with gold.errors():
         plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
         bars = pl.concat(list(with_prices(in_order(plan, table), table)))
-    derived = {name: dtype for name, dtype in wanted.items() if name not in there}
+    lacking = {name: dtype for name, dtype in wanted.items() if name not in there}
+    trial = read_trial(settings, lake, list(lacking))
+    if trial is not None:
+        bars = trial.joined(bars.lazy()).collect()
+    derived = {name: dtype for name, dtype in lacking.items() if name not in bars.columns}
     known = known_indicators(settings.features.indicators).families
     made = with_indicators(bars.lazy(), list(derived), dataset.interval, known).collect()
     return table, made.with_columns(pl.col(name).cast(dtype) for name, dtype in derived.items()).rechunk()

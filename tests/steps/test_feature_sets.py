@@ -1,0 +1,138 @@
+"""Columns under trial: beside production, joined by time, incremental, and never read by accident."""
+
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hermes.errors import MissingTable, TableRefused, UsageError
+from hermes.lake.store import Lake
+from hermes.pipeline import features
+from hermes.settings import Settings
+from hermes.steps.backtest import backtest
+from hermes.steps.lineage import latest_same
+from hermes.steps.signals import read_signals, signals
+
+COLUMNS = "zscore_20,ema_50@1d"
+TABLE = "gold_features_test_spot_monthly_klines_SIMUSDT_4h"
+STRATEGY = """
+import polars as pl
+from hermes.strategies.base import Strategy
+
+class Reversion(Strategy):
+    name = "reversion"
+    columns = ("zscore_20", "ema_50@1d")
+    look_back = 0
+
+    def conditions(self):
+        score, average = pl.col("zscore_20"), pl.col("ema_50@1d")
+        return {"is_low": score < -1.5, "is_high": score > 1.5, "is_up": pl.col("close") > average}
+
+    def buy(self):
+        return pl.col("is_low") & pl.col("is_up")
+
+    def sell(self):
+        return pl.col("is_high")
+"""
+
+
+@pytest.fixture
+def load(simulated_lake: Path, tmp_path: Path) -> Callable[..., Settings]:
+    for layer in ("silver", "gold", "_hashes"):
+        shutil.copytree(simulated_lake / layer, tmp_path / layer)
+    (tmp_path / "reversion.py").write_text(STRATEGY)
+
+    def settings(**flags: str) -> Settings:
+        named = {name.replace("__", "."): value for name, value in flags.items()}
+        given = {"lake.url": f"{tmp_path}/{{layer}}", "dataset.symbol": "SIMUSDT", **named}
+        return Settings.load(given, environ={})
+
+    return settings
+
+
+def hashes(root: Path) -> dict[str, str]:
+    return {str(path): sha256(path.read_bytes()).hexdigest() for path in sorted(root.rglob("*.parquet"))}
+
+
+def test_a_set_is_written_beside_production_and_only_what_changed(load, tmp_path: Path) -> None:
+    before = hashes(tmp_path / "gold")
+    made = features(load(features__feature_set="test", features__columns=COLUMNS))
+    assert made.written
+    assert all(key.startswith(f"{TABLE}/") for key in made.written)
+    rows = pl.concat([pl.read_parquet(tmp_path / "test" / key) for key in made.written])
+    assert rows.columns == ["datetime", "symbol", "timeframe", "zscore_20", "ema_50@1d", "features_version"]
+    assert set(rows["features_version"]) == {"1"}
+    assert hashes(tmp_path / "gold") == before, "production is untouched"
+    assert features(load(features__feature_set="test", features__columns=COLUMNS)).written == []
+    again = features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
+    assert again.written == made.written
+
+
+def test_a_strategy_reads_it_and_the_lineage_says_so(load, tmp_path: Path) -> None:
+    spec = f"{tmp_path}/reversion.py"
+    trial = load(features__feature_set="test", signals__strategy=spec)
+    features(load(features__feature_set="test", features__columns=COLUMNS))
+    made = signals(trial)
+    computed = signals(load(signals__strategy=spec))
+    ours, theirs = made.lazy().collect(), computed.lazy().collect()
+    same = [name for name in ours.columns if name != "generated_at"]
+    assert ours.select(same).equals(theirs.select(same)), "what a set holds is what would be computed"
+    lineage = _lineage(made.path)
+    assert lineage["feature_set"] == "test"
+    assert lineage["trial"]["name"] == "test"
+    assert lineage["trial"]["version"] == "1"
+    assert lineage["trial"]["columns"] == ["zscore_20", "ema_50@1d"]
+    assert lineage["derived_columns"] == []
+    assert _lineage(computed.path)["trial"] is None
+    assert read_signals(trial).collect().height == ours.height
+    assert latest_same(trial, Lake.open(trial)) is not None
+    features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
+    assert latest_same(trial, Lake.open(trial)) is None, "the set was made again"
+
+
+def _lineage(path: str) -> dict:
+    import json
+
+    return json.loads(pl.read_parquet_metadata(path)["hermes"])
+
+
+def test_production_never_reads_it_by_accident(load, tmp_path: Path) -> None:
+    features(load(features__feature_set="test", features__columns=COLUMNS))
+    for file in (tmp_path / "test").rglob("*.parquet"):  # what is under trial is wrong
+        pl.read_parquet(file).with_columns(pl.lit(1e9).alias("zscore_20")).write_parquet(file)
+    production = backtest(load(signals__strategy=f"{tmp_path}/reversion.py"))
+    assert production.frame()["zscore_20"].max() < 100
+
+
+def test_a_set_that_lacks_bars_or_is_not_there_is_named(load, tmp_path: Path) -> None:
+    trial = load(features__feature_set="test", signals__strategy=f"{tmp_path}/reversion.py")
+    with pytest.raises(MissingTable, match=f"layer test has no table {TABLE}"):
+        backtest(trial)
+    features(load(features__feature_set="test", features__columns=COLUMNS))
+    sorted((tmp_path / "test").rglob("*.parquet"))[-1].unlink()
+    with pytest.raises(TableRefused, match="has no row for the bar at 2025-01-01 00:00:00"):
+        backtest(trial)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("", "the feature set test has no columns"),
+        ("ema_12", "ema_12 is a column of the production table"),
+        ("zscor_20", "indicator 'zscor_20' is not known"),
+        ("ema_50@5h", "bars of 4h do not make whole bars of '5h'"),
+    ],
+)
+def test_columns_that_cannot_be_made_are_refused(load, tmp_path: Path, columns: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        features(load(features__feature_set="test", features__columns=columns))
+    assert not (tmp_path / "test").exists()
+
+
+@pytest.mark.parametrize("name", ["spot", "um", "Test", "a_b", "../x"])
+def test_a_set_must_have_a_name_of_its_own(load, name: str) -> None:
+    with pytest.raises(UsageError, match="feature set"):
+        load(features__feature_set=name)
