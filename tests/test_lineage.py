@@ -15,6 +15,7 @@ FOOTER: dict[str, Any] = {
     "hermes": "0.1.0", "python": "3.11", "libraries": {"polars": "2.1"}, "layer": "gold", "dataset": {"symbol": "X"},
     "strategy": "s", "strategy_source": "src", "columns": {}, "derived_columns": [], "parameters": {"n": 1},
     "start": None, "end": None, "backtest": {"fees": 0.1}, "account": {"side": "long"},
+    "feature_set": None, "trial": None, "indicators": {"mine_5": "mine.py"},
     "chunk_rows": 1, "context_rows": 1, "sources": SOURCES,
     "audit": None, "fills": {}, "splits": [], "freshness": {}, "warnings": [],
     "sequence": 1, "rows": 2, "first": "a", "last": "b", "unique_days": 1, "buy_signals": 1,
@@ -37,7 +38,8 @@ def test_what_makes_executions_alike_is_what_settings_ask_for():
 @pytest.mark.parametrize("name", sorted(fields_with("input")))
 def test_an_input_that_differs_is_seen_and_a_result_is_not(name: str):
     made = Lineage.read(FOOTER, "x")
-    other = [{**SOURCES[0], "version": "w"}] if name == "sources" else "another"
+    others = {"sources": [{**SOURCES[0], "version": "w"}], "indicators": {}}
+    other = others.get(name, "another")
     assert Lineage.read({**FOOTER, name: other}, "x").inputs() != made.inputs()
     assert Lineage.read({**FOOTER, "seconds": 9.0, "rows": 3}, "x").inputs() == made.inputs()
     assert set(made.inputs()) == set(fields_with("input"))

@@ -330,7 +330,7 @@ def _features(simulated_lake: Path, root: Path) -> Path:
 
 def test_a_file_strategy_that_the_settings_do_not_name_goes_by_span_and_account(lake: Lake):
     wanted = identity(CONFIGURED, "somebody_elses")
-    assert wanted.keys() == {"start", "end", "backtest", "account"}
+    assert wanted.keys() == {"start", "end", "backtest", "account", "feature_set"}
     assert newest_alike(lake, BTC, "smart_momentum", wanted) is None
     name = execute(lake)
     found = newest_alike(lake, BTC, "smart_momentum", wanted)

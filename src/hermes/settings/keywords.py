@@ -57,6 +57,13 @@ class Live(TypedDict, total=False):
     proxy: SecretStr | str | None
 
 
+class Iceberg(TypedDict, total=False):
+    """`[iceberg]`."""
+
+    catalog: str
+    namespace: str
+
+
 class Features(TypedDict, total=False):
     """`[features]`."""
 
@@ -153,6 +160,7 @@ class Keywords(TypedDict, total=False):
     live: Live
     features: Features
     quality: Quality
+    iceberg: Iceberg
     signals: Signals
     strategy: Mapping[str, Mapping[str, Any]]
     backtest: Backtest
