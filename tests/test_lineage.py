@@ -20,7 +20,7 @@ FOOTER: dict[str, Any] = {
     "audit": None, "fills": {}, "splits": [], "freshness": {}, "warnings": [],
     "sequence": 1, "rows": 2, "first": "a", "last": "b", "unique_days": 1, "buy_signals": 1,
     "sell_signals": 1, "total_signals": 2, "generated_at": "t", "metrics": {"sharpe": None, "trades": 1},
-    "fills": {}, "freshness": {}, "splits": [], "warnings": [], "seconds": 0.5,
+    "seconds": 0.5,
 }  # fmt: skip
 
 
