@@ -79,15 +79,24 @@ class Day:
         Returns:
             The values that differ from those taken before.
         """
+        self.server_time = server_time
+        numbers = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("line")
+        if self.follows(rows):
+            self.rows = pl.concat([self.rows, rows], rechunk=True).with_columns(numbers)
+            return []
         revised = self._compared(rows)
         merged = pl.concat([self.rows, rows]).unique("open_time", keep="last").sort("open_time")
-        self.rows = merged.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("line"))
-        self.server_time = server_time
+        self.rows = merged.with_columns(numbers)
         self.revised += [
             {"datetime": each.open_time.isoformat(), "column": each.column, "before": each.before, "after": each.after}
             for each in revised
         ]
         return revised
+
+    def follows(self, rows: pl.DataFrame) -> bool:
+        """Whether these rows are all later than those that are there, as nearly always."""
+        newest = self.rows["open_time"][-1] if self.rows.height else -1
+        return bool(rows["open_time"][0] > newest and rows["open_time"].is_sorted())
 
     def _compared(self, rows: pl.DataFrame) -> list[Revision]:
         both = self.rows.join(rows, on="open_time", suffix="|new")
@@ -118,22 +127,26 @@ class RecentDays:
         self._days: dict[date, Day] = {}
         self._changed: set[date] = set()
 
-    def take(self, bars: Sequence[Bar], server_time: int) -> Taken:
-        """Take closed bars in; what is new or different waits to be published."""
-        if not bars:
-            return Taken(pl.DataFrame(schema=BRONZE), 0, [])
-        rows = to_rows(bars, str(self.dataset))
+    def take(self, rows: pl.DataFrame, server_time: int) -> Taken:
+        """Take closed bars in; what is new or different waits to be published.
+
+        Args:
+            rows: as `schemas.BRONZE`, in order of time; see `to_rows`.
+        """
         fresh, revised = 0, []
-        days = in_microseconds(pl.col("open_time")) // _DAY_US
-        for (number,), part in rows.group_by(days.alias("day"), maintain_order=True):
-            day = self._day(date(1970, 1, 1) + int(str(number)) * _DAY)
-            known = day.rows.select("open_time", *_VALUES)
-            new = part.join(known, on=["open_time", *_VALUES], how="anti", nulls_equal=True, maintain_order="left")
+        for number, part in _by_day(rows):
+            day = self._day(date(1970, 1, 1) + number * _DAY)
+            new = part if day.follows(part) else self._different(day, part)
             if new.height:
                 revised += day.merge(new, server_time)
                 self._changed.add(day.day)
                 fresh += new.height
         return Taken(rows, fresh, revised)
+
+    def _different(self, day: Day, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those rows that are not there just like this."""
+        on = ["open_time", *_VALUES]
+        return rows.join(day.rows.select(on), on=on, how="anti", nulls_equal=True, maintain_order="left")
 
     def _day(self, day: date) -> Day:
         if day not in self._days:
@@ -202,7 +215,7 @@ def top_up(
             for begin, end in spans:
                 try:
                     for closed, server_time in closed_bars(own, dataset, begin, end, settings.live.settle_seconds):
-                        fresh = days.take(closed, server_time).new
+                        fresh = days.take(to_rows(closed, str(dataset)), server_time).new if closed else 0
                         held += fresh
                         advance(len(closed), f"{fresh:,} new")
                         if held >= FLUSHED_BARS:
@@ -312,6 +325,15 @@ def covered(dataset: Dataset, lake: Lake) -> Mapping[str, tuple[int, int]]:
 def to_rows(bars: Sequence[Bar], name: str) -> pl.DataFrame:
     """Bars as rows of bronze: parsed as the archive's lines are, from the same texts."""
     return parse("\n".join(bar.line for bar in bars).encode(), name)
+
+
+def _by_day(rows: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+    """Rows by their UTC day, counted from 1970."""
+    ends = rows.select(in_microseconds(pl.col("open_time")) // _DAY_US).to_series()
+    if not rows.height or ends[0] == ends[-1] == ends.max():
+        return [(int(ends[0]), rows)] if rows.height else []
+    parts = rows.with_columns(ends.alias("_day")).partition_by("_day", as_dict=True, maintain_order=True)
+    return [(int(day), part.drop("_day")) for (day,), part in parts.items()]
 
 
 def in_microseconds(time: pl.Expr) -> pl.Expr:

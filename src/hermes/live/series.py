@@ -130,20 +130,25 @@ class Series:
 
     # --- bars -------------------------------------------------------------------------------------------------------
 
-    def take(self, closed: Sequence[Bar], server_time: int) -> bool:
-        """Take closed bars in; says whether anything is new or different."""
+    def unseen(self, closed: Sequence[Bar]) -> list[Bar]:
+        """Those of the bars that this process has not taken in just like this."""
         new = [bar for bar in closed if self._seen.get(bar.open_time) != bar]
-        if not new:
-            return False
-        taken = self.days.take(new, server_time)
         self._seen.update({bar.open_time: bar for bar in new})
         for time in sorted(self._seen)[: -2 * RECHECKED]:
             del self._seen[time]
+        return new
+
+    def take(self, rows: pl.DataFrame, server_time: int) -> bool:
+        """Take closed bars in (`schemas.BRONZE`, in order of time); says whether anything is new or different."""
+        taken = self.days.take(rows, server_time)
         differs = self.replace(_as_bars(taken.rows).filter(pl.col("datetime") > self.archived_until))
         return differs or taken.new > 0
 
     def replace(self, rows: pl.DataFrame) -> bool:
         """Put these bars in place of what is in memory; says whether that differed. Older than all of it is ignored."""
+        if rows.height and rows["datetime"][0] > self.newest and rows["datetime"].is_sorted():
+            self.bars = pl.concat([self.bars, rows], rechunk=True)
+            return True
         known = rows.join(self.bars, on=_BAR, how="semi", nulls_equal=True)
         rows = rows.join(known, on="datetime", how="anti").filter(pl.col("datetime") >= self.bars["datetime"][0])
         if rows.is_empty():
@@ -152,9 +157,7 @@ class Series:
         late = rows.filter(pl.col("datetime") <= newest)
         if late.height:
             self._remember(late)
-        merged = pl.concat([self.bars, rows])
-        if late.height or not rows["datetime"].is_sorted():
-            merged = merged.unique("datetime", keep="last").sort("datetime")
+        merged = pl.concat([self.bars, rows]).unique("datetime", keep="last").sort("datetime")
         self.bars = merged.rechunk()
         return True
 
