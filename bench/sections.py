@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.audits import audit
+from bench.live import section as live
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
 from bench.places import HERMES, REAL_ARCHIVE
@@ -311,4 +312,5 @@ SECTIONS = {
     "universe": universe,
     "long": long,
     "record": record,
+    "live": live,
 }

@@ -143,6 +143,11 @@ def write_archive(archive: Path, dataset: Dataset, bars: Sequence[Bar]) -> None:
             packed.writestr(f"{stem}.csv", "".join(f"{bar.line}\n" for bar in inside))
 
 
+def decided(record: pl.DataFrame) -> pl.DataFrame:
+    """The decisions of a record, in order of time."""
+    return record.filter(pl.col("kind") == "decision").sort("datetime")
+
+
 class Heard(Listener):
     """Keeps what it is told."""
 

@@ -5,17 +5,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone, market
+from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone, decided, market
 
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, find_gaps
 from hermes.testing.exchange import Plan
-
-
-def decided(record: pl.DataFrame) -> pl.DataFrame:
-    return record.filter(pl.col("kind") == "decision").sort("datetime")
 
 
 def test_each_close_is_decided_on_once_and_in_time(tmp_path):

@@ -16,8 +16,8 @@ from hermes.errors import HermesError, NotServed
 from hermes.lake.store import Lake
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar, Reading, judge
-from hermes.live.recent import Day, instant, publish_days, to_rows, top_up
-from hermes.live.series import RECHECKED, Series
+from hermes.live.recent import RECHECKED, Day, instant, publish_days, to_rows, top_up
+from hermes.live.series import Series
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.record import ledger

@@ -22,6 +22,7 @@ from hermes.stages.bronze.klines import MILLISECONDS_BELOW, parse
 from hermes.steps.ingest import Ingested
 from hermes.steps.step import step
 
+RECHECKED = 90  # bars before the newest one, from which on all are read again where one is missing
 FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
 _VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
 _DAY = timedelta(days=1)
@@ -297,8 +298,25 @@ def missing_spans(
         else:
             merged.append((first, last))
     holes: list[tuple[int, int | None]] = [(before[1], after[0]) for before, after in pairwise(merged)]
-    found = [*holes, (merged[-1][1], None)]
+    found = [*holes, (_reread_from(dataset, lake, merged[-1][1]), None)]
     return [(begin, min(before or end, end) if end else before) for begin, before in found if not end or begin < end]
+
+
+def _reread_from(dataset: Dataset, lake: Lake, newest: int) -> int:
+    """The newest bar, or the one before a hole among the recent bars just before it: what is missing may have come."""
+    files = lake.bronze.files(dataset.with_frequency(RECENT).bronze_folder)[-2:]
+    if not files:
+        return newest
+    time = in_microseconds(pl.col("open_time"))
+    with lake.bronze.errors():
+        times = lake.bronze.scan(files, schema=BRONZE).select(time).collect().to_series().sort().tail(RECHECKED)
+    return min(newest, before_hole(times, dataset.interval_seconds * 1_000_000))
+
+
+def before_hole(times: pl.Series, step: int) -> int:
+    """The last of ascending times (microseconds) before the first hole among them; the last of all without one."""
+    holes = (times.diff() > 1.5 * step).arg_true()
+    return int(times[int(holes[0]) - 1] if len(holes) else times[-1])
 
 
 def _microseconds(day: date) -> int:

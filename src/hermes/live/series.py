@@ -13,7 +13,7 @@ from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.live.finality import Bar, Waiting
 from hermes.live.position import Position
-from hermes.live.recent import RecentDays, covered, in_microseconds, instant
+from hermes.live.recent import RECHECKED, RecentDays, before_hole, covered, in_microseconds, instant
 from hermes.record.ledger import Head
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
@@ -25,7 +25,6 @@ from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS
 
 WHOLE_BARS = 100_000  # a series of so many is computed from its first bar on, bit for bit; a longer one from its tail
-RECHECKED = 90  # bars before the newest one that are read again where one of them is missing
 BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
 OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
 _BAR = list(BARS)
@@ -120,13 +119,8 @@ class Series:
 
     def reads_from(self) -> int:
         """Open time (microseconds) from which the exchange is read: some bars again, and from a recent hole on."""
-        times = self.bars["datetime"].tail(RECHECKED)
-        at = max(0, len(times) - OVERLAP)
-        step = timedelta(seconds=1.5 * self.dataset.interval_seconds)
-        holes = (times.diff() > step).arg_true()
-        if len(holes):
-            at = min(at, int(holes[0]) - 1)
-        return to_microseconds(times[at])
+        times = self.bars["datetime"].tail(RECHECKED).to_physical()
+        return min(int(times[-min(OVERLAP, len(times))]), before_hole(times, self.dataset.interval_seconds * 1_000_000))
 
     # --- bars -------------------------------------------------------------------------------------------------------
 
