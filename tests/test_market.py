@@ -91,7 +91,9 @@ def test_running_again_makes_only_what_changed(tasks, threads, many, tmp_path):
         if after["unchanged"]:
             assert {
                 **after,
-                **{n: before[n] for n in ("seconds", "rows_per_second", "written", "unchanged", "quality")},
+                **{
+                    n: before[n] for n in ("seconds", "rows_per_second", "written", "unchanged", "quality", "freshness")
+                },
             } == before
     changed = tasks(archive=archive, signals__start="2024-12-01")
     assert not any(each["unchanged"] for each in run_market(changed, ROAD, threads).done)

@@ -15,6 +15,7 @@ _COLUMNS = {
     "sharpe": "Sharpe",
     "total_return_pct": "return, %",
     "max_drawdown_pct": "max drawdown, %",
+    "sharpe_over_holding": "Sharpe over holding",
     "trades": "trades",
     "win_rate_pct": "win rate, %",
     "exposure_pct": "in market, %",
@@ -118,12 +119,21 @@ def _best(sweep: Sweep) -> str:
     columns = [*sweep.varied, *(name for name in _COLUMNS if name not in sweep.varied)]
     best = sweep.table.sort("sharpe", descending=True, nulls_last=True).select(columns).head(MOST_ROWS)
     head = "".join(f"<th>{escape(_COLUMNS.get(name, name))}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(v)}</td>' for v in row)}</tr>" for row in best.iter_rows())
+    body = "".join(
+        f"<tr>{''.join(_cell_of(name, value) for name, value in row.items())}</tr>"
+        for row in best.iter_rows(named=True)
+    )
     shown = f"The best {best.height:,} of {sweep.table.height:,}" if sweep.table.height > MOST_ROWS else "All of them"
     return (
         f'<h2>{shown} <small class="soft">by Sharpe</small></h2>'
         f'<div class="wide"><table class="list"><tr>{head}</tr>{body}</table></div>'
     )
+
+
+def _cell_of(name: str, value: object) -> str:
+    few = format.few_trades(value) if name == "trades" and isinstance(value, int) else ""
+    note = f' <small class="warn">{few}</small>' if few else ""
+    return f"<td>{_text(value)}{note}</td>"
 
 
 def _text(value: object) -> str:

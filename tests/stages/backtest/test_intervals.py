@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
-from hermes.stages.backtest.intervals import MOST_GROUPS, Groups, Intervals, block_length, intervals
+from hermes.stages.backtest.intervals import MOST_GROUPS, Groups, Intervals, _geometric, block_length, intervals
 
 
 def series(bars: int, phi: float, seed: int, drift: float = 0.0) -> np.ndarray:
@@ -116,3 +116,12 @@ def test_a_loss_of_everything_is_no_worse_than_everything() -> None:
     made = found(returns)
     assert made.total_return_pct
     assert made.total_return_pct[0] == pytest.approx(-100)
+
+
+@pytest.mark.parametrize("mean", [1.0, 1.3, 7.0, 400.0])
+def test_lengths_of_blocks_are_geometric(mean: float) -> None:
+    drawn = _geometric(mean, (400, 1000), np.random.default_rng(1))
+    assert drawn.min() == 1
+    assert drawn.mean() == pytest.approx(mean, rel=0.02)
+    for length in (1, 2, 5):
+        assert (drawn > length).mean() == pytest.approx((1 - 1 / mean) ** length, abs=0.005)

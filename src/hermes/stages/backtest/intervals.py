@@ -8,7 +8,7 @@
 """
 
 from dataclasses import asdict, dataclass
-from math import ceil, log10, sqrt
+from math import ceil, log1p, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -167,12 +167,20 @@ def resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
     found = []
     for done in range(0, RESAMPLES, each):
         shape = (min(each, RESAMPLES - done), blocks)
-        starts = rng.integers(0, count, shape)
-        ends = np.minimum(np.cumsum(rng.geometric(1 / length, shape), axis=1), count)
+        starts = rng.integers(0, count, shape, dtype=np.int32)
+        ends = np.minimum(np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32), count)
         ends[:, -1] = count
-        lengths = np.diff(ends, axis=1, prepend=0)
-        found.append((totals[:, starts + lengths] - totals[:, starts]).sum(axis=2))
+        stops = starts + np.diff(ends, axis=1, prepend=0)
+        found.append([(total.take(stops) - total.take(starts)).sum(axis=1) for total in totals])
     return np.concatenate(found, axis=1)
+
+
+def _geometric(mean: float, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Geometrically distributed lengths from 1 on, by inversion: several times as fast as the generator's own."""
+    if mean == 1:
+        return np.ones(shape, np.int32)
+    drawn = np.log1p(-rng.random(shape, dtype=np.float32)) / np.float32(log1p(-1 / mean))
+    return 1 + drawn.astype(np.int32)
 
 
 def _middle(values: Floats, scale: float = 1) -> tuple[float, float]:
