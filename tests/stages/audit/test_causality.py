@@ -1,6 +1,7 @@
 """What the form of an expression proves, and that it is true: what is proven never depends on later bars."""
 
 from datetime import datetime, timedelta
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -224,6 +225,43 @@ def test_what_is_proven_depends_on_nothing_but_its_look_back(bars: pl.DataFrame,
     if found.look_back is not None and cut >= found.look_back:
         later = _values(bars.slice(cut - found.look_back), expression)
         assert later.slice(found.look_back).equals(whole.slice(cut)), "it depends on bars before its look-back"
+
+
+ARGUMENTS = [(), (1,), (2,), (-1,), (0,), (0.5,), (OPEN,), (CLOSE, OPEN), ("zero",)]
+OPTIONS = [
+    {},
+    {"strategy": "forward"},
+    {"limit": 2},
+    {"center": True},
+    {"reverse": True},
+    {"window_size": 4},
+    {"span": 3},
+]
+UNFIT = {"deserialize", "from_json", "inspect", "map_batches", "map_elements", "meta"}
+
+
+@pytest.mark.filterwarnings("ignore")  # deprecated ones are tried as well
+def test_no_method_of_an_expression_is_proven_that_looks_ahead(bars: pl.DataFrame) -> None:
+    """Every method that Polars has, with whatever arguments it takes: what comes to be proven must be so."""
+    proven = set()
+    for name in set(dir(pl.Expr)) - UNFIT:
+        for words, options in product(ARGUMENTS, OPTIONS):
+            try:
+                expression = getattr(CLOSE, name)(*words, **options)
+                found = judge(expression) if isinstance(expression, pl.Expr) else None
+                whole = _values(bars, expression) if found and found.verdict == "proven" else None
+            except (TypeError, ValueError, AttributeError, OverflowError, pl.exceptions.PolarsError):
+                continue
+            if found is None or whole is None:
+                continue
+            proven.add(name)
+            for cut in (1, 40, 79):
+                assert _values(bars.head(cut), expression).equals(whole.head(cut)), (name, words, options)
+            if found.look_back is not None and not found.running:
+                later = _values(bars.slice(40 - found.look_back), expression).slice(found.look_back)
+                assert later.equals(whole.slice(40)), (name, words, options)
+    assert len(proven) > 60
+    assert not proven & {"rank", "max", "mean", "reverse", "sort", "over", "map_batches", "unique", "implode"}
 
 
 def _values(rows: pl.DataFrame, expression: pl.Expr) -> pl.Series:

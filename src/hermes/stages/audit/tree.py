@@ -151,7 +151,7 @@ class Tree:
             return reach
         if name in op.RUNNING:
             self.running[said] = None
-        bars = int(given["window_size"]) - 1
+        bars = max(int(given["window_size"]) - 1, 0)
         if given["center"]:
             self.ahead[f"{said}({bars + 1}, center=True) looks at later bars"] = None
             return reach._replace(back=_sum(reach.back, bars), ahead=reach.ahead + max(bars // 2, 1))
