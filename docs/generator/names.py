@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from generator.markdown import code, table
-from hermes.dataset import INTERVAL_SECONDS, MARKETS, Dataset
+from hermes.dataset import INTERVAL_SECONDS, MARKETS, Dataset, decisions_folder, decisions_table
 from hermes.settings import Settings
 
 _INTRODUCTION = """# Paths and names
@@ -42,6 +42,9 @@ def page() -> str:
         ("gold signals", f"{{gold}}/{execution}/signals.parquet"),
         ("lineage, a copy for people", f"{{gold}}/{execution}/run.json"),
         ("page", f"{{gold}}/{execution}/report.html"),
+        ("decisions on record", f"{{gold}}/{decisions_folder(decisions_table(strategy, 'spot', '4h'), day)}/….parquet"),
+        ("what holds now", f"{{gold}}/status/{dataset.signals_table(strategy)}.json"),
+        ("notices that wait", f"{{gold}}/notices/{dataset.signals_table(strategy)}/….json"),
         ("what was promoted", f"{{gold}}/{dataset.promotion_key(strategy)}"),
         ("trades", f"{{gold}}/{execution}/trades.csv"),
     ]

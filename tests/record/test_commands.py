@@ -206,3 +206,13 @@ def test_export_to_a_folder_that_is_not_there(hermes, lake: Path):
 def test_json_is_one_document(hermes, lake: Path):
     for words in (["verify"], ["head"], ["show"], ["reconcile"], ["export", "--csv", "r.csv"]):
         assert json.loads(hermes("record", *words, *WORDS, "--json").out)
+
+
+def test_record_is_a_table_of_the_lake(hermes, lake: Path, kept):
+    (table,) = [each for each in hermes("ls", "--json").json["tables"] if each["table"].startswith("decisions")]
+    assert (table["table"], table["rows"]) == ("decisions_smart_momentum_spot_1h", 120)
+    assert table["last"] == (FIRST + 899 * HOUR).isoformat()
+    asked = hermes(
+        "sql", "select count(*), count(ema_5), max(sequence) from decisions_smart_momentum_spot_1h", "--json"
+    )
+    assert asked.json["rows"] == [[120, 50, 119]]

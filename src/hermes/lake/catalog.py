@@ -12,6 +12,8 @@ import polars as pl
 from hermes.dataset import (
     Dataset,
     parse_bronze_folder,
+    parse_decisions_folder,
+    parse_decisions_table,
     parse_features_table,
     parse_signals_table,
     parse_silver_folder,
@@ -41,7 +43,7 @@ class LakeTable:
     Attributes:
         name: what SQL calls it, like `signals_BTCUSDT_4h`.
         folder: where it is, inside its layer.
-        dataset: what its bars are of; None where it compares many datasets.
+        dataset: what its bars are of; None where it compares many datasets, or holds decisions on many.
         files: what it is read from; of executions, one for each, of which a reader gets one.
         size: bytes of all its files, all executions included.
         executions: how many there are; 0 for other tables.
@@ -167,7 +169,7 @@ def _extent(layer: Layer, table: LakeTable, plan: pl.LazyFrame) -> tuple[int, da
         if table.layer == "bronze":  # its times are still in the units of the files
             time = pl.col("open_time")
             plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
-        begin, end = ("datetime", "datetime") if table.dataset else ("first", "last")
+        begin, end = ("datetime", "datetime") if table.dataset or not table.executions else ("first", "last")
         counted = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max())
         return counted.collect(engine="streaming").row(0)
 
@@ -182,6 +184,8 @@ def scan(lake: Lake, table: LakeTable, execution: Execution | None = None) -> pl
     if execution:
         checked_lineage(layer, execution)
         return layer.scan([execution.file])
+    if table.dataset is None:
+        return scan_decisions(layer, table.files)
     if table.layer == "gold":
         return scan_features(layer, table.files)
     layer.footers(table.files)  # each says where it was published: a file that was copied there is refused
@@ -197,6 +201,15 @@ def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
     if all(gold.footers(files)):
         return gold.scan(files, schema=FEATURES, extra_columns="ignore")
     return pl.concat([gold.scan([file]) for file in files], how="diagonal_relaxed")
+
+
+def scan_decisions(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
+    """A lazy plan over a table of decisions, each row once; where parameters changed, with the columns of all."""
+    groups: dict[tuple[tuple[str, pl.DataType], ...], list[LakeFile]] = defaultdict(list)
+    for file, schema in zip(files, gold.schemas(files), strict=True):
+        groups[tuple(schema.items())].append(file)
+    plans = [gold.scan(group) for group in groups.values()]
+    return pl.concat(plans, how="diagonal_relaxed").unique("hash").sort("symbol", "sequence")
 
 
 def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
@@ -256,7 +269,7 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
     groups: dict[str, list[LakeFile]] = defaultdict(list)
     for file in layer.files(""):
         groups[file.key.partition("/")[0]].append(file)
-    signals, universes = [], []
+    signals, universes, decided = [], [], []
     for folder, files in sorted(groups.items()):
         size = sum(file.size for file in files)
         if dataset := parse_features_table(folder):
@@ -268,6 +281,9 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
             made := [file for file in files if is_execution(file, COMPARISON)]
         ):
             universes.append((strategy, folder, made, size))
+        elif of := parse_decisions_table(folder):
+            made = [file for file in files if parse_decisions_folder(file.key.rpartition("/")[0])]
+            decided.append(LakeTable(folder, "gold", folder, None, made, size, strategy=of[0]))
     for strategy, dataset, folder, files, size in signals:
         # One strategy needs no name of its own; several of one dataset do.
         alone = sum(other == dataset for _, other, *_ in signals) == 1
@@ -276,6 +292,7 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
     for strategy, folder, files, size in universes:
         name = "universe" if len(universes) == 1 else folder
         yield LakeTable(name, "gold", folder, None, files, size, len(files), strategy)
+    yield from (table for table in decided if table.files)
 
 
 def _suffix(dataset: Dataset) -> str:
