@@ -146,7 +146,7 @@ def any_member() -> None:
         except Exception as error:
             raise klines.KlinesRefused(stem) from error
 
-    klines._unzip = unzip
+    klines.unzip = unzip
 
 
 def no_checksum() -> None:

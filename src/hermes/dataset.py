@@ -144,6 +144,9 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "…")
 
 
+FUNDING = "fundingRate"  # what the archive calls them
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """One series of bars and every name it has in the lake. Refuses names before they can reach a path or a query.
@@ -299,6 +302,45 @@ class Dataset:
     def promotion_key(self, strategy: str) -> str:
         """Where gold keeps what was promoted of the signals that `strategy` made."""
         return f"promotions/{self.signals_table(strategy)}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRates(Dataset):
+    """The funding rates of one perpetual contract, and every name they have; they have no bars, so no interval."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self | None:
+        """Those of a dataset's contract; None on spot, and for a contract that ends on a day."""
+        if dataset.market == "spot" or re.search(r"_\d{6}$", dataset.symbol):
+            return None
+        return cls(dataset.provider, dataset.market, symbol=dataset.symbol, interval="1h")
+
+    def __str__(self) -> str:
+        return f"{self.symbol} funding"
+
+    @property
+    def archive_folder(self) -> str:
+        """Folder under the archive's root: `data/futures/um/monthly/fundingRate/BTCUSDT`."""
+        return f"data/{MARKETS[self.market]}/{self.data_frequency}/{FUNDING}/{self.symbol}"
+
+    def archive_stem(self, period: date) -> str:
+        """Name of one archive file without its ending; `period` is its first day."""
+        return f"{self.symbol}-{FUNDING}-{period:%Y-%m}"
+
+    def parse_stem(self, stem: str) -> date | None:
+        """First day of the month that `stem` names, or None when it is no file of these rates."""
+        found = re.fullmatch(re.escape(f"{self.symbol}-{FUNDING}-") + r"(\d{4})-(0[1-9]|1[0-2])", stem)
+        return date(int(found[1]), int(found[2]), 1) if found else None
+
+    @property
+    def bronze_folder(self) -> str:
+        """Folder of the bronze files."""
+        return f"{self.provider}/data/{self.market}/{self.data_frequency}/{FUNDING}/{self.symbol}"
+
+    @property
+    def silver_folder(self) -> str:
+        """Folder of the one clean series."""
+        return f"{self.provider}/{self.market}/{FUNDING}/{self.symbol}"
 
 
 def execution_name(at: datetime) -> str:

@@ -60,6 +60,23 @@ def silver_schema(market: str) -> Schema:
     return {_COIN_MARGINED.get(name, name): dtype for name, dtype in SILVER.items()} if market == "cm" else SILVER
 
 
+#: One row per line of an archive file of funding rates, values unchanged.
+BRONZE_FUNDING: Schema = {
+    "line": pl.UInt32(),
+    "calc_time": pl.Int64(),
+    "funding_interval_hours": pl.Int64(),
+    "last_funding_rate": pl.Float64(),
+}
+
+#: The funding of one contract, each instant once; times to the minute, as the exchange stamps them some ms late.
+SILVER_FUNDING: Schema = {
+    "datetime": DATETIME,
+    "symbol": pl.String(),
+    "rate": pl.Float64(),
+    "interval_hours": pl.Int64(),
+    "source": pl.String(),
+}
+
 #: Rows that silver refused: where they stand in the archive, the first rule they broke, their values.
 REJECTS: Schema = {
     "source": pl.String(),

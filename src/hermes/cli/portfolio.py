@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _print(made: "MadePortfolio") -> None:
-    from hermes.cli.views import console
+    from hermes.cli.views import console, steps
     from hermes.pages import format
 
     result, metrics, held = made.result, made.result.metrics, made.result.benchmark
@@ -85,6 +85,7 @@ def _print(made: "MadePortfolio") -> None:
     def shown(value: float | None, kind: str = "change") -> str:
         return "" if value is None else plain(str(getattr(format, kind)(value)))
 
+    steps.print_warnings(made.warnings)
     console.print_facts(
         "Portfolio",
         [

@@ -1,12 +1,15 @@
 """The settings → the account that trades."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hermes.dataset import Dataset, periods_per_year
 from hermes.errors import UsageError
 from hermes.settings import AccountSettings, Settings
 from hermes.stages.backtest.account import Account, Fill
+from hermes.stages.backtest.funding import Funding
+from hermes.steps.funding import missing_funding
 from hermes.strategies import grid
 
 FILLS: tuple[Fill, ...] = ("close", "next_open")
@@ -37,17 +40,16 @@ def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], datase
     return Account(**terms, inverse=dataset.market == "cm", bars_per_year=periods_per_year(dataset.interval))
 
 
-def remarks(settings: Settings) -> list[str]:
-    """What must be said of what the account's figures leave out."""
-    market, side = settings.dataset.market, settings.account.side
-    said = []
-    if market == "spot" and side != "long":
-        said.append(
-            f"side {side} on spot: a short needs borrowed coins, and what borrowing costs is not in these figures"
-        )
-    if market != "spot":
-        said.append(f"funding is missing: these figures of {market} leave out what open positions pay each other")
-    return said
+def remarks(dataset: Dataset, side: str, funding: Funding | None, first: datetime, last: datetime) -> list[str]:
+    """What must be said of what the account's figures leave out.
+
+    Args:
+        funding: that was charged; first, last: times of the bars.
+    """
+    said = missing_funding(dataset, funding, first, last)
+    if dataset.market == "spot" and side != "long":
+        said = f"side {side} on spot: a short needs borrowed coins, and what borrowing costs is not in these figures"
+    return [said] if said else []
 
 
 def accounts(settings: Settings) -> dict[str, Account]:

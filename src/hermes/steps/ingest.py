@@ -24,6 +24,7 @@ from hermes.settings import Settings
 from hermes.settings.sections import PUBLIC_ARCHIVE, S3Settings
 from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
 from hermes.stages.bronze.klines import made_at, read_zip
+from hermes.steps.funding import ingest_funding
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
 
@@ -135,6 +136,7 @@ def ingest(
             raise
         _publish(lake, staged)
     _note(lake, wanted, refused)
+    ingest_funding(settings, lake, archive, since, until)
     if refused and not known:
         raise next(iter(refused.values()))
 

@@ -1,11 +1,10 @@
 """The rows asked for, judged by a strategy and measured, without writing anything."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
-from logging import WARNING
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import polars as pl
 
 from hermes.errors import TableRefused
 from hermes.lake.tables import in_order, with_prices
-from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import Schema
 from hermes.settings import Settings
@@ -64,10 +62,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Counts, and what the backtest with each fill (`close`, `next_open`) found."""
+    """Counts, what the backtest with each fill (`close`, `next_open`) found, and what must be said of it."""
 
     tally: Tally
     results: Mapping[str, Result]
+    remarks: Sequence[str] = ()
 
     @property
     def fills(self) -> dict[str, dict[str, Any]]:
@@ -91,9 +90,7 @@ def measure(
     """
     settings, table, before = selection.settings, selection.table, selection.before
     terms = accounts(settings)
-    for said in remarks(settings):
-        event("account", level=WARNING, message=f"{settings.dataset}: {said}")
-    backtest = Backtest(settings.dataset.interval, *terms.values())
+    backtest = Backtest(settings.dataset.interval, *terms.values(), funding=selection.funding)
     tally = Tally()
     given = input_schema(selection.strategy)
     traded = [name for each in terms.values() for name in columns_for(each, ()) if name in given]
@@ -121,7 +118,9 @@ def measure(
             update = pool.submit(backtest.update, judged)
         if update:
             update.result()
-    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
+    assert tally.first and tally.last
+    said = remarks(settings.dataset, settings.account.side, selection.funding, tally.first, tally.last)
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), said)
 
 
 def measure_frame(rows: Frame, settings: Settings) -> Measured:
@@ -145,4 +144,6 @@ def measure_frame(rows: Frame, settings: Settings) -> Measured:
     tally.add(table)
     backtest = Backtest(settings.dataset.interval, *terms.values())
     backtest.update(table)
-    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)))
+    assert tally.first and tally.last
+    said = remarks(settings.dataset, settings.account.side, None, tally.first, tally.last)
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), said)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from logging import WARNING
 from time import perf_counter
 from typing import Any
 
@@ -15,13 +14,13 @@ from hermes.errors import UsageError
 from hermes.lake.executions import PORTFOLIO, publish
 from hermes.lake.store import Lake, check_written
 from hermes.lake.tables import in_order, with_prices
-from hermes.logs import event
 from hermes.pages.format import quote_currency
 from hermes.pages.portfolio import PortfolioPage, portfolio_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.stages.backtest.bars import Bars
+from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.portfolio import Piece
 from hermes.stages.backtest.portfolio_result import PortfolioBacktest, PortfolioResult
 from hermes.stages.backtest.trading import asked_in, columns_for
@@ -53,6 +52,7 @@ class MadePortfolio:
     path: str
     page: str
     seconds: float
+    warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The contract's names."""
@@ -71,6 +71,7 @@ class MadePortfolio:
             "first": curve["datetime"][0].isoformat(),
             "last": curve["datetime"][-1].isoformat(),
             **self.result.as_json(),
+            "warnings": list(self.warnings),
             "path": self.path,
             "page": self.page,
             "seconds": round(self.seconds, 6),
@@ -106,8 +107,6 @@ def portfolio(
         raise UsageError(f"--max-positions {most} is not a number of positions from 1 on", f"try {MAX_POSITIONS}")
     settings = tasks[0]
     account = account_of(settings)
-    for said in remarks(settings):
-        event("account", level=WARNING, message=f"portfolio: {said}")
     rows = max(1_024, ROWS // len(tasks))
     each = [_ranked(select(_in_chunks(task, rows), lake), rank) for task in tasks]
     backtest = PortfolioBacktest(
@@ -117,14 +116,24 @@ def portfolio(
     columns = [name for name in columns_for(account, ()) if name in BARS]
     with progress.task(f"portfolio of {len(each):,}", total, "rows") as advance:
         for pieces in _together([_frames(one, columns) for one in each], settings.dataset.interval_seconds, rows):
-            backtest.update([None if piece is None else _piece(piece) for piece in pieces])
+            backtest.update(
+                [None if piece is None else _piece(piece, one.funding) for piece, one in zip(pieces, each, strict=True)]
+            )
             advance(sum(piece.height for piece in pieces if piece is not None), "")
     result = backtest.finish()
+    span = result.curve["datetime"]
+    warnings = [
+        f"{one.settings.dataset.symbol}: {said}"
+        for one in each
+        for said in remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1])
+    ]
     strategy = each[0].strategy.name
     path, page = _publish(each, lake, result, min(most, len(tasks)), rank)
     symbols = [task.dataset.symbol for task in tasks]
     seconds = perf_counter() - started
-    return MadePortfolio(settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds)
+    return MadePortfolio(
+        settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds, warnings
+    )
 
 
 def _check(tasks: Sequence[Settings]) -> None:
@@ -200,9 +209,9 @@ def _together(
         yield pieces
 
 
-def _piece(frame: pl.DataFrame) -> Piece:
+def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
     rank = frame[_RANK].fill_null(float("nan")).to_numpy() if _RANK in frame.columns else None
-    return Piece(Bars.of(frame), asked_in(frame), rank)
+    return Piece(Bars.of(frame, funding), asked_in(frame), rank)
 
 
 def _publish(each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str) -> tuple[str, str]:

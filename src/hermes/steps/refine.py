@@ -23,6 +23,7 @@ from hermes.schemas import BRONZE, silver_schema
 from hermes.settings import Settings
 from hermes.stages.silver.clean import SourceFile, clean
 from hermes.stages.silver.quality import Quality, Tally, measure
+from hermes.steps.funding import refine_funding
 from hermes.steps.ingest import read_refused
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
@@ -87,6 +88,7 @@ def refine(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Re
         stem, why = next(iter(tally.refused.items()))
         raise QualityFault(f"{stem}: {why}", "no file of the dataset can be trusted: look at the archive")
     quality = _measured(dataset, lake, sources, tally)
+    refine_funding(settings, lake)
     return Refined(settings, written, unchanged, quality, perf_counter() - started)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import repeat, tee
 from math import isclose
 from time import perf_counter
@@ -27,9 +27,11 @@ from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import Backtest, Result
+from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.trading import BARS, equity_curve
 from hermes.stages.signals.generate import pieces
-from hermes.steps.account import FILLS, account_from
+from hermes.steps.account import FILLS, account_from, remarks
+from hermes.steps.funding import funding_of
 from hermes.steps.production import find_execution
 from hermes.steps.refine import read_quality
 from hermes.steps.results import StepResult
@@ -147,7 +149,8 @@ def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progr
         each = bars_each(lineage.rows)
         size = PIECE_ROWS // each * each  # so that no candle is cut in two
         read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
-        run = _Run(lineage, dataset, columns, each)
+        funding = funding_of(dataset, lake)
+        run = _Run(lineage, dataset, columns, each, funding)
         with progress.task(f"report {dataset}", lineage.rows, "rows") as advance:
             for rows in run.through(_sound(pieces(read, repeat(size)), found.file.location)):
                 advance(rows, "")
@@ -159,6 +162,8 @@ def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progr
     shown, left_out = _shown(pl.concat(run.marks))
     quality = read_quality(dataset, lake)
     fresh = freshness_of(dataset, lake, lineage.newest_bar)
+    side = (lineage.account or {}).get("side", "long")
+    said = remarks(dataset, side, funding, datetime.fromisoformat(lineage.first), datetime.fromisoformat(lineage.last))
     return Execution(
         lineage=lineage,
         name=found.name,
@@ -176,7 +181,7 @@ def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progr
         interval=timedelta(seconds=dataset.interval_seconds),
         quality=quality.model_dump() if quality else None,
         notes=[*note, *left_out, _newest(fresh)],
-        warnings=warnings(dataset, stamped.as_dict(), fresh),
+        warnings=[*warnings(dataset, stamped.as_dict(), fresh), *said],
     )
 
 
@@ -198,10 +203,10 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
 class _Run:
     """The bars on their way through the backtests and into candles."""
 
-    def __init__(self, lineage: Lineage, dataset: Dataset, columns: Layout, each: int) -> None:
+    def __init__(self, lineage: Lineage, dataset: Dataset, columns: Layout, each: int, funding: Funding | None) -> None:
         terms = lineage.backtest, lineage.account or {}, dataset
-        self._account = account_from(*terms)
-        self.fills = Backtest(dataset.interval, *(account_from(*terms, fill=fill) for fill in FILLS))
+        self._account, self._funding = account_from(*terms), funding
+        self.fills = Backtest(dataset.interval, *(account_from(*terms, fill=fill) for fill in FILLS), funding=funding)
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
         self.holding = Backtest(dataset.interval, Account(initial_cash=lineage.backtest["initial_cash"], fees=0))
         self.bars: list[pl.DataFrame] = []
@@ -212,7 +217,7 @@ class _Run:
     def through(self, pieces: Iterator[pl.DataFrame]) -> Iterator[int]:
         """Take every piece in; yields its rows."""
         ours, theirs = tee(pieces)
-        for piece, curve in zip(ours, equity_curve(theirs, self._account), strict=True):
+        for piece, curve in zip(ours, equity_curve(theirs, self._account, self._funding), strict=True):
             self.fills.update(piece)
             first = pl.int_range(pl.len()) == (0 if not self.bars else -1)
             self.holding.update(piece.with_columns(buy_signal=first, sell_signal=pl.lit(value=False)))

@@ -11,6 +11,7 @@ from hermes.settings import Settings
 from hermes.stages.backtest.engine import Result
 from hermes.stages.backtest.trading import columns_for, equity_curve
 from hermes.steps.account import account_of
+from hermes.steps.funding import funding_of
 from hermes.steps.measure import Measured
 from hermes.steps.warnings import warnings
 
@@ -76,7 +77,7 @@ class Figures(Rows):
     @property
     def warnings(self) -> list[str]:
         """Every reason not to take the measures with the configured fill at their word."""
-        return warnings(self.settings.dataset, self.metrics)
+        return [*warnings(self.settings.dataset, self.metrics), *self.measured.remarks]
 
     @property
     def trades(self) -> pl.DataFrame:
@@ -91,7 +92,10 @@ class Figures(Rows):
         """
         account, rows = account_of(self.settings), self.lazy()
         columns = columns_for(account, rows.collect_schema().names())
-        return pl.concat(equity_curve([rows.select(columns).collect()], account))
+        funding = None
+        if self.settings.dataset.market != "spot":
+            funding = funding_of(self.settings.dataset, Lake.open(self.settings))
+        return pl.concat(equity_curve([rows.select(columns).collect()], account, funding))
 
     def __repr__(self) -> str:
         """The summary as text."""

@@ -15,7 +15,9 @@ from hermes.lake.store import Lake, Layer
 from hermes.lake.tables import Table, column_names, in_order, open_table
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
+from hermes.stages.backtest.funding import Funding
 from hermes.stages.signals.generate import check_context, signal_chunks
+from hermes.steps.funding import funding_of
 from hermes.steps.trial import Trial, read_trial
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
@@ -35,6 +37,7 @@ class Selection:
         found: where the strategy comes from.
         derived: columns that the table lacks, computed from its bars.
         trial: the columns that a feature set brings, None without one.
+        funding: of the contract, None where there is none or it is not known.
     """
 
     settings: Settings
@@ -48,6 +51,7 @@ class Selection:
     found: Found
     derived: Sequence[str] = ()
     trial: Trial | None = None
+    funding: Funding | None = None
 
     @property
     def source(self) -> str:
@@ -107,8 +111,9 @@ def select(settings: Settings, lake: Lake) -> Selection:
             plan = trial.joined(plan)
     plan = plan.slice(before - seen, until - before + seen)
     return Selection(
-        settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived), trial
-    )
+        settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived), trial,
+        funding_of(dataset, lake),
+    )  # fmt: skip
 
 
 def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:

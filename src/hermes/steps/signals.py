@@ -57,7 +57,7 @@ class Signalled(Figures):
     @property
     def warnings(self) -> list[str]:
         """Every reason not to take these signals and their measures at their word."""
-        return warnings(self.settings.dataset, self.metrics, self.freshness)
+        return [*warnings(self.settings.dataset, self.metrics, self.freshness), *self.measured.remarks]
 
     @property
     def tally(self) -> Tally:
@@ -111,7 +111,7 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
         fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
         lineage["freshness"] = fresh.as_json()
         figures = measured.fills[settings.backtest.fill]
-        lineage["warnings"] = warnings(settings.dataset, figures, fresh)
+        lineage["warnings"] = [*warnings(settings.dataset, figures, fresh), *measured.remarks]
         table = settings.dataset.signals_table(selection.strategy.name)
         lineage["sequence"] = next_sequence(lake.gold, table)
         digest = _write(selection, measured, decisions, path, lineage, progress, started)

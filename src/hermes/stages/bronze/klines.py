@@ -38,7 +38,7 @@ def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
         KlinesRefused: zip, member, columns, numbers, time unit or period are not those of this file.
     """
     stem = dataset.archive_stem(period)
-    rows = parse(_unzip(data, stem, limit=most_bytes(dataset, period)), stem)
+    rows = parse(unzip(data, stem, limit=most_bytes(dataset, period)), stem)
     _check_times(rows["open_time"], stem, period, _end(dataset, period))
     return rows
 
@@ -70,26 +70,26 @@ def _end(dataset: Dataset, period: date) -> date:
     return period + timedelta(1) if dataset.data_frequency == "daily" else (period + timedelta(31)).replace(day=1)
 
 
-def _unzip(data: bytes, stem: str, limit: int) -> bytes:
+def unzip(data: bytes, stem: str, limit: int) -> bytes:
     """Bytes of the only member, read in memory up to `limit` whatever sizes the zip claims."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
             if [member.filename for member in members] != [f"{stem}.csv"]:
                 names = ", ".join(repr(member.filename[:80]) for member in members[:3])
-                _refuse(stem, f"holds {len(members)} members ({names}), not exactly one named {stem}.csv")
+                refuse(stem, f"holds {len(members)} members ({names}), not exactly one named {stem}.csv")
             member = members[0]
             # Python bounds what it unpacks per call for these two methods only.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                _refuse(stem, f"is packed by method {member.compress_type}, not stored or deflated")
+                refuse(stem, f"is packed by method {member.compress_type}, not stored or deflated")
             with archive.open(member) as stream:
                 csv = stream.read(limit + 1)
     except _ZIP_ERRORS as error:
-        _refuse(stem, f"is not a sound zip: {error}", error)
+        refuse(stem, f"is not a sound zip: {error}", error)
     if len(csv) > limit:
-        _refuse(stem, f"unpacks to more than {limit:,} bytes, too many for its period")
+        refuse(stem, f"unpacks to more than {limit:,} bytes, too many for its period")
     if len(csv) != member.file_size:
-        _refuse(stem, f"claims {member.file_size:,} bytes and unpacks to {len(csv):,}")
+        refuse(stem, f"claims {member.file_size:,} bytes and unpacks to {len(csv):,}")
     return csv
 
 
@@ -104,15 +104,15 @@ def parse(csv: bytes, stem: str) -> pl.DataFrame:
     # Polars would fill short lines with nulls and skip blank ones, so the columns are counted here.
     for number, line in enumerate(io.BytesIO(csv), 1):
         if line.count(b",") != len(_CELLS) - 1:
-            _refuse(stem, f"has {line.count(b',') + 1} columns on line {number}, not {len(_CELLS)}")
+            refuse(stem, f"has {line.count(b',') + 1} columns on line {number}, not {len(_CELLS)}")
     if csv.count(b"\n") + 1 == header or not csv:
-        _refuse(stem, "has no rows")
+        refuse(stem, "has no rows")
     if not csv.isascii():
-        _refuse(stem, "has bytes that are no plain text")
+        refuse(stem, "has bytes that are no plain text")
     try:
         return _read_csv(csv, header, _CELLS)
     except pl.exceptions.PolarsError as error:
-        _refuse(stem, _first_bad_cell(csv, header), error)
+        refuse(stem, _first_bad_cell(csv, header), error)
 
 
 def _read_csv(csv: bytes, header: int, columns: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -143,21 +143,21 @@ def _check_times(times: pl.Series, stem: str, period: date, end: date) -> None:
     """One unit, known years, and at least one row in [period, end). Nulls and single strays are silver's business."""
     low, high = cast(int | None, times.min()), cast(int | None, times.max())
     if low is None or high is None:
-        _refuse(stem, "has no open_time at all")
+        refuse(stem, "has no open_time at all")
     if (low < MILLISECONDS_BELOW) != (high < MILLISECONDS_BELOW):
-        _refuse(stem, f"has open_time from {low} to {high}: milliseconds and microseconds are mixed")
+        refuse(stem, f"has open_time from {low} to {high}: milliseconds and microseconds are mixed")
     per_second = 1_000 if low < MILLISECONDS_BELOW else 1_000_000
     next_year = datetime.now(UTC).year + 1
     first, last = (_epoch(date(year, 1, 1)) * per_second for year in (FIRST_YEAR, next_year + 1))
     if low < first or high >= last:
         stray = low if low < first else high
-        _refuse(
+        refuse(
             stem,
             f"has open_time {stray}, no time from {FIRST_YEAR} to {next_year} in milliseconds or microseconds",
         )
     if not times.is_between(_epoch(period) * per_second, _epoch(end) * per_second, closed="left").any():
         seen = datetime.fromtimestamp(low / per_second, UTC)
-        _refuse(stem, f"starts at {seen:%Y-%m-%d} and has no row from {period} to before {end}")
+        refuse(stem, f"starts at {seen:%Y-%m-%d} and has no row from {period} to before {end}")
 
 
 def _epoch(day: date) -> int:
@@ -165,7 +165,8 @@ def _epoch(day: date) -> int:
     return (day - date(1970, 1, 1)).days * 86400
 
 
-def _refuse(stem: str, why: str, error: Exception | None = None) -> NoReturn:
+def refuse(stem: str, why: str, error: Exception | None = None) -> NoReturn:
+    """Refuse the archive file of this name."""
     raise KlinesRefused(
         f"{stem}.zip {why}", f"download it again; if it stays so, leave it out: --exclude {stem}"
     ) from error

@@ -18,6 +18,7 @@ from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
 from hermes.steps.account import AXES, account_of, axes
+from hermes.steps.funding import funding_of
 from hermes.steps.selection import feature_files, no_bars
 from hermes.steps.trial import read_trial
 from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
@@ -85,7 +86,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
     until = int((times <= end).sum()) if end else rows.height
     if until <= first:
         raise no_bars(settings, table)
-    bars = Bars.of(rows.slice(first, until - first))
+    bars = Bars.of(rows.slice(first, until - first), funding_of(settings.dataset, lake))
     rows = rows.head(until)
     return Candidates(settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first)
 

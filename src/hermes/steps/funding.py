@@ -1,0 +1,116 @@
+"""Funding rates of perpetual contracts: archive → bronze → silver, and what the account is charged."""
+
+from datetime import date, datetime, timedelta
+from logging import WARNING
+
+import numpy as np
+import polars as pl
+
+from hermes.dataset import Dataset, FundingRates
+from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused
+from hermes.lake.store import Lake
+from hermes.logs import event
+from hermes.settings import Settings
+from hermes.stages.backtest.funding import Funding
+from hermes.stages.bronze.archive import Archive
+from hermes.stages.bronze.funding import read_funding
+from hermes.stages.silver.funding import clean_funding
+
+LONGEST = timedelta(hours=8, minutes=5)  # between two times of funding
+_SHOWN = 3  # spans without funding that are named
+
+
+def ingest_funding(
+    settings: Settings, lake: Lake, archive: Archive, since: date | None = None, until: date | None = None
+) -> int:
+    """Bring what the archive has of the contract's funding into bronze, only what is new or changed.
+
+    A file that cannot be trusted is left out with a warning, and so are funding rates that are not there at all: the
+    figures made without them say so.
+
+    Returns:
+        How many files were written.
+    """
+    rates = FundingRates.of(settings.dataset)
+    if rates is None:
+        return 0
+    try:
+        wanted = archive.list(rates, since, until)
+    except ArchiveError as error:
+        event("funding", level=WARNING, message=f"{rates}: {error}", dataset=str(rates))
+        return 0
+    present = lake.bronze.files(rates.bronze_folder)
+    known = dict(zip((file.key for file in present), lake.bronze.footers(present), strict=True))
+    made = []
+    for file in wanted:
+        key = rates.bronze_key(file.period)
+        about = known.get(key)
+        if about and (file.size, file.version) == (about.get("size"), about.get("version")):
+            continue
+        try:
+            fetched = archive.fetch(file)
+            rows = read_funding(fetched.data, rates, file.period)
+        except (KlinesRefused, ChecksumMismatch) as error:
+            event("refused", level=WARNING, message=f"left out: {error}", file=file.stem)
+            continue
+        about = {
+            "layer": "bronze",
+            "source": f"{file.stem}.zip",
+            "size": file.size,
+            "version": file.version,
+            "sha256": fetched.sha256,
+            "verified": fetched.verified,
+            "rows": rows.height,
+        }
+        made.append((key, rows, about))
+    if made:
+        lake.bronze.write_all(made)
+    return len(made)
+
+
+def refine_funding(settings: Settings, lake: Lake) -> None:
+    """Make silver's clean series of bronze's files; years that did not change are not written again."""
+    rates = FundingRates.of(settings.dataset)
+    if rates is None or not (files := lake.bronze.files(rates.bronze_folder)):
+        return
+    with lake.bronze.errors():
+        read = {
+            file.key.rpartition("/")[2].removesuffix(".parquet"): lake.bronze.scan([file]).collect() for file in files
+        }
+    clean = clean_funding(read, rates.symbol)
+    made = []
+    for (year,), rows in clean.group_by(pl.col("datetime").dt.year(), maintain_order=True):
+        key = rates.silver_key(int(year))
+        there = [file for file in lake.silver.files(rates.silver_folder) if file.key == key]
+        with lake.silver.errors():
+            if there and lake.silver.scan(there).collect().equals(rows):
+                continue
+        made.append((key, rows, {"layer": "silver", "rows": rows.height}))
+    if made:
+        lake.silver.write_all(made)
+
+
+def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
+    """The funding that silver has of a dataset's contract; None where there is none."""
+    rates = FundingRates.of(dataset)
+    if rates is None or not (files := lake.silver.files(rates.silver_folder)):
+        return None
+    with lake.silver.errors():
+        rows = lake.silver.scan(sorted(files, key=lambda file: file.key)).select("datetime", "rate").collect()
+    return Funding(rows["datetime"].to_numpy(), rows["rate"].to_numpy(), dataset.interval_seconds)
+
+
+def missing_funding(dataset: Dataset, funding: Funding | None, first: datetime, last: datetime) -> str:
+    """What to say of the bars from the first to the last that no funding is known of; empty where there are none."""
+    if FundingRates.of(dataset) is None:
+        return ""
+    begin, end = np.datetime64(first, "us"), np.datetime64(last, "us")
+    known = np.empty(0, "M8[us]") if funding is None else funding.times
+    known = known[(known >= begin - np.timedelta64(LONGEST)) & (known <= end + np.timedelta64(LONGEST))]
+    edges = np.concatenate([[begin], known, [end]])
+    gaps = np.flatnonzero(np.diff(edges) > np.timedelta64(LONGEST))
+    if not len(gaps):
+        return ""
+    spans = [f"{edges[gap].item():%Y-%m-%d %H:%M} to {edges[gap + 1].item():%Y-%m-%d %H:%M}" for gap in gaps[:_SHOWN]]
+    more = f" and {len(gaps) - _SHOWN} more" if len(gaps) > _SHOWN else ""
+    return f"funding is missing from {', '.join(spans)}{more}: the figures leave it out there"
