@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli import export, indicators, init, lake, live, portfolio, record, run, search, strategies, streams
+from hermes.cli import (
+    compare,
+    export,
+    indicators,
+    init,
+    lake,
+    live,
+    portfolio,
+    record,
+    run,
+    search,
+    strategies,
+    streams,
+)
 from hermes.cli.command import Line, command, print_traceback, verbose
 from hermes.cli.options import (
     ACCOUNT,
@@ -243,6 +256,7 @@ record.register(app)
 strategies.register(app)
 indicators.register(app)
 export.register(app)
+compare.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:

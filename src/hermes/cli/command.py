@@ -119,8 +119,8 @@ def command(
 
         mine = list(signature(function).parameters.values())[1:]
         parameters = [
+            *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in mine),  # own arguments, then symbols
             *([keyword("symbols", _SYMBOLS)] if symbols else []),
-            *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in mine),
             *(flag.parameter() for flag in known),
             *([keyword("set", _SET)] if strategy else []),
             keyword("config", _CONFIG),

@@ -9,18 +9,9 @@ import polars as pl
 
 from hermes.pages import format
 from hermes.pages.head import head
+from hermes.pages.lines import STYLE, line_chart, table
 
-MOST_TRADES, MOST_CORRELATED, POINTS = 500, 40, 1_000
-_WIDTH, _HEIGHT = 960, 220
-_CSS = """
-.list { border-collapse: collapse; font-size: .8125rem; width: 100%; margin-bottom: 2rem; }
-.list td, .list th { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line); }
-.list td:first-child, .list th:first-child { text-align: left; }
-.wide { overflow-x: auto; }
-.chart { width: 100%; height: auto; margin: .5rem 0 1.5rem; }
-.chart path { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
-.equity { stroke: #2962ff; } .held { stroke: #888; } .fall { stroke: #c62828; }
-"""
+MOST_TRADES, MOST_CORRELATED = 500, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +37,20 @@ def portfolio_page(made: PortfolioPage) -> str:
     title = f"{format.title(made.strategy)}: portfolio of {len(made.result['symbols'])}"
     ranked = f"ranked by {made.rank}" if made.rank else "ranked by symbol"
     few = format.few_trades(made.result["metrics"]["trades"])
-    return f"""{head(title, style=_CSS)}
+    return f"""{head(title, style=STYLE)}
 {banner}
 <main>
 <header><h1>{escape(title)}</h1>
 <p class="soft">{escape(made.market)}, {escape(made.interval)}, at most {made.max_positions} positions, entries that
 coincide {escape(ranked)}; {escape(format.terms({**made.backtest, **made.account}))}</p></header>
 {f'<p class="warn">{escape(few)}</p>' if few else ""}
-{_table(["", "Portfolio", "Holding equal parts"], _measures(made.result))}
+{table(["", "Portfolio", "Holding equal parts"], _measures(made.result))}
 <h2>Equity</h2><p class="soft">Blue: the portfolio; grey: holding equal parts of all symbols, without fees.</p>
-{_chart(made.curve, ("equity", "benchmark"), ("equity", "held"))}
+{line_chart(made.curve, ("equity", "benchmark"), ("equity", "held"))}
 <h2>Drawdown</h2>
-{_chart(made.curve, ("drawdown_pct",), ("fall",))}
+{line_chart(made.curve, ("drawdown_pct",), ("fall",))}
 <h2>Symbols</h2>
-{_table(["Symbol", "Trades", "Won", "Contribution", "Fees", "Dropped"], _symbols(made.result["symbols"]))}
+{table(["Symbol", "Trades", "Won", "Contribution", "Fees", "Dropped"], _symbols(made.result["symbols"]))}
 <h2>Correlation of returns</h2>
 {_correlation(made.result["correlation"])}
 <h2>Trades</h2>
@@ -110,7 +101,7 @@ def _correlation(found: Mapping[str, Any]) -> str:
         mean = sum(known) / len(known) if known else None
         return f"<p>{len(names)} symbols: on average {_number(mean)}; the JSON has all pairs.</p>"
     rows = [[name, *(_number(value) for value in row)] for name, row in zip(names, matrix, strict=True)]
-    return f'<div class="wide">{_table(["", *names], rows)}</div>'
+    return f'<div class="wide">{table(["", *names], rows)}</div>'
 
 
 def _trades(trades: pl.DataFrame) -> str:
@@ -128,36 +119,7 @@ def _trades(trades: pl.DataFrame) -> str:
         ]
         for row in shown.iter_rows(named=True)
     ]
-    return said + _table(["Symbol", "Side", "Entry", "Exit", "Reason", "Return", "Profit"], rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    begun = "".join(f"<th>{escape(each)}</th>" for each in heads)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="list"><thead><tr>{begun}</tr></thead><tbody>{lines}</tbody></table>'
-
-
-def _chart(curve: pl.DataFrame, names: Sequence[str], classes: Sequence[str]) -> str:
-    """Lines over time, thinned to what a screen can show."""
-    each = -(-curve.height // POINTS)
-    thin = curve.gather_every(each)
-    low = min(float(thin[name].min()) for name in names)  # type: ignore[arg-type]
-    high = max(float(thin[name].max()) for name in names)  # type: ignore[arg-type]
-    reach = (high - low) or 1.0
-    step = _WIDTH / max(1, thin.height - 1)
-    paths = []
-    for name, kind in zip(names, classes, strict=True):
-        points = (
-            f"{number * step:.1f},{_HEIGHT * (1 - (value - low) / reach):.1f}"
-            for number, value in enumerate(thin[name])
-        )
-        paths.append(f'<path class="{kind}" d="M{" L".join(points)}"/>')
-    first, last = format.day(curve["datetime"][0]), format.day(curve["datetime"][-1])
-    label = f"from {format.number(low)} to {format.number(high)}, {first} to {last}"
-    return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img"'
-        f' aria-label="{escape(label)}">{"".join(paths)}</svg><p class="soft">{escape(label)}</p>'
-    )
+    return said + table(["Symbol", "Side", "Entry", "Exit", "Reason", "Return", "Profit"], rows)
 
 
 def _change(value: float | None) -> str:

@@ -1,0 +1,52 @@
+"""The command that compares two variants: `compare`."""
+# ruff: noqa: PLC0415 (heavy imports wait until a command runs)
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hermes.cli.command import Line, command
+from hermes.cli.options import ACCOUNT, INDICATORS, SPAN
+
+if TYPE_CHECKING:
+    from hermes.lake.store import Lake
+    from hermes.settings import Settings
+
+First = Annotated[str, typer.Argument(metavar="A", help="STRATEGY,name=value,… like smart_momentum,ema_fast=8.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="The other one; feature_set=test reads that feature set.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write the page here, one for each symbol.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed of the resamples.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @command(
+        app,
+        "compare smart_momentum smart_momentum,ema_fast=8 BTCUSDT ETHUSDT --start 2020-01-01",
+        "compare ./reversion.py ./reversion.py,feature_set=test BTCUSDT --out reversion.html",
+        flags=(*SPAN, *INDICATORS, *ACCOUNT),
+    )
+    def compare(line: Line, first: First, second: Second, out: Out = None, seed: Seed = 0) -> None:
+        """Compare two variants on the same bars: parameters, strategies or feature sets; is the difference luck?"""
+        from hermes.cli.views import console
+        from hermes.cli.views.compare import print_compared
+        from hermes.pages.versus import versus_page
+        from hermes.steps.compare import compare as measure_both
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            made = measure_both(settings, lake, first=first, second=second, seed=seed, progress=console.Bars())
+            if not line.json:
+                print_compared(made)
+            told = made.as_json()
+            if out:
+                symbol = settings.dataset.symbol
+                path = out.with_stem(f"{out.stem}_{symbol}") if len(line.symbols) > 1 else out
+                path.write_text(versus_page(told, made.curve, str(settings.dataset)), encoding="utf-8")
+                told["page"] = str(path)
+                if not line.json:
+                    console.print_note(f"page: {path}")
+            return told
+
+        line.each(work)
