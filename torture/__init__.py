@@ -23,6 +23,8 @@ SUITES = (
     "kill",
     "io",
     "s3_faults",
+    "stores",
+    "slow",
     "crowd",
     "snapshot",
     "load",

@@ -117,6 +117,7 @@ def _meaning(key: str, data: bytes) -> tuple[str, str]:
     frame = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
     about = json.loads(pl.read_parquet_metadata(io.BytesIO(data))[FOOTER])
     assert about.get("rows", frame.height) == frame.height, f"footer says {about['rows']}, not {frame.height} rows"
+    about.pop("fetched", None)  # when, as `made` where the archive does not say
     if is_execution(key):
         frame = frame.drop("generated_at")
         about = {name: about[name] for name in ("rows", "first", "last", "buy_signals", "sell_signals", "metrics")}

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotSupportedError, PreconditionError
 
 from hermes.lake.backends.s3_client import get, head
 
@@ -81,35 +81,44 @@ def try_conditions(store: "S3Store", prefix: str) -> Conditions:
 
 
 def _honours_create_only(store: "S3Store", key: str) -> bool:
-    if not _done(store, key, b"first", "create"):
+    if not _done(store, key, b"first", None, "create"):
         return False
-    return not _done(store, key, b"second", "create")
+    return not _done(store, key, b"second", b"first", "create")
 
 
 def _if_match(store: "S3Store", key: str) -> Literal["quoted", "bare"] | None:
     forms: tuple[Literal["quoted", "bare"], ...] = ("quoted", "bare")
     for form in forms:
-        obstore.put(store, key, f"before {form}".encode())
+        before, after = f"before {form}".encode(), f"after {form}".encode()
+        obstore.put(store, key, before)
         tag = head(store, key)["e_tag"]
-        if tag and _done(store, key, f"after {form}".encode(), {"e_tag": _written(tag, form)}):
-            stale = _done(store, key, f"stale {form}".encode(), {"e_tag": _written(tag, form)})
+        if tag and _done(store, key, after, before, {"e_tag": _written(tag, form)}):
+            stale = _done(store, key, b"stale", after, {"e_tag": _written(tag, form)})
             return None if stale else form
     return None
 
 
-def _done(store: "S3Store", key: str, content: bytes, mode: "Mode") -> bool:
-    """Whether a conditional PUT was carried out; where its answer was lost and it was repeated, the content tells."""
+def _done(store: "S3Store", key: str, content: bytes, before: bytes | None, mode: "Mode") -> bool:
+    """Whether a conditional PUT was carried out: the content tells, also where the answer was lost.
+
+    Args:
+        store: where.
+        key: of the object.
+        content: what is put.
+        before: what is there until then.
+        mode: the condition.
+    """
     try:
         obstore.put(store, key, content, mode=mode)
-    except NotSupportedError:
-        return False
-    except REFUSED:
-        return _content(store, key) == content
+    except (NotSupportedError, *REFUSED):
+        pass
     except BaseError as error:
-        if "501 Not Implemented" in str(error) or "<Code>NotImplemented</Code>" in str(error):
-            return False
-        raise
-    return _content(store, key) == content
+        if not ("501 Not Implemented" in str(error) or "<Code>NotImplemented</Code>" in str(error)):
+            raise
+    found = _content(store, key)
+    if found not in (content, before):  # a bit flipped on its way must not become a verdict
+        raise GenericError(f"{key} is neither what was put nor what was there before")
+    return found == content
 
 
 def _content(store: "S3Store", key: str) -> bytes | None:
