@@ -20,8 +20,9 @@ folder of its own, named by a UTC second that is later than all names in its tab
 `_staging/` and `_hashes/` beside the layers are Hermes' own: what is being written, and the SHA-256 of what was.
 
 In SQL (`hermes sql`), the tables are called `bronze_BTCUSDT_4h`, `silver_BTCUSDT_4h`, `features_BTCUSDT_4h` and
-`signals_BTCUSDT_4h`, the latter being the newest execution of what was promoted or configured; `hermes ls` lists them,
-with longer names where two tables would have the same.
+`signals_smart_momentum_BTCUSDT_4h`, the latter being the newest execution of what was promoted or configured. These
+names never change. `signals_BTCUSDT_4h` is a short one for the promoted strategy, or else for the one that the settings
+name. `hermes ls` and `hermes sql 'show tables'` list them all.
 """
 
 

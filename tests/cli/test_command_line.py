@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_written(hermes: Hermes, simulated: Path, tmp_pa
 
 
 def test_an_unexpected_error_is_one_line_too(hermes: Hermes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hermes.lake.catalog.tables", lambda _: 1 / 0)
+    monkeypatch.setattr("hermes.lake.catalog.tables", lambda *_: 1 / 0)
     said = hermes("ls")
     assert said.code == 1
     assert said.error.startswith("error: unexpected ZeroDivisionError")
@@ -221,20 +221,24 @@ def test_an_unexpected_error_is_one_line_too(hermes: Hermes, monkeypatch: pytest
 # --- questions -------------------------------------------------------------------------------------------------------
 
 
+LONG = "signals_smart_momentum_SIMUSDT_4h"
+
+
 def test_ls_show_sql_config(hermes: Hermes, lake: Path):
     there = ["--lake", f"{lake}/{{layer}}"]
     tables = {table["table"]: table for table in hermes("ls", *there, "--json").json["tables"]}
-    assert list(tables) == ["bronze_SIMUSDT_4h", "silver_SIMUSDT_4h", "features_SIMUSDT_4h", "signals_SIMUSDT_4h"]
+    assert list(tables) == ["bronze_SIMUSDT_4h", "silver_SIMUSDT_4h", "features_SIMUSDT_4h", LONG]
+    assert tables[LONG]["alias"] == "signals_SIMUSDT_4h"
     assert len({table["rows"] for table in tables.values()}) == 1
     assert len({(table["first"], table["last"]) for table in tables.values()}) == 1
-    assert (tables["bronze_SIMUSDT_4h"]["files"], tables["signals_SIMUSDT_4h"]["executions"]) == (6, 1)
+    assert (tables["bronze_SIMUSDT_4h"]["files"], tables[LONG]["executions"]) == (6, 1)
     for name, table in tables.items():
         assert name in hermes("ls", *there).out
         answer = hermes("sql", f"select count(*) as n from {name}", *there, "--json")
         assert answer.json == {"columns": ["n"], "rows": [[table["rows"]]]}
 
     shown = hermes("show", "SIMUSDT", *there, "--json").json["datasets"][0]
-    assert shown["rows"] == tables["signals_SIMUSDT_4h"]["rows"]
+    assert shown["rows"] == tables[LONG]["rows"]
     assert shown["execution"] == executions(lake)[0].parent.name
     named = hermes("show", "SIMUSDT", *there, "--execution", shown["execution"], "--json").json["datasets"][0]
     assert named == shown

@@ -9,7 +9,7 @@ import pytest
 
 from hermes.dataset import Dataset
 from hermes.errors import HermesError, StoreError, UsageError
-from hermes.lake import catalog
+from hermes.lake import catalog, sql
 from hermes.lake.store import FOOTER, Lake
 from hermes.pipeline import features as make_features
 from hermes.pipeline import ingest, refine
@@ -42,8 +42,8 @@ def names(lake: Lake) -> list[str]:
 
 def test_an_empty_lake_has_no_tables(lake: Lake):
     assert names(lake) == []
-    with pytest.raises(UsageError, match="the lake's tables are: none yet"):
-        catalog.query(lake, "select * from signals_BTCUSDT_4h")
+    with pytest.raises(UsageError, match="the lake has no tables yet"):
+        sql.query(lake, "select * from signals_BTCUSDT_4h")
 
 
 def test_the_latest_execution_is_the_table(lake: Lake):
@@ -51,8 +51,9 @@ def test_the_latest_execution_is_the_table(lake: Lake):
         lake, "smart_momentum", "execution_20240101_000000", "execution_20250101_000000", "execution_20241231_235959"
     )
     (table,) = catalog.tables(lake)
-    assert (table.name, table.executions) == ("signals_币安人生USDT_4h", 3)
-    assert catalog.query(lake, f"select number from {table.name}").rows == [(1,)]
+    assert (table.name, table.alias) == ("signals_smart_momentum_币安人生USDT_4h", "signals_币安人生USDT_4h")
+    assert table.executions == 3
+    assert sql.query(lake, f"select number from {table.name}").rows == [(1,)]
     latest = catalog.executions(lake, DATASET, "smart_momentum")[-1]
     assert latest.key.split("/")[1] == "execution_20250101_000000"
 
@@ -64,13 +65,94 @@ def test_what_is_no_execution_is_passed_over(lake: Lake):
     (table,) = catalog.tables(lake)
     assert table.executions == 1
     signals(lake, "other_rules", "backup")
-    assert names(lake) == ["signals_币安人生USDT_4h"]
+    assert names(lake) == ["signals_smart_momentum_币安人生USDT_4h"]
 
 
-def test_two_strategies_of_one_dataset_have_names_of_their_own(lake: Lake):
+def test_names_stay_when_another_strategy_appears(lake: Lake):
     signals(lake, "smart_momentum", "execution_20250101_000000")
-    signals(lake, "other_rules", "execution_20250101_000000")
-    assert sorted(names(lake)) == ["signals_other_rules_币安人生USDT_4h", "signals_smart_momentum_币安人生USDT_4h"]
+    before = names(lake)
+    signals(lake, "other_rules", "execution_20250101_000000", number=[7])
+    assert sorted(names(lake)) == ["signals_other_rules_币安人生USDT_4h", *before]
+    short = "select number from signals_币安人生USDT_4h"
+    assert sql.query(lake, short).rows == [(0,)]  # of the default strategy
+    assert sql.query(lake, short, strategy="other_rules").rows == [(7,)]  # of the configured one
+    lake.gold.write_bytes(DATASET.promotion_key("other_rules"), b"{}")
+    assert sql.query(lake, short).rows == [(7,)]  # of the promoted one
+    lake.gold.write_bytes(DATASET.promotion_key("smart_momentum"), b"{}")
+    assert sql.query(lake, short).rows == [(0,)]
+
+
+def test_show_tables_lists_every_name(lake: Lake):
+    signals(lake, "smart_momentum", "execution_20250101_000000")
+    answer = sql.query(lake, "Show Tables;")
+    assert answer.columns == ["name", "also", "layer", "folder"]
+    assert answer.rows == [
+        (
+            "signals_smart_momentum_币安人生USDT_4h",
+            "signals_币安人生USDT_4h",
+            "gold",
+            DATASET.signals_table("smart_momentum"),
+        )
+    ]
+
+
+def test_a_wrong_name_is_answered_with_those_like_it(lake: Lake):
+    for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"):
+        table = Dataset(symbol=symbol).signals_table("smart_momentum")
+        put(lake, "gold", f"{table}/execution_20250101_000000/signals.parquet", pl.DataFrame({"datetime": [AT]}))
+    with pytest.raises(UsageError) as refused:
+        sql.query(lake, "select * from signals_BTCUSD_4h")
+    assert refused.value.cure.startswith("did you mean signals_BTCUSDT_4h or ")
+    assert len(refused.value.cure) < 300
+    assert "`hermes sql 'show tables'` lists them" in refused.value.cure
+    assert len(sql.query(lake, "show tables").rows) == 4  # the cure
+
+
+def test_a_limit_says_that_there_is_more(lake: Lake):
+    signals(lake, "smart_momentum", "execution_20250101_000000")
+    rows = "select * from range(5)"
+    assert [len(sql.query(lake, rows, limit=limit).rows) for limit in (1, 4, 5, 6)] == [1, 4, 5, 5]
+    assert [sql.query(lake, rows, limit=limit).more for limit in (1, 4, 5, 6)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "parquet"])
+def test_rows_go_to_a_file_whole_or_not_at_all(
+    lake: Lake, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sql, "BATCH_ROWS", 2_048)
+    path = tmp_path / f"rows.{format}"
+    read = {"csv": pl.read_csv, "json": pl.read_ndjson, "parquet": pl.read_parquet}[format]
+    wanted = "select range as n, 'é,\"' || range as name from range(10000)"
+    assert sql.export(lake, wanted, path, format) == 10_000
+    found = read(path)
+    assert found["n"].to_list() == list(range(10_000))
+    assert found["name"][3] == 'é,"3'
+    assert sql.export(lake, wanted, path, format, limit=3_000) == read(path).height == 3_000
+    before = path.read_bytes()
+    with pytest.raises(UsageError):
+        sql.export(lake, "select case when range = 9999 then error('bad') else 'x' end from range(10000)", path, format)
+    with pytest.raises(UsageError, match="two columns are called 'a'"):
+        sql.export(lake, "select 1 as a, 2 as a", path, format)
+    with pytest.raises(StoreError, match="No such file or directory"):
+        sql.export(lake, wanted, tmp_path / "absent" / path.name, format)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [path.name]
+    assert sql.export(lake, "select 1 as a where false", path, format) == 0
+
+
+@pytest.mark.parametrize(
+    ("format", "path", "wanted"),
+    [(None, None, "table"), (None, "a.csv", "csv"), (None, "a.PARQUET", "parquet"), ("json", "a.txt", "json")],
+)
+def test_the_format_follows_from_the_file(format: str | None, path: str | None, wanted: str):
+    assert sql.check_format(format, path and Path(path)) == wanted
+
+
+@pytest.mark.parametrize(("format", "path"), [("xml", None), (None, "a"), ("table", "a"), ("parquet", None)])
+def test_a_format_that_cannot_be_is_refused(format: str | None, path: str | None):
+    with pytest.raises(UsageError) as refused:
+        sql.check_format(format, path and Path(path))
+    assert "--" in refused.value.cure
 
 
 def test_strangers_in_the_lake_are_no_tables(lake: Lake):
@@ -92,14 +174,14 @@ def test_a_feature_table_of_another_tool_can_be_listed_and_asked(lake: Lake):
     (found,) = catalog.tables(lake)
     shown = catalog.described(lake, found)
     assert (shown["rows"], shown["first"], shown["last"]) == (4, "2024-01-01T00:00:00", "2024-01-04T00:00:00")
-    assert catalog.query(lake, f"select sum(close) from {found.name}").rows == [(10.0,)]
+    assert sql.query(lake, f"select sum(close) from {found.name}").rows == [(10.0,)]
 
 
 def test_one_broken_table_does_not_hide_the_others(lake: Lake):
     put(lake, "gold", f"{DATASET.features_table}/x.parquet", pl.DataFrame({"theirs": [1]}))
     signals(lake, "smart_momentum", "execution_20250101_000000")
     broken, sound = catalog.tables(lake)
-    assert catalog.query(lake, f"select count(*) from {sound.name}").rows == [(1,)]
+    assert sql.query(lake, f"select count(*) from {sound.name}").rows == [(1,)]
     with pytest.raises(HermesError) as refused:
         catalog.described(lake, broken)
     assert len(str(refused.value).splitlines()) == 1
@@ -134,11 +216,11 @@ def road(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
 )
 def test_a_column_that_is_not_as_it_was_published_is_refused(road: Lake, table: str, change: Callable) -> None:
     name = f"{table}_SIMUSDT_4h"
-    assert catalog.query(road, f"select sum(close) from {name}").rows
-    files = next(each for each in catalog.tables(road) if each.name == name).files
+    assert sql.query(road, f"select sum(close) from {name}").rows
+    files = next(each for each in catalog.tables(road) if name in (each.name, each.alias)).files
     rewritten(Path(files[-1].location), change)
     with pytest.raises(HermesError, match="close") as caught:
-        catalog.query(road, f"select sum(close) from {name}")
+        sql.query(road, f"select sum(close) from {name}")
     assert caught.value.cure
 
 
@@ -153,7 +235,7 @@ def test_a_footer_that_cannot_be_read_is_refused(road: Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql",
+    "text",
     [
         "copy (select 1) to '{folder}/evil.csv'",
         "select * from read_csv('{folder}/secret.csv')",
@@ -164,8 +246,8 @@ def test_a_footer_that_cannot_be_read_is_refused(road: Lake) -> None:
         "select * from known",  # a variable where the query is run
     ],
 )
-def test_sql_reads_the_lake_and_nothing_else(lake: Lake, tmp_path: Path, sql: str) -> None:
+def test_sql_reads_the_lake_and_nothing_else(lake: Lake, tmp_path: Path, text: str) -> None:
     (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
     with pytest.raises(HermesError):
-        catalog.query(lake, sql.format(folder=tmp_path))
+        sql.query(lake, text.format(folder=tmp_path))
     assert not [*tmp_path.glob("evil*")]

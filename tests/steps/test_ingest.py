@@ -25,7 +25,7 @@ from hermes.errors import (
     NewerLake,
     StoreError,
 )
-from hermes.lake import store
+from hermes.lake import sql, store
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, read_quality, refine, signals
 from hermes.settings import Settings
@@ -351,7 +351,6 @@ def test_bronze_of_an_older_version_is_fetched_again_once(sim, caplog: pytest.Lo
 
 
 def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim, simulated_copy: Path, load: Callable):
-    from hermes.lake import catalog
     from hermes.steps.maintenance.verify import verify
 
     settings, lake = sim
@@ -385,7 +384,7 @@ def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim,
         path = Path(mine.location)
         before = path.read_bytes()
         path.write_bytes(Path(theirs.location).read_bytes())
-        readers = [*steps[kind], lambda kind=kind: catalog.query(lake, f"select * from {table[kind]}_SIMUSDT_4h")]
+        readers = [*steps[kind], lambda kind=kind: sql.query(lake, f"select * from {table[kind]}_SIMUSDT_4h")]
         for read in readers:
             with pytest.raises(StoreError, match=r"was published as|says that it is of") as refused:
                 read()

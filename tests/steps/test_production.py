@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hermes.dataset import Dataset, parse_execution, universe_table
 from hermes.errors import HermesError, MissingTable, StoreError, UsageError
-from hermes.lake import catalog
+from hermes.lake import catalog, sql
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, newest, next_sequence, publish, read_executions
 from hermes.lake.store import Lake
 from hermes.pipeline import signals as make_signals
@@ -166,7 +166,7 @@ def test_comparisons_are_named_the_same_way(lake: Lake):
             lake.gold.stage(path, pl.DataFrame({"first": [NOON], "last": [NOON]}), about)
             made.append(publish(lake.gold, table, COMPARISON, path, clock))
     assert made == sorted(made)
-    assert catalog.query(lake, "select count(*) from universe").rows == [(1,)]
+    assert sql.query(lake, "select count(*) from universe").rows == [(1,)]
     assert [f"{each.table}/{each.folder}" for each in prune(lake, 1).executions] == made[:1]
 
 
@@ -235,7 +235,7 @@ def test_what_is_promoted_is_read_and_followed(lake: Lake):
     newer = execute(lake, EXPERIMENT)
     execute(lake)
     assert find_execution(CONFIGURED, lake).name == newer  # what was pinned, not that one file
-    query = catalog.query(
+    query = sql.query(
         lake, f"select count(*) from {catalog.tables(lake)[0].name}", production.production(CONFIGURED, lake)
     )
     assert query.rows == [(1,)]

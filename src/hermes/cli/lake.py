@@ -1,6 +1,7 @@
 """The commands about a lake: what it holds, is its store fit, are its bytes those that were published, what can go."""
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
+Format = Annotated[str | None, typer.Option(help="table, csv, json, parquet; default: table, or the ending of --out.")]
+Out = Annotated[Path | None, typer.Option(help="Write all rows to this file instead: .csv, .json or .parquet.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to give.")]
+MOST_ROWS = 1_000  # of a table on a terminal
 Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the newest ones.")]
 Promotable = Annotated[
     str, typer.Argument(metavar="EXECUTION", help="Its folder's name, TABLE/EXECUTION, or its path.")
@@ -65,19 +70,38 @@ def register(app: typer.Typer) -> None:
     @command(
         app,
         "sql 'select count(*) from signals_BTCUSDT_4h'",
-        "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --json",
+        "sql 'show tables'",
+        "sql 'select * from signals_BTCUSDT_4h where buy_signal' --out buys.parquet",
+        "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --format csv",
         symbols=False,
     )
-    def sql(line: Line, query: Query) -> None:
-        """Ask the lake with DuckDB; filters and columns reach down into the Parquet files."""
+    def sql(line: Line, query: Query, format: Format = None, out: Out = None, limit: Limit = None) -> None:
+        """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
+
+        A table on the terminal ends after 1,000 rows, and says so; --json, --format and --out give all.
+        """
         from hermes.cli.views import console
+        from hermes.cli.views import lake as view
+        from hermes.lake.sql import check_format
+        from hermes.steps.query import export_sql
         from hermes.steps.query import sql as ask
 
-        answer = ask(line.settings(), query=query)
-        if line.json:
+        wanted = "json" if line.json and out is None and format is None else check_format(format, out)
+        if out is not None:
+            rows = export_sql(line.settings(), query=query, path=out, format=wanted, limit=limit)
+            if line.json:
+                console.print_json({"rows": rows, "path": str(out), "format": wanted})
+            else:
+                console.say("{} rows written to {}", rows, out)
+            return
+        most = limit if limit is not None or wanted != "table" else MOST_ROWS
+        answer = ask(line.settings(), query=query, limit=most)
+        if wanted == "json":
             console.print_json(answer.as_json())
+        elif wanted == "csv":
+            console.print_csv(answer.columns, answer.rows)
         else:
-            console.print_rows(answer.columns, answer.rows)
+            view.print_answer(answer)
 
     @command(app, "config", "config ETHUSDT --interval 1h --lake 's3://{layer}'", flags=(*ARCHIVE, *STRATEGY))
     def config(line: Line) -> None:

@@ -1,6 +1,5 @@
-"""What the lake holds, table by table, and DuckDB over all of it: SQL for people."""
+"""What the lake holds, table by table."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,21 +18,13 @@ from hermes.dataset import (
     parse_silver_folder,
     parse_universe_table,
 )
-from hermes.errors import HermesError, MissingTable, StoreError, UsageError
+from hermes.errors import HermesError, MissingTable, StoreError
 from hermes.lake.executions import COMPARISON, Execution, is_execution, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
 from hermes.schemas import BRONZE, DATETIME, FEATURES, silver_schema
 
-# A query reads the lake's tables and nothing else: no file, no network, no variable of this process.
-_CLOSED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "python_enable_replacements": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "lock_configuration": "true",
-}
-_FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB begins what Polars told it
+DEFAULT = "smart_momentum"  # whose tables have the short names, where no other strategy is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +32,8 @@ class LakeTable:
     """One table of the lake; of signals and comparisons, all executions of one strategy.
 
     Attributes:
-        name: what SQL calls it, like `signals_BTCUSDT_4h`.
+        name: what SQL calls it, like `features_BTCUSDT_4h` or `signals_smart_momentum_BTCUSDT_4h`.
+        alias: a short name, where it is the one that is meant by it: `signals_BTCUSDT_4h`; "" else.
         folder: where it is, inside its layer.
         dataset: what its bars are of; None where it compares many datasets, or holds decisions on many.
         files: what it is read from; of executions, one for each, of which a reader gets one.
@@ -57,36 +49,35 @@ class LakeTable:
     size: int
     executions: int = 0
     strategy: str = ""
+    alias: str = ""
 
 
 #: Tells which execution of a table of signals is meant; raises MissingTable where none is.
 Choose = Callable[[LakeTable], Execution]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows that a query returned, with their column names."""
+def tables(lake: Lake, strategy: str = DEFAULT) -> list[LakeTable]:
+    """Every table in the lake, in the order of the pipeline.
 
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
-
-
-def tables(lake: Lake) -> list[LakeTable]:
-    """Every table in the lake, in the order of the road."""
-    return [*_plain(lake.bronze, "bronze"), *_plain(lake.silver, "silver"), *_gold(lake.gold)]
+    Args:
+        strategy: whose tables of signals have a short name; where those of one other strategy are promoted, they do.
+    """
+    return [*_plain(lake.bronze, "bronze"), *_plain(lake.silver, "silver"), *_gold(lake.gold, strategy)]
 
 
 def datasets(lake: Lake, layer: str) -> list[Dataset]:
     """The datasets that one layer holds bars of: bronze, silver, or gold features."""
-    found = _gold(lake.gold) if layer == "gold" else _plain(getattr(lake, layer), layer)
+    found = _gold(lake.gold, DEFAULT) if layer == "gold" else _plain(getattr(lake, layer), layer)
     return list(dict.fromkeys(table.dataset for table in found if table.dataset and not table.strategy))
 
 
-def overview(lake: Lake, choose: Choose | None = None) -> tuple[list[dict[str, Any]], list[HermesError]]:
+def overview(
+    lake: Lake, choose: Choose | None = None, strategy: str = DEFAULT
+) -> tuple[list[dict[str, Any]], list[HermesError]]:
     """`described` of every table, and of those that cannot be read what is wrong."""
     found: list[dict[str, Any]] = []
     broken: list[HermesError] = []
-    for table in tables(lake):
+    for table in tables(lake, strategy):
         try:
             found.append(described(lake, table, choose))
         except HermesError as error:
@@ -99,42 +90,6 @@ def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
     return [file for file in lake.gold.files(dataset.signals_table(strategy)) if is_execution(file)]
 
 
-def query(lake: Lake, sql: str, choose: Choose | None = None) -> Answer:
-    """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
-
-    Args:
-        choose: tells which execution of a table of signals is read; without it the newest.
-
-    Raises:
-        UsageError: DuckDB refuses the query.
-        MissingTable: from `choose`.
-    """
-    import duckdb  # noqa: PLC0415 - only SQL needs it
-
-    wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
-    connection = duckdb.connect(config=_CLOSED)
-    try:
-        known = tables(lake)
-        for table in known:
-            if table.name.lower() in wanted:
-                connection.register(table.name, _readable(lake, table, choose))
-        try:
-            found = connection.execute(sql)
-            if found is None:
-                raise UsageError(f"{sql!r} holds no SQL statement", "write one like 'select count(*) from …'")
-            return Answer([column[0] for column in found.description or []], found.fetchall())
-        except duckdb.CatalogException as error:
-            names = " ".join(table.name for table in known) or "none yet"
-            raise UsageError(str(error).splitlines()[0], f"the lake's tables are: {names}") from None
-        except duckdb.Error as error:
-            first = str(error).splitlines()[0]
-            if _FROM_POLARS in first:
-                raise StoreError(f"a file cannot be read: {first.partition(_FROM_POLARS)[2]}", NAMES_DAMAGE) from error
-            raise UsageError(first, "see duckdb.org/docs/sql for the dialect") from None
-    finally:
-        connection.close()
-
-
 def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dict[str, Any]:
     """One table for people: name in SQL, where it is, rows, first and last open time, bytes, executions.
 
@@ -142,23 +97,24 @@ def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dic
     none.
     """
     layer: Layer = getattr(lake, table.layer)
-    chosen, rows, first, last = None, None, None, None
+    meant, rows, first, last = None, None, None, None
     try:
-        chosen = _chosen(lake, table, choose)
+        meant = chosen(lake, table, choose)
     except MissingTable:
         pass
     else:
-        rows, first, last = _extent(layer, table, scan(lake, table, chosen))
+        rows, first, last = _extent(layer, table, scan(lake, table, meant))
     return {
         "table": table.name,
+        "alias": table.alias or None,
         "layer": table.layer,
         "rows": rows,
         "first": first and first.isoformat(),
         "last": last and last.isoformat(),
-        "files": len(table.files) if chosen is None else 1,
+        "files": len(table.files) if meant is None else 1,
         "bytes": table.size,
         "executions": table.executions,
-        "execution": chosen and chosen.name,
+        "execution": meant and meant.name,
         "path": layer.locate(table.folder),
     }
 
@@ -229,7 +185,7 @@ def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
     return {"execution": execution.name, "path": file.location, **about}
 
 
-def _chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | None:
+def chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | None:
     """The execution that readers of a table get; None for a table that has none."""
     if not table.executions:
         return None
@@ -238,16 +194,6 @@ def _chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | 
     found = newest(read_executions(lake.gold, table.files))
     assert found
     return found
-
-
-def _readable(lake: Lake, table: LakeTable, choose: Choose | None) -> pl.LazyFrame:
-    """`scan`, with its schema known to be readable: DuckDB would say it in words of its own."""
-    layer: Layer = getattr(lake, table.layer)
-    chosen = _chosen(lake, table, choose)
-    with layer.errors():
-        plan = scan(lake, table, chosen)
-        plan.collect_schema()
-        return plan
 
 
 def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
@@ -265,7 +211,7 @@ def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
             yield LakeTable(f"{name}{_suffix(dataset)}{suffix}", name, folder, dataset, files, size)
 
 
-def _gold(layer: Layer) -> Iterator[LakeTable]:
+def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
     groups: dict[str, list[LakeFile]] = defaultdict(list)
     for file in layer.files(""):
         groups[file.key.partition("/")[0]].append(file)
@@ -277,21 +223,23 @@ def _gold(layer: Layer) -> Iterator[LakeTable]:
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
         elif (found := parse_signals_table(folder)) and (made := [file for file in files if is_execution(file)]):
             signals.append((*found, folder, made, size))
-        elif (strategy := parse_universe_table(folder)) and (
+        elif (made_by := parse_universe_table(folder)) and (
             made := [file for file in files if is_execution(file, COMPARISON)]
         ):
-            universes.append((strategy, folder, made, size))
+            universes.append((made_by, folder, made, size))
         elif of := parse_decisions_table(folder):
             made = [file for file in files if parse_decisions_folder(file.key.rpartition("/")[0])]
             decided.append(LakeTable(folder, "gold", folder, None, made, size, strategy=of[0]))
-    for strategy, dataset, folder, files, size in signals:
-        # One strategy needs no name of its own; several of one dataset do.
-        alone = sum(other == dataset for _, other, *_ in signals) == 1
-        name = f"signals{_suffix(dataset)}" if alone else f"signals_{strategy}{_suffix(dataset)}"
-        yield LakeTable(name, "gold", folder, dataset, files, size, len(files), strategy)
-    for strategy, folder, files, size in universes:
-        name = "universe" if len(universes) == 1 else folder
-        yield LakeTable(name, "gold", folder, None, files, size, len(files), strategy)
+    promoted = {file.key.partition("/")[2].removesuffix(".json") for file in layer.files("promotions", ".json")}
+    for made_by, dataset, folder, files, size in signals:
+        rivals = [other for _, of, other, *_ in signals if of == dataset and other in promoted]
+        short = folder == rivals[0] if len(rivals) == 1 else made_by == strategy
+        alias = f"signals{_suffix(dataset)}" if short else ""
+        name = f"signals_{made_by}{_suffix(dataset)}"
+        yield LakeTable(name, "gold", folder, dataset, files, size, len(files), made_by, alias)
+    for made_by, folder, files, size in universes:
+        alias = "universe" if made_by == strategy or len(universes) == 1 else ""
+        yield LakeTable(folder, "gold", folder, None, files, size, len(files), made_by, alias)
     yield from (table for table in decided if table.files)
 
 

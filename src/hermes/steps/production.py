@@ -127,11 +127,19 @@ def production(settings: Settings, lake: Lake) -> catalog.Choose:
 
 def overview(settings: Settings, lake: Lake) -> tuple[list[dict[str, Any]], list[HermesError]]:
     """`catalog.overview` of what production reads; a table of signals says whether it was `promoted`."""
-    found, broken = catalog.overview(lake, production(settings, lake))
+    found, broken = catalog.overview(lake, production(settings, lake), short_names(settings))
     for each in found:
         table = each["path"].rpartition("/")[2]
         each["promoted"] = bool(each["execution"]) and bool(parse_signals_table(table)) and bool(promoted(lake, table))
     return found, broken
+
+
+def short_names(settings: Settings) -> str:
+    """The strategy whose tables have the short names in SQL; of a file that cannot be loaded, the default one."""
+    try:
+        return strategy_name(settings.signals.strategy)
+    except HermesError:
+        return catalog.DEFAULT
 
 
 def newest_alike(lake: Lake, dataset: Dataset, strategy: str, wanted: Mapping[str, Any]) -> Execution | None:

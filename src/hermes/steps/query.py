@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from hermes.errors import HermesError
-from hermes.lake import catalog
+from hermes.lake import sql as duck
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.redaction import redact
 from hermes.settings import Settings
-from hermes.steps.production import overview, production
+from hermes.steps.production import overview, production, short_names
 from hermes.steps.results import Rows
 
 
@@ -42,11 +43,12 @@ class Listing(Rows):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Rows):
-    """The rows that a query returned, with the names of their columns."""
+    """The rows that a query returned, with the names of their columns; `more` where a limit left some out."""
 
     settings: Settings
     columns: Sequence[str]
     rows: Sequence[tuple[Any, ...]]
+    more: bool = False
 
     def lazy(self) -> pl.LazyFrame:
         """The rows as a Polars frame."""
@@ -55,7 +57,7 @@ class Answer(Rows):
     def as_json(self) -> dict[str, Any]:
         """Columns and rows; NaN, which JSON has no word for, is null."""
         rows = [[None if isinstance(value, float) and isnan(value) else value for value in row] for row in self.rows]
-        return {"columns": self.columns, "rows": rows}
+        return {"columns": self.columns, "rows": rows, **({"more": True} if self.more else {})}
 
 
 def ls(settings: Settings, lake: Lake | None = None) -> Listing:
@@ -68,18 +70,36 @@ def ls(settings: Settings, lake: Lake | None = None) -> Listing:
     return Listing(settings, found, broken)
 
 
-def sql(settings: Settings, lake: Lake | None = None, *, query: str) -> Answer:
+def sql(settings: Settings, lake: Lake | None = None, *, query: str, limit: int | None = None) -> Answer:
     """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
 
     Args:
         settings: name the lake.
         lake: the lake; without it the one that the settings name.
-        query: DuckDB SQL over the tables that `ls` names.
+        query: DuckDB SQL over the tables that `ls` names; `show tables` lists them.
+        limit: most rows that are returned; without it all.
 
     Raises:
         UsageError: DuckDB refuses the query.
         StoreError: a table cannot be read.
     """
     lake = opened(settings, lake, "sql")
-    found = catalog.query(lake, query, production(settings, lake))
-    return Answer(settings, found.columns, found.rows)
+    found = duck.query(lake, query, production(settings, lake), short_names(settings), limit)
+    return Answer(settings, found.columns, found.rows, found.more)
+
+
+def export_sql(
+    settings: Settings, lake: Lake | None = None, *, query: str, path: Path, format: str, limit: int | None = None
+) -> int:
+    """Write what a query returns to a file, whole or not at all; returns how many rows.
+
+    Args:
+        format: csv, json (one object a line) or parquet.
+        limit: most rows that are written; without it all.
+
+    Raises:
+        UsageError: DuckDB refuses the query, or its columns cannot be those of a file.
+        StoreError: a table cannot be read, or the file not written.
+    """
+    lake = opened(settings, lake, "sql")
+    return duck.export(lake, query, path, format, production(settings, lake), short_names(settings), limit)

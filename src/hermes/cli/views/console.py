@@ -1,5 +1,6 @@
 """What every view prints with: tables and facts on stdout, progress and errors on stderr."""
 
+import csv
 import json
 import logging
 import re
@@ -71,6 +72,13 @@ def print_json(document: Mapping[str, Any]) -> None:
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(document, indent=2, ensure_ascii=not is_unicode, default=str)
     sys.stdout.write(_UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows as CSV on stdout, with a header; NULL is an empty cell."""
+    written = csv.writer(sys.stdout, lineterminator="\n")
+    written.writerow(columns)
+    written.writerows(rows)
 
 
 def say(template: str, *values: Any) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hermes.cli.views.console import print_error, print_facts, print_rows, say
+from hermes.cli.views.console import out, print_error, print_facts, print_rows, say
 from hermes.cli.views.steps import inline
 from hermes.errors import AuditFault
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hermes.steps.maintenance.prune import Pruned
     from hermes.steps.maintenance.verify import Verified
     from hermes.steps.production import Promoted
+    from hermes.steps.query import Answer
 
 _MOST_NAMES = 20  # of files that are no fault
 
@@ -91,3 +92,16 @@ def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
         say("Withdrawn: readers get the newest execution of what the settings ask for.")
     else:
         say("Readers get the newest execution of these.")
+
+
+def print_answer(made: "Answer") -> None:
+    """The rows of a query: as a table, or where that would not fit, one column below the other for each row."""
+    cells = [[len(str(value)) for value in row] for row in made.rows]
+    widths = [max([len(name), *column]) for name, column in zip(made.columns, zip(*cells, strict=True), strict=False)]
+    if sum(widths) + 2 * len(widths) <= out.width or not made.rows:
+        print_rows(made.columns, made.rows)
+    else:
+        for number, row in enumerate(made.rows, 1):
+            print_facts(f"Row {number:,}", list(zip(made.columns, row, strict=True)))
+    if made.more:
+        say("[yellow]The first {} rows; --limit gives more, --out FILE all of them.[/]", len(made.rows))

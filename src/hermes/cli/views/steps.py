@@ -116,6 +116,7 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (
             table["table"],
+            table["alias"],
             table["rows"],
             table["first"] and f"{table['first']} → {table['last']}".replace("T", " "),
             table["files"],
@@ -125,7 +126,7 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
         )
         for table in found
     ]
-    print_rows(("table", "rows", "span (UTC)", "files", "size", "executions", "read by default"), rows)
+    print_rows(("table", "also called", "rows", "span (UTC)", "files", "size", "executions", "read by default"), rows)
     print_facts("Where", [(table["table"], table["path"]) for table in found])
 
 

@@ -1,0 +1,198 @@
+"""SQL for people: DuckDB over the tables of the lake, and nothing else."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from hermes.errors import StoreError, UsageError
+from hermes.lake import catalog
+from hermes.lake.catalog import Choose, LakeTable
+from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
+
+if TYPE_CHECKING:
+    import duckdb
+
+FORMATS = ("table", "csv", "json", "parquet")
+NAMED = 5  # tables that an error names
+BATCH_ROWS = 100_000  # written to a file at once
+# A query reads the lake's tables and nothing else: no file, no network, no variable of this process.
+_CLOSED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+}
+_FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB begins what Polars told it
+_SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows that a query returned, with their column names; `more` where a limit left some out."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    more: bool = False
+
+
+def query(
+    lake: Lake, sql: str, choose: Choose | None = None, strategy: str = catalog.DEFAULT, limit: int | None = None
+) -> Answer:
+    """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
+
+    Args:
+        choose: tells which execution of a table of signals is read; without it the newest.
+        strategy: whose tables have the short names, where nothing is promoted.
+        limit: most rows that are returned.
+
+    Raises:
+        UsageError: DuckDB refuses the query.
+        MissingTable: from `choose`.
+    """
+    if _SHOW_TABLES.fullmatch(sql):
+        known = catalog.tables(lake, strategy)
+        rows: list[tuple[Any, ...]] = [(each.name, each.alias or None, each.layer, each.folder) for each in known]
+        return Answer(["name", "also", "layer", "folder"], rows)
+    with _answered(lake, sql, choose, strategy) as found:
+        columns = [column[0] for column in found.description or []]
+        if limit is None:
+            return Answer(columns, found.fetchall())
+        some = found.fetchmany(limit + 1)
+        return Answer(columns, some[:limit], more=len(some) > limit)
+
+
+def export(
+    lake: Lake,
+    sql: str,
+    path: Path,
+    format: str,
+    choose: Choose | None = None,
+    strategy: str = catalog.DEFAULT,
+    limit: int | None = None,
+) -> int:
+    """Run SQL and write all its rows to a file, in batches; the file is there whole, or as it was before.
+
+    Args:
+        format: csv, json (one object a line) or parquet.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        UsageError: as `query`; or the columns cannot be those of a file.
+        StoreError: the file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with _answered(lake, sql, choose, strategy) as found:
+            names = [column[0] for column in found.description or []]
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise UsageError(f"two columns are called {twice[0]!r}", "name one of them with AS")
+            rows = _write(found, beside, format, limit)
+        beside.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}", "name another file with --out") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return rows
+
+
+def _write(found: "duckdb.DuckDBPyConnection", path: Path, format: str, limit: int | None) -> int:
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415 - only a file needs it
+
+    reader = found.to_arrow_reader(BATCH_ROWS)
+    assert reader is not None
+    rows = 0
+    with path.open("wb") as file:
+        writer = pq.ParquetWriter(file, reader.schema, compression="snappy") if format == "parquet" else None
+        if format == "csv":
+            file.write(pl.from_arrow(reader.schema.empty_table()).write_csv().encode())  # type: ignore[union-attr]
+        for each in reader:
+            batch = each if limit is None else each.slice(0, max(0, limit - rows))
+            if not batch.num_rows:
+                continue
+            rows += batch.num_rows
+            if writer:
+                writer.write_batch(batch)
+                continue
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            text = frame.write_csv(include_header=False) if format == "csv" else frame.write_ndjson()
+            file.write(text.encode())
+        if writer:
+            writer.close()
+    return rows
+
+
+@contextmanager
+def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+    """What DuckDB answers; its errors, also those of reading the answer, in Hermes' words."""
+    import duckdb  # noqa: PLC0415 - only SQL needs it
+
+    wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
+    connection = duckdb.connect(config=_CLOSED)
+    known = catalog.tables(lake, strategy)
+    try:
+        for table in known:
+            for name in {table.name, table.alias} - {""}:
+                if name.lower() in wanted:
+                    connection.register(name, _readable(lake, table, choose))
+        found = connection.execute(sql)
+        if found is None:
+            raise UsageError(f"{sql!r} holds no SQL statement", "write one like 'select count(*) from …'")
+        yield found
+    except duckdb.CatalogException as error:
+        raise UsageError(str(error).splitlines()[0], _near(str(error), known)) from None
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        if _FROM_POLARS in first:
+            raise StoreError(f"a file cannot be read: {first.partition(_FROM_POLARS)[2]}", NAMES_DAMAGE) from error
+        raise UsageError(first, "see duckdb.org/docs/sql for the dialect") from None
+    finally:
+        connection.close()
+
+
+def _near(error: str, known: Sequence[LakeTable]) -> str:
+    """Names like the one that there is not."""
+    names = sorted({each.alias or each.name for each in known} | {each.name for each in known})
+    if not names:
+        return "the lake has no tables yet: run `hermes demo` or `hermes run SYMBOL`"
+    if len(names) <= NAMED:
+        return f"the lake's tables are: {' '.join(names)}"
+    asked = re.search(r"name (\S+?) does not exist", error)
+    near = get_close_matches(asked[1], names, n=NAMED, cutoff=0.5) if asked else []
+    listed = f"the lake has {len(names)} names of tables: `hermes sql 'show tables'` lists them"
+    return f"did you mean {' or '.join(near)}? {listed}" if near else listed
+
+
+def _readable(lake: Lake, table: LakeTable, choose: Choose | None) -> pl.LazyFrame:
+    """The table's plan, with its schema known to be readable: DuckDB would say it in words of its own."""
+    layer: Layer = getattr(lake, table.layer)
+    chosen = catalog.chosen(lake, table, choose)
+    with layer.errors():
+        plan = catalog.scan(lake, table, chosen)
+        plan.collect_schema()
+        return plan
+
+
+def check_format(format: str | None, path: Path | None) -> str:
+    """The format that was asked for, by its name or by the ending of a file's.
+
+    Raises:
+        UsageError: there is no such format, or it is none for what it is to be written to.
+    """
+    known = format or (path.suffix.lstrip(".").lower() if path else "table")
+    if known not in FORMATS or (path and known == "table"):
+        choices = " ".join(FORMATS[1:] if path else FORMATS)
+        raise UsageError(f"{known!r} is no format{' of a file' if path else ''}", f"give --format one of: {choices}")
+    if known == "parquet" and path is None:
+        raise UsageError("--format parquet goes to a file", "add --out FILE")
+    return known
