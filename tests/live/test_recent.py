@@ -2,6 +2,7 @@
 
 import zipfile
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from hermes import pipeline
 from hermes.dataset import RECENT, Dataset
 from hermes.errors import ExchangeError
 from hermes.lake.store import Lake
+from hermes.live.finality import Bar
 from hermes.live.recent import covered, missing_spans, top_up
 from hermes.settings import Settings
 from hermes.stages.bronze.klines import parse
@@ -193,3 +195,32 @@ def test_recorded_bars_are_the_archives_lines(tmp_path):
 def test_a_table_is_never_named_recent():
     with pytest.raises(Exception, match="is not one of monthly daily"):
         Settings.load({"dataset.data_frequency": RECENT})
+
+
+def test_prune_takes_days_that_the_archive_repeats_and_keeps_those_that_differ(server, client, clock, settings, lake):
+    from hermes.steps.maintenance.prune import prune
+
+    dataset, bars = minutes(4000)
+    server.add(dataset, bars)
+    clock.move(4001 * 60)
+    top_up(settings, lake, exchange=client)
+    days = {}
+    for bar in bars:
+        days.setdefault(date(1970, 1, 1) + timedelta(bar.open_time // 86_400_000_000), []).append(bar)
+    (one, first), (two, second), (three, third), *_ = days.items()
+    changed = [Bar((*second[0].cells[:5], "5.5", *second[0].cells[6:])), *second[1:]]
+    for day, held in ((one, first), (two, changed), (three, third[:-1])):
+        write_zip(Path(settings.archive.url), dataset.with_frequency("daily"), day, held)
+    pipeline.ingest(settings, lake, frequencies=["daily"])
+    refine(settings, lake)
+    before = silver(lake, dataset).drop("source")
+
+    would = prune(lake, 10)
+    assert [file.key.rpartition("/")[2] for file in would.recent] == [f"SIMUSDT-1m-{one}.parquet"]
+    assert len(covered(dataset, lake)) == 3 + len(days)
+    made = prune(lake, 10, remove=True)
+    assert made.recent == would.recent and "1 recent days differ" in made.notes[0]
+    assert len(covered(dataset, lake)) == 3 + len(days) - 1
+    refine(settings, lake)
+    assert silver(lake, dataset).drop("source").equals(before)
+    assert prune(lake, 10, remove=True).recent == []

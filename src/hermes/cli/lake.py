@@ -135,7 +135,9 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
     def prune(line: Line, keep: Keep, yes: Yes = False) -> None:
-        """Remove old executions, never the newest of a table or of what production reads, and what dead runs left.
+        """Remove old executions, recent days that the archive repeats, and what dead runs left.
+
+        The newest of a table, and of what production reads, always stay.
 
         Without --yes it only says what would go.
         Without symbols the whole lake is looked at. Files of live runs and of other tools stay.

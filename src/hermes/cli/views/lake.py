@@ -68,11 +68,13 @@ def print_pruned(made: "Pruned") -> None:
         *((each.table, each.folder, len(each.files), f"{each.size / 1e6:,.2f} MB") for each in made.executions),
         *((each.table, f"{each.folder}, its rest", len(each.files), f"{each.size / 1e6:,.2f} MB")
           for each in made.remains),
+        *(("bronze, recent", each.key.rpartition("/")[2], 1, f"{each.size / 1e6:,.2f} MB") for each in made.recent),
         *(("staging", str(each.path), None, f"{each.size / 1e6:,.2f} MB") for each in made.staging),
     ]  # fmt: skip
     if rows:
         print_rows(("table", "execution", "files", "size"), rows, "Removed" if made.done else "Would be removed")
-    count = f"{len(made.executions):,} executions and {len(made.staging):,} leftovers of dead runs"
+    leftovers = f"{len(made.staging):,} leftovers of dead runs"
+    count = f"{len(made.executions):,} executions, {len(made.recent):,} recent days and {leftovers}"
     if made.done:
         say("Removed {}, {} MB.", count, f"{made.bytes / 1e6:,.2f}")
     else:

@@ -1,7 +1,8 @@
-"""Old executions go, and what dead runs left in staging; what is live, new, read by production or another tool's stays.
+"""Old executions go, recent days that the archive repeats, and what dead runs left in staging.
 
-No lock is needed beside running commands: an execution is created under a new name, later than all that are there,
-and only names that were listed before are removed, never the one that was published last.
+What is live, new, read by production or another tool's stays. Executions need no lock beside running commands: one is
+created under a new name, later than all that are there, and only names that were listed before are removed, never the
+one that was published last.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table, parse_universe_table
-from hermes.errors import StoreError
+from hermes.errors import DatasetLocked, StoreError
 from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
@@ -20,6 +21,7 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.steps.maintenance.superseded import recent_datasets, superseded
 from hermes.steps.production import matches, production_identity
 
 
@@ -45,6 +47,7 @@ class Pruned:
         done: whether it was removed; else it is what would be.
         executions: whole ones.
         remains: folders whose signals went before, when a prune was cut off.
+        recent: days of live bars that the archive has come to say the very same of.
         staging: what dead runs left.
         foreign: addresses of old executions that stay, because Hermes has no record of having made them.
         notes: what could not be looked at.
@@ -53,6 +56,7 @@ class Pruned:
     done: bool
     executions: list[Doomed] = field(default_factory=list)
     remains: list[Doomed] = field(default_factory=list)
+    recent: list[LakeFile] = field(default_factory=list)
     staging: list[Leftover] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -61,7 +65,7 @@ class Pruned:
     def bytes(self) -> int:
         """What is freed."""
         folders = sum(each.size for each in (*self.executions, *self.remains))
-        return folders + sum(each.size for each in self.staging)
+        return folders + sum(each.size for each in self.recent) + sum(each.size for each in self.staging)
 
     def as_json(self) -> dict[str, Any]:
         """The result by name."""
@@ -69,6 +73,7 @@ class Pruned:
             "removed": self.done,
             "executions": [f"{each.table}/{each.folder}" for each in self.executions],
             "remains": [f"{each.table}/{each.folder}" for each in self.remains],
+            "recent": [each.key for each in self.recent],
             "staging": [str(each.path) for each in self.staging],
             "foreign": self.foreign,
             "notes": self.notes,
@@ -107,6 +112,8 @@ def prune(
         for each in doomed if remove else ():
             _remove(lake, each)
             advance(1, each.folder)
+    for dataset in recent_datasets(lake, datasets):
+        _superseded(made, lake, dataset)
     for root in sorted({layer.staging for layer in (lake.bronze, lake.silver, lake.gold)}):
         made.staging += _staging(made, root, remove=remove)
     return made
@@ -179,6 +186,21 @@ def _remove(lake: Lake, doomed: Doomed) -> None:
     """
     for file in doomed.files:
         lake.gold.remove(file.key)
+
+
+def _superseded(made: Pruned, lake: Lake, dataset: Dataset) -> None:
+    """Under the dataset's lock: a live process or a run may be publishing these very days."""
+    try:
+        with lake.locked(dataset, "prune") as own:
+            gone, differing = superseded(dataset, own)
+            for file in gone if made.done else ():
+                own.bronze.remove(file.key)
+    except DatasetLocked as error:
+        made.notes.append(f"recent days of {dataset} were left alone: {error.message}")
+        return
+    made.recent += gone
+    if differing:
+        made.notes.append(f"{dataset}: {len(differing):,} recent days differ from the archive, so they stay")
 
 
 def _exported(lake: Lake, table: str) -> set[str]:
