@@ -1,6 +1,7 @@
 """The luck test: every draw is what the engine would make of it, and draws are fair."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets
+from tests.stages.backtest.random_markets import market, signals
 
 from hermes.stages.backtest.account import Account, Asked, asked
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.luck import luck, placed
-from hermes.stages.backtest.trials import Bars
+from hermes.stages.backtest.trading import Trading
 
-NEVER = Asked(np.empty(0, np.intp), np.empty(0, np.bool_))
+NEVER = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
 
 
 def events(frame: pl.DataFrame) -> Asked:
@@ -25,7 +28,7 @@ def events(frame: pl.DataFrame) -> Asked:
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_trades_keep_their_lengths_and_never_touch(held, room, seed):
     total = sum(held) + len(held) + room
-    entries, lengths = placed(total, np.array(held), 20, np.random.default_rng(seed))
+    entries, _, lengths = placed(total, np.array(held), 20, np.random.default_rng(seed))
     for row, each in zip(entries.tolist(), lengths.tolist(), strict=True):
         assert sorted(each) == sorted(held)
         ends = [begin + length for begin, length in zip(row, each, strict=True)]
@@ -34,7 +37,7 @@ def test_trades_keep_their_lengths_and_never_touch(held, room, seed):
 
 
 def test_one_trade_enters_at_every_bar_as_often():
-    entries, _ = placed(12, np.array([2]), 50_000, np.random.default_rng(1))
+    entries, _, _ = placed(12, np.array([2]), 50_000, np.random.default_rng(1))
     counts = Counter(entries[:, 0].tolist())
     assert set(counts) == set(range(10))
     assert all(count == pytest.approx(5000, rel=0.06) for count in counts.values())
@@ -69,7 +72,7 @@ def test_a_plain_loop_finds_the_same(frame, account, seed):
     mine = traded(own)
     assert found.return_pct == pytest.approx(mine, rel=1e-9, abs=1e-9)
     held = np.array([end - begin for begin, end in own])
-    entries, lengths = placed(frame.height, held, draws, np.random.default_rng(seed))
+    entries, _, lengths = placed(frame.height, held, draws, np.random.default_rng(seed))
     plain = [
         traded([(begin, begin + length) for begin, length in zip(*each, strict=True)])
         for each in zip(entries.tolist(), lengths.tolist(), strict=True)
@@ -106,3 +109,35 @@ def test_draws_that_are_the_same_trades_in_another_order_tie():
     frame = bars(close, close, buy, sell)
     found = luck(Bars.of(frame), events(frame), Account(fees=0.001), 400)
     assert found and found.percentile == 50
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        Account(side="both", stop_loss=0.03, take_profit=0.05),
+        Account(side="short", size="fraction:0.3", slippage_bps=10),
+        Account(size="fraction:0.5", trailing_stop=0.04, fill="next_open"),
+        Account(side="both", inverse=True, stop_loss=0.05),
+    ],
+)
+def test_other_accounts_are_held_against_trades_like_their_own(account):
+    data = market(3, 400)
+    kinds = signals(3, 400, 0.05)
+    kinds[:, -1] = [False, True]  # nothing is held at the end
+    wanted = asked(*kinds)
+    trading = Trading(account)
+    steps = trading.trade(data, wanted)
+    found = luck(data, wanted, account, draws=500)
+    if not trading.trades()["open"].any():
+        assert found.return_pct == pytest.approx(100 * (steps.equity[-1] / account.initial_cash - 1), rel=1e-9)
+    assert found.trades == trading.trades().height and found.low_pct < found.median_pct < found.high_pct
+    assert found == luck(data, wanted, account, draws=500)
+
+
+def test_the_default_account_is_the_same_either_way():
+    data, account = market(5, 300), Account()
+    wanted = asked(*signals(5, 300, 0.05))
+    plain = luck(data, wanted, account, draws=300)
+    other = luck(data, wanted, replace(account, min_order=1e-9), draws=300)
+    assert other.return_pct == pytest.approx(plain.return_pct, rel=1e-9)
+    assert other.median_pct == pytest.approx(plain.median_pct, rel=1e-9)
