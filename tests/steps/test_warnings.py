@@ -7,7 +7,7 @@ import pytest
 
 from hermes.dataset import Dataset
 from hermes.freshness import freshness
-from hermes.steps.warnings import duration, warnings
+from hermes.steps.warnings import duration, warnings, warnings_now
 
 SOUND = {"trades": 30, "short_span": False, "elapsed_days": 400.0, "price_jumps": 0, "trades_over_jumps": 0,
          "refused_orders": 0}  # fmt: skip
@@ -22,7 +22,7 @@ NEWEST = datetime(2026, 1, 1)
         ({"short_span": True, "elapsed_days": 0.33}, "0.3 days: what is annualized"),
         ({"price_jumps": 1}, "1 price jump: .* no trade was held through one. These figures are not validated"),
         ({"price_jumps": 2, "trades_over_jumps": 2}, "2 price jumps: .* 2 trades were held through one"),
-        ({"refused_orders": 7}, "7 buys of less than 1e-8 units could not be filled"),
+        ({"refused_orders": 7}, "7 entries could not be filled: less than 1e-8 units"),
     ],
 )
 def test_each_reason_is_one_sentence(changed, said):
@@ -43,12 +43,14 @@ def test_a_stale_bar_is_said_but_not_of_a_market_that_never_was():
     assert warnings(Dataset(symbol="SIMUSDT"), SOUND, fresh) == []
 
 
-@pytest.mark.parametrize("market", ["um", "cm"])
-def test_futures_without_funding_say_so(market):
-    (found,) = warnings(Dataset(market=market), SOUND | {"funding_paid": 0.0})
-    assert "no funding is in these figures" in found
-    assert warnings(Dataset(market=market), SOUND | {"funding_paid": -1.5}) == []
-    assert warnings(Dataset(), SOUND | {"funding_paid": 0.0}) == []
+def test_what_a_lineage_keeps_is_said_with_the_age_of_now():
+    then = freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(days=3))
+    kept = [*warnings(Dataset(), SOUND | {"trades": 3}, then), "funding is missing"]
+    now = freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(days=9))
+    few, funding, stale = warnings_now(Dataset(), kept, now)
+    assert few.startswith("3 trades") and funding == "funding is missing" and "closed 8 days ago" in stale
+    fresh = freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(hours=8))
+    assert warnings_now(Dataset(), kept, fresh) == [few, funding]
 
 
 def test_durations_name_their_largest_unit():

@@ -9,6 +9,7 @@ from hermes.dataset import is_simulated
 from hermes.measures import Measure, every
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
+from hermes.stages.backtest.metrics import ANNUALIZED
 
 SIMULATED = "SIMULATED MARKET"
 _NEVER_WERE = "these prices never were; nothing here says how a strategy trades"
@@ -115,7 +116,9 @@ def _shown(measure: Measure, values: Measures) -> str:
     if value is None:
         return "–"
     few = _few(values) if measure.name == "sharpe" else ""
-    return measures.show(measure, value) + (f'<small class="warn">{few}</small>' if few else "")
+    short = format.short_span(values) if measure.name in ANNUALIZED else ""
+    notes = "".join(f'<small class="warn">{note}</small>' for note in (few, short) if note)
+    return measures.show(measure, value) + notes
 
 
 def _few(values: Measures) -> str:

@@ -29,7 +29,7 @@ from hermes.steps.production import identity, newest_alike
 from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
 from hermes.steps.trial import set_files
-from hermes.steps.warnings import freshness_of, warnings
+from hermes.steps.warnings import freshness_of, warnings, warnings_now
 from hermes.strategies import find_strategy
 from hermes.strategies.columns import signal_rules
 from hermes.version import __version__
@@ -56,7 +56,8 @@ class Unchanged(Rows):
     @property
     def warnings(self) -> list[str]:
         """Every reason not to take these signals and their measures at their word, as of now."""
-        return warnings(self.settings.dataset, self.metrics, self.freshness)
+        kept = self.lineage.warnings or warnings(self.settings.dataset, self.metrics)
+        return warnings_now(self.settings.dataset, kept, self.freshness)
 
     @property
     def fills(self) -> dict[str, dict[str, Any]]:

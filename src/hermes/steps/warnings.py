@@ -1,6 +1,6 @@
 """What has to be known before figures are trusted, in one sentence each: the same in lineage, JSON, tables, pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +10,7 @@ from hermes.lake.store import Lake
 from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.metrics import FEW_TRADES, SHORT
 
-_NO_FUNDING = (
-    "no funding is in these figures, which holders of a perpetual contract pay or receive every few hours: what was"
-    " earned differs by that"
-)
+_STALE = "the newest bar opened at"
 
 
 def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | None = None) -> list[str]:
@@ -39,22 +36,29 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
     if jumps := metrics.get("price_jumps"):
         found.append(
             f"{jumps:,} price jump{'' if jumps == 1 else 's'}: an open at least {JUMP_FACTOR:g} times the close before,"
-            f" or at most a {JUMP_FACTOR:g}th of it, is a redenomination or a fault; {_spanning(metrics)}."
+            f" or at most 1/{JUMP_FACTOR:g} of it, is a redenomination or a fault; {_spanning(metrics)}."
             f" These figures are not validated; name a known ratio in [quality] splits"
         )
     if refused := metrics.get("refused_orders"):
         found.append(
-            f"{refused:,} buy{'' if refused == 1 else 's'} of less than 1e-8 units could not be filled: there were more"
-            f" signals than trades; more --cash fills them"
+            f"{refused:,} entr{'y' if refused == 1 else 'ies'} could not be filled: less than 1e-8 units, or than the"
+            f" account's least order; there were more signals than trades, and more --cash fills them"
         )
-    if dataset.market in ("um", "cm") and metrics["trades"] and not metrics.get("funding_paid"):
-        found.append(_NO_FUNDING)
-    if fresh and fresh.stale and not is_simulated(dataset.symbol):
-        found.append(
-            f"the newest bar opened at {fresh.newest} UTC and closed {duration(fresh.age.total_seconds())} ago; by now"
-            f" the one of {fresh.expected} is over: these signals are not about now; `hermes ingest` brings newer bars"
-        )
-    return found
+    return [*found, *_staleness(dataset, fresh)] if fresh else found
+
+
+def warnings_now(dataset: Dataset, kept: Sequence[str], fresh: Freshness) -> list[str]:
+    """Those that a lineage keeps, with how old the newest bar is now."""
+    return [*(each for each in kept if not each.startswith(_STALE)), *_staleness(dataset, fresh)]
+
+
+def _staleness(dataset: Dataset, fresh: Freshness) -> list[str]:
+    if not fresh.stale or is_simulated(dataset.symbol):
+        return []
+    return [
+        f"{_STALE} {fresh.newest} UTC and closed {duration(fresh.age.total_seconds())} ago; by now the one of"
+        f" {fresh.expected} is over: these signals are not about now; `hermes ingest` brings newer bars"
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -439,3 +439,14 @@ def test_columns_of_coin_margined_contracts_are_called_what_they_hold() -> None:
     ]
     usual = clean([(JANUARY, month())], Dataset(market="um", interval="1h")).rows
     assert usual.columns == list(SILVER)
+
+
+@pytest.mark.parametrize(("made", "whole"), [(datetime(2026, 10, 31, 23, 59), False), (datetime(2026, 11, 1), True)])
+def test_a_months_bar_is_open_until_the_month_is_over(made: datetime, whole: bool) -> None:
+    """October is not over after its 30th day, by which a month used to be counted."""
+    source = SourceFile("BTCUSDT-1mo-2026-10", "monthly", date(2026, 10, 1), made.replace(tzinfo=UTC))
+    opened = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp() * 1_000)
+    bar = month(SourceFile("BTCUSDT-1mo-2026-10", "monthly", date(2026, 10, 1))).head(1)
+    bar = bar.with_columns(open_time=pl.lit(opened), close_time=pl.lit(opened + 31 * 86_400_000 - 1))
+    found = clean([(source, bar)], Dataset(interval="1mo"))
+    assert (found.rows.height, found.tally.open_bars) == ((1, 0) if whole else (0, 1))

@@ -59,6 +59,10 @@ def print_market(made: "Market") -> None:
     facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "none"))
     if found := next((each["checks"]["rules"] for each in made.done if each["checks"]), None):  # all have one strategy
         facts.append(("rules", f"{spaced(found['verdict'])}: {found['detail']}"))
+    stale = [each for each in made.done if each["freshness"]["stale"] and not is_simulated(each["symbol"])]
+    if stale:
+        oldest = min(each["freshness"]["newest_bar"] for each in stale)
+        facts.append(("stale", f"the newest bar of {len(stale):,} datasets is older than it should be: from {oldest}"))
     if made.universe:
         facts += [("table", made.universe.path), ("page", made.universe.page or "none")]
     console.print_facts(f"{len(made.outcomes):,} datasets", facts)

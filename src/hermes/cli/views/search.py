@@ -63,12 +63,13 @@ def print_walk(made: Walked) -> None:
             each["first"][:10],
             each["last"][:10],
             "none" if each["parameters"] is None else " ".join(f"{k}={v}" for k, v in each["parameters"].items()),
-            *(_short(each[name]) for name in list(each)[4:]),
+            *(_short(each[name]) for name in list(each)[4:-1]),
         ]
         for each in made.windows()
     ]
     header = ("from", "to", "chosen", f"{made.by} before", made.by, "return, %", "holding, %", "trades")
     console.print_rows(header, rows, f"Chosen by {made.by} in the past, measured in the next window, on {dataset}")
+    steps.print_few(min(each["trades"] for each in made.windows()))
     fill = made.candidates.settings.backtest.fill
     at = "close" if fill == "close" else "open"
     columns = {f"out of sample, {name} fill": metrics.as_dict() for name, metrics in found.fills.items()}

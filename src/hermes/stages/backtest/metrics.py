@@ -91,7 +91,7 @@ class Metrics:
     few_trades: bool
     """whether trades are fewer than 30: then a Sharpe ratio says little"""
     refused_orders: int
-    """buys of less than 1e-8 units, which were not filled"""
+    """entries that were too small to fill: less than 1e-8 units, or than the account's least order"""
     price_jumps: int
     """bars whose open is at least 5 times the close before, or at most a fifth of it: a redenomination, or a fault"""
     trades_over_jumps: int

@@ -55,6 +55,7 @@ class Walked:
             "total_return_pct": each.test.total_return_pct,
             "benchmark_return_pct": each.test.benchmark_return_pct,
             "trades": each.test.trades,
+            "few_trades": each.test.few_trades,
         }
 
     def as_json(self) -> dict[str, Any]:
