@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -321,3 +321,23 @@ def _verified(path: Path, kept: list[str]) -> bool:
     spec.loader.exec_module(module)
     with redirect_stdout(io.StringIO()):
         return bool(module.main(str(path), *kept) == 0)
+
+
+# --- mutants ----------------------------------------------------------------------------------------------------------
+
+
+def late_forgotten() -> None:
+    """A decision that was made too late is kept as if it had been made in time."""
+    decisions = ledger.decisions
+    ledger.decisions = lambda *given, **options: decisions(*given, **options).with_columns(late=pl.lit(value=False))
+
+
+def unlinked() -> None:
+    """Each append begins a chain of hashes of its own."""
+    seal = ledger.seal
+    ledger.seal = lambda rows, heads: seal(
+        rows, {chain: replace(head, hash=ledger.ZERO) for chain, head in heads.items()}
+    )
+
+
+MUTANTS = {"late_forgotten": late_forgotten, "unlinked": unlinked}
