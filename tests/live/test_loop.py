@@ -9,8 +9,10 @@ from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone
 
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
+from hermes.record.paper import paper_position
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, find_gaps
+from hermes.steps.account import account_of
 from hermes.testing.exchange import Plan
 
 
@@ -220,6 +222,7 @@ def test_status_files_say_what_holds(tmp_path):
         record = live.record()
         assert told["position"] == record["position"][-1]
         assert told["record_head"] == record["hash"][-1]
+        assert told["account_position"] == paper_position(record, account_of(live.tasks[0], fill="next_open"))
         assert told["stale"] is False
         assert datetime.fromisoformat(told["newest_bar"]).replace(tzinfo=None) == record["datetime"][-1]
         signalled = live.finish()["signals"].filter(pl.col("buy_signal") | pl.col("sell_signal"))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hermes.live.engine import Engine
 
 MOST_BYTES = 256_000_000  # of a table of decisions that is read for a status
+MOST_AT_A_CLOSE = 8_000_000, 20  # bytes, and datasets, up to which it is read at each close
 FOLDER = "status"
 SERVICES = f"{FOLDER}/services"
 #: How much older than expected the newest bar may be where no bars of the exchange are taken in.
@@ -149,11 +150,11 @@ def described(
     }  # fmt: skip
 
 
-def records(settings: Settings, lake: Lake, symbols: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """The records of some symbols, read together; empty where the table is too large to read it for a status."""
+def records(settings: Settings, lake: Lake, symbols: Sequence[str], most: int = MOST_BYTES) -> dict[str, pl.DataFrame]:
+    """The records of some symbols, read together; empty where the table has more than `most` bytes."""
     strategy, like = find_strategy(settings.signals.strategy).kind.name, settings.dataset
     table = DecisionsTable(lake, strategy, like.market, like.interval)
-    if sum(file.size for file in table.files()) > MOST_BYTES:
+    if sum(file.size for file in table.files()) > most:
         return {}
     rows = table.read([like.with_symbol(symbol).symbol for symbol in symbols])
     return {str(symbol): part for (symbol,), part in rows.group_by("symbol")} if rows.height else {}
@@ -257,13 +258,17 @@ def publish_status(engine: "Engine", heartbeat: Heartbeat) -> None:
     """
     now = instant(engine.server_now())
     parameters = engine.strategy.parameters.model_dump(mode="json")
+    changed = _changed(engine.series)
+    known = _small_records(engine, changed)
     with ExitStack() as stack:
         stack.enter_context(engine.lake.gold.keeping_staging())
         staged = {}
-        for series in _changed(engine.series):
+        for series in changed:
+            record = known.get(series.dataset.symbol)
+            on_paper = None if record is None else paper_position(record, account_of(series.settings, fill="next_open"))
             told = described(
                 series.dataset, engine.strategy.name, parameters, series.newest, series.held,
-                now=now, lag=timedelta(), heartbeat=now, head=series.head,
+                now=now, lag=timedelta(), heartbeat=now, head=series.head, account_position=on_paper,
             )  # fmt: skip
             path = stack.enter_context(engine.lake.gold.staged(".json"))
             path.write_text(json.dumps(told))
@@ -271,6 +276,14 @@ def publish_status(engine: "Engine", heartbeat: Heartbeat) -> None:
             series.told_until = series.decided_until
         if staged:
             engine.lake.gold.replace_all(staged, in_order=False)
+
+
+def _small_records(engine: "Engine", changed: Sequence[Series]) -> dict[str, pl.DataFrame]:
+    """The records of these, where they are so small that a close does not wait for them."""
+    most, datasets = MOST_AT_A_CLOSE
+    if not changed or len(engine.series) > datasets:
+        return {}
+    return records(changed[0].settings, engine.lake, [each.dataset.symbol for each in changed], most)
 
 
 def _changed(series: Sequence[Series]) -> list[Series]:
