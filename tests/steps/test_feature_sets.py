@@ -8,12 +8,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hermes.errors import MissingTable, TableRefused, UsageError
+from hermes.errors import MissingTable, StoreError, TableRefused, UsageError
 from hermes.lake.store import Lake
 from hermes.pipeline import features
 from hermes.settings import Settings
 from hermes.steps.backtest import backtest
+from hermes.steps.features import read_features
 from hermes.steps.lineage import latest_same
+from hermes.steps.promoted_features import promote_features
 from hermes.steps.signals import read_signals, signals
 
 COLUMNS = "zscore_20,ema_50@1d"
@@ -136,3 +138,70 @@ def test_columns_that_cannot_be_made_are_refused(load, tmp_path: Path, columns: 
 def test_a_set_must_have_a_name_of_its_own(load, name: str) -> None:
     with pytest.raises(UsageError, match="feature set"):
         load(features__feature_set=name)
+
+
+def test_the_way_from_a_trial_to_production(load, tmp_path: Path) -> None:
+    """Try beside production, promote, and production has the same values; until then its files are untouched."""
+    trial = load(features__feature_set="test", features__columns=COLUMNS)
+    features(trial)
+    before = hashes(tmp_path / "gold")
+    spec = f"{tmp_path}/reversion.py"
+    tried = backtest(load(signals__strategy=spec, features__feature_set="test"))
+    assert hashes(tmp_path / "gold") == before
+    made = promote_features(trial, columns=["zscore_20", "ema_50@1d"])
+    assert made.added == made.columns == ["zscore_20", "ema_50@1d"]
+    assert hashes(tmp_path / "gold") == before, "promotion writes no table"
+    assert features(load()).written
+    assert features(load()).written == []
+    production = read_features(load()).collect()
+    assert production.columns[-2:] == ["zscore_20", "ema_50@1d"]
+    shutil.rmtree(tmp_path / "test")
+    found = signals(load(signals__strategy=spec))
+    assert found.metrics == tried.metrics
+    assert _lineage(found.path)["derived_columns"] == []
+    promote_features(trial, columns=["zscore_20"], withdraw=True)
+    assert features(load()).written
+    assert read_features(load()).collect().columns[-1] == "ema_50@1d"
+
+
+def test_only_what_is_in_the_set_is_promoted(load, tmp_path: Path) -> None:
+    trial = load(features__feature_set="test", features__columns=COLUMNS)
+    with pytest.raises(MissingTable, match="layer test has no table"):
+        promote_features(trial, columns=["zscore_20"])
+    features(trial)
+    with pytest.raises(UsageError, match="the feature set test has no column obv"):
+        promote_features(trial, columns=["obv"])
+    with pytest.raises(UsageError, match="promoted from a feature set"):
+        promote_features(load(), columns=["zscore_20"])
+    with pytest.raises(MissingTable, match="zscore_20 is not promoted"):
+        promote_features(trial, columns=["zscore_20"], withdraw=True)
+    (tmp_path / "gold" / "features").mkdir()
+    (tmp_path / "gold" / "features" / "promoted.json").write_text("{")
+    with pytest.raises(StoreError, match="nobody can tell which columns production has"):
+        features(load())
+
+
+MINE = """
+from hermes.indicators import indicator
+from hermes.indicators.definition import CLOSE
+
+@indicator(look_back=lambda n: n, source="a test")
+def mine(n: int):
+    '''a formula'''
+    return CLOSE.shift(n)
+"""
+
+
+def test_another_definition_of_a_promoted_column_is_refused(load, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(MINE)
+    named = {"features__indicators": str(mine)}
+    trial = load(features__feature_set="test", features__columns="mine_3", **named)
+    features(trial)
+    promote_features(trial, columns=["mine_3"])
+    assert features(load(**named)).written
+    with pytest.raises(UsageError, match=r"promoted column mine_3 is defined by .*, and is unknown here"):
+        features(load())
+    mine.write_text(MINE.replace("shift(n)", "shift(n + 1)"))
+    with pytest.raises(UsageError, match="name that file in"):
+        features(load(**named))

@@ -2,13 +2,19 @@
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hermes.cli.command import Line, command
-from hermes.cli.options import INDICATORS
+from hermes.cli.options import FEATURE_SET, INDICATORS
 
+if TYPE_CHECKING:
+    from hermes.lake.store import Lake
+    from hermes.settings import Settings
+
+Columns = Annotated[str, typer.Argument(metavar="COLUMNS", help="Like zscore_20,ema_50@1d.")]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Take them out of production's definition.")]
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by _, like range_high.")]
 
 
@@ -35,6 +41,29 @@ def register(app: typer.Typer) -> None:
                 ("looks back only", judged),
             ]
             console.print_facts(each["usage"], facts)
+
+    @command(
+        app,
+        "promote-features zscore_20,ema_50@1d BTCUSDT --feature-set test",
+        "promote-features zscore_20 --withdraw",
+        flags=FEATURE_SET,
+    )
+    def promote_features(line: Line, columns: Columns, withdraw: Withdraw = False) -> None:
+        """Move columns of a feature set into production's definition; `hermes features` then writes them."""
+        from hermes.cli.views import console
+        from hermes.steps.promoted_features import promote_features as move
+
+        names = [name for name in columns.split(",") if name]
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            made = move(settings, lake, columns=names, withdraw=withdraw)
+            if not line.json:
+                facts = [("promoted", " ".join(made.columns) or "none"), ("definition", made.path)]
+                console.print_facts("Columns of production beside the 23 indicators", facts)
+                console.print_note("run `hermes features` for each dataset: its files are written anew")
+            return made.as_json()
+
+        line.each(work)
 
     @command(app, "new-indicator range_high", symbols=False)
     def new_indicator(line: Line, name: NewName) -> None:

@@ -155,7 +155,7 @@ def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
     Files of other tools may differ in columns and types: all columns then, in common types.
     """
     if all(gold.footers(files)):
-        return gold.scan(files, schema=FEATURES, extra_columns="ignore")
+        return gold.scan(files, schema=_with_promoted(gold.schemas(files)), extra_columns="ignore")
     return pl.concat([gold.scan([file]) for file in files], how="diagonal_relaxed")
 
 
@@ -194,6 +194,12 @@ def chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | N
     found = newest(read_executions(lake.gold, table.files))
     assert found
     return found
+
+
+def _with_promoted(schemas: Sequence[pl.Schema]) -> dict[str, pl.DataType]:
+    """The contract's columns, and after them those that all files have beside it: promoted ones."""
+    common = [name for name in schemas[0] if all(name in each for each in schemas)] if schemas else []
+    return {**FEATURES, **{name: schemas[0][name] for name in common if name not in FEATURES}}
 
 
 def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:

@@ -1,6 +1,5 @@
 """Which feature table is meant, what its columns are and what its files are made from: production's, or a set's."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,15 +8,15 @@ import polars_talib
 
 from hermes.dataset import Dataset
 from hermes.errors import UsageError
-from hermes.indicators.columns import Families, parse
-from hermes.indicators.registry import Known, known_indicators
+from hermes.indicators.columns import Families
+from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake, Layer
 from hermes.schemas import FEATURES, INDICATORS
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import BLOCK_ROWS, LEAD, block_features
 from hermes.stages.gold.features import features, with_indicators
-from hermes.stages.gold.timeframes import split
 from hermes.steps.indicators import doubts
+from hermes.steps.promoted_features import check_sources, promoted_columns, source_of
 
 # Part of every fingerprint: files are made again when their definition changes.
 DEFINITION = f"features 1, polars-talib {polars_talib.__version__}"
@@ -93,8 +92,14 @@ class FeatureTable:
 
 def production_table(settings: Settings, lake: Lake) -> FeatureTable:
     """The feature table that production reads."""
-    dataset = settings.dataset
-    return FeatureTable(dataset, lake.gold, dataset.features_table)
+    dataset, promoted = settings.dataset, promoted_columns(lake)
+    table = FeatureTable(dataset, lake.gold, dataset.features_table)
+    if not promoted:
+        return table
+    known = known_indicators(settings.features.indicators)
+    check_sources(promoted, known)
+    columns, sources = tuple(promoted), tuple(promoted.values())
+    return replace(table, columns=columns, sources=sources, families=known.families)
 
 
 def set_table(settings: Settings, lake: Lake) -> FeatureTable:
@@ -122,9 +127,9 @@ def with_definitions(table: FeatureTable, settings: Settings, columns: tuple[str
     known_ones = known_indicators(settings.features.indicators)
     doubts(columns, known_ones)
     with_indicators(pl.LazyFrame(schema=FEATURES), columns, table.dataset.interval, known_ones.families)
-    return replace(table, columns=columns, sources=_sources(columns, known_ones), families=known_ones.families)
-
-
-def _sources(columns: tuple[str, ...], known: Known) -> tuple[str, ...]:
-    families: Mapping[str, str] = known.sources
-    return tuple(families[parse(split(name)[0], known.families).family] for name in columns)
+    return replace(
+        table,
+        columns=columns,
+        sources=tuple(source_of(name, known_ones) for name in columns),
+        families=known_ones.families,
+    )
