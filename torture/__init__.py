@@ -31,6 +31,8 @@ SUITES = (
     "parquet",
     "zips",
     "rows",
+    "clocks",
+    "swapped",
     "names",
     "secrets",
     "alarms",
