@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench torture docs lint format lock clean
+.PHONY: help install demo test quick bench torture docs lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ demo: install ## simulate a market and run the whole road over it
 
 test: install ## run the tests
 	$(BIN)/python -m pytest
+
+quick: install ## run the tests that need no server, browser, cluster, notebook or torture (2 minutes)
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "not (s3 or browser or cluster or notebook or torture or oracle or pages)"
 
 bench: install ## measure against the peers, in one run on this machine
 	$(BIN)/python -m bench

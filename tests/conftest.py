@@ -11,11 +11,56 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings as profile
+from tests import real_archive
 from tests.other_servers import CannotBeMade, serve_moto, serve_rclone
 from tests.s3_server import BINARY, S3Server, serve
 
-REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
+PROJECT = Path(__file__).resolve().parents[1]
 PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "published_figures.json"
+
+
+#: What a test needs, by the fixtures it uses and by where it stands; a marker in a test says the same.
+BY_FIXTURE = {"s3_server": "s3", "moto": "s3", "rclone": "s3", "browser": "browser", "workers": "cluster"}
+BY_PLACE = {
+    "tests/torture/": "torture",
+    "tests/notebooks/": "notebook",
+    "tests/workers/": "cluster",
+    "tests/docs/": "pages",
+    "tests/package/": "pages",
+    "tests/examples/": "pages",
+    "tests/stages/backtest/test_vectorbt.py": "oracle",
+}
+QUICK_EXAMPLES = 10
+
+profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
+profile.register_profile("ci", derandomize=True)
+profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs, so that `-m` can leave out what is slow or not there."""
+    quick = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
+    for item in items:
+        place = item.path.relative_to(PROJECT).as_posix()
+        needed = {marker for start, marker in BY_PLACE.items() if place.startswith(start)}
+        needed |= {BY_FIXTURE[name] for name in getattr(item, "fixturenames", ()) if name in BY_FIXTURE}
+        if "s3" in item.name.replace("-", "_").split("[")[-1] and "[" in item.name:
+            needed.add("s3")
+        for marker in needed:
+            item.add_marker(marker)
+        if quick and (own := getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)):
+            fewer = min(own.max_examples, QUICK_EXAMPLES)  # tests that ask for more examples themselves
+            item.obj._hypothesis_internal_use_settings = profile(own, max_examples=fewer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests see nothing of the folder they were started in."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +74,10 @@ def no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def archive() -> Path:
     """The real archive files (BTCUSDT and ETHUSDT 4h), used in place."""
-    if not REAL_ARCHIVE.is_dir():
-        pytest.skip(f"the real archive files are not at {REAL_ARCHIVE}")
-    return REAL_ARCHIVE
+    root = real_archive.folder()
+    if not root.is_dir():
+        pytest.skip(f"the exchange's files are not at {root}: `{real_archive.FETCH}` fetches them")
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +196,7 @@ def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_pa
     from hermes.cli.app import _exit_code
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each and Path(each).resolve() != PROJECT])
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: str) -> Said:

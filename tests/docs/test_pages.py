@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests import real_archive
 from tests.docs.pages import NOT_RUN, PAGES, PROJECT, REAL_ARCHIVE, RUN, S3_STORE, SHOWN, Block, blocks, prose, text
 from tests.s3_server import BINARY, S3Server, serve
 
 from hermes.cli.app import app
 
-ARCHIVE = PROJECT.parent / "shared" / "data" / "binance"
+ARCHIVE = real_archive.folder()
 FRESH = "<!-- starts in a fresh clone -->"
 COMMANDS = typer.main.get_command(app).commands
 TARGETS = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.M))
