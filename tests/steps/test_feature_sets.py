@@ -12,6 +12,7 @@ from hermes.errors import MissingTable, StoreError, TableRefused, UsageError
 from hermes.lake.store import Lake
 from hermes.pipeline import features
 from hermes.settings import Settings
+from hermes.steps.audit import QUICK_CUTS, audit
 from hermes.steps.backtest import backtest
 from hermes.steps.features import read_features
 from hermes.steps.lineage import latest_same
@@ -93,6 +94,19 @@ def test_a_strategy_reads_it_and_the_lineage_says_so(load, tmp_path: Path) -> No
     assert latest_same(trial, Lake.open(trial)) is not None
     features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
     assert latest_same(trial, Lake.open(trial)) is None, "the set was made again"
+
+
+def test_the_audit_compares_what_a_set_holds_with_the_bars(load, tmp_path: Path) -> None:
+    trial = load(features__feature_set="test", signals__strategy=f"{tmp_path}/reversion.py")
+    features(load(features__feature_set="test", features__columns=COLUMNS))
+    honest = audit(trial, Lake.open(trial), cuts=QUICK_CUTS).checks["columns"]
+    assert honest.verdict == "tested", honest
+    assert "zscore_20, ema_50@1d on all" in honest.detail
+    for file in (tmp_path / "test").rglob("*.parquet"):
+        pl.read_parquet(file).with_columns(pl.col("zscore_20").shift(-1)).write_parquet(file)
+    peeks = audit(trial, Lake.open(trial), cuts=QUICK_CUTS).checks["columns"]
+    assert peeks.verdict == "fault", peeks
+    assert "zscore_20 at " in peeks.detail
 
 
 def _lineage(path: str) -> dict:

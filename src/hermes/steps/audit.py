@@ -178,6 +178,7 @@ class _Subject:
     def __init__(self, selection: Selection, lake: Lake) -> None:
         self.settings, self.strategy, self.lake = selection.settings, selection.strategy, lake
         self.table: Table = selection.table
+        self.plan = selection.table.plan if selection.trial is None else selection.trial.joined(selection.table.plan)
         self.derived = frozenset(selection.derived)
         self.computed: list[str] = []
         known = known_indicators(self.settings.features.indicators)
@@ -198,7 +199,7 @@ class _Subject:
     def latest(self) -> pl.DataFrame:
         """The latest bars, and the stored columns that cannot be computed from them."""
         with self.lake.gold.errors():
-            return self.table.plan.select(*BARS, *self.foreign).tail(AUDITED_ROWS).collect()
+            return self.plan.select(*BARS, *self.foreign).tail(AUDITED_ROWS).collect()
 
     def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Bars → the columns, conditions, signals and position: all that Hermes says of them."""
@@ -229,7 +230,7 @@ class _Subject:
         states = {name: f"supertrend_dir_{name.removeprefix('supertrend_').removeprefix('dir_')}"
                   for name in names if name.startswith("supertrend_")}  # fmt: skip
         wanted = list(dict.fromkeys([*names, *states.values()]))
-        plan = self.table.plan.select(*BARS, *names)
+        plan = self.plan.select(*BARS, *names)
 
         def read(begin: int, end: int) -> pl.DataFrame:
             with self.lake.gold.errors():

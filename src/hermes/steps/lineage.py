@@ -15,12 +15,10 @@ import polars as pl
 from hermes.errors import StoreError
 from hermes.freshness import Freshness
 from hermes.indicators.registry import known_indicators
-from hermes.indicators.shipped import SHIPPED
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.lineage import Lineage, source_versions
 from hermes.logs import event
-from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.steps.indicators import own_sources
@@ -187,18 +185,12 @@ def _made_from(selection: Selection) -> str:
     strategy = selection.strategy
     rules = {**strategy.conditions(), **signal_rules(strategy)}
     parameters = strategy.parameters.model_dump(mode="json")
-    files = [(file.key, file.version) for file in selection.table.files]
+    tried = [part.file for part in selection.trial.parts] if selection.trial else []
+    files = [(file.key, file.version) for file in (*selection.table.files, *tried)]
     written = {name: _written(rule) for name, rule in rules.items()}
-    own = _own_indicators(selection)
+    known = known_indicators(selection.settings.features.indicators)
+    own = own_sources(strategy.columns, known)
     return fingerprint(__version__, strategy.name, selection.source, parameters, written, files, own)
-
-
-def _own_indicators(selection: Selection) -> dict[str, str]:
-    """Indicators that Hermes does not ship, with the digests of their files; none where no column can be one."""
-    if all(name in INDICATORS for name in selection.strategy.columns):
-        return {}
-    sources = known_indicators(selection.settings.features.indicators).sources
-    return {name: source for name, source in sources.items() if name not in SHIPPED}
 
 
 def _written(rule: pl.Expr) -> str:
