@@ -14,6 +14,7 @@ from tests.stages.backtest.test_trading import rates, traded
 
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.portfolio import Piece, Portfolio
+from hermes.stages.backtest.portfolio_result import PortfolioBacktest
 
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT", "DUSDT")
 
@@ -127,3 +128,17 @@ def test_all_is_an_equal_part_of_the_equity_for_each_position():
     portfolio.advance([Piece(bars, wanted(buys))] * 4)
     spent = [each["size"][0] * each["entry_price"][0] if each.height else 0 for each in portfolio.trades()]
     assert spent == pytest.approx([5000, 5000, 0, 0])
+
+
+def test_measures_of_a_portfolio_with_several_open_trades():
+    given = pieces(11, 200, 4, 0.3, missing=0.0)
+    buys = np.zeros((2, 200), bool)
+    buys[0, 5] = True
+    given = [Piece(each.bars, wanted(buys[:, : len(each.bars)])) for each in given]
+    backtest = PortfolioBacktest(Account(size="value:1000"), SYMBOLS, 4, "1h")
+    backtest.update(given)
+    found = backtest.finish()
+    assert found.trades["open"].sum() == 4 and found.metrics.trades == 4 and found.metrics.open_trade
+    profit = found.symbols["contribution_pct"].sum()
+    assert profit == pytest.approx(found.metrics.total_return_pct)
+    assert found.metrics.end_value == pytest.approx(found.curve["equity"][-1])

@@ -224,8 +224,9 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
 def spanning(trades: Outcomes, jumps: Times) -> Booleans:
     """Which trades were held while the price jumped: from the close before one of these bars to its open."""
     entered = np.searchsorted(jumps, trades.entries, side="right")
-    left = np.concatenate([np.searchsorted(jumps, trades.exits, side="right"), [len(jumps)]])
-    return left[: len(entered)] > entered
+    left = np.full(len(entered), len(jumps))  # of those still open; a portfolio may have several
+    left[: trades.closed] = np.searchsorted(jumps, trades.exits, side="right")
+    return left > entered
 
 
 def _growth(trades: Outcomes, account: Account) -> Floats:
