@@ -19,11 +19,12 @@ from cryptography.x509.oid import NameOID
 from tests.s3_double import Double, Quirks, serve_double
 
 from hermes.dataset import Dataset
-from hermes.errors import HermesError, SettingsError, StoreError
+from hermes.errors import ArchiveError, HermesError, SettingsError, StoreError
 from hermes.lake.backends import s3, s3_client
 from hermes.lake.backends.conditions import Known
 from hermes.lake.store import Lake
 from hermes.settings import Settings
+from hermes.steps.ingest import _archive
 from hermes.steps.maintenance.doctor import diagnose
 
 BTC = Dataset(symbol="BTCUSDT")
@@ -232,6 +233,20 @@ def test_a_lake_where_keys_may_not_list_is_told(part: Double):
     settings = Settings.load({"lake.url": "s3://company/another/{layer}", **part.flags()}, environ={})
     found = diagnose(settings)
     assert not found.healthy
+
+
+@pytest.mark.parametrize("scheme", ["https", "s3"])
+def test_an_archive_behind_a_private_authority(private: tuple[Double, Path], scheme: str):
+    server, authority = private
+    server.buckets["mirror"] = {}
+    address = f"{server.endpoint}/mirror" if scheme == "https" else "s3://mirror"
+    flags = {**server.flags(), "archive.url": address}
+    settings = Settings.load(flags, environ={})
+    with pytest.raises(ArchiveError, match=r"UnknownIssuer\) → name the authority's PEM file with SSL_CERT_FILE"):
+        _archive(settings).list(BTC)
+    if scheme == "s3":
+        with pytest.raises(ArchiveError, match="there is nothing under"):
+            _archive(Settings.load({**flags, "s3.ca_file": str(authority)}, environ={})).list(BTC)
 
 
 def test_processes_started_later_trust_it_too(private: tuple[Double, Path]):

@@ -18,7 +18,7 @@ import obstore
 import pytest
 from tests.s3_double import Double, Quirks, serve_double
 
-from hermes.lake.backends import s3, s3_client
+from hermes.lake.backends import lease, s3, s3_client
 from hermes.lake.backends.conditions import Known
 from hermes.lake.backends.folder import Folder
 from hermes.settings import Settings
@@ -31,8 +31,9 @@ OF_A_BUCKET = ["reachable", "free space", "conditions", *TRIED[:3], "ranges", *T
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test makes of a store is not remembered by the next."""
+    """What one test makes of a store is not remembered by the next; those who race for a lock look again soon."""
     monkeypatch.setattr(s3, "_CONDITIONS", Known())
+    monkeypatch.setattr(lease, "RENEW_S", 0.3)
 
 
 @pytest.fixture

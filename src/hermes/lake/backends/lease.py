@@ -131,7 +131,7 @@ class _Renewed(ABC):
     def check(self) -> None:
         if _now() >= self._until:
             raise LockLost(
-                f"the lock of {self._what} was lost: it could not be renewed for {LEASE_S:.0f} s",
+                f"the lock of {self._what} was lost: it could not be renewed in time",
                 "check the way to the store, then run again",
             )
 

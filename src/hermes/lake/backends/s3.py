@@ -219,7 +219,8 @@ class Bucket:
         """
         digest = hashlib.sha256()
         try:
-            found = get(self._client(file.size), self._prefix + file.key)
+            patient = connect(self._bucket, self._s3, whole=False)
+            found = get(patient, self._prefix + file.key)
             for piece in found.stream(min_chunk_size=READ_BYTES):
                 digest.update(piece)
         except FileNotFoundError:

@@ -95,6 +95,13 @@ def explain(text: str) -> tuple[str, str]:
     """What went wrong and its cure, from the words of a store's error."""
     if walked := re.search(r"IO error for operation on (.+): (.+) \(os error \d+\)", text):
         return f"{walked[1]}: {walked[2]}", "correct it there, or remove it"
+    if "UnknownIssuer" in text:
+        return (
+            "its certificate is signed by an authority that this machine does not know (UnknownIssuer)",
+            "name the authority's PEM file with SSL_CERT_FILE, or for s3:// with s3.ca_file (AWS_CA_BUNDLE)",
+        )
+    if "InvalidCertificate" in text or "InvalidContentType" in text:
+        return "its certificate is for another name, has expired, or it does not speak TLS", "check the address"
     reach = "check the address and the network, and that the server runs"
     for sign, what in (
         ("kind: Timeout", "it did not answer in time"),
