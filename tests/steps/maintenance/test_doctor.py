@@ -241,7 +241,7 @@ def test_staging_of_another_user_is_not_told_as_missing_locks(folder: Settings, 
     )
     imports = "import hermes.steps.maintenance.doctor, hermes.lake.probe, hermes.settings\n"
     done = subprocess.run(
-        [sys.executable, "-c", imports + code, folder.lake.url], capture_output=True, text=True, check=False
+        [sys.executable, "-c", imports + code, folder.lake.url], cwd="/", capture_output=True, text=True, check=False
     )
     assert "theirs.lock is root's, and this user may not lock it" in done.stdout, done.stderr
     assert "no locks" not in done.stdout
