@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ import polars as pl
 
 from hermes.dataset import RECENT, Dataset, parse_signals_table
 from hermes.errors import MissingTable
+from hermes.freshness import freshness
 from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.live.position import Position
@@ -35,8 +36,6 @@ MOST_BYTES = 256_000_000  # of a table of decisions that is read for a status
 MOST_AT_A_CLOSE = 8_000_000, 20  # bytes, and datasets, up to which it is read at each close
 FOLDER = "status"
 SERVICES = f"{FOLDER}/services"
-#: How much older than expected the newest bar may be where no bars of the exchange are taken in.
-LAGS = {"daily": timedelta(days=2), "monthly": timedelta(days=33), RECENT: timedelta()}
 FORGOTTEN = timedelta(days=7)  # after which what a dead service left is taken away
 
 
@@ -94,17 +93,6 @@ def forget_services(lake: Lake, now: datetime) -> None:
             lake.gold.remove(file.key)
 
 
-def expected_bar(newest: datetime, interval: str, now: datetime) -> datetime:
-    """Open time of the newest bar that is over at `now`, on the grid of a bar that is there."""
-    found = newest
-    if interval == "1mo":
-        while later(found, interval, 2) <= now:
-            found = later(found, interval, 1)
-        return found
-    step = later(newest, interval, 1) - newest
-    return newest + step * max(0, (now - newest) // step - 1)
-
-
 def described(
     dataset: Dataset,
     strategy: str,
@@ -113,7 +101,7 @@ def described(
     held: Position,
     *,
     now: datetime,
-    lag: timedelta,
+    frequencies: Collection[str],
     heartbeat: datetime | None,
     head: ledger.Head | None,
     account_position: int | None = None,
@@ -122,12 +110,10 @@ def described(
 
     Args:
         newest: open time of the newest bar; now: naive UTC.
-        lag: how much older than expected it may be, beside two intervals.
+        frequencies: how its bars arrive, see `freshness.freshness`.
         account_position: what the paper account holds, None where it is not known.
     """
-    expected = expected_bar(newest, dataset.interval, now) if newest else None
-    closed = later(newest, dataset.interval, 1) if newest else None
-    most = (later(expected, dataset.interval, 2) - expected + lag) if expected else None
+    fresh = freshness(newest, dataset.interval, frequencies, now) if newest else None
     return {
         "symbol": dataset.symbol,
         "market": dataset.market,
@@ -135,16 +121,16 @@ def described(
         "strategy": strategy,
         "parameters": dict(parameters),
         "newest_bar": _utc(newest),
-        "age_seconds": round((now - closed).total_seconds(), 3) if closed else None,
-        "expected_bar": _utc(expected),
-        "stale": newest is None or expected is None or most is None or expected - newest > most,
+        "age_seconds": round(fresh.age.total_seconds(), 3) if fresh else None,
+        "expected_bar": _utc(fresh.expected) if fresh else None,
+        "stale": fresh is None or fresh.stale,
         "position": held.position,
         "account_position": account_position,
         "since": _utc(held.since),
         "last_signal": held.last_signal and {
             **held.last_signal, "datetime": _utc(datetime.fromisoformat(held.last_signal["datetime"]))
         },
-        "next_close": _utc(later(expected, dataset.interval, 2)) if expected else None,
+        "next_close": _utc(later(fresh.expected, dataset.interval, 2)) if fresh else None,
         "heartbeat": _utc(heartbeat),
         "record_head": head.hash if head and head.sequence >= 0 else None,
     }  # fmt: skip
@@ -202,7 +188,7 @@ def status(
     return described(
         dataset, strategy.name, strategy.parameters.model_dump(mode="json"), newest, held,
         now=now or datetime.now(UTC).replace(tzinfo=None),
-        lag=min(LAGS[each] for each in frequencies), heartbeat=heartbeat, head=head, account_position=on_paper,
+        frequencies=frequencies, heartbeat=heartbeat, head=head, account_position=on_paper,
     )  # fmt: skip
 
 
@@ -268,7 +254,7 @@ def publish_status(engine: "Engine", heartbeat: Heartbeat) -> None:
             on_paper = None if record is None else paper_position(record, account_of(series.settings, fill="next_open"))
             told = described(
                 series.dataset, engine.strategy.name, parameters, series.newest, series.held,
-                now=now, lag=timedelta(), heartbeat=now, head=series.head, account_position=on_paper,
+                now=now, frequencies=(RECENT,), heartbeat=now, head=series.head, account_position=on_paper,
             )  # fmt: skip
             path = stack.enter_context(engine.lake.gold.staged(".json"))
             path.write_text(json.dumps(told))
