@@ -171,7 +171,7 @@ def test_a_real_market_has_no_label_and_what_is_undefined_has_no_figure():
         "metrics": dict.fromkeys(("benchmark_return_pct", "sharpe"))
         | {"fill": "close", "trades": 0, "total_return_pct": 0.0},
     }  # fmt: skip
-    values = dict.fromkeys((each.key for group in notebook.measures.GROUPS.values() for each in group), None)
+    values = dict.fromkeys((each.name for group in notebook.measures.GROUPS.values() for each in group), None)
     values |= found["metrics"] | {"end_value": 1.0, "fees_paid": 0.0}
     html = notebook.summary("Signalled", found, {"close": values})
     assert "SIMULATED" not in html + notebook.text("Signalled", found)

@@ -17,6 +17,11 @@ def trade(number: int, profit: float, still_open: bool = False) -> dict:
         "profit": profit,
         "fees": 1.5,
         "open": still_open,
+        "side": "long",
+        "size": 0.5,
+        "funding": 0.0,
+        "reason": None if still_open else "signal",
+        "price_jump": number == 2,
     }
 
 
@@ -24,6 +29,7 @@ def test_trades_can_be_sorted_and_an_open_one_says_so():
     html = tables.trades(pl.DataFrame([trade(1, 50.0), trade(2, -20.0), trade(3, 5.0, still_open=True)]), "BTCUSDT")
     assert html.count("<tr>") == 4
     assert html.count("still open") == 1
+    assert html.count(tables.JUMPED) == 1
     cells = len(re.findall("<th ", html))
     assert all(len(re.findall("data-v=", row)) == cells for row in html.split("<tr>")[2:])
     assert "Price (USDT)" in html
@@ -57,7 +63,7 @@ def test_the_heatmap_tells_gains_losses_stillness_and_absence_apart():
 
 
 def test_undefined_measures_give_their_reason():
-    keys = [measure.key for group in measures.GROUPS.values() for measure in group]
+    keys = [measure.name for group in measures.GROUPS.values() for measure in group]
     nothing = dict.fromkeys(keys) | {"total_return_pct": 0.0, "end_value": 1.0, "trades": 0}
     some = nothing | {"trades": 2, "sharpe": 1.5}
     html = measures.table({"Filled at the close": nothing, "Filled at the next open": some, "Holding": some}, "USDT")
