@@ -233,23 +233,25 @@ def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
     return {Chain(**names): Head(*end) for names, end in zip(newest["chain"].to_list(), ends.iter_rows(), strict=True)}
 
 
-def texts(rows: pl.DataFrame) -> list[str]:
-    """The canonical text of each row, whose SHA-256 is its `hash`."""
-    return [text for (text,) in _texts(canonical(rows), [[name for name in rows.columns if name != "hash"]])]
+class Seals(NamedTuple):
+    """What the rows of one chain must have, by their own columns and by the row before each."""
+
+    hashes: list[str]
+    bars_sha256: list[str]
 
 
-def bar_digests(rows: pl.DataFrame) -> list[str]:
-    """The `bars_sha256` that each row of one chain must have, by that of the row before it.
+def seals(rows: pl.DataFrame) -> Seals:
+    """The `hash` and the `bars_sha256` that each row of one chain must have.
 
-    The first is given as if no bar had been before it; where there were some, they are not in the record.
+    The first `bars_sha256` is given as if no bar had been before it; where there were some, they are not in the record.
     """
+    names = [name for name in rows.columns if name != "hash"]
     before = [ZERO, *rows["bars_sha256"].to_list()[:-1]]
-    return [_bar_digest(text, digest) for text, digest in zip(_bar_texts(rows), before, strict=True)]
-
-
-def hashes(rows: pl.DataFrame) -> list[str]:
-    """The `hash` that each row must have, by its own columns."""
-    return [_digest(text) for text in texts(rows)]
+    found = Seals([], [])
+    for (text, bar), digest in zip(_texts(canonical(rows), [names, _BAR]), before, strict=True):
+        found.hashes.append(_digest(text))
+        found.bars_sha256.append(_bar_digest(bar, digest))
+    return found
 
 
 def canonical(rows: pl.DataFrame) -> pl.DataFrame:

@@ -82,12 +82,13 @@ def _order(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
 def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
     """What the hashes say of the rows of one chain, sorted by sequence, each once."""
     own = rows.select(name for name in rows.columns if not name.startswith("_"))
+    due = ledger.seals(own)
     checked = rows.select(
         "sequence",
         "datetime",
-        edited=pl.col("hash") != pl.Series(ledger.hashes(own), dtype=pl.String),
+        edited=pl.col("hash") != pl.Series(due.hashes, dtype=pl.String),
         unlinked=pl.col("previous_hash") != pl.col("hash").shift(1),
-        bars=pl.col("bars_sha256") != pl.Series(ledger.bar_digests(own), dtype=pl.String),
+        bars=pl.col("bars_sha256") != pl.Series(due.bars_sha256, dtype=pl.String),
         step=pl.col("sequence").diff(),
     ).with_columns(
         unlinked=pl.when(pl.col("step").is_null())
