@@ -219,3 +219,12 @@ def test_another_definition_of_a_promoted_column_is_refused(load, tmp_path: Path
     mine.write_text(MINE.replace("shift(n)", "shift(n + 1)"))
     with pytest.raises(UsageError, match="name that file in"):
         features(load(**named))
+
+
+def test_sql_and_ls_name_the_set(load, hermes, tmp_path: Path) -> None:
+    features(load(features__feature_set="test", features__columns=COLUMNS))
+    lake = f"{tmp_path}/{{layer}}"
+    names = {each["table"]: each for each in hermes("ls", "--lake", lake, "--json").json["tables"]}
+    assert names["features_test_SIMUSDT_4h"]["layer"] == "test"
+    said = hermes("sql", 'select count("ema_50@1d") from features_test_SIMUSDT_4h', "--lake", lake, "--json")
+    assert said.json["rows"][0][0] > 500

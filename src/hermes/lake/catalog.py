@@ -9,10 +9,12 @@ from typing import Any
 import polars as pl
 
 from hermes.dataset import (
+    TEST_LAYER,
     Dataset,
     parse_bronze_folder,
     parse_decisions_folder,
     parse_decisions_table,
+    parse_feature_set_table,
     parse_features_table,
     parse_signals_table,
     parse_silver_folder,
@@ -62,7 +64,12 @@ def tables(lake: Lake, strategy: str = DEFAULT) -> list[LakeTable]:
     Args:
         strategy: whose tables of signals have a short name; where those of one other strategy are promoted, they do.
     """
-    return [*_plain(lake.bronze, "bronze"), *_plain(lake.silver, "silver"), *_gold(lake.gold, strategy)]
+    return [
+        *_plain(lake.bronze, "bronze"),
+        *_plain(lake.silver, "silver"),
+        *_gold(lake.gold, strategy),
+        *_sets(lake.test),
+    ]
 
 
 def datasets(lake: Lake, layer: str) -> list[Dataset]:
@@ -144,6 +151,8 @@ def scan(lake: Lake, table: LakeTable, execution: Execution | None = None) -> pl
         return scan_decisions(layer, table.files)
     if table.layer == "gold":
         return scan_features(layer, table.files)
+    if table.layer == TEST_LAYER:
+        return pl.concat([layer.scan([file]) for file in table.files], how="diagonal_relaxed")
     layer.footers(table.files)  # each says where it was published: a file that was copied there is refused
     market = table.dataset.market if table.dataset else "spot"
     return layer.scan(table.files, schema=BRONZE if table.layer == "bronze" else silver_schema(market))
@@ -215,6 +224,19 @@ def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
             suffix = "_daily" if name == "bronze" and dataset.data_frequency == "daily" else ""
             size = sum(file.size for file in files)
             yield LakeTable(f"{name}{_suffix(dataset)}{suffix}", name, folder, dataset, files, size)
+
+
+def _sets(layer: Layer) -> Iterator[LakeTable]:
+    """Feature sets: columns under trial."""
+    groups: dict[str, list[LakeFile]] = defaultdict(list)
+    for file in layer.files(""):
+        groups[file.key.partition("/")[0]].append(file)
+    for folder, files in sorted(groups.items()):
+        if found := parse_feature_set_table(folder):
+            feature_set, dataset = found
+            daily = "_daily" if dataset.data_frequency == "daily" else ""
+            name = f"features_{feature_set}{_suffix(dataset)}{daily}"
+            yield LakeTable(name, TEST_LAYER, folder, dataset, files, sum(file.size for file in files))
 
 
 def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
