@@ -271,3 +271,15 @@ def test_days_that_are_over_become_one_file(tmp_path):
         assert len(over) >= 3
         assert all(len(names) == 1 and names[0].startswith("day_") for names in over)
         assert find_faults(table.read(with_files=True), whole=True) == []
+
+
+def test_a_bar_that_changed_while_nothing_ran_becomes_a_revision(tmp_path):
+    at = START * 1_000_000 + 102 * MINUTE
+    with market(tmp_path, 100, 20, plans={at: Plan(changes_s=70)}) as live:
+        live.run(3 * 60 + 5)
+        live.clock.move(120)
+        live.run(70)
+        record = live.record()
+        of_bar = record.filter(pl.col("datetime") == datetime(1970, 1, 1) + timedelta(microseconds=at))
+        assert of_bar["kind"].to_list() == ["decision", "revision"]
+        assert find_faults(record) == [] and find_gaps(record) == []

@@ -139,7 +139,7 @@ class Engine:
         if not engine.series:
             raise next(iter(engine.refused.values()))
         engine.series.sort(key=lambda series: series.dataset.symbol)
-        engine._find_skipped(table)
+        engine._compare_record(table)
         return engine
 
     def _each(
@@ -173,18 +173,16 @@ class Engine:
             errors[number] = told(error) if error else None
         return [(task, errors[number]) for number, task in enumerate(tasks)]
 
-    def _find_skipped(self, table: DecisionsTable) -> None:
-        """Bars just before the newest decision that are not on record: they came while nothing ran."""
+    def _compare_record(self, table: DecisionsTable) -> None:
+        """Find what happened while nothing ran: bars before the newest decision that came, or changed, since."""
         since = min(series.bars["datetime"].tail(RECHECKED)[0] for series in self.series)
         rows = table.read(since=since.date())
-        decided = rows.group_by("symbol").agg(pl.col("datetime")) if rows.height else None
-        known = dict(decided.iter_rows()) if decided is not None else {}
+        if rows.is_empty():
+            return
+        parts = rows.sort("sequence").partition_by("symbol", as_dict=True)
         for series in self.series:
-            on_record = known.get(series.dataset.symbol, [])
-            if on_record:
-                first = max(min(on_record), since)
-                there = series.bars.filter(pl.col("datetime").is_between(first, series.decided_until))["datetime"]
-                series.skipped = set(there) - set(on_record)
+            if (recorded := parts.get((series.dataset.symbol,))) is not None:
+                series.compare(recorded)
 
     # --- time -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from hermes.steps.ingest import Ingested
 from hermes.steps.step import step
 
 RECHECKED = 90  # bars before the newest one, from which on all are read again where one is missing
+OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
 FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
 _VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
 _DAY = timedelta(days=1)
@@ -310,7 +311,7 @@ def _reread_from(dataset: Dataset, lake: Lake, newest: int) -> int:
     time = in_microseconds(pl.col("open_time"))
     with lake.bronze.errors():
         times = lake.bronze.scan(files, schema=BRONZE).select(time).collect().to_series().sort().tail(RECHECKED)
-    return min(newest, before_hole(times, dataset.interval_seconds * 1_000_000))
+    return min(newest, int(times[-min(OVERLAP, len(times))]), before_hole(times, dataset.interval_seconds * 1_000_000))
 
 
 def before_hole(times: pl.Series, step: int) -> int:

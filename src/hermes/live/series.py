@@ -13,7 +13,7 @@ from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.live.finality import Bar, Waiting
 from hermes.live.position import Position
-from hermes.live.recent import RECHECKED, RecentDays, before_hole, covered, in_microseconds, instant
+from hermes.live.recent import OVERLAP, RECHECKED, RecentDays, before_hole, covered, in_microseconds, instant
 from hermes.record.ledger import Head
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
@@ -26,8 +26,8 @@ from hermes.strategies.columns import BARS
 
 WHOLE_BARS = 100_000  # a series of so many is computed from its first bar on, bit for bit; a longer one from its tail
 BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
-OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
 _BAR = list(BARS)
+_SAID = [*_BAR, "buy_signal", "sell_signal", "position"]  # what a revision says anew
 
 
 @dataclass(slots=True)
@@ -162,9 +162,23 @@ class Series:
         there = set(self.bars["datetime"].to_list())
         self.skipped |= {at for at in late["datetime"] if at not in there and at < self.decided_until}
         before = self.judged(first).filter(pl.col("datetime") <= self.decided_until)
-        said = before.select(*_BAR, "buy_signal", "sell_signal", "position").iter_rows()
-        for at, *values in said:
+        for at, *values in before.select(_SAID).iter_rows():
             self.revised.setdefault(at, tuple(values))
+
+    def compare(self, recorded: pl.DataFrame) -> None:
+        """Note which of the newest bars are not on record, and which are there with other values.
+
+        Args:
+            recorded: the newest rows of its record, sorted by sequence.
+        """
+        first = max(self.bars["datetime"].tail(RECHECKED)[0], recorded["datetime"].min())
+        last = recorded.group_by("datetime").last().filter(pl.col("datetime") >= first).sort("datetime")
+        there = self.bars.filter(pl.col("datetime").is_between(first, self.decided_until))
+        self.skipped = set(there["datetime"]) - set(last["datetime"])
+        changed = last.join(there, on=_BAR, how="anti", nulls_equal=True)["datetime"].min()
+        if changed is not None:  # what was decided on later bars may be different, too
+            for at, *values in last.filter(pl.col("datetime") >= changed).select(_SAID).iter_rows():
+                self.revised[at] = tuple(values)
 
     # --- decisions --------------------------------------------------------------------------------------------------
 
@@ -197,11 +211,7 @@ class Series:
         said = {
             at: values for at, values in self.revised.items() if at <= self.decided_until and at not in self.skipped
         }
-        changed = [
-            at
-            for at, *values in made.select(*_BAR, "buy_signal", "sell_signal", "position").iter_rows()
-            if at in said and said[at] != tuple(values)
-        ]
+        changed = [at for at, *values in made.select(_SAID).iter_rows() if at in said and said[at] != tuple(values)]
         return made.filter(is_new), made.filter(pl.col("datetime").is_in(changed))
 
     def recorded(self, head: Head, made: pl.DataFrame) -> None:
