@@ -1,4 +1,4 @@
-"""The lake before and after every step of the road, and what must hold of one after a step that met trouble."""
+"""The lake before and after every step of the pipeline, and what must hold of one after a step that met trouble."""
 
 import shutil
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Road:
 
     @classmethod
     def walked(cls, base: Path) -> Self:
-        """Walk the road once, and keep the lake as it is between two steps."""
+        """Run the pipeline once, and keep the lake as it is between two steps."""
         first, later = lakes.write_archives(base)
         steps, before, after = list(lakes.STEPS), {}, {}
         lakes.walk(lakes.settings_for(f"{base}/{steps[0]}/{{layer}}", first))

@@ -1,6 +1,6 @@
 """Frames in, frames out: features, signals and measures of frames that are at hand, with no lake in between.
 
-The same definitions as the road's; nothing here is read from a lake or written to one.
+The same definitions as the pipeline's; nothing here is read from a lake or written to one.
 """
 
 import polars as pl

@@ -134,7 +134,9 @@ def is_simulated(symbol: str) -> bool:
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        near = get_close_matches(value, allowed, n=1)
+        spelled = {"1M": "1mo", **{each.upper(): each for each in allowed}}  # 1M is the exchange's own word for a month
+        known = spelled.get(value) or spelled.get(value.upper())
+        near = [known] if known else get_close_matches(value, allowed, n=1)
         hint = f"did you mean {near[0]}?" if near else "use one of those"
         raise NameRefused(f"{what} {_short(value)} is not one of {' '.join(allowed)}", hint)
 

@@ -146,6 +146,12 @@ class StrategyError(HermesError):
     """A strategy that is unknown, misconfigured, or does not keep its contract."""
 
 
+class ParametersRefused(StrategyError):
+    """Parameters that a strategy does not have, or cannot take."""
+
+    exit_code = 2
+
+
 class AuditFault(HermesError):
     """An audit or quality check that found what it looks for."""
 

@@ -1,4 +1,4 @@
-"""The whole market: the road for many datasets at once, wherever tasks run, and how they compare."""
+"""The whole market: the pipeline for many datasets at once, wherever tasks run, and how they compare."""
 
 import traceback
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ LOCKED_S = 120  # how long a dataset is waited for that somebody else is working
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """Which part of the road every dataset goes; see `pipeline.run`."""
+    """Which part of the pipeline runs for every dataset; see `pipeline.run`."""
 
     source: str = "archive"
     frequencies: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Outcome:
         return cls(symbol, interval, market, None, *texts, known.exit_code)
 
     def as_json(self) -> dict[str, Any]:
-        """What failed and how to mend it."""
+        """What failed and how to correct it."""
         return {
             "symbol": self.symbol, "interval": self.interval, "error": self.error, "cure": self.cure
         }  # fmt: skip
@@ -102,7 +102,7 @@ def run_market(
     progress: Progress = SILENT,
     refused: Sequence[Outcome] = (),
 ) -> Market:
-    """Walk the road for every dataset; one that fails stops no other.
+    """Run the pipeline for every dataset; one that fails stops no other.
 
     Args:
         tasks: one for each dataset; they differ in nothing else.

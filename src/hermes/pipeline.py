@@ -1,4 +1,4 @@
-"""START HERE: the road from the exchange's archive to signals, step by step, in order.
+"""START HERE: the pipeline from the exchange's archive to signals, step by step, in order.
 
     archive ──ingest──▶ bronze ──refine──▶ silver ──features──▶ gold features ──signals──▶ gold signals ──report──▶ page
 
@@ -36,7 +36,7 @@ __all__ = [
     "run", "signals",
 ]  # fmt: skip
 
-#: Where the road can begin, in its order.
+#: Where the pipeline can begin, in its order.
 SOURCES = ("archive", "bronze", "silver", "gold")
 
 
@@ -54,7 +54,7 @@ def run(
     fresh_after: datetime | None = None,
     progress: Progress = SILENT,
 ) -> Run:
-    """Walk the whole road for one dataset, or the part of it that begins at `source`.
+    """Run the full pipeline for one dataset, or the part of it that begins at `source`.
 
     Args:
         settings: from `Settings.load`.

@@ -1,4 +1,4 @@
-"""Frames in, frames out: the same definitions as the road's, and frames that are refused."""
+"""Frames in, frames out: the same definitions as the pipeline's, and frames that are refused."""
 
 from collections.abc import Callable
 from datetime import datetime

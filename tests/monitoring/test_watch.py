@@ -155,7 +155,7 @@ def test_only_what_was_asked_for(settings: Settings, receiver: Receiver, on: tup
 
 class Broken:
     def task(self, *_):
-        raise AuditFault("T0KEN is what the audit found", "mend it")
+        raise AuditFault("T0KEN is what the audit found", "correct it")
 
 
 def test_a_failure_is_told(settings: Settings, receiver: Receiver):

@@ -118,10 +118,10 @@ def test_many_failures_are_cut_and_counted(monkeypatch):
 
 
 def test_where_all_failed_there_is_a_page_that_says_so():
-    html = page(table(failure("AUSDT", "broken", "mend it"), failure("BUSDT", "broken", "mend it")))
+    html = page(table(failure("AUSDT", "broken", "correct it"), failure("BUSDT", "broken", "correct it")))
     assert "No dataset has figures" in html
     assert 'id="leaderboard"' not in html
-    assert "mend it" in html
+    assert "correct it" in html
 
 
 EVIL = "</script><script>document.title='owned'</script><!--<script>&\"'\u2028"
@@ -154,7 +154,7 @@ def test_only_its_own_script_runs_and_nothing_is_fetched():
 @pytest.mark.parametrize(
     ("symbols", "said"),
     [
-        (("SIMUSDT", "SIM7USDT"), "<b>Simulated market.</b> These prices never were"),
+        (("SIMUSDT", "SIM7USDT"), "<b>Simulated market.</b> Synthetic prices"),
         (("SIMUSDT", "BTCUSDT", "ETHUSDT"), "<b>1 of 3 datasets is simulated.</b>"),
         (("SIMUSDT", "SIM1USDT", "ETHUSDT"), "<b>2 of 3 datasets are simulated.</b>"),
         (("BTCUSDT", "ETHUSDT"), None),

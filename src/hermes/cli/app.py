@@ -1,4 +1,4 @@
-"""One command per step of the road: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
+"""One command per step of the pipeline: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
 import logging
 import os
@@ -305,7 +305,7 @@ def _exit_code() -> int:
         result = app(standalone_mode=False)
         if result == INTERRUPTED:  # what Typer makes of Ctrl-C
             by = signal.Signals(streams.told).name if streams.told else "interrupted"
-            _say("interrupted", f"{by}: nothing is half done; run the same command again to go on")
+            _say("interrupted", f"{by}: no partial output; rerun to resume")
             return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli.options import DATASET, LAKE, LOG, STRATEGY, Flag
+from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import printable, redact
 
@@ -29,9 +29,15 @@ _SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", hel
 _SET = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A strategy's own, like ema_fast=10.")
 ]
-_CONFIG = Annotated[Path | None, typer.Option("--config", help="Settings file; default hermes.toml, if there.")]
-_JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-_VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")]
+_CONFIG = Annotated[
+    Path | None,
+    typer.Option("--config", rich_help_panel=SETTINGS_PANEL, help="Settings file; default hermes.toml, if there."),
+]
+    Path | None,
+    typer.Option("--config", rich_help_panel=SETTINGS_PANEL, help="Settings file; default hermes.toml, if there."),
+]
+_JSON = Annotated[bool, typer.Option("--json", rich_help_panel=SETTINGS_PANEL, help="One JSON document on stdout.")]
+_VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTINGS_PANEL, help="Show tracebacks.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
         from hermes.lake.store import Lake
 
         if once and until:
-            raise UsageError("--once ends by itself, and --until says when to end", "give one of both")
+            raise UsageError("--once cannot be combined with --until", "use one of them")
         end = _instant(until) if until else None
         tasks = [line.settings(symbol) for symbol in dict.fromkeys(line.symbols) or [None]]
         if tasks[0].signals.end:
@@ -148,7 +148,7 @@ def stay(
             terminated = True
         refused = bool(engine.refused) if not terminated else False
     if terminated:
-        console.print_note("stopped: nothing is half done; run the same command again to go on")
+        console.print_note("stopped: no partial output; rerun to resume")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # a thread of Polars may still be on its way, and would abort the process

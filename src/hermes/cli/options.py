@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from inspect import Parameter
-from typing import Annotated, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -20,8 +20,22 @@ Frequency = Annotated[
 Execution = Annotated[
     str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Run in so many processes of this machine, with Dask.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of local worker processes (Dask).")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
+
+
+#: Where `--help` groups the options that set a setting, by the section.
+PANELS = {
+    "dataset": "Dataset",
+    "signals": "Strategy and signals",
+    "features": "Strategy and signals",
+    "backtest": "Account",
+    "account": "Account",
+    "lake": "Lake and archive",
+    "archive": "Lake and archive",
+    "log": "Settings and output",
+}
+SETTINGS_PANEL = "Settings and output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +44,13 @@ class Flag:
 
     option: str
     setting: str
-    kind: type
+    kind: Any
     help: str
 
     def parameter(self) -> Parameter:
         """How Typer is told of it."""
-        option = typer.Option(self.option, help=self.help, autocompletion=choices(self.setting))
+        panel = PANELS.get(self.setting.partition(".")[0])
+        option = typer.Option(self.option, help=self.help, autocompletion=choices(self.setting), rich_help_panel=panel)
         kind = Annotated[Optional[self.kind], option]  # type: ignore[name-defined]  # noqa: UP045
         return Parameter(self.name, Parameter.KEYWORD_ONLY, annotation=kind, default=None)
 
@@ -47,10 +62,10 @@ class Flag:
 
 DATASET = (
     Flag("--interval", "dataset.interval", str, "Bar length, like 4h."),
-    Flag("--market", "dataset.market", str, "spot, um or cm (futures)."),
+    Flag("--market", "dataset.market", Literal["spot", "um", "cm"], "um and cm are futures."),
 )
 LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
-LOG = (Flag("--log-format", "log.format", str, "stderr: text for people, json for schedulers."),)
+LOG = (Flag("--log-format", "log.format", Literal["text", "json"], "stderr: text for people, json for schedulers."),)
 EXCLUDE = Flag(
     "--exclude", "archive.exclude", str, "Archive files to leave out: 2022-03, 2022-03-15 or BTCUSDT-4h-2022-03."
 )
@@ -78,7 +93,7 @@ CHUNKS = (
 )
 ACCOUNT = (
     Flag("--fees", "backtest.fees", float, "Fraction of the traded value on each side: 0.001 is 0.1 %."),
-    Flag("--fill", "backtest.fill", str, "Fill at the signal bar's close, or at the next_open."),
+    Flag("--fill", "backtest.fill", Literal["close", "next_open"], "At the signal bar's close, or at the next open."),
     Flag("--cash", "backtest.initial_cash", float, "Cash to start with."),
     Flag("--slippage-bps", "backtest.slippage_bps", float, "Basis points that each fill is worse."),
     Flag("--side", "account.side", str, "What is entered: long, short or both."),

@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
         named = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
         if all_symbols and named:
-            raise UsageError("--all cannot be combined with symbols", "give one of both")
+            raise UsageError("--all cannot be combined with symbols", "name the symbols, or use --all")
         if (quote or match != "*") and not all_symbols:
             raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
         if all_symbols:

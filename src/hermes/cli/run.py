@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,15 +28,17 @@ Intervals = Annotated[
     list[str] | None,
     typer.Option(help="Bar length, like 4h; may be given several times.", autocompletion=choices("dataset.interval")),
 ]
-From = Annotated[str, typer.Option("--from", help="Begin at the archive, or at bronze, silver or gold.")]
+From = Annotated[
+    Literal["archive", "bronze", "silver", "gold"],
+    typer.Option("--from", help="Where to begin; the steps before are left out."),
+]
 Audit = Annotated[bool, typer.Option(help="Make a quick audit before signals are made.")]
 Report = Annotated[bool, typer.Option(help="Make the page of every execution.")]
 IfChanged = Annotated[
     bool | None,
     typer.Option(
         "--if-changed/--always",
-        help="Leave an execution that was made from exactly the same. One dataset: always is the default; "
-        "several: if changed.",
+        help="Skip if inputs are unchanged. One dataset: always is the default; several: if changed.",
     ),
 ]
 
@@ -73,7 +75,7 @@ def register(app: typer.Typer) -> None:
         workers: Workers = None,
         cluster: Cluster = None,
     ) -> None:
-        """Walk the whole road, from the archive to signals and their page, for one dataset or for many."""
+        """Run the full pipeline, from the archive to signals and their page, for one dataset or for many."""
         from hermes.market import Road
         from hermes.pipeline import SOURCES
 
@@ -82,7 +84,7 @@ def register(app: typer.Typer) -> None:
         if (quote or match != "*") and not all_symbols:
             raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
         if all_symbols and (line.symbols or symbols_file):
-            raise UsageError("--all takes every symbol, and some are named as well", "give one of both")
+            raise UsageError("--all cannot be combined with symbols", "name the symbols, or use --all")
         symbols: list[str | None] = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
         layers = [{"dataset.interval": each} for each in interval or []] or [{}]
         if all_symbols:

@@ -1,4 +1,4 @@
-"""The only door to storage: list, scan, and atomic commit. A local folder and S3 behind one face.
+"""The only storage code: list, scan, and atomic commit. A local folder and S3 behind one interface.
 
 Nothing is ever written to its final place: a file is staged, read back, hashed, and only then published.
 Where something is made from several files, it is made from a snapshot, which is checked again before publishing.

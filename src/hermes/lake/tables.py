@@ -130,7 +130,7 @@ def _bad_price(table: Table, row: int, name: str, price: float | None) -> TableR
     part, row = _located(table, row)
     return TableRefused(
         f"{part.file.key}: {name} of row {row + 1:,} is {price}",
-        "every bar needs prices above zero: run `hermes features` again, or mend the file",
+        "every bar needs prices above zero: run `hermes features` again, or correct the file",
     )
 
 

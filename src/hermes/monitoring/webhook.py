@@ -97,7 +97,7 @@ def signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
     try:
         key = base64.b64decode(secret.removeprefix(_BASE64), validate=True) if secret.startswith(_BASE64) else None
     except binascii.Error:
-        raise NoticeRefused("notify.secret begins with whsec_ and is not base64 after it", "mend it") from None
+        raise NoticeRefused("notify.secret begins with whsec_ and is not base64 after it", "correct it") from None
     signed = f"{notice_id}.{timestamp}.".encode() + body
     made = hmac.digest(key if key is not None else secret.encode(), signed, "sha256")
     return f"v1,{base64.b64encode(made).decode()}"

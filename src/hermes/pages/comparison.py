@@ -85,9 +85,9 @@ def _banner(table: pl.DataFrame) -> str:
         return ""
     are = "is" if simulated == 1 else "are"
     which, these = (
-        ("Simulated market.", "These prices never were")
+        ("Simulated market.", "Synthetic prices")
         if simulated == table.height
-        else (f"{simulated:,} of {_many(table.height, 'dataset')} {are} simulated.", "Their prices never were")
+        else (f"{simulated:,} of {_many(table.height, 'dataset')} {are} simulated.", "Their prices are synthetic")
     )
     return f'<p class="banner" role="note"><b>{which}</b> {these}; nothing they show says how a strategy trades.</p>'
 

@@ -137,7 +137,7 @@ def _banner(execution: Execution) -> str:
     if not execution.simulated:
         return ""
     return (
-        '<p class="banner" role="note"><b>Simulated market.</b> These prices never were; nothing here says how a '
+        '<p class="banner" role="note"><b>Simulated market.</b> Synthetic prices; nothing here says how a '
         "strategy trades.</p>"
     )
 

@@ -12,7 +12,7 @@ from hermes.pages.measures import Measures
 from hermes.stages.backtest.metrics import ANNUALIZED
 
 SIMULATED = "SIMULATED MARKET"
-_NEVER_WERE = "these prices never were; nothing here says how a strategy trades"
+_NEVER_WERE = "synthetic prices; nothing here says how a strategy trades"
 _FRAME_HEIGHT = 900  # pixels of an inline page: the headline and the price panel
 
 #: The rows of the compact table: measures by name; all of them are one click away.

@@ -33,7 +33,7 @@ class PortfolioPage:
 
 def portfolio_page(made: PortfolioPage) -> str:
     """The whole page."""
-    banner = '<div class="banner">SIMULATED MARKET: these prices never were.</div>' if made.simulated else ""
+    banner = '<div class="banner">SIMULATED MARKET: synthetic prices.</div>' if made.simulated else ""
     title = f"{format.title(made.strategy)}: portfolio of {len(made.result['symbols'])}"
     ranked = f"ranked by {made.rank}" if made.rank else "ranked by symbol"
     few = format.few_trades(made.result["metrics"]["trades"])

@@ -52,7 +52,7 @@ class Sweep:
 
 def sweep_page(sweep: Sweep) -> str:
     """The whole page."""
-    banner = '<div class="banner">SIMULATED MARKET: these prices never were.</div>' if sweep.simulated else ""
+    banner = '<div class="banner">SIMULATED MARKET: synthetic prices.</div>' if sweep.simulated else ""
     skipped = f", {sweep.skipped:,} skipped because the strategy refuses them" if sweep.skipped else ""
     maps = "".join(_heatmap(sweep.table, row, column) for row, column in _pairs(sweep.varied))
     return f"""{head(f"{sweep.title}: sweep", style=_CSS)}

@@ -304,4 +304,4 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     secret = name in secrets or _carries_secrets(str(value))
     shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
-    return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "mend it there")
+    return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "correct it")

@@ -121,7 +121,7 @@ def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
     if files := gold.files(dataset.features_table):
         return files
     where = f"gold has no table {dataset.features_table} at {gold.address}"
-    raise MissingTable(where, "run `hermes features` first, or `hermes run` for the whole road")
+    raise MissingTable(where, "run `hermes features` first, or `hermes run` for the full pipeline")
 
 
 def no_bars(settings: Settings, table: Table) -> TableRefused:

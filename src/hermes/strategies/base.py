@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 
-from hermes.errors import StrategyError
+from hermes.errors import ParametersRefused
 
 
 class Parameters(BaseModel):
@@ -36,13 +37,16 @@ class Strategy(ABC):
         except PydanticError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "parameters"
-            known = " ".join(self.parameters_type.model_fields)
-            # A long text where no parameter is may be anything, a key in the wrong section for one: it is not shown.
-            secret = first["type"] == "extra_forbidden" and len(str(first["input"])) >= 8
-            shown = "" if secret else f" = {first['input']!r}"
-            raise StrategyError(
-                f"{self.name}: {where}{shown}: {first['msg'].removeprefix('Value error, ').lower()}",
-                f"its parameters are: {known}",
+            known = list(self.parameters_type.model_fields)
+            if first["type"] == "extra_forbidden":
+                near = get_close_matches(where, known, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise ParametersRefused(
+                    f"{self.name} has no parameter {where}", f"{hint}its parameters are: {' '.join(known)}"
+                ) from None
+            raise ParametersRefused(
+                f"{self.name}: {where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}",
+                f"its parameters are: {' '.join(known)}",
             ) from None
 
     @property

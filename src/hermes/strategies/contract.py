@@ -53,7 +53,7 @@ def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:
         return ask()
     except Exception as error:
         raise StrategyError(
-            f"{strategy.name}: {part} raised {type(error).__name__}: {first_line(str(error))}", "mend it"
+            f"{strategy.name}: {part} raised {type(error).__name__}: {first_line(str(error))}", "correct it"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
         dtype = pl.LazyFrame(schema=schema).select(rule=rule).collect_schema()["rule"]
     except Exception as error:
         raise StrategyError(
-            f"{strategy.name}: {part} cannot be computed: {first_line(str(error))}", "mend it"
+            f"{strategy.name}: {part} cannot be computed: {first_line(str(error))}", "correct it"
         ) from error
     if dtype not in (pl.Boolean, pl.Null):
         raise StrategyError(f"{strategy.name}: {part} gives {dtype}", "expected a Boolean for each row: compare it")

@@ -67,7 +67,7 @@ class Found:
             raise
         except Exception as error:
             raise StrategyError(
-                f"{self.kind.name} cannot be made: {in_one_line(error)}", "mend its __init__"
+                f"{self.kind.name} cannot be made: {in_one_line(error)}", "correct its __init__"
             ) from error
 
 

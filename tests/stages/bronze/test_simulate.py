@@ -1,4 +1,4 @@
-"""The simulated market: the same bytes on every run, and a market that the whole road can be shown on."""
+"""The simulated market: the same bytes on every run, and a market that the full pipeline can be shown on."""
 
 import hashlib
 import zipfile

@@ -139,4 +139,4 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
 
 def print_simulated() -> None:
     """The label that stands wherever simulated data is shown."""
-    say("[bold yellow]SIMULATED MARKET[/]: these prices never were; nothing here says how a strategy trades.")
+    say("[bold yellow]SIMULATED MARKET[/]: synthetic prices; nothing here says how a strategy trades.")

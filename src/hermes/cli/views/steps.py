@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def print_steps(run: "Run") -> None:
-    """What each step of the road read and wrote."""
+    """What each step of the pipeline read and wrote."""
     rows: list[tuple[str, str, str, str]] = []
     if made := run.ingested:
         rows.append(("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"))

@@ -68,7 +68,7 @@ def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: St
         name = next((name for name, rule in rules.items() if _fails(window, rule)), " or ".join(rules))
         rows = f"the bars {window['datetime'][0]} to {window['datetime'][-1]}"
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "mend the rule") from error
+        raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "correct the rule") from error
     if wrong := [name for name in rules if made.schema[name] != pl.Boolean]:
         raise StrategyError(f"{strategy.name}: {wrong[0]} gives {made.schema[wrong[0]]}", "expected a Boolean")
     return made
