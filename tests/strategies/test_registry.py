@@ -123,9 +123,10 @@ def test_an_init_that_raises(write: Write):
 
 
 def test_a_parameter_that_it_does_not_have(write: Write):
-    with pytest.raises(StrategyError, match="my_breakout: windows = 3") as error:
+    with pytest.raises(StrategyError, match="my_breakout: windows is not a parameter") as error:
         make_strategy(str(write()), {"windows": 3})
-    assert error.value.cure == "its parameters are: window"
+    assert error.value.cure == "did you mean window? its parameters are: window"
+    assert error.value.exit_code == 2
 
 
 # --- entry points ----------------------------------------------------------------------------------------------------

@@ -58,16 +58,14 @@ def test_parameters_name_the_columns():
         ({"rsi_high": 100.1}, r"rsi_high = 100\.1: .*less than or equal to 100"),
         ({"rsi_low": float("nan")}, r"rsi_low = nan: .*"),
         ({"rsi_high": "inf"}, r"rsi_high = 'inf': .*"),
-        ({"ema_quick": 5}, "smart_momentum has no parameter ema_quick"),
+        ({"ema_quick": 5}, "ema_quick is not a parameter"),
     ],
 )
 def test_impossible_parameters_are_refused(values, said):
     with pytest.raises(StrategyError, match=rf"smart_momentum: .*{said}") as error:
         make_strategy("smart_momentum", values)
-    assert (
-        error.value.cure.removeprefix("did you mean ema_fast? ")
-        == "its parameters are: ema_fast ema_slow rsi_low rsi_high st_period st_multiplier"
-    )
+    cure = error.value.cure.removeprefix("did you mean ema_fast? ")
+    assert cure == ("its parameters are: ema_fast ema_slow rsi_low rsi_high st_period st_multiplier")
     assert "\n" not in str(error.value)
 
 

@@ -310,7 +310,9 @@ def _exit_code() -> int:
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         if said := error.format_message():  # nothing is said where the help was shown instead
-            return _reported(UsageError(said, "see `hermes --help` or `hermes COMMAND --help`"))
+            return _reported(
+                UsageError(said.replace(": Value error, ", ": "), "see `hermes --help` or `hermes COMMAND --help`")
+            )
         return error.exit_code
     except Exception as error:
         return _reported(error)

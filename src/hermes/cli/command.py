@@ -33,9 +33,6 @@ _CONFIG = Annotated[
     Path | None,
     typer.Option("--config", rich_help_panel=SETTINGS_PANEL, help="Settings file; default hermes.toml, if there."),
 ]
-    Path | None,
-    typer.Option("--config", rich_help_panel=SETTINGS_PANEL, help="Settings file; default hermes.toml, if there."),
-]
 _JSON = Annotated[bool, typer.Option("--json", rich_help_panel=SETTINGS_PANEL, help="One JSON document on stdout.")]
 _VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTINGS_PANEL, help="Show tracebacks.")]
 
