@@ -5,7 +5,7 @@ from hermes.measures import every
 from hermes.stages.backtest import metrics
 
 _TAIL = """
-A backtest holds the whole equity or nothing, long only; fees are paid on both sides.
+Fees are paid on both sides. Unless `[account]` says otherwise, an account holds the whole equity or nothing, long only.
 `close` fills a signal at its own bar's close, `next_open` at the open of the next bar; a signal on the last bar then
 stays unfilled.
 

@@ -2,7 +2,7 @@
 
     r_t   the account's return of bar t = 1 … n
     b_t   (close_t - close_{t-1}) / close_{t-1}, what holding returned; b_1 is 0
-    x     exposure: bars at whose close the position was held / n
+    x     share of the equity that was in the market, mean of n bars: the exposure where that is all or nothing
     e_t   r_t - x b_t, the return above holding the share x all the time: what the timing brought, and what it cost
 
 Alpha and beta agree with vectorbt 1.2.0 (`returns/nb.py` `alpha_1d_nb`, `beta_1d_nb`).

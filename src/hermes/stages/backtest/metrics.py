@@ -6,7 +6,7 @@ Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.p
     v_t   equity at the close of bar t = 1 … n; v_0 is the initial cash
     r_t   (v_t - v_{t-1}) / v_{t-1}, the return of bar t
     b_t   (close_t - close_{t-1}) / close_{t-1}, the return of holding; b_1 is 0
-    x     exposure, bars at whose close the position was held / n
+    x     share of the equity that was in the market, mean of n bars; exposure where that is all or nothing
     P     periods per year: how many bars a 365-day year holds, 12 for monthly bars
     Y     years from the first bar's open to the last bar's close, by the calendar, of 365 days each
     peak  highest equity at any close so far (v_0 is not one)
