@@ -1,6 +1,7 @@
 """The orders of many series on some bars, one after the other in the order of time, from one cash."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
@@ -48,7 +49,7 @@ class Leg:
     entered: list[tuple[float, ...]] = field(default_factory=list)
     left: list[tuple[float, ...]] = field(default_factory=list)
     _grid: Floats | None = None
-    instants: list[int] = field(default_factory=list)
+    instants: Sequence[int] = ()
     rows: list[int] = field(default_factory=list)
     orders: list[tuple[int, int, float, float, int, int, float, float]] = field(default_factory=list)
 
@@ -56,7 +57,8 @@ class Leg:
         if self.bars is None:
             return
         assert self.entries is not None and self.ranks is not None
-        self.instants = np.searchsorted(self.times, self.bars.times).tolist()
+        everywhere = len(self.bars) == len(self.times)
+        self.instants = range(len(self.bars)) if everywhere else np.searchsorted(self.times, self.bars.times).tolist()
         row, side, quote, price, ends = self.entries
         self.rows = row.tolist()
         columns = (row, side, quote, price, *ends, self.ranks)
@@ -77,6 +79,8 @@ class Leg:
 
     def row_at(self, instant: int) -> int:
         """The row of the last bar at an instant; -1 where it is one before these."""
+        if isinstance(self.instants, range):
+            return instant
         return bisect_right(self.instants, instant) - 1
 
     def worth(self, instant: int) -> float:
@@ -211,7 +215,7 @@ class Merge:
         decided = instant - self._at_open
         filled = None
         if len(self.held) < self._most:
-            if self._decided is None:
+            if self._decided is None and self._orders.needs_equity:
                 cash, left = self._group
                 standing = [(self._legs[number], held.units) for number, held in self.held.items()]
                 both = sorted([*standing, *left], key=lambda each: each[0].number)
@@ -223,7 +227,7 @@ class Merge:
             )
             free = self.cash - 2 * short
             volatility = self._volatility(leg, row - self._at_open) if self._by_volatility else None
-            filled = self._orders.enter(side, quote, self.cash, free, self._decided, volatility)
+            filled = self._orders.enter(side, quote, self.cash, free, self._decided or 0.0, volatility)
         if filled is None:
             leg.dropped += 1
             self._await_entry(leg, place + 1)

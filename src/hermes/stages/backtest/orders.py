@@ -48,6 +48,11 @@ class Orders:
             and account.side == ("short" if account.inverse else "long")
         )
 
+    @property
+    def needs_equity(self) -> bool:
+        """Whether what an entry is for depends on the equity."""
+        return self._kind in ("fraction", "volatility")
+
     def worth(self, price: float) -> float:
         """One unit in the account's money: the price, or its reciprocal where the contract is inverse."""
         return 1 / price if self.inverse else price

@@ -85,7 +85,7 @@ class Portfolio:
 
     def advance(self, pieces: Sequence[Piece | None]) -> Curve:
         """The next bars of every series, None for one that has none: all of those up to some time, at least one."""
-        times = np.unique(np.concatenate([piece.bars.times for piece in pieces if piece]))
+        times = _common([piece.bars.times for piece in pieces if piece])
         legs = [self._leg(number, piece, times) for number, piece in enumerate(pieces)]
         merge = Merge(self._account, self._orders, self._exits, legs, times, self._cash, self._most)
         merge.run()
@@ -172,3 +172,11 @@ class Portfolio:
             each.trades.frame(each.bars, each.last_close, each.held.funding if each.held else 0.0)
             for each in self._series
         ]
+
+
+def _common(times: list[Times]) -> Times:
+    """All times, each once, in order."""
+    first = times[0]
+    if all(len(each) == len(first) and (each is first or np.array_equal(each, first)) for each in times[1:]):
+        return first
+    return np.unique(np.concatenate(times))

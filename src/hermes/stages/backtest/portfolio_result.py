@@ -244,6 +244,14 @@ class _Market:
         both = present[1:] & present[:-1]
         before = np.where(closes[:-1] > 0, closes[:-1], 1.0)
         returns = np.where(both, closes[1:] / before - 1, 0.0)
+        if both.all():  # then every two share all of them, and one product is enough
+            count, sums, squares = len(both), returns.sum(axis=0), np.square(returns).sum(axis=0)
+            self._sums[0] += count
+            self._sums[1] += sums[:, None]
+            self._sums[2] += sums
+            self._sums[3] += squares[:, None]
+            self._sums[4] += returns.T @ returns
+            return
         mask = both.astype(np.float64)
         self._sums += np.stack(
             [
