@@ -72,7 +72,7 @@ def raptorbt(rows: int) -> Callable[[], Mapping[str, Any]]:
     import raptorbt as peer
 
     made = series(rows, 0)
-    config = peer.PyBacktestConfig(initial_capital=CASH, fees=FEES, slippage=0.0)
+    config = peer.BacktestConfig(initial_capital=CASH, fees=FEES, slippage=0.0)
     config.set_fixed_stop(STOP)
     config.set_fixed_target(TARGET)
     times = made["times"].astype(np.int64)

@@ -199,33 +199,33 @@ class _Market:
     def add(self, curve: Curve, pieces: Sequence[Piece | None]) -> Floats:
         """The next bars → what equal parts, each held from its symbol's first close on, are worth at each of them."""
         times = curve.times
-        closes = np.empty((len(times) + 1, self._count))
-        present = np.zeros((len(times) + 1, self._count), np.bool_)
-        closes[0], present[0] = self._last, self._present
+        closes = np.empty((self._count, len(times) + 1))
+        present = np.zeros((self._count, len(times) + 1), np.bool_)
+        closes[:, 0], present[:, 0] = self._last, self._present
         worth = np.zeros(len(times))
         for number, piece in enumerate(pieces):
             if piece is None:
-                closes[1:, number] = self._last[number]
+                closes[number, 1:] = self._last[number]
             elif len(piece.bars) == len(times):
-                closes[1:, number], present[1:, number] = piece.bars.close, True
+                closes[number, 1:], present[number, 1:] = piece.bars.close, True
             else:
                 at = np.searchsorted(times, piece.bars.times)
-                present[at + 1, number] = True
+                present[number, at + 1] = True
                 rows = np.searchsorted(piece.bars.times, times, side="right")
-                closes[1:, number] = np.concatenate([[self._last[number]], piece.bars.close])[rows]
+                closes[number, 1:] = np.concatenate([[self._last[number]], piece.bars.close])[rows]
             if piece is not None:
                 self._look_for_jumps(number, piece)
             if not self._first[number] and piece is not None:
                 self._first[number] = piece.bars.close[0]
             if self._count == 1:
-                worth = closes[1:, 0].copy()
+                worth = closes[0, 1:].copy()
             else:
                 part = self._cash / self._count
-                held = closes[1:, number] > 0
+                held = closes[number, 1:] > 0
                 first = self._first[number] or 1.0
-                worth += np.where(held, part * (closes[1:, number] / first), part)
+                worth += np.where(held, part * (closes[number, 1:] / first), part)
         self._correlate(closes, present)
-        self._last, self._present = closes[-1].copy(), present[-1].copy()
+        self._last, self._present = closes[:, -1].copy(), present[:, -1].copy()
         return worth
 
     def _look_for_jumps(self, number: int, piece: Piece) -> None:
@@ -241,25 +241,25 @@ class _Market:
         return [np.concatenate([np.empty(0, "M8[us]"), *found]) for found in self._jumps]
 
     def _correlate(self, closes: Floats, present: Any) -> None:
-        both = present[1:] & present[:-1]
-        before = np.where(closes[:-1] > 0, closes[:-1], 1.0)
-        returns = np.where(both, closes[1:] / before - 1, 0.0)
+        both = present[:, 1:] & present[:, :-1]
+        before = np.where(closes[:, :-1] > 0, closes[:, :-1], 1.0)
+        returns = np.where(both, closes[:, 1:] / before - 1, 0.0)
         if both.all():  # then every two share all of them, and one product is enough
-            count, sums, squares = len(both), returns.sum(axis=0), np.square(returns).sum(axis=0)
+            count, sums, squares = both.shape[1], returns.sum(axis=1), np.square(returns).sum(axis=1)
             self._sums[0] += count
             self._sums[1] += sums[:, None]
             self._sums[2] += sums
             self._sums[3] += squares[:, None]
-            self._sums[4] += returns.T @ returns
+            self._sums[4] += returns @ returns.T
             return
         mask = both.astype(np.float64)
         self._sums += np.stack(
             [
-                mask.T @ mask,
-                returns.T @ mask,
-                mask.T @ returns,
-                (returns * returns).T @ mask,
-                returns.T @ returns,
+                mask @ mask.T,
+                returns @ mask.T,
+                mask @ returns.T,
+                (returns * returns) @ mask.T,
+                returns @ returns.T,
             ]
         )
 
