@@ -19,9 +19,10 @@ class Work:
 
     function: str  # like "signals_peers:hermes"
     given: Mapping[str, Any]
+    python: str = sys.executable
 
     def run(self) -> "Sample":
-        command = [sys.executable, "-m", "bench.worker", self.function, json.dumps(self.given)]
+        command = [self.python, "-m", "bench.worker", self.function, json.dumps(self.given)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         return Sample(**json.loads(done.stdout.splitlines()[-1]))
 

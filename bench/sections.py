@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bench.account_sections import account
 from bench.audits import audit
 from bench.live import section as live
 from bench.measured import Command, Measured, Work, measure, same_facts
@@ -307,6 +308,7 @@ SECTIONS = {
     "features": features,
     "signals": signals,
     "backtest": backtest,
+    "account": account,
     "sweep": sweep,
     "audit": audit,
     "universe": universe,
