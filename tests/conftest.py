@@ -23,6 +23,7 @@ PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "p
 #: What a test needs, by the fixtures it uses and by where it stands; a marker in a test says the same.
 BY_FIXTURE = {"s3_server": "s3", "moto": "s3", "rclone": "s3", "browser": "browser", "workers": "cluster"}
 BY_PLACE = {
+    "tests/stores/": "s3",
     "tests/torture/": "torture",
     "tests/notebooks/": "notebook",
     "tests/workers/": "cluster",
@@ -45,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(PROJECT).as_posix()
         needed = {marker for start, marker in BY_PLACE.items() if place.startswith(start)}
         needed |= {BY_FIXTURE[name] for name in getattr(item, "fixturenames", ()) if name in BY_FIXTURE}
-        if "s3" in item.name.replace("-", "_").split("[")[-1] and "[" in item.name:
+        _, _, parameters = item.name.partition("[")
+        if any(server in parameters for server in ("s3", "moto", "rclone")):
             needed.add("s3")
         for marker in needed:
             item.add_marker(marker)

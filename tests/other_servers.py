@@ -31,18 +31,13 @@ def environment(wanted: Sequence[str] = WANTED) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = made / "done"
         if not done.exists():
-            venv.create(made, with_pip=True, clear=True)
-            command = [
-                made / "bin" / "python",
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                *wanted,
-            ]
+            venv.create(made, clear=True)  # filled by the pip that is here already
+            command = [sys.executable, "-m", "pip", "--python", made / "bin" / "python", "install", "--quiet"]
+            options = ["--disable-pip-version-check", "--no-compile", "--retries", "1", "--timeout", "20"]
             try:
-                subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_S)
+                subprocess.run(
+                    [*command, *options, *wanted], check=True, capture_output=True, text=True, timeout=INSTALL_S
+                )
             except (OSError, subprocess.SubprocessError) as error:
                 said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
                 raise CannotBeMade(f"{' and '.join(wanted)} cannot be installed: {said[-1]}") from None

@@ -221,7 +221,9 @@ def test_create_is_once(gold: Layer):
     assert gold._backend.recorded_hashes("t/x.bin") == {mine}
 
 
-def test_two_creators_have_one_winner(gold: Layer):
+def test_two_creators_have_one_winner(gold: Layer, request: pytest.FixtureRequest):
+    if "moto" in request.node.name:
+        pytest.skip("moto's threads race within one PUT, which `hermes doctor` finds out")
     gold.write_bytes("t/first", b"")  # so that the race is for the key, not for the bucket
     start = threading.Barrier(6)
 

@@ -18,7 +18,7 @@ SERVERS = ["s3_server", "moto", "rclone"]
 #: What each server is found to be: what it honours, and the checks that find a fault.
 VERDICTS = {
     "s3_server": ("If-None-Match and If-Match are honoured", set()),
-    "moto": ("If-None-Match and If-Match are honoured", set()),
+    "moto": ("If-None-Match and If-Match are honoured", set()),  # and now and then a race is found, see below
     # It answers a range with the right bytes and status 200, which Polars refuses, as HTTP says.
     "rclone": ("If-None-Match and If-Match not honoured", {"ranges"}),
 }
@@ -58,4 +58,7 @@ def test_doctor_says_what_a_store_is(server: S3Server, request: pytest.FixtureRe
     made = diagnose(settings)
     said, faults = VERDICTS[request.node.callspec.params["server"]]
     assert {each.found.partition(":")[0] for each in made.findings if each.check == "conditions"} == {said}
-    assert {each.check for each in made.findings if not each.ok} == faults
+    found = {each.check for each in made.findings if not each.ok}
+    if "moto" in request.node.name:
+        found.discard("create-only")  # moto's threads race within one PUT: of many creators two may win, and it is told
+    assert found == faults

@@ -108,13 +108,13 @@ class _Renewed(ABC):
         self._holder = ""  # somebody else who may be alive
 
     def take(self) -> None:
-        begun = _now()
+        begun, told = _now(), False
         while _now() - begun <= LEASE_S + TAKE_S:
-            known = self._holder
             if self.try_to_take():
                 return
-            if self._holder and not known:
+            if self._holder and not told and _now() - begun >= RENEW_S / 5:  # others come and go meanwhile
                 _log.warning("%s: waiting whether %s is alive", self._what, self._holder)
+                told = True
             time.sleep(RENEW_S / 10 * random.uniform(0.5, 1.5))
         raise StoreError(
             f"{self._what}: its lock {self._key} could neither be taken nor seen to be somebody's for"
