@@ -276,7 +276,6 @@ class Layer:
                 frame.sink_parquet(path, compression=CODEC, metadata=footer, engine="streaming")
             else:
                 frame.write_parquet(path, compression=CODEC, metadata=footer)
-            self._backend.begin_sync(path)
 
     def write_bytes(self, key: str, content: bytes) -> str:
         """Replace one small file; returns its SHA-256."""

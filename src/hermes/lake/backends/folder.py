@@ -12,7 +12,7 @@ from typing import Any
 
 from hermes.dataset import expanded
 from hermes.errors import AlreadyPublished, StoreError
-from hermes.lake.backends.hash_records import Records, begin_sync, remove_empty, sync
+from hermes.lake.backends.hash_records import Records, remove_empty, sync
 from hermes.lake.backends.lock import Check, Holder, file_lock, unlocked
 from hermes.lake.backends.staging import Staging
 from hermes.lake.files import LakeFile, Staged, sha256
@@ -171,10 +171,6 @@ class Folder:
         """A file to write to, on the layer's own file system; gone afterwards."""
         with _explained(str(self.staging.root)), self.staging.file(suffix) as path:
             yield path
-
-    def begin_sync(self, staged: Path) -> None:
-        """Say that a staged file is complete: it is on its way to the disk while others are made."""
-        begin_sync(staged)
 
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet.

@@ -5,9 +5,7 @@ is added, and on disk, before a version is there: a crash in between leaves a li
 whose hash nobody knows.
 """
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +15,6 @@ from hermes.lake.backends.staging import Staging
 _ENDING = ".sha256"
 _PENDING = "pending"  # the version may not be there yet, or not any more
 _PUBLISHED = "published"  # it is there: lines before this one are void
-_WHOLE, _BEGIN = ctypes.c_int64(0), 2  # from byte 0, to the end; SYNC_FILE_RANGE_WRITE
 _LONGEST = 4096  # bytes, after which the lines that are void are dropped
 
 
@@ -108,20 +105,8 @@ class Records:
             path.replace(self._path(key))
 
 
-def begin_sync(path: Path) -> None:
-    """Have the system begin to write what is dirty of a file or folder, where it can: `sync` then waits for less.
-
-    Linux' sync_file_range(2), which Python does not have; what goes wrong, the sync will say.
-    """
-    if sys.platform == "linux":
-        with _opened(path) as handle:
-            ctypes.CDLL(None).sync_file_range(handle, _WHOLE, _WHOLE, _BEGIN)
-
-
 def sync(*paths: Path) -> None:
-    """Force files, or the entries of folders, to disk; all are on their way before the first is waited for."""
-    for path in paths[1:]:
-        begin_sync(path)
+    """Force files, or the entries of folders, to disk."""
     for path in paths:
         with _opened(path) as handle:
             os.fsync(handle)

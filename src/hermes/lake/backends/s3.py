@@ -248,9 +248,6 @@ class Bucket:
                 raise
             raise folder.explain(error, str(root)) from error
 
-    def begin_sync(self, staged: Path) -> None:
-        """Nothing: what is sent need not be on this disk."""
-
     def create(self, key: str, staged: Path, digest: str) -> None:
         """Publish `staged` under a name that nobody has yet, with one create-only PUT.
 
