@@ -56,7 +56,7 @@ def test_it_stays_decides_and_ends_within_a_second_of_sigterm(tmp_path, exchange
     took = time.monotonic() - asked
     assert process.returncode == 0, err
     assert took < 3, "a second, and what a busy machine takes"
-    assert "stopped: nothing is half done" in err
+    assert "stopped: no partial output; rerun to resume" in err
     lines += [json.loads(line) for line in out.splitlines()]
     decisions = [line for line in lines if line["event"] == "decision"]
     assert {line["symbol"] for line in decisions} == {"SIMUSDT", "SIM2USDT"}
@@ -97,7 +97,7 @@ def test_once_ends_by_itself_and_people_get_a_table(tmp_path, exchange):
     ("words", "code", "said"),
     [
         (("live", "NOPEUSDT"), 1, "knows no symbol NOPEUSDT"),
-        (("live", "SIMUSDT", "--once", "--until", "2030-01-01"), 2, "--once ends by itself"),
+        (("live", "SIMUSDT", "--once", "--until", "2030-01-01"), 2, "--once cannot be combined with --until"),
         (("live", "SIMUSDT", "--until", "tomorrow"), 2, "is no instant"),
         (("status", "NEVERUSDT"), 1, "has no bar of NEVERUSDT"),
     ],
