@@ -272,9 +272,9 @@ def test_one_dataset_is_told_in_full_and_made_again_unless_asked(hermes, many):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--all", "BTCUSDT"], "--all takes every symbol"),
+        (["--all", "BTCUSDT"], "--all cannot be combined with symbols"),
         (["BTCUSDT", "--match", "B*"], "--quote and --match"),
-        (["--from", "iron"], "not one of archive bronze silver gold"),
+        (["--from", "iron"], "not one of 'archive', 'bronze', 'silver', 'gold'"),
         (["--symbols-file", "absent.txt"], "cannot be read"),
         (["--symbols-file", "empty.txt"], "holds no symbol"),
         (["A B", "C D"], "is not a name"),

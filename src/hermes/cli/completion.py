@@ -7,9 +7,6 @@ from hermes.dataset import INTERVAL_SECONDS, MARKETS
 
 Choices = Callable[[str], Sequence[str]]
 
-#: Modules that hold none.
-_NOT_STRATEGIES = ("__init__", "base", "columns", "contract", "grid", "listing", "registry", "starter", "syntax")
-
 
 def choices(setting: str) -> Choices | None:
     """What completes the value of a setting from its first letters; None where nothing is known."""
@@ -21,10 +18,9 @@ def _strategies() -> list[str]:
     """The shipped ones are each in a module of their name; the registry would load Polars to say so."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and only shells ask
 
-    shipped = {path.stem for path in Path(__file__).parents[1].joinpath("strategies").glob("*.py")}
-    return sorted(
-        shipped.difference(_NOT_STRATEGIES) | {point.name for point in entry_points(group="hermes.strategies")}
-    )
+    modules = Path(__file__).parents[1].joinpath("strategies").glob("*.py")
+    shipped = {path.stem for path in modules if "(base.Strategy)" in path.read_text(encoding="utf-8")}
+    return sorted(shipped | {point.name for point in entry_points(group="hermes.strategies")})
 
 
 _KNOWN: dict[str, Callable[[], Sequence[str]]] = {
