@@ -79,7 +79,7 @@ def test_signals_end_a_run_as_ctrl_c_does(lake: Path, tmp_path: Path, number: si
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
-    assert b"nothing is half done; run the same command again" in err
+    assert b"no partial output; rerun to resume" in err
     assert b"Traceback" not in err
     assert [*(lake / "lake/_staging").iterdir()] == []
     assert "hermes_run_exit_status{" in prom.read_text()

@@ -40,7 +40,7 @@ def test_the_published_window(browser, real):
 
     # Tables, with the figures of the signal file.
     assert browser.run("document.querySelectorAll('.trades tbody tr').length") == 25
-    cell = browser.run("document.querySelector('[data-measure=total_return_pct] td').textContent")
+    cell = browser.run("document.querySelector('[data-measure=total_return_pct] td').firstChild.textContent")
     assert cell.replace("\u202f", "") == "+80.02%"
     assert "too few to conclude" in browser.run("document.querySelector('[data-measure=sharpe] td').textContent")
     assert browser.run("document.querySelectorAll('.heat tbody tr').length") == 9
