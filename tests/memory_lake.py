@@ -21,7 +21,7 @@ class MemoryBucket(Bucket):
         super().__init__(f"s3://{name}", S3Settings())
         self.scan_options = None
 
-    def _client(self, size: int = 0) -> MemoryStore:
+    def _client(self, size: int = 0, *, whole: bool = True) -> MemoryStore:
         return self._memory
 
     def list(self, prefix: str) -> list[LakeFile]:

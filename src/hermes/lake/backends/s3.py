@@ -97,9 +97,9 @@ class Bucket:
         # Files wait on this machine's disk until one PUT carries them over.
         self.staging = Staging(Path(tempfile.gettempdir()) / f"hermes-{os.getuid()}")
 
-    def _client(self, size: int = 0) -> "S3Store":
-        """A client whose deadline suffices for `size` bytes."""
-        return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S)
+    def _client(self, size: int = 0, *, whole: bool = True) -> "S3Store":
+        """A client whose deadline suffices for `size` bytes; or is that of each part of an answer, not of the whole."""
+        return connect(self._bucket, self._s3, timeout_s=REQUEST_S + size / UPLOAD_BYTES_PER_S, whole=whole)
 
     def list(self, prefix: str) -> list[LakeFile]:
         """Every object below the folder `prefix`, in the order of the keys.
@@ -219,8 +219,7 @@ class Bucket:
         """
         digest = hashlib.sha256()
         try:
-            patient = connect(self._bucket, self._s3, whole=False)
-            found = get(patient, self._prefix + file.key)
+            found = get(self._client(whole=False), self._prefix + file.key)
             for piece in found.stream(min_chunk_size=READ_BYTES):
                 digest.update(piece)
         except FileNotFoundError:
