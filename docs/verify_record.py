@@ -1,7 +1,8 @@
 """Check an exported record of Hermes, without Hermes: python verify_record.py FILE [HASH ...]
 
 FILE is what `hermes record export` wrote, CSV or Parquet (which needs pyarrow). Each HASH is one that was kept from
-`hermes record head`: it must still be in the file. Exit code 0: nothing was changed; 3: something was, and it is named.
+`hermes record head`: it must still be in the file. Without one, nothing tells whether the newest rows were cut off, or
+all was written anew. Exit code 0: no trace of a change; 3: a change, which is named; 1: FILE cannot be read.
 """
 
 import csv
@@ -60,9 +61,11 @@ def main(path, *kept):
     faults += [] if ends else [f"{path}: there is no row in it"]
     for chain, last in ends.items():
         print(f"{chain}: up to row {last['sequence']}, bar {last['datetime']}, head {last['hash']}")
-    print("\n".join(faults) or f"nothing was changed, and all {len(kept)} kept hashes are there")
+    proven = f"all {len(kept)} kept hashes are there: no row up to them was changed or removed" if kept else ""
+    print("\n".join(faults) or proven or "no trace of a change; only a hash that was kept proves more")
     return 3 if faults else 0
 
 
 if __name__ == "__main__":
+    sys.excepthook = lambda kind, error, _: print(f"cannot check: {kind.__name__}: {error}", file=sys.stderr)
     sys.exit(main(*sys.argv[1:]))

@@ -366,6 +366,12 @@ def parse_universe_table(name: str) -> str | None:
     return strategy if name != strategy and _STRATEGY.fullmatch(strategy) else None
 
 
+def parse_portfolio_table(name: str) -> str | None:
+    """The strategy whose portfolios stand in the table called `name`, or None."""
+    found = re.fullmatch(rf"portfolio_(.+)_({'|'.join(MARKETS)})_({'|'.join(INTERVAL_SECONDS)})", name)
+    return found[1] if found and _STRATEGY.fullmatch(found[1]) else None
+
+
 def decisions_table(strategy: str, market: str, interval: str) -> str:
     """Name of the gold table that keeps what `strategy` decided on the bars of many symbols as they closed."""
     return f"decisions_{check_strategy_name(strategy)}_{market}_{interval}"

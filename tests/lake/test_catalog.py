@@ -1,5 +1,6 @@
 """What the lake holds, also where other tools wrote into it."""
 
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -251,3 +252,29 @@ def test_sql_reads_the_lake_and_nothing_else(lake: Lake, tmp_path: Path, text: s
     with pytest.raises(HermesError):
         sql.query(lake, text.format(folder=tmp_path))
     assert not [*tmp_path.glob("evil*")]
+
+
+def test_recent_days_have_a_name_of_their_own(lake: Lake):
+    times = {"monthly": 0, "daily": 86_400_000, "recent": 172_800_000}
+    for frequency, time in times.items():
+        folder = DATASET.with_frequency(frequency).bronze_folder
+        put(lake, "bronze", f"{folder}/year=1970/month=01/x.parquet", pl.DataFrame({"open_time": [time]}))
+    found = names(lake)
+    assert [name.removeprefix("bronze_币安人生USDT_4h") for name in found] == ["_daily", "", "_recent"]
+
+
+def test_portfolios_are_tables(lake: Lake):
+    table = DATASET.portfolio_table("smart_momentum")
+    for second, worth in enumerate((1.0, 2.0)):
+        frame = pl.DataFrame({"datetime": [AT], "equity": [worth]})
+        put(lake, "gold", f"{table}/execution_20250101_00000{second}/portfolio.parquet", frame)
+    assert names(lake) == [table]
+    assert sql.query(lake, f"select equity from {table}").rows == [(2.0,)]
+    (found,), broken = catalog.overview(lake)
+    assert (found["rows"], found["executions"], found["first"], broken) == (1, 2, AT.isoformat(), [])
+
+
+def test_a_file_is_written_without_a_warning(lake: Lake, tmp_path: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sql.export(lake, "select 1 as a", tmp_path / "a.csv", "csv") == 1

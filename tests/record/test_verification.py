@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -144,3 +146,20 @@ def test_worked_example_of_the_page(verifier, capsys):
     assert f"bars_sha256={hashlib.sha256(bar.encode()).hexdigest()}\n" in row
     assert verifier.main(str(example), digest.strip()) == 0
     assert digest.strip() in example.read_text()
+
+
+def test_verifier_says_no_more_than_it_looked_at(verifier, tmp_path, capsys):
+    cut = exported(RECORD.head(30), tmp_path, "csv")  # what was cut off leaves no trace
+    assert verifier.main(cut) == 0
+    assert "only a hash that was kept proves more" in capsys.readouterr().out
+    assert verifier.main(cut, RECORD["hash"][40]) == 3
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
+def test_verifier_names_a_file_that_it_cannot_read(tmp_path, content):
+    path = tmp_path / "record.csv"
+    if content:
+        path.write_text(content)
+    ran = subprocess.run([sys.executable, str(VERIFIER), str(path)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("cannot check") and "Traceback" not in ran.stderr

@@ -50,6 +50,10 @@ def test_the_page_escapes_names_and_shows_the_verdict(settings) -> None:
     assert "<script>alert" not in page
     assert made.verdict.partition(",")[0] in page
     assert page.count("<svg") == 1
+    few = f"{made.first.made.metrics['trades']} trades: too few to conclude"
+    assert (few in page) == made.first.made.metrics["few_trades"]
+    told["first"]["metrics"] = told["first"]["metrics"] | {"trades": 3}
+    assert "3 trades: too few to conclude" in versus_page(told, made.curve, "BTCUSDT 4h")
 
 
 @pytest.mark.parametrize("spec", ["smart_momentum,ema_fast", "smart_momentum,=3", "smart_momentum,ema_fast=", ",x"])

@@ -96,3 +96,8 @@ def test_mixed_markets_are_refused(lake_root):
 
 def test_a_rank_that_looks_ahead_is_a_fault():
     assert judge(pl.col("close").shift(-1)).verdict == "fault"
+
+
+def test_a_symbol_of_an_unknown_currency_is_named(lake_root):
+    with pytest.raises(UsageError, match="the quote currency of NOSUCH is not known"):
+        portfolio(tasks(lake_root, "BTCUSDT", "NOSUCH"), Lake.open(task(lake_root, "BTCUSDT")))

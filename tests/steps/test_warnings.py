@@ -22,6 +22,8 @@ NEWEST = datetime(2026, 1, 1)
         ({"short_span": True, "elapsed_days": 0.33}, "0.3 days: what is annualized"),
         ({"price_jumps": 1}, "1 price jump: .* no trade was held through one. These figures are not validated"),
         ({"price_jumps": 2, "trades_over_jumps": 2}, "2 price jumps: .* 2 trades were held through one"),
+        ({"end_value": -3.0, "refused_orders": 7}, "the account lost all it had: .* above 0, and 7 later entries"),
+        ({"end_value": 0.0}, "the account lost all it had: .* not above 0$"),
         ({"refused_orders": 7}, "7 entries could not be filled: less than 1e-8 units"),
     ],
 )

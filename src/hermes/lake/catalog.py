@@ -16,12 +16,13 @@ from hermes.dataset import (
     parse_decisions_table,
     parse_feature_set_table,
     parse_features_table,
+    parse_portfolio_table,
     parse_signals_table,
     parse_silver_folder,
     parse_universe_table,
 )
 from hermes.errors import HermesError, MissingTable, StoreError
-from hermes.lake.executions import COMPARISON, Execution, is_execution, newest, read_executions
+from hermes.lake.executions import Execution, is_execution, main_file, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
 from hermes.schemas import BRONZE, DATETIME, FEATURES, silver_schema
@@ -31,13 +32,13 @@ DEFAULT = "smart_momentum"  # whose tables have the short names, where no other 
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """One table of the lake; of signals and comparisons, all executions of one strategy.
+    """One table of the lake; of signals, comparisons and portfolios, all executions of one strategy.
 
     Attributes:
         name: what SQL calls it, like `features_BTCUSDT_4h` or `signals_smart_momentum_BTCUSDT_4h`.
         alias: a short name, where it is the one that is meant by it: `signals_BTCUSDT_4h`; "" else.
         folder: where it is, inside its layer.
-        dataset: what its bars are of; None where it compares many datasets, or holds decisions on many.
+        dataset: what its bars are of; None where it is about many: comparisons, portfolios, decisions.
         files: what it is read from; of executions, one for each, of which a reader gets one.
         size: bytes of all its files, all executions included.
         executions: how many there are; 0 for other tables.
@@ -132,7 +133,7 @@ def _extent(layer: Layer, table: LakeTable, plan: pl.LazyFrame) -> tuple[int, da
         if table.layer == "bronze":  # its times are still in the units of the files
             time = pl.col("open_time")
             plan = plan.select(datetime=pl.when(time < 10**14).then(time * 1000).otherwise(time).cast(DATETIME))
-        begin, end = ("datetime", "datetime") if table.dataset or not table.executions else ("first", "last")
+        begin, end = ("first", "last") if parse_universe_table(table.folder) else ("datetime", "datetime")
         counted = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max())
         return counted.collect(engine="streaming").row(0)
 
@@ -221,7 +222,7 @@ def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
             groups[folder].append(file)
     for folder, files in sorted(groups.items()):
         if dataset := parse(folder):
-            suffix = "_daily" if name == "bronze" and dataset.data_frequency == "daily" else ""
+            suffix = f"_{dataset.data_frequency}" if name == "bronze" and dataset.data_frequency != "monthly" else ""
             size = sum(file.size for file in files)
             yield LakeTable(f"{name}{_suffix(dataset)}{suffix}", name, folder, dataset, files, size)
 
@@ -243,7 +244,9 @@ def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
     groups: dict[str, list[LakeFile]] = defaultdict(list)
     for file in layer.files(""):
         groups[file.key.partition("/")[0]].append(file)
-    signals, universes, decided = [], [], []
+    signals, decided = [], []
+    universes: list[tuple[str, str, list[LakeFile], int]] = []
+    portfolios: list[tuple[str, str, list[LakeFile], int]] = []
     for folder, files in sorted(groups.items()):
         size = sum(file.size for file in files)
         if dataset := parse_features_table(folder):
@@ -251,10 +254,10 @@ def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
         elif (found := parse_signals_table(folder)) and (made := [file for file in files if is_execution(file)]):
             signals.append((*found, folder, made, size))
-        elif (made_by := parse_universe_table(folder)) and (
-            made := [file for file in files if is_execution(file, COMPARISON)]
+        elif (made_by := parse_universe_table(folder) or parse_portfolio_table(folder)) and (
+            made := [file for file in files if is_execution(file, main_file(folder))]
         ):
-            universes.append((made_by, folder, made, size))
+            (universes if parse_universe_table(folder) else portfolios).append((made_by, folder, made, size))
         elif of := parse_decisions_table(folder):
             made = [file for file in files if parse_decisions_folder(file.key.rpartition("/")[0])]
             decided.append(LakeTable(folder, "gold", folder, None, made, size, strategy=of[0]))
@@ -268,6 +271,8 @@ def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
     for made_by, folder, files, size in universes:
         alias = "universe" if made_by == strategy or len(universes) == 1 else ""
         yield LakeTable(folder, "gold", folder, None, files, size, len(files), made_by, alias)
+    for made_by, folder, files, size in portfolios:
+        yield LakeTable(folder, "gold", folder, None, files, size, len(files), made_by)
     yield from (table for table in decided if table.files)
 
 

@@ -12,7 +12,14 @@ from logging import WARNING
 from pathlib import Path
 from typing import Any
 
-from hermes.dataset import Dataset, execution_name, parse_execution, parse_signals_table
+from hermes.dataset import (
+    Dataset,
+    execution_name,
+    parse_execution,
+    parse_portfolio_table,
+    parse_signals_table,
+    parse_universe_table,
+)
 from hermes.errors import AlreadyPublished, HermesError, Misplaced, StoreError
 from hermes.lake.files import LakeFile, sha256
 from hermes.lake.store import Layer
@@ -50,6 +57,13 @@ class Execution:
         """Sorts executions as they were published."""
         made = "" if self.sequence else str(self.lineage.get("generated_at") or "")
         return self.sequence, made, self.name
+
+
+def main_file(table: str) -> str:
+    """The name of the main file of a table's executions."""
+    if parse_portfolio_table(table):
+        return PORTFOLIO
+    return COMPARISON if parse_universe_table(table) else SIGNALS
 
 
 def is_execution(file: LakeFile, name: str = SIGNALS) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ def export(
 def _write(found: "duckdb.DuckDBPyConnection", path: Path, format: str, limit: int | None) -> int:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415 - only a file needs it
 
-    reader = found.to_arrow_reader(BATCH_ROWS)
+    with warnings.catch_warnings():  # of a copy of the rows that DuckDB 2.0 makes: in batches it costs little
+        warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
+        reader = found.to_arrow_reader(BATCH_ROWS)
     assert reader is not None
     rows = 0
     with path.open("wb") as file:

@@ -15,7 +15,7 @@ _ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     ("Return", "total_return_pct", format.change),
     ("Sharpe", "sharpe", format.number),
     ("Largest drawdown", "max_drawdown_pct", format.percent),
-    ("Trades", "trades", str),
+    ("Trades", "trades", lambda trades: format.few_trades(trades) or str(trades)),
     ("Winning trades", "win_rate_pct", format.percent),
     ("In the market", "exposure_pct", format.percent),
     ("Fees paid", "fees_paid", format.number),

@@ -39,7 +39,13 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
             f" or at most 1/{JUMP_FACTOR:g} of it, is a redenomination or a fault; {_spanning(metrics)}."
             f" These figures are not validated; name a known ratio in [quality] splits"
         )
-    if refused := metrics.get("refused_orders"):
+    refused = metrics.get("refused_orders")
+    if metrics.get("end_value", 1) <= 0:
+        found.append(
+            "the account lost all it had: its position was closed at the first close at which its equity was not above"
+            f" 0{f', and {refused:,} later entries were not made' if refused else ''}"
+        )
+    elif refused:
         found.append(
             f"{refused:,} entr{'y' if refused == 1 else 'ies'} could not be filled: less than 1e-8 units, or than the"
             f" account's least order; there were more signals than trades, and more --cash fills them"

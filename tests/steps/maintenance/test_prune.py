@@ -109,15 +109,17 @@ def test_only_the_tables_of_the_datasets_that_were_asked_for(lake: Lake):
     assert len(folders(lake)) == 5
 
 
-def test_comparisons_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake):
-    made = [
-        f"{universe_table('smart_momentum')}/{execution_name(START + timedelta(seconds=second))}" for second in range(3)
-    ]
+@pytest.mark.parametrize(
+    ("table", "main"),
+    [(universe_table("smart_momentum"), "universe"), (BTC.portfolio_table("smart_momentum"), "portfolio")],
+)
+def test_tables_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake, table: str, main: str):
+    made = [f"{table}/{execution_name(START + timedelta(seconds=second))}" for second in range(3)]
     for folder in made:
         with lake.gold.staged() as path:
             lake.gold.stage(path, FRAME, {})
-            lake.gold.create(f"{folder}/universe.parquet", path)
-        lake.gold.write_bytes(f"{folder}/universe.html", b"<p>")
+            lake.gold.create(f"{folder}/{main}.parquet", path)
+        lake.gold.write_bytes(f"{folder}/report.html", b"<p>")
     assert prune(lake, 1, [BTC]).executions == []
     assert len(prune(lake, 1, remove=True).executions) == 2
     assert folders(lake) == {made[-1]}

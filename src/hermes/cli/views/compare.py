@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hermes.cli.views import console
+from hermes.cli.views.steps import print_few
 
 if TYPE_CHECKING:
     from hermes.steps.compare import Compared
@@ -28,6 +29,7 @@ def print_compared(made: "Compared") -> None:
         ],
         title=f"{made.settings.dataset}: {made.first.name} and {made.second.name}",
     )
+    print_few(min(side.made.metrics["trades"] for side in sides))
     if found := made.difference:
         low, high = found.log_growth_interval
         facts = [

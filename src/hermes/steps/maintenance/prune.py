@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table, parse_universe_table
+from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table
 from hermes.errors import DatasetLocked, StoreError
 from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
-from hermes.lake.executions import COMPARISON, SIGNALS, Execution, read_executions
+from hermes.lake.executions import SIGNALS, Execution, main_file, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
@@ -136,7 +136,7 @@ def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
     if signals := parse_signals_table(table):
         _, dataset = signals
         return not wanted or (dataset.market, dataset.symbol, dataset.interval) in wanted
-    return not wanted and parse_universe_table(table) is not None
+    return not wanted and main_file(table) != SIGNALS
 
 
 def _judge(
@@ -147,7 +147,7 @@ def _judge(
     keep: int,
     settings: Settings | None,
 ) -> None:
-    main = COMPARISON if parse_universe_table(table) else SIGNALS
+    main = main_file(table)
     keys = {f"{table}/{folder}/{main}" for folder in folders}
     whole = read_executions(lake.gold, [file for files in folders.values() for file in files if file.key in keys])
     exported = _exported(lake, table)
