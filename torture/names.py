@@ -571,9 +571,9 @@ def any_symbol() -> None:
 
 def open_sql() -> None:
     """SQL may read and write files."""
-    from hermes.lake import catalog
+    from hermes.lake import sql
 
-    catalog._CLOSED.clear()
+    sql._CLOSED.clear()
 
 
 MUTANTS = {"any_symbol": any_symbol, "open_sql": open_sql}

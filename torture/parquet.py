@@ -197,6 +197,8 @@ _CHANGING = frozenset(
         "version",
         "freshness",
         "sequence",
+        "seed",
+        "detail",  # of a check: names the seed of its cuts
     }
 )
 

@@ -165,7 +165,9 @@ def scan_features(gold: Layer, files: Sequence[LakeFile]) -> pl.LazyFrame:
     Files of other tools may differ in columns and types: all columns then, in common types.
     """
     if all(gold.footers(files)):
-        return gold.scan(files, schema=_with_promoted(gold.schemas(files)), extra_columns="ignore")
+        with gold.errors():
+            columns = _with_promoted(gold.schemas(files))
+        return gold.scan(files, schema=columns, extra_columns="ignore")
     return pl.concat([gold.scan([file]) for file in files], how="diagonal_relaxed")
 
 

@@ -77,12 +77,13 @@ class Layer:
 
     def _sources(self, files: Sequence[LakeFile]) -> Any:
         """What Polars reads these files from; raises StoreError where one is none."""
+        sources = self._backend.sources(files)
         for file in files:
             if not file.size:
                 raise StoreError(
                     f"{file.location} is empty, and no Parquet file", "put the file there again, or remove it"
                 )
-        return self._backend.sources(files)
+        return sources
 
     def schemas(self, files: Sequence[LakeFile]) -> list[pl.Schema]:
         """The columns of each file, and their types."""

@@ -120,9 +120,9 @@ class Folder:
             FileNotFoundError: there is none.
         """
         path = self.root / key
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise StoreError(f"{path} is a pipe, a socket or a device, not a file", "remove it")
         try:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise StoreError(f"{path} is a pipe, a socket or a device, not a file", "remove it")
             return path.read_bytes()
         except FileNotFoundError:
             raise
