@@ -27,7 +27,8 @@ _FORMER = {"account": AccountSettings().model_dump(mode="json"), "feature_set": 
 PINNED = tuple(name for name in fields_with("identity") if name not in ("dataset", "strategy"))  # those name the table
 MOST_NAMED = 5  # executions that an error describes
 _NOT_THIS = (
-    "run `hermes signals` with these settings, name one with --execution, or pin one: `hermes promote EXECUTION`"
+    "run `hermes signals` with these settings, name one with --execution (`show`, `report`), or pin one:"
+    " `hermes promote EXECUTION`"
 )
 
 

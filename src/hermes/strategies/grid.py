@@ -20,7 +20,7 @@ def values(name: str, text: Any) -> list[Any]:
             itself.
 
     Raises:
-        UsageError: a range of something else than numbers, or one that goes nowhere.
+        UsageError: a range of something else than numbers, one that goes nowhere, or one of more than `MOST` values.
     """
     if not isinstance(text, str):
         return [text]
@@ -31,7 +31,9 @@ def values(name: str, text: Any) -> list[Any]:
         count = int((high - low) / step) + 1 if step > 0 else 0
     except (ValueError, InvalidOperation, OverflowError):
         count = 0
-    if not 1 <= count <= MOST:
+    if count > MOST:
+        raise UsageError(f"{name}={text} is {count:,} values, more than {MOST:,}", "take a larger step")
+    if count < 1:
         raise UsageError(f"{name}={text} is not a range low:high:step", f"write it like {name}=8:20:4, or as 8,12,16")
     return [str(low + i * step) for i in range(count)]
 
