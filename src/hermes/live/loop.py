@@ -82,7 +82,7 @@ class Loop:
         """Stay until `stop` is set, or until an instant of the server's clock (microseconds).
 
         Raises:
-            NotServed, LockLost, AlreadyPublished, DatasetLocked: what no waiting would mend.
+            NotServed, LockLost, AlreadyPublished, DatasetLocked: what no waiting would cure.
         """
         engine = self.engine
         self._publish([])
