@@ -115,3 +115,24 @@ def test_monthly_and_yearly_returns_compound_to_the_total():
     assert found.yearly["year"].to_list() == [2023, 2024]
     assert found.yearly["return_pct"].to_list() == pytest.approx([29.0, 100 * (200 / 129 - 1)])
     assert found.metrics.total_return_pct == pytest.approx(100.0)
+
+
+def test_an_account_that_lost_all_has_no_interval():
+    """A short through a rise of the price: growth has no logarithm, and no interval would hold the estimate."""
+    rows = 60
+    close = [100.0] * 20 + [100.0 * 1.1**number for number in range(40)]
+    frame = pl.DataFrame(
+        {
+            "datetime": [datetime(2024, 1, 1) + number * timedelta(hours=4) for number in range(rows)],
+            "open": close,
+            "high": close,
+            "low": close,
+            "close": close,
+            "buy_signal": [False] * rows,
+            "sell_signal": [number == 1 for number in range(rows)],
+        }
+    )
+    made = backtest(frame, "4h", Account(side="short"))
+    assert made.metrics.end_value <= 0
+    assert made.intervals is None
+    assert backtest(frame, "4h", Account()).metrics.end_value > 0

@@ -31,7 +31,8 @@ class Result:
         trades: one row per trade, see `Trades.frame`; `price_jump`: whether the price jumped while it was held.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
-        intervals: how far chance moves the figures on bars like these; None where there are too few, or nothing moved.
+        intervals: how far chance moves the figures on bars like these; None where there are too few, nothing moved, or
+            all was lost.
     """
 
     metrics: Metrics
@@ -123,12 +124,13 @@ class _Trader:
         metrics = measure(self._tally, holding, outcomes, self._account, interval)
         trades = self._trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
+        ruined = metrics.end_value <= 0  # growth has no logarithm then: no interval would hold the estimate
         return Result(
             metrics,
             trades,
             self._periods.monthly(),
             self._periods.yearly(),
-            intervals(self._tally.groups, years, metrics.periods_per_year),
+            None if ruined else intervals(self._tally.groups, years, metrics.periods_per_year),
         )
 
 
