@@ -4,6 +4,7 @@ Everything that is proven is made of these. What is not named here is not known 
 """
 
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -90,4 +91,5 @@ def is_ta_lib(library: str) -> bool:
     """Whether a plug-in's library is the one of the installed polars-talib."""
     found = find_spec("polars_talib")
     homes = (found and found.submodule_search_locations) or ()
-    return Path(library).resolve().parent in [Path(home).resolve() for home in homes]
+    # Polars writes a path below the environment relative to it.
+    return Path(sys.prefix, library).resolve().parent in [Path(home).resolve() for home in homes]
