@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import Turns
-from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.exits import Ends, Exits
+from hermes.stages.backtest.exits import Ends, Exits, Levels
 
 FEWEST, MOST = 64, 8192  # entries whose exits are looked for together
 
@@ -52,6 +52,12 @@ class Entries:
     def all(self) -> tuple[Rows, Rows, Floats, Floats, Ends]:
         """Rows, sides, quotes and prices of all entries, and where a position of each would end."""
         exits, bars, (entry, side, *_) = self._exits, self._bars, self._turns
+        quote, price, levels, hit, row, reason = self._out(entry, side)
+        return entry, side, quote, price, exits.fills(bars, self._quotes, entry, side, levels, hit, row, reason)
+
+    def _out(self, entry: Rows, side: Rows) -> tuple[Floats, Floats, Levels, Booleans, Rows, Rows]:
+        """Of each entry its quote, its price and its levels; whether one is hit, and the row and reason of its exit."""
+        exits, bars = self._exits, self._bars
         row, reason = exits.due(self._turns, entry, side, len(bars))
         hit = np.zeros(len(entry), np.bool_)
         quote = self._quotes[entry]
@@ -59,20 +65,14 @@ class Entries:
         levels = exits.levels(side, price)
         if exits.watches:
             hit, row = exits.reached(bars, entry, side, levels, row)
-        return entry, side, quote, price, exits.fills(bars, self._quotes, entry, side, levels, hit, row, reason)
+        return quote, price, levels, hit, row, reason
 
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
         exits, bars = self._exits, self._bars
         some = slice(place, place + self._batch)
         entry, side = self._turns.enter[some], self._turns.side[some]
-        row, reason = exits.due(self._turns, entry, side, len(bars))
-        hit = np.zeros(len(entry), np.bool_)
-        quote = self._quotes[entry]
-        price = quote * (1 + side * self._slippage)
-        levels = exits.levels(side, price)
-        if exits.watches:
-            hit, row = exits.reached(bars, entry, side, levels, row)
+        quote, price, levels, hit, row, reason = self._out(entry, side)
         following = np.searchsorted(self._turns.enter, exits.resume(hit, row, reason)) - place
         following[row == len(bars)] = len(self) - place  # a position that goes on has none after it
 
