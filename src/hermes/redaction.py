@@ -34,7 +34,7 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def told(error: Exception) -> HermesError:
+def told(error: BaseException) -> HermesError:
     """`error` as people are told of it: one of Hermes' own as it is, any other one in a line, with secrets masked."""
     if isinstance(error, HermesError):
         return error

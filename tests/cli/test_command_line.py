@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polars.exceptions import PanicException
 
 HERMES = Path(sys.executable).with_name("hermes")
 SIGNALS = "trading_signals_smart_momentum_spot_SIMUSDT_4h"
@@ -216,6 +217,16 @@ def test_an_unexpected_error_is_one_line_too(hermes: Hermes, monkeypatch: pytest
     assert said.code == 1
     assert said.error.startswith("error: unexpected ZeroDivisionError")
     assert "Traceback" in hermes("ls", "-v").err
+
+
+def test_a_panic_in_polars_is_one_line_too(hermes: Hermes, monkeypatch: pytest.MonkeyPatch):
+    def panic(*_: object) -> None:
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setattr("hermes.lake.catalog.tables", panic)
+    said = hermes("ls")
+    assert said.code == 1
+    assert said.error.startswith("error: unexpected PanicException: index out of bounds")
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

@@ -314,11 +314,13 @@ def _exit_code() -> int:
                 UsageError(said.replace(": Value error, ", ": "), "see `hermes --help` or `hermes COMMAND --help`")
             )
         return error.exit_code
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Polars is no Exception
         return _reported(error)
 
 
-def _reported(error: Exception) -> int:
+def _reported(error: BaseException) -> int:
     if verbose():
         print_traceback()
     from hermes.cli.views import console
