@@ -23,6 +23,7 @@ from hermes.cli import (
     record,
     run,
     search,
+    serve,
     strategies,
     streams,
 )
@@ -257,6 +258,7 @@ strategies.register(app)
 indicators.register(app)
 export.register(app)
 compare.register(app)
+serve.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:

@@ -108,10 +108,8 @@ def report(
         StoreError: the file was made by another tool, or its figures are not those of its rows.
     """
     started = perf_counter()
-    dataset = settings.dataset
     found = find_execution(settings, lake, execution)
-    lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
-    measured = replace(_measure(lake, found, lineage, dataset, progress), record=record)
+    measured = replace(measure(lake, found, settings.dataset, progress), record=record)
     folder = found.file.key.rpartition("/")[0]
     trades = measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ").encode()
     content = {
@@ -128,7 +126,7 @@ def report(
         lake.gold.locate(f"{folder}/trades.csv"),
         lake.gold.locate(f"{folder}/report.svg"),
         len(content["report.html"]),
-        lineage.rows,
+        measured.lineage.rows,
         measured.bars.height,
         measured.trades.height,
         perf_counter() - started,
@@ -140,8 +138,13 @@ def _thumbnail(measured: Execution) -> str:
     return thumbnail(measured.bars, measured.title, strategy, holding, simulated=measured.simulated)
 
 
-def _measure(lake: Lake, found: Found, lineage: Lineage, dataset: Dataset, progress: Progress) -> Execution:
-    """One pass over the signal file: both fills, holding, and what the charts draw."""
+def measure(lake: Lake, found: Found, dataset: Dataset, progress: Progress = SILENT) -> Execution:
+    """What the page of one execution shows, from one pass over its file; nothing is written.
+
+    Raises:
+        StoreError: the file was made by another tool, or its figures are not those of its rows.
+    """
+    lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
     with lake.gold.errors():
         scan = lake.gold.scan([found.file])
         columns = layout(scan.collect_schema())

@@ -1,0 +1,236 @@
+"""What the server's pages show, read from the lake: plain values, ready for a template."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+import polars as pl
+
+from hermes.dataset import Dataset, is_simulated
+from hermes.errors import HermesError, MissingTable, StoreError
+from hermes.lake import catalog
+from hermes.lake.catalog import LakeTable
+from hermes.lake.executions import SIGNALS, Execution, lineage_of, main_file
+from hermes.lake.store import Lake, Layer
+from hermes.pages import format
+from hermes.pages.execution import Execution as Measured
+from hermes.pages.execution import page
+from hermes.record.review import on_record
+from hermes.redaction import redact
+from hermes.serve.texts import cell, cells, flat, percent, shortened, size
+from hermes.settings import Settings
+from hermes.steps.production import production, short_names
+from hermes.steps.report import measure
+
+PREVIEW_ROWS = 50  # the newest ones, of a table
+EXECUTIONS = 50  # the newest ones, of a table that has more
+SOURCES = 100  # files that an execution names as its sources
+MOST_PAGE_BYTES = 64_000_000  # of a page that is sent
+PAGES_KEPT = 4  # in memory, of those that are made when they are asked for
+_REPORT = "report.html"
+
+
+class Reader:
+    """Reads one lake; may be asked by several threads at once.
+
+    Args:
+        settings: say what production reads, and which strategy has the short names in SQL.
+    """
+
+    def __init__(self, settings: Settings, lake: Lake) -> None:
+        self.settings, self.lake = settings, reading(lake)
+        self._made: dict[tuple[str, str], str] = {}
+        self._lock = Lock()
+
+    @property
+    def address(self) -> str:
+        """Where the lake is."""
+        return redact(self.settings.lake.url)
+
+    def tables(self) -> list[dict[str, Any]]:
+        """Every table of the lake, by name; nothing is opened."""
+        found = catalog.tables(self.lake, short_names(self.settings))
+        return [
+            {
+                "name": each.name,
+                "layer": each.layer,
+                "files": len(each.files),
+                "bytes": size(each.size),
+                "executions": each.executions,
+                "simulated": bool(each.dataset and is_simulated(each.dataset.symbol)),
+            }
+            for each in found
+        ]
+
+    def table(self, name: str) -> dict[str, Any]:
+        """One table: where it is, what it holds, its executions and its newest rows.
+
+        Raises:
+            MissingTable: there is none of that name.
+        """
+        table = self._table(name)
+        choose = production(self.settings, self.lake)
+        about = catalog.described(self.lake, table, choose)
+        facts = {
+            "Name in SQL": " or ".join(filter(None, (about["table"], about["alias"]))),
+            "Where": redact(about["path"]),
+            "Rows": about["rows"],
+            "First": about["first"],
+            "Last": about["last"],
+            "Files": about["files"],
+            "Size": size(about["bytes"]),
+        }
+        columns, rows, note = self._newest_rows(table, choose)
+        return {
+            "table": name,
+            "layer": table.layer,
+            "simulated": bool(table.dataset and is_simulated(table.dataset.symbol)),
+            "facts": {name: cell(value) for name, value in facts.items() if value is not None},
+            "executions": self._executions(table, about["execution"]),
+            "of_executions": table.executions,
+            "columns": columns,
+            "rows": rows,
+            "note": note,
+        }
+
+    def execution(self, name: str, execution: str) -> dict[str, Any]:
+        """One execution: what it was made from, how, and what was measured.
+
+        Raises:
+            MissingTable: there is no such table or execution.
+        """
+        table, found = self._execution(name, execution)
+        lineage = dict(catalog.checked_lineage(self.lake.gold, found))
+        sources, metrics = lineage.pop("sources", None), lineage.pop("metrics", None)
+        sources = sources if isinstance(sources, list) else []  # another tool may call anything so
+        metrics = metrics if isinstance(metrics, Mapping) else {}
+        return {
+            "table": name,
+            "execution": execution,
+            "simulated": bool(table.dataset and is_simulated(table.dataset.symbol)),
+            "few": _few(metrics),
+            "metrics": flat(metrics),
+            "lineage": flat(lineage),
+            "sources": [redact(each) for each in map(_source, sources[:SOURCES])],
+            "more_sources": max(0, len(sources) - SOURCES),
+            "has_page": bool(found.lineage) or self._stored(found) is not None,
+        }
+
+    def page(self, name: str, execution: str) -> str:
+        """The page of an execution: as it was published, else made in memory.
+
+        Raises:
+            MissingTable: there is no such table or execution, or it has no page.
+            StoreError: its rows are not those that were stamped.
+        """
+        table, found = self._execution(name, execution)
+        stored = self._stored(found)
+        if stored is not None:
+            return stored
+        if table.dataset is None or main_file(table.folder) != SIGNALS:
+            raise MissingTable(f"{execution} of {name} has no page", "make it again with the command that published it")
+        key = (found.file.location, found.file.version)
+        with self._lock:
+            if key not in self._made:
+                made = page(self._measured(found, table.dataset, table.strategy))
+                self._made = dict([*self._made.items(), (key, made)][-PAGES_KEPT:])
+            return self._made[key]
+
+    def _measured(self, found: Execution, dataset: Dataset, strategy: str) -> Measured:
+        own = for_strategy(self.settings, strategy, dataset)
+        return replace(measure(self.lake, found, dataset), record=on_record(own, self.lake))
+
+    def _table(self, name: str) -> LakeTable:
+        for each in catalog.tables(self.lake, short_names(self.settings)):
+            if name in (each.name, each.alias):
+                return each
+        raise MissingTable(f"the lake has no table {shortened(name)!r}", "see the list of its tables")
+
+    def _execution(self, name: str, execution: str) -> tuple[LakeTable, Execution]:
+        table = self._table(name)
+        for file in table.files if table.executions else ():
+            if file.key.split("/")[1] == execution:
+                return table, Execution(execution, file, lineage_of(self.lake.gold, file))
+        raise MissingTable(f"{name} has no execution {shortened(execution)!r}", "see the list of its executions")
+
+    def _executions(self, table: LakeTable, meant: str | None) -> list[dict[str, Any]]:
+        """The newest executions of a table, newest first."""
+        if not table.executions:
+            return []
+        files = sorted(table.files, key=lambda file: file.key)[-EXECUTIONS:]
+        found = self.lake.gold.each(lambda file: _summary(self.lake.gold, file), files)
+        return [{**each, "meant": each["name"] == meant} for each in reversed(found)]
+
+    def _stored(self, found: Execution) -> str | None:
+        folder = found.file.key.rpartition("/")[0]
+        for file in self.lake.gold.files(folder, _REPORT):
+            if file.key == f"{folder}/{_REPORT}":
+                if file.size > MOST_PAGE_BYTES:
+                    raise StoreError(f"{file.location} has {size(file.size)}", "open the file itself")
+                content = self.lake.gold.read(file.key)
+                return None if content is None else content.decode(errors="replace")
+        return None
+
+    def _newest_rows(
+        self, table: LakeTable, choose: catalog.Choose
+    ) -> tuple[Sequence[str], Sequence[Sequence[str]], str]:
+        layer: Layer = getattr(self.lake, table.layer)
+        try:
+            plan = catalog.scan(self.lake, table, catalog.chosen(self.lake, table, choose))
+            with layer.errors():
+                if "server_time" in plan.collect_schema().names():
+                    plan = plan.sort("server_time", maintain_order=True)
+                rows = plan.tail(PREVIEW_ROWS).collect(engine="streaming").reverse()
+        except HermesError as error:
+            return [], [], redact(str(error))
+        return rows.columns, cells(rows), ""
+
+
+def reading(lake: Lake) -> Lake:
+    """The same lake, which publishes nothing: should anything ever try, it fails."""
+
+    def refuse() -> None:
+        raise StoreError("`hermes serve` only reads", "use the command that writes")
+
+    return Lake(*(layer.checked(refuse) for layer in (lake.bronze, lake.silver, lake.gold, lake.test)))
+
+
+def for_strategy(settings: Settings, strategy: str, dataset: Dataset) -> Settings:
+    """The settings for one table of signals: a strategy that they name by its file stays that file."""
+    changed: dict[str, Any] = {"dataset": dataset}
+    if short_names(settings) != strategy:
+        changed["signals"] = settings.signals.model_copy(update={"strategy": strategy})
+    return settings.model_copy(update=changed)
+
+
+def _summary(gold: Layer, file: Any) -> dict[str, Any]:
+    """What the list of executions says of one."""
+    name = file.key.split("/")[1]
+    try:
+        about = lineage_of(gold, file)
+    except HermesError as error:
+        return {"name": name, "error": redact(str(error))}
+    metrics = about.get("metrics")
+    metrics = metrics if isinstance(metrics, Mapping) else {}
+    return {
+        "name": name,
+        "made": cell(about.get("generated_at")).partition(".")[0].replace("T", " "),
+        "span": " to ".join(str(about[each])[:10] for each in ("first", "last") if about.get(each)),
+        "parameters": ", ".join(f"{name} {value}" for name, value in flat({"": about.get("parameters")})),
+        "return": percent(metrics.get("total_return_pct")),
+        "holding": percent(metrics.get("benchmark_return_pct")),
+        "sharpe": cell(None if metrics.get("sharpe") is None else round(metrics["sharpe"], 2)),
+        "drawdown": percent(metrics.get("max_drawdown_pct")),
+        "trades": cell(metrics.get("trades")),
+        "few": _few(metrics),
+    }
+
+
+def _few(metrics: Mapping[str, Any]) -> str:
+    trades = metrics.get("trades")
+    return format.few_trades(trades) if isinstance(trades, int) else ""
+
+
+def _source(source: object) -> str:
+    return " · ".join(str(each) for each in source.values()) if isinstance(source, Mapping) else str(source)
