@@ -6,7 +6,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test quick bench torture docs lint format lock clean
+.PHONY: help install install-dev demo test quick bench notebooks torture docs lint format lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ quick: install-dev ## run the tests that need no server, browser, cluster, noteb
 
 bench: install-dev ## measure against the peers, in one run on this machine
 	$(BIN)/python -m bench
+
+notebooks: install-dev ## run the notebooks and store their outputs; `--check` (see tools/notebooks.py) only compares
+	$(BIN)/python -m tools.notebooks
 
 torture: install-dev ## torture the lake: kills, faults, races, hostile bytes (about 45 minutes)
 	$(BIN)/python -m torture

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from hermes.steps.search.sweep import sweep
     from hermes.steps.search.walkforward import walkforward
     from hermes.steps.signals import read_signals, signals
+    from hermes.strategies.registry import make_strategy
 
 __all__ = [
     "Dataset", "HermesError", "Lake", "Settings", "audit", "backtest", "compute_features", "compute_signals",
-    "features", "ingest", "ls", "read_features", "read_signals", "refine", "report", "run", "signals", "sql", "sweep",
-    "walkforward",
+    "features", "ingest", "ls", "make_strategy", "read_features", "read_signals", "refine", "report", "run", "signals",
+    "sql", "sweep", "walkforward",
 ]  # fmt: skip
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "features": "steps.features",
     "ingest": "pipeline",
     "ls": "steps.query",
+    "make_strategy": "strategies.registry",
     "read_features": "steps.features",
     "read_signals": "steps.signals",
     "refine": "steps.refine",

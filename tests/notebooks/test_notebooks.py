@@ -1,24 +1,22 @@
-"""The notebooks, run headless from the first cell to the last, each in a fresh folder: as they stand, and on S3."""
+"""The notebooks, run headless from the first cell to the last, each in a fresh folder: as stored, and on S3."""
 
-import os
-import tempfile
-from collections.abc import Iterator
+import ast
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
 from tests.s3_server import S3Server
+from tools.notebooks import FOLDER as NOTEBOOKS
+from tools.notebooks import differences, names, read, run, storable
 
 import hermes
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SIMULATED = "SIMULATED MARKET"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run in: nothing of the user's Jupyter is read, and whoever asks the network is refused at once."""
     home = tmp_path / "home"
     home.mkdir()
@@ -29,20 +27,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
     monkeypatch.delenv("JUPYTER_PATH", raising=False)
-    with tempfile.TemporaryDirectory(prefix="k") as short:  # a socket's path must be short
-        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", short)
-        yield tmp_path
+    return tmp_path
 
 
-def notebook(name: str) -> nbformat.NotebookNode:
-    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-
-
-def run(book: nbformat.NotebookNode, folder: Path) -> list[nbformat.NotebookNode]:
-    """Everything that the cells put out; the kernel is this very Python, reached through files instead of ports."""
-    sockets = Path(os.environ["JUPYTER_RUNTIME_DIR"]) / "socket"
-    kernel = AsyncKernelManager(transport="ipc", ip=str(sockets), kernel_name="python3")
-    NotebookClient(book, km=kernel, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+def outputs_of(book: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Everything that the cells put out."""
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
     return [output for cell in cells for output in cell.outputs]
@@ -52,20 +41,38 @@ def shown(outputs: list[nbformat.NotebookNode], kind: str) -> list[str]:
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))])
-def test_it_is_stored_without_outputs_and_with_one_cell_of_settings(name: str):
-    book = notebook(name)
+@pytest.mark.parametrize("name", names())
+def test_it_is_stored_with_outputs_and_with_one_cell_of_settings(name: str):
+    book = read(name)
     nbformat.validate(book)
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
-    assert [cell.outputs for cell in cells if cell.outputs] == []
-    assert [cell.execution_count for cell in cells if cell.execution_count] == []
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "python -m tools.notebooks"
+    assert outputs_of(book)
     told = [cell for cell in cells if any(word in cell.source for word in ("lake={", "SIMUSDT", "endpoint"))]
     assert [cell.metadata.get("tags") for cell in told] == [["settings"]]
+    whole = (NOTEBOOKS / f"{name}.ipynb").read_text()
+    assert len(whole) < 1_000_000
+    assert [each for each in ("/home/", "/tmp/", "/work/", "/root/", str(Path.home())) if f"{each}" in whole] == []
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))])
-def test_it_runs_as_it_stands(name: str, folder: Path):
-    outputs = run(notebook(name), folder)
+@pytest.mark.parametrize("name", names())
+def test_it_uses_what_is_public_alone(name: str):
+    imported = set()
+    for cell in read(name).cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.ImportFrom):
+                    imported |= {node.module} if node.module != "hermes" else {f"hermes:{each.name}" for each in node.names}
+                elif isinstance(node, ast.Import):
+                    imported |= {each.name for each in node.names}
+    ours = {each for each in imported if each.startswith("hermes")}
+    assert ours <= {"hermes", "hermes.testing", "hermes.strategies.base", *(f"hermes:{each}" for each in hermes.__all__)}
+
+
+@pytest.mark.parametrize("name", names())
+def test_it_runs_as_it_stands_and_puts_out_what_is_stored(name: str, folder: Path):
+    made = run(read(name), folder)
+    outputs = outputs_of(made)
     assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
     html = shown(outputs, "text/html")
     assert sum(SIMULATED in each for each in html) >= 2
@@ -75,6 +82,23 @@ def test_it_runs_as_it_stands(name: str, folder: Path):
         assert "Simulated market." in page
     (execution,) = folder.glob("lake/gold/trading_signals_smart_momentum_spot_SIMUSDT_4h/*/signals.parquet")
     assert execution.stat().st_size
+    assert differences(read(name), storable(made, folder)) == []
+
+
+def test_another_figure_is_a_difference_and_another_moment_is_none():
+    book = read("smart_momentum")
+    (at, cell), *_ = [
+        (at, cell) for at, cell in enumerate(book.cells) if any("total" in str(each) for each in cell.get("outputs", []))
+    ]
+    text = nbformat.writes(book)
+    other = nbformat.reads(re.sub(r"execution_\d{8}_\d{6}", "execution_20990101_000000", text), as_version=4)
+    assert differences(book, other) == []
+    for output in other.cells[at].outputs:
+        for kind, said in output.get("data", {}).items():
+            output.data[kind] = f"{said}0"
+    (found,) = differences(book, other)
+    assert found.startswith(f"cell {at}: stored …")
+    assert cell.outputs
 
 
 def test_on_s3_it_runs_with_one_cell_changed(
@@ -92,7 +116,7 @@ def test_on_s3_it_runs_with_one_cell_changed(
     )
     hermes.run(settings)
     rename(hermes.Lake.open(settings), hermes.read_features(settings).collect())
-    book = notebook("smart_momentum")
+    book = read("smart_momentum")
     (cell,) = [cell for cell in book.cells if cell.metadata.get("tags") == ["settings"]]
     for before, after in {
         '"./lake/{layer}"': f'"{url}"',
@@ -102,7 +126,7 @@ def test_on_s3_it_runs_with_one_cell_changed(
     }.items():
         assert cell.source.count(before) == 1
         cell.source = cell.source.replace(before, after)
-    outputs = run(book, folder)
+    outputs = outputs_of(run(book, folder))
     assert SIMULATED not in "".join(shown(outputs, "text/html"))
     assert not (folder / "lake").exists()
     path = "s3://notebooks/gold/trading_signals_smart_momentum_spot_BTCUSDT_4h/execution_"

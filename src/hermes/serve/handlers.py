@@ -28,7 +28,7 @@ THREADS, WAITING = 4, 32  # that read the lake; requests that wait for one
 BEAT_S = 15.0  # a listener hears from the server at least as often
 _SHARED = "default-src 'none'; base-uri 'none'; form-action 'none'"
 POLICY = (
-    f"{_SHARED}; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    f"{_SHARED}; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; frame-src 'self'; "
     "frame-ancestors 'none'"
 )
 #: Pages of the lake hold their scripts and styles themselves. They run in a sandbox: an origin of their own, from

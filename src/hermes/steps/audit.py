@@ -28,6 +28,7 @@ from hermes.stages.signals.generate import signal_chunks
 from hermes.stages.signals.plan import signals
 from hermes.steps.indicators import doubts
 from hermes.steps.lineage import keep_verdict
+from hermes.steps.longer_bars import beside_archive
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name
@@ -252,6 +253,7 @@ class _Subject:
                      for name, bars in compared.begins.items()]  # fmt: skip
         if self.derived:
             said.append(f"{_listed(sorted(self.derived))} computed from the bars")
+        said += beside_archive(self.settings, self.lake, self.plan, self.computed)
         unknown = [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
         if compared:
             unknown += [f"{name} has no value" for name in compared.empty]

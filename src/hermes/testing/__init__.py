@@ -1,10 +1,15 @@
 """For the tests of a strategy: simulated bars, and what a strategy makes of them."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from hermes.dataset import is_simulated
+from hermes.errors import UsageError
+from hermes.settings import Settings
+from hermes.stages.bronze.simulate import write_archive
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.generate import signal_chunks
 from hermes.strategies.base import Strategy
@@ -31,6 +36,27 @@ def simulated_bars(rows: int = 2_000, seed: int = 1) -> pl.DataFrame:
         },
         dict(BARS),
     )
+
+
+def simulated_archive(settings: Settings, start: date = date(2022, 1, 1), months: int = 42) -> int:
+    """Write the archive of a simulated market to the folder `archive.url`, in files as the exchange publishes them.
+
+    Args:
+        settings: their symbol is one like SIMUSDT: that is how a simulated market is known wherever it is shown.
+        start: the first of a month; months: how many follow. The bars of a symbol are always the same.
+
+    Returns:
+        How many bars there are.
+
+    Raises:
+        UsageError: the symbol is not that of a simulated market, or the archive is not a folder.
+    """
+    symbol, url = settings.dataset.symbol, settings.archive.url
+    if not is_simulated(symbol):
+        raise UsageError(f"{symbol} is not a simulated market", "name one like SIMUSDT or SIM001USDT")
+    if "://" in url:
+        raise UsageError(f"the archive {url} is not a folder", "set archive.url to a folder, like ./lake/archive")
+    return write_archive(Path(url), settings.dataset, start, months)
 
 
 def judged(strategy: Strategy, bars: pl.DataFrame, chunk_rows: int | None = None, interval: str = "4h") -> pl.DataFrame:

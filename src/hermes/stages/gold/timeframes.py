@@ -13,6 +13,7 @@ from hermes.dataset import INTERVAL_SECONDS
 from hermes.errors import UnknownIndicator
 
 _DAY = INTERVAL_SECONDS["1d"]
+_ROUNDING = 1e-9  # of a sum of volumes, relative
 
 #: Bars and names of columns → the bars with these columns, see `features.with_indicators`.
 Compute = Callable[[pl.LazyFrame, Sequence[str]], pl.LazyFrame]
@@ -85,3 +86,29 @@ def with_longer(bars: pl.LazyFrame, interval: str, longer: str, names: Sequence[
         .join_asof(made, on="_close", strategy="backward", check_sortedness=False)
         .drop("_close")
     )
+
+
+def compare_longer(bars: pl.LazyFrame, interval: str, longer: str, archive: pl.LazyFrame) -> tuple[int, pl.DataFrame]:
+    """Longer bars made of shorter ones, beside those that the archive has of the longer interval itself.
+
+    Args:
+        bars: `datetime open high low close volume` of `interval`, one series in time order.
+        archive: the same of `longer`.
+
+    Returns:
+        How many bars both have, of periods that the series covers from the first to the last moment; and every value
+        that differs, in time order: `datetime`, `column`, `built`, `archived`. Volumes are sums: they may differ in
+        the last digits.
+    """
+    values = ["open", "high", "low", "close", "volume"]
+    ends = bars.select(first=pl.col("datetime").min(), last=close_time(interval).max()).collect()
+    first, last = ends.row(0)
+    whole = (pl.col("datetime") >= first) & (close_time(longer) <= last)
+    made, there = (
+        plan.select("datetime", *values).unpivot(values, index="datetime", variable_name="column", value_name=name)
+        for plan, name in ((longer_bars(bars, longer).filter(whole), "built"), (archive, "archived"))
+    )
+    both = made.join(there, on=["datetime", "column"]).collect()
+    apart = (pl.col("built") - pl.col("archived")).abs()
+    allowed = pl.when(pl.col("column") == "volume").then(_ROUNDING * pl.col("archived").abs()).otherwise(0.0)
+    return both.height // len(values), both.filter(apart > allowed).sort("datetime", "column")

@@ -1,0 +1,138 @@
+"""The notebooks with their outputs: `python -m tools.notebooks` runs and stores them, `--check` only compares.
+
+What depends on the moment or on the machine (times of runs, ages, seeds, folders) is told apart from what must be the
+same: the former is not compared, and no folder of a machine is stored. A page of 3 MB is left out; its text stays.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+LONGEST = 200_000  # characters of an output that is stored
+TIMEOUT_S = 300
+#: What the moment or the machine decides; the rest of an output must be what is stored.
+VOLATILE = [
+    re.compile(pattern)
+    for pattern in (
+        r"execution_\d{8}_\d{6}",
+        r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?: ?(?:UTC|Z|\+00:00))?",  # after the bars
+        r"\d[\d,]*\s(?:d|h|min|s)\b(?:\s\d+\s(?:h|min|s)\b)?(?= (?:old|ago|when)| and )",
+        r"seed \d+",
+        r"[\d.,]+ ?(?:s|ms|seconds)\b",
+    )
+]
+
+
+def names() -> list[str]:
+    """Every notebook."""
+    return [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    """A notebook as it is stored."""
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def run(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """The notebook with what its cells put out when they run in `folder`, from the first to the last.
+
+    The kernel is this very Python, reached through files instead of ports.
+    """
+    with _runtime() as sockets:
+        kernel = AsyncKernelManager(transport="ipc", ip=str(sockets), kernel_name="python3")
+        options = {"timeout": TIMEOUT_S, "record_timing": False, "resources": {"metadata": {"path": str(folder)}}}
+        NotebookClient(book, km=kernel, **options).execute()
+    return book
+
+
+@contextmanager
+def _runtime() -> Iterator[Path]:
+    """Where the kernel's sockets are: their path must be short."""
+    with tempfile.TemporaryDirectory(prefix="k") as short:
+        before = os.environ.get("JUPYTER_RUNTIME_DIR")
+        os.environ["JUPYTER_RUNTIME_DIR"] = short
+        try:
+            yield Path(short) / "socket"
+        finally:
+            if before is None:
+                del os.environ["JUPYTER_RUNTIME_DIR"]
+            else:
+                os.environ["JUPYTER_RUNTIME_DIR"] = before
+
+
+def storable(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """The notebook that ran in `folder`, as it is stored: no path of this machine, no output that is too long."""
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            for kind in [kind for kind, said in output.get("data", {}).items() if len(said) > LONGEST]:
+                del output.data[kind]
+            _replace(output, str(folder), ".")
+    book.metadata.get("language_info", {}).pop("version", None)
+    return book
+
+
+def _replace(node: dict, old: str, new: str) -> None:
+    """Replace a text in every value of an output."""
+    for key, value in node.items():
+        if isinstance(value, str):
+            node[key] = value.replace(old, new)
+        elif isinstance(value, dict):
+            _replace(value, old, new)
+
+
+def differences(stored: nbformat.NotebookNode, made: nbformat.NotebookNode) -> list[str]:
+    """One line for each cell whose outputs are not those that are stored."""
+    found = []
+    for number, (before, now) in enumerate(zip(stored.cells, made.cells, strict=True)):
+        ours, theirs = _said(before), _said(now)
+        if ours != theirs:
+            at = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+            found.append(f"cell {number}: stored …{ours[max(0, at - 40):at + 60]!r}, made …{theirs[max(0, at - 40):at + 60]!r}")
+    return found
+
+
+def _said(cell: nbformat.NotebookNode) -> str:
+    """What is compared of a cell's outputs."""
+    parts = []
+    for output in cell.get("outputs", []):
+        parts += [output.get("text", ""), *(f"{kind}: {said}" for kind, said in sorted(output.get("data", {}).items()))]
+    text = "\n".join(parts)
+    for volatile in VOLATILE:
+        text = volatile.sub("…", text)
+    return text
+
+
+def main(line: Sequence[str] | None = None) -> int:
+    """Run the notebooks, each in a fresh folder; 1 where outputs are not those that are stored."""
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help=f"which ones: {' '.join(names())}; default all")
+    parser.add_argument("--check", action="store_true", help="store nothing; exit code 1 where an output differs")
+    given = parser.parse_args(line)
+    if unknown := sorted(set(given.names) - set(names())):
+        parser.error(f"no notebook {' '.join(unknown)}; there are {' '.join(names())}")
+    wrong = 0
+    for name in given.names or names():
+        with tempfile.TemporaryDirectory(prefix="hermes-notebook-") as folder:
+            made = storable(run(read(name), Path(folder)), Path(folder))
+        found = differences(read(name), made)
+        if given.check:
+            print(f"{name}: {'as stored' if not found else '; '.join(found)}")
+            wrong += bool(found)
+        else:
+            nbformat.write(made, FOLDER / f"{name}.ipynb")
+            print(f"{name}: stored")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
