@@ -72,10 +72,10 @@ class Browser:
         self._loop.close()
         self._profile.cleanup()
 
-    def open(self, page: Path) -> None:
-        """Open a file and wait until it has loaded."""
+    def open(self, page: Path | str) -> None:
+        """Open a file, or an address, and wait until it has loaded."""
         self._loaded = False
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not self._loaded:
             self._run(self._receive())
 
