@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os.path import commonprefix
 from pathlib import Path
 
 import nbformat
@@ -25,7 +26,7 @@ VOLATILE = [
     re.compile(pattern)
     for pattern in (
         r"execution_\d{8}_\d{6}",
-        r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?: ?(?:UTC|Z|\+00:00))?",  # after the bars
+        r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?: ?(?:UTC|Z|\+00:00))?",  # of runs
         r"\d[\d,]*\s(?:d|h|min|s)\b(?:\s\d+\s(?:h|min|s)\b)?(?= (?:old|ago|when)| and )",
         r"seed \d+",
         r"[\d.,]+ ?(?:s|ms|seconds)\b",
@@ -96,8 +97,9 @@ def differences(stored: nbformat.NotebookNode, made: nbformat.NotebookNode) -> l
     for number, (before, now) in enumerate(zip(stored.cells, made.cells, strict=True)):
         ours, theirs = _said(before), _said(now)
         if ours != theirs:
-            at = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-            found.append(f"cell {number}: stored …{ours[max(0, at - 40):at + 60]!r}, made …{theirs[max(0, at - 40):at + 60]!r}")
+            at = len(commonprefix([ours, theirs]))  # noqa: RUF071 - of texts, not of paths
+            shown = slice(max(0, at - 40), at + 60)
+            found.append(f"cell {number}: stored …{ours[shown]!r}, made …{theirs[shown]!r}")
     return found
 
 

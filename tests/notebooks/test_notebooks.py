@@ -62,11 +62,18 @@ def test_it_uses_what_is_public_alone(name: str):
         if cell.cell_type == "code":
             for node in ast.walk(ast.parse(cell.source)):
                 if isinstance(node, ast.ImportFrom):
-                    imported |= {node.module} if node.module != "hermes" else {f"hermes:{each.name}" for each in node.names}
+                    imported |= (
+                        {node.module} if node.module != "hermes" else {f"hermes:{each.name}" for each in node.names}
+                    )
                 elif isinstance(node, ast.Import):
                     imported |= {each.name for each in node.names}
     ours = {each for each in imported if each.startswith("hermes")}
-    assert ours <= {"hermes", "hermes.testing", "hermes.strategies.base", *(f"hermes:{each}" for each in hermes.__all__)}
+    assert ours <= {
+        "hermes",
+        "hermes.testing",
+        "hermes.strategies.base",
+        *(f"hermes:{each}" for each in hermes.__all__),
+    }
 
 
 @pytest.mark.parametrize("name", names())
@@ -88,7 +95,9 @@ def test_it_runs_as_it_stands_and_puts_out_what_is_stored(name: str, folder: Pat
 def test_another_figure_is_a_difference_and_another_moment_is_none():
     book = read("smart_momentum")
     (at, cell), *_ = [
-        (at, cell) for at, cell in enumerate(book.cells) if any("total" in str(each) for each in cell.get("outputs", []))
+        (at, cell)
+        for at, cell in enumerate(book.cells)
+        if any("total" in str(each) for each in cell.get("outputs", []))
     ]
     text = nbformat.writes(book)
     other = nbformat.reads(re.sub(r"execution_\d{8}_\d{6}", "execution_20990101_000000", text), as_version=4)

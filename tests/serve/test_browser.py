@@ -37,7 +37,13 @@ def seen(browser: Browser, size: str, theme: str) -> None:
 def test_pages_fit_and_ask_nobody_else(browser: Browser, server: Running, root: Path, size: str, theme: str) -> None:
     seen(browser, size, theme)
     (folder,) = (root / "gold" / SIGNALS).iterdir()
-    for path in ("", f"tables/{TABLE}", "tables/features_SIMUSDT_4h", f"tables/{TABLE}/{folder.name}", "tables/nothing"):
+    for path in (
+        "",
+        f"tables/{TABLE}",
+        "tables/features_SIMUSDT_4h",
+        f"tables/{TABLE}/{folder.name}",
+        "tables/nothing",
+    ):
         browser.open(server.url + path)
         wide = browser.run("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{path} is {wide} pixels too wide"
@@ -115,7 +121,7 @@ def test_texts_of_a_lake_are_texts(browser: Browser, server: Running) -> None:
         "EventSource.prototype.addEventListener = function (name, then) { sources.push([name, then]);"
         " return real.call(this, name, then) };"
         "return new Promise(done => { const again = document.createElement('script'); again.src = '/static/live.js';"
-        "again.onload = () => { const row = {link: 'javascript:1', stale: false, cells: Array(11).fill("
+        "again.onload = () => { const row = {link: 'javascript:1', stale: false, cells: Array(10).fill("
         f"{evil!r})}};"
         "for (const [name, then] of sources) { if (name === 'status') then({data: JSON.stringify("
         "{rows: [row], notes: [row.cells[0]]})}); if (name === 'record') then({data: JSON.stringify({rows: [row]})}) }"

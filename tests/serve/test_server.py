@@ -179,9 +179,7 @@ def test_more_listeners_than_it_can_bear_are_sent_away(server: Running, monkeypa
         assert server.ask("/events").status == 503
 
 
-def test_a_lake_that_does_not_answer_is_not_waited_for(
-    server: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lake_that_does_not_answer_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = Event()
     monkeypatch.setattr(handlers, "DEADLINE_S", 0.1)
     monkeypatch.setattr(Reader, "table", lambda self, name: hold.wait(20))
@@ -193,9 +191,7 @@ def test_a_lake_that_does_not_answer_is_not_waited_for(
     assert "did not answer" in answer.text
 
 
-def test_an_error_is_one_line_with_its_cure_and_no_secret(
-    server: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_is_one_line_with_its_cure_and_no_secret(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Reader, name: str) -> None:
         raise StoreError("s3://user:secretsecret@host is <b>broken</b>", "mend <i>it</i>")
 
@@ -211,7 +207,7 @@ def test_its_lake_publishes_nothing(root: Path, tmp_path: Path) -> None:
     settings = at(tmp_path)
     with pytest.raises(StoreError, match="`hermes serve` only reads"):
         reading(Lake.open(settings)).gold.write_bytes("x/y.json", b"{}")
-    assert [path for path in tmp_path.rglob("*.json")] == []
+    assert list(tmp_path.rglob("*.json")) == []
 
 
 def test_addresses_that_cannot_be_had(root: Path) -> None:
@@ -229,9 +225,7 @@ def test_addresses_that_cannot_be_had(root: Path) -> None:
 def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path) -> None:
     code = "from hermes.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "--lake", f"{root}/{{layer}}"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             said = process.stdout.readline()

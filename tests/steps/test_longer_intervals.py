@@ -48,7 +48,11 @@ def load(simulated_lake: Path, tmp_path: Path) -> Callable[..., Settings]:
     for layer in ("silver", "gold", "_hashes"):
         shutil.copytree(simulated_lake / layer, tmp_path / layer)
     (tmp_path / "daily.py").write_text(STRATEGY)
-    named = {"lake.url": f"{tmp_path}/{{layer}}", "dataset.symbol": "SIMUSDT", "signals.strategy": f"{tmp_path}/daily.py"}
+    named = {
+        "lake.url": f"{tmp_path}/{{layer}}",
+        "dataset.symbol": "SIMUSDT",
+        "signals.strategy": f"{tmp_path}/daily.py",
+    }
 
     def settings(**flags: str) -> Settings:
         return Settings.load(named | {name.replace("__", "."): value for name, value in flags.items()}, environ={})
@@ -106,7 +110,9 @@ def test_longer_bars_are_compared_with_the_archive_of_the_longer_interval(load) 
     put_silver(settings, lake, days.with_columns(high=pl.when(pl.col("datetime") == at).then(1e9).otherwise("high")))
     changed = audit(settings, lake, cuts=QUICK_CUTS)
     detail = changed.checks["columns"].detail
-    assert f"1 of {days.height:,} bars of 1d made of 4h differ from the archive's own 1d, first the high of {at}" in detail
+    assert (
+        f"1 of {days.height:,} bars of 1d made of 4h differ from the archive's own 1d, first the high of {at}" in detail
+    )
     assert "1000000000.0 there" in detail
     assert changed.faults == [], "the column is what the row's own bars give"
 

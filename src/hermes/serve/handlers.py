@@ -102,7 +102,7 @@ class Site:
 class Handler(RequestHandler):
     """Answers GET and HEAD, to those who call the server by its name."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    SUPPORTED_METHODS: tuple[str, ...] = ("GET", "HEAD")
     site: Site
 
     def initialize(self, site: Site) -> None:
@@ -130,7 +130,8 @@ class Handler(RequestHandler):
 
     async def head(self, *values: str) -> None:
         """The same without a body."""
-        await self.get(*values)
+        if answer := self.get(*values):
+            await answer
 
     def show(self, template: str, **values: Any) -> None:
         """One page."""

@@ -25,7 +25,7 @@ DECISIONS = 20  # the newest ones on record
 _POSITIONS = {1: "long", 0: "flat", -1: "short"}
 
 STATUS = ("Dataset", "Strategy", "Newest bar", "Age", "Position", "Since", "Last signal", "Next close", "Alive at",
-          "Record", "")  # fmt: skip
+          "Record")  # fmt: skip
 RECORD = ("Decided at", "Dataset", "Strategy", "Bar", "Close", "Decision", "Position", "", "Hash")
 
 
@@ -56,7 +56,9 @@ def now(settings: Settings, lake: Lake) -> Now:
     watched = sorted(signals | _symbols(settings, decided), key=lambda each: (each[0], str(each[1])))
     found = Now()
     if len(watched) > MOST_DATASETS:
-        found.notes.append(f"{MOST_DATASETS:,} of {len(watched):,} datasets are shown; `hermes status` says the others.")
+        found.notes.append(
+            f"{MOST_DATASETS:,} of {len(watched):,} datasets are shown; `hermes status` says the others."
+        )
     beats = heartbeats(lake)
     groups: dict[tuple[str, str, str], list[Dataset]] = defaultdict(list)
     for strategy, dataset in watched[:MOST_DATASETS]:
@@ -108,10 +110,16 @@ def _symbols(settings: Settings, tables: Sequence[DecisionsTable]) -> set[tuple[
 
 
 def _newest(table: DecisionsTable) -> pl.DataFrame:
-    """The decisions of the newest day that has any."""
-    files = table.files()
-    day = parse_decisions_folder(files[-1].key.rpartition("/")[0]) if files else None
-    return table.read(since=day).sort("server_time", "sequence").tail(DECISIONS) if day else pl.DataFrame()
+    """The newest decisions of one table, from as few days as hold them."""
+    named = {parse_decisions_folder(file.key.rpartition("/")[0]) for file in table.files()}
+    days = sorted(day for day in named if day)
+    rows, count = pl.DataFrame(), 1
+    while days and rows.height < DECISIONS:
+        rows = table.read(since=days[-min(count, len(days))])
+        if count >= len(days):
+            break
+        count *= 2
+    return rows.sort("server_time", "sequence").tail(DECISIONS) if rows.height else rows
 
 
 def _status_row(each: dict[str, Any], dataset: Dataset, *, has_signals: bool) -> dict[str, Any]:
@@ -120,18 +128,16 @@ def _status_row(each: dict[str, Any], dataset: Dataset, *, has_signals: bool) ->
         "link": address_of(_signals_name(each["strategy"], dataset)) if has_signals else "",
         "stale": each["stale"],
         "cells": [
-            f"{each['symbol']} {each['interval']}{'' if each['market'] == 'spot' else ' ' + each['market']}"
-            + (" (simulated)" if is_simulated(each["symbol"]) else ""),
+            _dataset(each),
             each["strategy"],
             _minute(each["newest_bar"]),
-            "–" if age is None else format.duration(max(0, age) // 60 * 60),
+            ("–" if age is None else format.duration(max(0, age) // 60 * 60)) + (", stale" if each["stale"] else ""),
             _POSITIONS.get(each["position"], "–"),
             _minute(each["since"]),
             f"{signal['side']} {_minute(signal['datetime'])} at {cell(signal['price'])}" if signal else "–",
             _minute(each["next_close"]),
             _minute(each["heartbeat"]),
             (each["record_head"] or "–")[:8],
-            "stale" if each["stale"] else "",
         ],
     }
 
@@ -143,7 +149,7 @@ def _record_row(each: dict[str, Any]) -> dict[str, Any]:
         "stale": False,
         "cells": [
             f"{each['decided_at']:%Y-%m-%d %H:%M:%S}",
-            f"{each['symbol']} {each['interval']}",
+            _dataset(each),
             each["strategy"],
             format.moment(each["datetime"]),
             cell(each["close"]),
@@ -153,6 +159,12 @@ def _record_row(each: dict[str, Any]) -> dict[str, Any]:
             each["hash"][:8],
         ],
     }
+
+
+def _dataset(each: dict[str, Any]) -> str:
+    market = "" if each["market"] == "spot" else f" {each['market']}"
+    simulated = " (simulated)" if is_simulated(each["symbol"]) else ""
+    return f"{each['symbol']} {each['interval']}{market}{simulated}"
 
 
 def _signals_name(strategy: str, dataset: Dataset) -> str:

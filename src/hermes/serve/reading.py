@@ -5,8 +5,6 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-import polars as pl
-
 from hermes.dataset import Dataset, is_simulated
 from hermes.errors import HermesError, MissingTable, StoreError
 from hermes.lake import catalog
@@ -217,7 +215,9 @@ def _summary(gold: Layer, file: Any) -> dict[str, Any]:
         "name": name,
         "made": cell(about.get("generated_at")).partition(".")[0].replace("T", " "),
         "span": " to ".join(str(about[each])[:10] for each in ("first", "last") if about.get(each)),
-        "parameters": ", ".join(f"{name} {value}" for name, value in flat({"": about.get("parameters")})),
+        "parameters": ", ".join(" ".join(each) for each in flat({"parameters": about.get("parameters")})).replace(
+            "parameters.", ""
+        ),
         "return": percent(metrics.get("total_return_pct")),
         "holding": percent(metrics.get("benchmark_return_pct")),
         "sharpe": cell(None if metrics.get("sharpe") is None else round(metrics["sharpe"], 2)),

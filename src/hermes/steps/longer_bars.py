@@ -37,7 +37,7 @@ def beside_archive(settings: Settings, lake: Lake, bars: pl.LazyFrame, columns: 
             continue
         at, column, built, archived = differing.row(0)
         found.append(
-            f"{differing['datetime'].n_unique():,} of {what} differ from the archive's own {longer}, first the {column} "
-            f"of {at}: {built} made, {archived} there"
+            f"{differing['datetime'].n_unique():,} of {what} differ from the archive's own {longer}, "
+            f"first the {column} of {at}: {built} made, {archived} there"
         )
     return found
