@@ -1,14 +1,13 @@
 """Every setting with its default, its names and its meaning, from the Settings model."""
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from generator.markdown import attribute_texts, code, paragraphs, table
+from generator.markdown import code, paragraphs, table
 from hermes.cli import options
 from hermes.cli.options import Flag
-from hermes.settings import Settings
+from hermes.settings import Settings, descriptions
 from hermes.strategies.registry import STRATEGIES
 
 _INTRODUCTION = """# Settings
@@ -49,15 +48,13 @@ def page() -> str:
 
 
 def _section(section: str, node: Any, flags: dict[str, str]) -> str:
-    texts = attribute_texts(type(node))
     rows = []
-    for name in [f.name for f in fields(node)] if is_dataclass(node) else type(node).model_fields:
+    for name, meaning in descriptions(type(node)).items():
         dotted = f"{section}.{name}"
         variable = f"HERMES_{section}__{name}".upper()
-        default = _shown(getattr(node, name))
-        if name not in texts:
+        if not meaning:
             raise RuntimeError(f"setting {dotted} has no text below it in {type(node).__name__}: say what it means")
-        rows.append((code(name), default, code(variable), code(flags.get(dotted, "")), texts[name]))
+        rows.append((code(name), _shown(getattr(node, name)), code(variable), code(flags.get(dotted, "")), meaning))
     return table(("name", "default", "variable", "flag", "meaning"), rows)
 
 

@@ -3,21 +3,19 @@
 The text is made from the model of the settings, so it cannot tell of one that is not there.
 """
 
-import ast
 import inspect
 import json
 import os
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
 
 from hermes.errors import SettingsError, UsageError
-from hermes.settings import Settings
+from hermes.settings import Settings, descriptions
 from hermes.strategies import find_strategy
 
 _WIDTH = 110
@@ -52,9 +50,8 @@ def as_toml(chosen: Mapping[str, Any]) -> str:
             section, kind = name, type(node)
             text = [(inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")]
         lines = [_remark(each) for each in text] + [f"[{section}]"]
-        explained = _explained(kind)
-        for key in _fields(kind):
-            lines += _setting(f"{section}.{key}", key, getattr(node, key), kind, explained.get(key, ""), chosen)
+        for key, meaning in descriptions(kind).items():
+            lines += _setting(f"{section}.{key}", key, getattr(node, key), kind, meaning, chosen)
         parts.append("\n".join(lines))
     made = "\n\n".join(parts) + "\n"
     assert dict(_flat(tomllib.loads(made))).keys() == set(chosen), "what is written is what was chosen"
@@ -87,12 +84,12 @@ def write(path: Path, text: str, *, replace: bool) -> None:
 
 
 def _setting(
-    name: str, key: str, value: Any, kind: type, explained: str, chosen: Mapping[str, Any]
+    name: str, key: str, value: Any, kind: type, meaning: str, chosen: Mapping[str, Any]
 ) -> Iterator[str] | list[str]:
     if _is_secret(kind, key):
-        return [_remark(f"{key}: {explained}"), _remark(f"  Not here: set {_variable(name)}.")]
+        return [_remark(f"{key}: {meaning}"), _remark(f"  Not here: set {_variable(name)}.")]
     line = f"{key} = {_toml(value)}"
-    return [*([_remark(explained)] if explained else []), line if name in chosen else f"# {line}"]
+    return [*([_remark(meaning)] if meaning else []), line if name in chosen else f"# {line}"]
 
 
 def _variable(name: str) -> str:
@@ -104,33 +101,6 @@ def _is_secret(kind: type, key: str) -> bool:
         return False
     annotation = kind.model_fields[key].annotation
     return SecretStr in (annotation, *get_args(annotation))
-
-
-def _fields(kind: type) -> list[str]:
-    names = kind.__dataclass_fields__ if is_dataclass(kind) else kind.model_fields  # type: ignore[attr-defined]
-    return list(names)
-
-
-def _explained(kind: type) -> dict[str, str]:
-    """What stands below each field of a class, in its source; a model's own descriptions where it has them."""
-    described = (
-        {key: field.description for key, field in kind.model_fields.items()} if issubclass(kind, BaseModel) else {}
-    )
-    try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
-    except (OSError, TypeError):  # a class without a source has none
-        return {key: text for key, text in described.items() if text}
-    assert isinstance(body, ast.ClassDef)
-    found = {
-        field.target.id: text.value.value
-        for field, text in zip(body.body, body.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    }
-    return {key: text for key, text in described.items() if text} | found
 
 
 def _remark(text: str) -> str:

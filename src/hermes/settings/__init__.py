@@ -1,6 +1,6 @@
 """Every setting: what there is (`sections`), where it comes from (`sources`), all of it together (`model`)."""
 
-from hermes.settings.model import Settings
+from hermes.settings.model import Settings, descriptions
 from hermes.settings.sections import (
     EVENTS,
     PUBLIC_ARCHIVE,
@@ -22,5 +22,5 @@ from hermes.settings.sources import CONFIG_FILE
 __all__ = [
     "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "AccountSettings", "ArchiveSettings", "BacktestSettings",
     "ClusterSettings", "LakeSettings", "LiveSettings", "LogSettings", "NotifySettings", "RecordSettings", "S3Settings",
-    "Settings", "SignalsSettings", "UpkeepSettings",
+    "Settings", "SignalsSettings", "UpkeepSettings", "descriptions",
 ]  # fmt: skip

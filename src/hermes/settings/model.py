@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self, Unpack
 
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
 from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, expanded, strategy_file
@@ -196,6 +196,18 @@ class Settings(_Section):
         """The address of one layer: `./lake/gold` or `s3://gold`."""
         assert layer in (*LAYERS, TEST_LAYER, "iceberg")
         return self.lake.url.replace("{layer}", layer)
+
+
+def descriptions(kind: type) -> dict[str, str]:
+    """What each setting of a section is, by name: the text below it in the source; "" where there is none.
+
+    Args:
+        kind: the class of a section, or of a strategy's parameters.
+    """
+    if issubclass(kind, BaseModel):
+        return {name: field.description or "" for name, field in kind.model_fields.items()}
+    schema = TypeAdapter(kind).json_schema()["properties"]
+    return {field.name: schema[field.name].get("description", "") for field in fields(kind)}
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:

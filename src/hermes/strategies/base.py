@@ -14,9 +14,12 @@ from hermes.errors import ParametersRefused
 
 
 class Parameters(BaseModel):
-    """Base of every strategy's parameters: unknown names are refused, values cannot change afterwards."""
+    """Base of every strategy's parameters: unknown names are refused, values cannot change afterwards.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    A text below a parameter, or `Field(description=…)`, is what `hermes strategies` says of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Strategy(ABC):
