@@ -93,7 +93,7 @@ def test_every_snapshot_still_reads_after_executions_prunes_and_rewrites(load, t
         signals(load(backtest__fees=f"0.00{number + 1:02}"), lake)
         if number % 5 == 4:
             export_iceberg(settings, lake, tables=["signals"])
-            prune(lake, 1, remove=True)
+            prune(settings, lake, keep=1, remove=True)
     table = tables(tmp_path).load_table(f"hermes.{SIGNALS}")
     tags = {ref.snapshot_id: name for name, ref in table.refs().items() if name != "main"}
     assert len(tags) == len(table.snapshots()) == 20
@@ -102,7 +102,7 @@ def test_every_snapshot_still_reads_after_executions_prunes_and_rewrites(load, t
         assert same_rows(pl.DataFrame(table.scan(snapshot_id=snapshot.snapshot_id).to_arrow()), pl.read_parquet(file))
     (made,) = export_iceberg(settings, lake, tables=["signals"], keep=3).tables
     assert (made.snapshots, made.expired, made.added) == (3, 17, 0)
-    removed = prune(lake, 1, remove=True)
+    removed = prune(settings, lake, keep=1, remove=True)
     assert len(removed.executions) == 17
     table.refresh()
     assert [table.scan(snapshot_id=each.snapshot_id).count() for each in table.snapshots()] == [made.rows] * 3

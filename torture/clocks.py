@@ -20,7 +20,8 @@ def case(seed: int, folder: Path) -> int:
     from hermes.errors import MissingTable
     from hermes.lake.store import Lake
     from hermes.settings import Settings
-    from hermes.steps.production import find_execution, promote
+    from hermes.steps.production import find_execution
+    from hermes.steps.promotion import promote
 
     random = Random(seed)
     configured, experiment = (
@@ -45,7 +46,7 @@ def case(seed: int, folder: Path) -> int:
             _prune(lake, configured, random.randrange(1, 4))
         elif there := _there(lake):
             name = random.choice(there)
-            promote(lake, f"{_table()}/{name}")
+            promote(configured, lake, execution=f"{_table()}/{name}")
             meant = next(settings for each, settings in made if each == name)
         there = _there(lake)
         assert not made or made[-1][0] in there, f"{made[-1][0]}, published last, was removed by a {kind}"
@@ -84,7 +85,7 @@ def _publish(lake: Any, settings: Any, clock: datetime) -> str:
 def _prune(lake: Any, settings: Any, keep: int) -> None:
     from hermes.steps.maintenance.prune import prune
 
-    prune(lake, keep, settings=settings, remove=True)
+    prune(settings, lake, keep=keep, remove=True)
 
 
 def named_by_clock() -> None:

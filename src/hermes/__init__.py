@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hermes.steps.audit import audit
     from hermes.steps.backtest import backtest
     from hermes.steps.features import features, read_features
+    from hermes.steps.promotion import promote
     from hermes.steps.query import ls, sql
     from hermes.steps.refine import refine
     from hermes.steps.search.sweep import sweep
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset", "HermesError", "Lake", "Settings", "audit", "backtest", "compute_features", "compute_signals",
-    "features", "ingest", "ls", "make_strategy", "read_features", "read_signals", "refine", "report", "run", "signals",
-    "sql", "sweep", "walkforward",
+    "features", "ingest", "ls", "make_strategy", "promote", "read_features", "read_signals", "refine", "report", "run",
+    "signals", "sql", "sweep", "walkforward",
 ]  # fmt: skip
 
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "ingest": "pipeline",
     "ls": "steps.query",
     "make_strategy": "strategies.registry",
+    "promote": "steps.promotion",
     "read_features": "steps.features",
     "read_signals": "steps.signals",
     "refine": "steps.refine",

@@ -215,12 +215,12 @@ def test_prune_takes_days_that_the_archive_repeats_and_keeps_those_that_differ(s
     refine(settings, lake)
     before = silver(lake, dataset).drop("source")
 
-    would = prune(lake, 10)
+    would = prune(settings, lake, keep=10)
     assert [file.key.rpartition("/")[2] for file in would.recent] == [f"SIMUSDT-1m-{one}.parquet"]
     assert len(covered(dataset, lake)) == 3 + len(days)
-    made = prune(lake, 10, remove=True)
+    made = prune(settings, lake, keep=10, remove=True)
     assert made.recent == would.recent and "1 recent days differ" in made.notes[0]
     assert len(covered(dataset, lake)) == 3 + len(days) - 1
     refine(settings, lake)
     assert silver(lake, dataset).drop("source").equals(before)
-    assert prune(lake, 10, remove=True).recent == []
+    assert prune(settings, lake, keep=10, remove=True).recent == []

@@ -389,9 +389,9 @@ def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim,
             with pytest.raises(StoreError, match=r"was published as|says that it is of") as refused:
                 read()
             assert refused.value.cure
-        assert verify(lake).faults == 1, kind
+        assert verify(settings, lake).faults == 1, kind
         path.write_bytes(before)
-        assert verify(lake).faults == 0
+        assert verify(settings, lake).faults == 0
 
 
 def test_a_newer_lake_is_refused(sim, monkeypatch: pytest.MonkeyPatch):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.lake_settings import naming
 
 from hermes.dataset import Dataset, parse_execution, universe_table
 from hermes.errors import HermesError, MissingTable, StoreError, UsageError
@@ -19,10 +20,11 @@ from hermes.lake.executions import COMPARISON, SIGNALS, Execution, newest, next_
 from hermes.lake.store import Lake
 from hermes.pipeline import signals as make_signals
 from hermes.settings import Settings
-from hermes.steps import production
+from hermes.steps import production, promotion
 from hermes.steps.lineage import latest_same
 from hermes.steps.maintenance.prune import prune
-from hermes.steps.production import find_execution, identity, newest_alike, promote, promoted, withdraw
+from hermes.steps.production import find_execution, identity, newest_alike
+from hermes.steps.promotion import promote, promoted, withdraw
 from hermes.steps.signals import read_signals
 
 BTC = Dataset()
@@ -90,10 +92,10 @@ def test_the_last_published_is_the_newest_and_stays(tmp_path_factory: pytest.Tem
                 assert all(name > other for other in before)
                 made.append((name, settings))
         elif step == "prune":
-            prune(lake, given_[0], settings=CONFIGURED, remove=True)
+            prune(naming(lake), lake, keep=given_[0], remove=True)
         elif there := names(lake):
             name = there[given_[0] % len(there)]
-            promote(lake, f"{TABLE}/{name}")
+            promote(naming(lake), lake, execution=f"{TABLE}/{name}")
             pinned = next(settings for each, settings in made if each == name)
         there = names(lake)
         assert there == [name for name, _ in made if name in there]  # in the order in which they were published
@@ -115,7 +117,7 @@ def test_a_clock_that_was_days_ahead_does_not_make_old_rows_the_latest(lake: Lak
     assert "3 days, 0:00:01 ahead of this machine's clock" in record.getMessage()
     assert right > wrong
     assert find_execution(CONFIGURED, lake).name == right
-    prune(lake, 1, remove=True)
+    prune(naming(lake), lake, keep=1, remove=True)
     assert names(lake) == [right]
 
 
@@ -124,9 +126,9 @@ def test_many_in_one_second_drift_and_say_so(lake: Lake, caplog: pytest.LogCaptu
     assert made == sorted(set(made))
     assert parse_execution(made[-1]) == NOON + timedelta(seconds=12)
     assert [record.getMessage().split(" is named ")[0].rpartition("/")[2] for record in caplog.records] == made[11:]
-    prune(lake, 2, remove=True)
+    prune(naming(lake), lake, keep=2, remove=True)
     assert execute(lake) > made[-1]
-    prune(lake, 2, remove=True)
+    prune(naming(lake), lake, keep=2, remove=True)
     assert names(lake)[0] == made[-1]
 
 
@@ -167,7 +169,7 @@ def test_comparisons_are_named_the_same_way(lake: Lake):
             made.append(publish(lake.gold, table, COMPARISON, path, clock))
     assert made == sorted(made)
     assert sql.query(lake, "select count(*) from universe").rows == [(1,)]
-    assert [f"{each.table}/{each.folder}" for each in prune(lake, 1).executions] == made[:1]
+    assert [f"{each.table}/{each.folder}" for each in prune(naming(lake), lake, keep=1).executions] == made[:1]
 
 
 # --- which one is read -----------------------------------------------------------------------------------------------
@@ -201,7 +203,7 @@ def test_an_execution_of_another_tool_is_read_by_its_name_only(lake: Lake):
         find_execution(CONFIGURED, lake)
     assert find_execution(CONFIGURED, lake, path.parent.name).file.location == str(path)
     with pytest.raises(StoreError, match="no lineage of Hermes"):
-        promote(lake, path.parent.name)
+        promote(naming(lake), lake, execution=path.parent.name)
 
 
 def test_an_unreadable_execution_hides_nothing(lake: Lake):
@@ -211,7 +213,7 @@ def test_an_unreadable_execution_hides_nothing(lake: Lake):
         find_execution(CONFIGURED, lake)
     last = execute(lake)
     assert find_execution(CONFIGURED, lake).name == last
-    made = prune(lake, 1, remove=True)
+    made = prune(naming(lake), lake, keep=1, remove=True)
     assert [each.folder for each in made.executions] == [old]
     assert [new in note for note in made.notes] == [True]
     assert names(lake) == [new, last]
@@ -229,7 +231,7 @@ def test_the_newest_of_none_is_none():
 
 def test_what_is_promoted_is_read_and_followed(lake: Lake):
     plain, experiment = execute(lake), execute(lake, EXPERIMENT)
-    made = promote(lake, experiment)
+    made = promote(naming(lake), lake, execution=experiment).promotion
     assert made.pinned["parameters"]["ema_fast"] == 8
     assert find_execution(CONFIGURED, lake).name == experiment
     newer = execute(lake, EXPERIMENT)
@@ -241,24 +243,24 @@ def test_what_is_promoted_is_read_and_followed(lake: Lake):
     assert query.rows == [(1,)]
     (row,), broken = production.overview(CONFIGURED, lake)
     assert (row["execution"], row["promoted"], broken) == (newer, True, [])
-    withdraw(lake, TABLE)
+    withdraw(naming(lake), lake, table=TABLE)
     assert promoted(lake, TABLE) is None
     assert find_execution(CONFIGURED, lake).name > newer
     with pytest.raises(MissingTable, match="is promoted"):
-        withdraw(lake, TABLE)
-    promote(lake, f"{TABLE}/{plain}")
+        withdraw(naming(lake), lake, table=TABLE)
+    promote(naming(lake), lake, execution=f"{TABLE}/{plain}")
     assert find_execution(EXPERIMENT, lake).name > newer
 
 
 def test_prune_keeps_what_production_reads(lake: Lake):
     first, second = execute(lake), execute(lake)
     tried = [execute(lake, EXPERIMENT) for _ in range(3)]
-    prune(lake, 1, settings=CONFIGURED, remove=True)
+    prune(naming(lake), lake, keep=1, remove=True)
     assert names(lake) == [second, tried[-1]]
     assert first not in names(lake)
-    promote(lake, tried[-1])
+    promote(naming(lake), lake, execution=tried[-1])
     more = [execute(lake) for _ in range(2)]
-    prune(lake, 1, remove=True)
+    prune(naming(lake), lake, keep=1, remove=True)
     assert names(lake) == [tried[-1], more[-1]]
 
 
@@ -268,27 +270,27 @@ def test_a_promotion_names_one_execution(lake: Lake):
         lake.gold.stage(path, pl.DataFrame({"datetime": [NOON]}), {})
         publish(lake.gold, Dataset(symbol="ETHUSDT").signals_table("smart_momentum"), SIGNALS, path, NOON)
     with pytest.raises(UsageError, match="2 executions are called"):
-        promote(lake, name)
+        promote(naming(lake), lake, execution=name)
     for known in (f"{TABLE}/{name}", lake.gold.locate(f"{TABLE}/{name}/{SIGNALS}"), f"{TABLE}/{name}/"):
-        assert promote(lake, known).table == TABLE
+        assert promote(naming(lake), lake, execution=known).promotion.table == TABLE
     for wrong in ("execution_19700101_000000", f"{TABLE}/", "..", "zzz/execution_19700101_000000"):
         with pytest.raises(MissingTable, match="gold has no execution"):
-            promote(lake, wrong)
-    with pytest.raises(UsageError, match="no table of signals"):
-        withdraw(lake, "features")
+            promote(naming(lake), lake, execution=wrong)
+    with pytest.raises(UsageError, match="not a table of signals"):
+        withdraw(naming(lake), lake, table="features")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"parameters": 1}', b"\xff"])
 def test_a_promotion_that_cannot_be_read_is_said_with_its_cure(lake: Lake, content: bytes):
     name = execute(lake)
-    made = promote(lake, name)
+    made = promote(naming(lake), lake, execution=name).promotion
     Path(made.path).write_bytes(content)
     with pytest.raises(StoreError, match="nobody can tell what is promoted") as refused:
         find_execution(CONFIGURED, lake)
     assert refused.value.cure == f"promote again: `hermes promote {TABLE}/EXECUTION`"
-    promote(lake, f"{TABLE}/{name}")  # the cure
+    promote(naming(lake), lake, execution=f"{TABLE}/{name}")  # the cure
     assert find_execution(CONFIGURED, lake).name == name
-    assert json.loads(Path(made.path).read_bytes())["format"] == production.FORMAT
+    assert json.loads(Path(made.path).read_bytes())["format"] == promotion.FORMAT
 
 
 def test_whoever_makes_what_is_not_promoted_is_told(
@@ -298,7 +300,7 @@ def test_whoever_makes_what_is_not_promoted_is_told(
     settings = load(_features(simulated_lake, tmp_path), dataset__symbol="SIMUSDT")
     lake = Lake.open(settings)
     first = make_signals(settings, lake)
-    promote(lake, first.execution)
+    promote(naming(lake), lake, execution=first.execution)
     make_signals(settings, lake)
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     other = load(tmp_path, dataset__symbol="SIMUSDT", strategy__smart_momentum__ema_fast=8)

@@ -87,7 +87,7 @@ def _made(line: Line, path: Path, chosen: Mapping[str, Any], *, force: bool, che
     chosen = {**chosen, **{f"strategy.{name}.{key}": value for key, value in line.own.items()}}
     write(path, as_toml(chosen), replace=force)
     settings = Settings.load(file=path)
-    diagnosis = diagnose(settings, console.Bars()) if check else None
+    diagnosis = diagnose(settings, progress=console.Bars()) if check else None
     then = _next(settings, line.config)
     if line.json:
         told = {"file": str(path), "store": diagnosis and diagnosis.as_json(), "next": then}

@@ -56,14 +56,13 @@ def register(app: typer.Typer) -> None:
     def show(line: Line, execution: Execution = None) -> None:
         """Show one execution: what it was made from, how, and what it found."""
         from hermes.cli.views import steps
-        from hermes.lake import catalog
-        from hermes.steps.production import find_execution
+        from hermes.steps.show import show as show_execution
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-            found = catalog.checked_lineage(lake.gold, find_execution(settings, lake, execution))
+            found = show_execution(settings, lake, execution=execution)
             if not line.json:
-                steps.print_lineage(found)
-            return found
+                steps.print_shown(found)
+            return found.as_json()
 
         line.each(work)
 
@@ -122,14 +121,14 @@ def register(app: typer.Typer) -> None:
     def doctor(line: Line) -> None:
         """Try out the lake's address: reachable, keys, create-only, clock, space …, each with its cure."""
         from hermes.cli.views import console
-        from hermes.cli.views import lake as view_keeping
+        from hermes.cli.views import lake as view
         from hermes.steps.maintenance.doctor import diagnose
 
-        made = diagnose(line.settings(), console.Bars())
+        made = diagnose(line.settings(), progress=console.Bars())
         if line.json:
             console.print_json(made.as_json())
         else:
-            view_keeping.print_diagnosis(made)
+            view.print_diagnosis(made)
         if not made.healthy:
             raise typer.Exit(1)
 
@@ -143,16 +142,14 @@ def register(app: typer.Typer) -> None:
         Without symbols the whole lake is looked at. Files of live runs and of other tools stay.
         """
         from hermes.cli.views import console
-        from hermes.cli.views import lake as view_keeping
+        from hermes.cli.views import lake as view
         from hermes.steps.maintenance.prune import prune as remove_old
 
-        settings = line.settings()
-        lake, datasets = _asked(line)
-        made = remove_old(lake, keep, datasets, settings=settings, remove=yes, progress=console.Bars())
+        made = remove_old(line.settings(), keep=keep, datasets=_datasets(line), remove=yes, progress=console.Bars())
         if line.json:
             console.print_json(made.as_json())
         else:
-            view_keeping.print_pruned(made)
+            view.print_pruned(made)
 
     @command(
         app,
@@ -168,16 +165,18 @@ def register(app: typer.Typer) -> None:
         `read_signals` then read the newest execution of those, whatever else is published.
         """
         from hermes.cli.views import console
-        from hermes.cli.views import lake as view_keeping
-        from hermes.lake.store import Lake
-        from hermes.steps import production
+        from hermes.cli.views import lake as view
+        from hermes.steps import promotion
 
-        lake = Lake.open(line.settings())
-        made = production.withdraw(lake, execution) if withdraw else production.promote(lake, execution)
-        if line.json:
-            console.print_json(made.as_json() | {"promoted": not withdraw})
+        settings = line.settings()
+        if withdraw:
+            made = promotion.withdraw(settings, table=execution)
         else:
-            view_keeping.print_promoted(made, withdrawn=withdraw)
+            made = promotion.promote(settings, execution=execution)
+        if line.json:
+            console.print_json(made.as_json())
+        else:
+            view.print_promoted(made)
 
 
 def audit_bytes(line: Line) -> None:
@@ -187,23 +186,20 @@ def audit_bytes(line: Line) -> None:
         typer.Exit: with code 3 where a file differs, is missing or cannot be read.
     """
     from hermes.cli.views import console
-    from hermes.cli.views import lake as view_keeping
+    from hermes.cli.views import lake as view
     from hermes.steps.maintenance.verify import verify
 
-    lake, datasets = _asked(line)
-    made = verify(lake, datasets, console.Bars())
+    made = verify(line.settings(), datasets=_datasets(line), progress=console.Bars())
     if line.json:
         console.print_json(made.as_json())
     else:
-        view_keeping.print_verified(made)
+        view.print_verified(made)
     if made.faults:
         raise typer.Exit(AuditFault.exit_code)
 
 
-def _asked(line: Line) -> "tuple[Lake, list[Dataset]]":
-    """The lake, and the datasets of the symbols on the line; none means all."""
-    from hermes.lake.store import Lake
-
+def _datasets(line: Line) -> "list[Dataset]":
+    """The datasets of the symbols on the line; none means all."""
     if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
         raise UsageError("--interval and --market say nothing without a symbol", "name the symbols, or leave them out")
-    return Lake.open(line.settings()), [line.settings(symbol).dataset for symbol in line.symbols]
+    return [line.settings(symbol).dataset for symbol in line.symbols]

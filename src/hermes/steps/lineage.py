@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hermes.errors import StoreError
 from hermes.freshness import Freshness
@@ -145,31 +146,57 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
 _PROCESS = token_hex(16)
 
 
-def kept_verdict(selection: Selection, lake: Lake) -> dict[str, Any] | None:
+class CheckEnd(BaseModel):
+    """How one check of an audit ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: str
+    detail: str
+
+
+class KeptVerdict(BaseModel):
+    """The verdict of an audit, as gold keeps it and the lineage of the next executions tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")  # what else the audit said travels along
+
+    verdict: str
+    checks: dict[str, CheckEnd]
+    cuts: int = Field(ge=0)
+    at: str = ""
+    made_from: str = Field(default="", exclude=True)
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """How each check ended; the warm-up is measured, not judged."""
+        return {name: check.verdict for name, check in self.checks.items() if name != "warm_up"}
+
+
+def kept_verdict(selection: Selection, lake: Lake) -> KeptVerdict | None:
     """The verdict of the last audit, if it was made on the same bars with the same rules and parameters."""
     try:
-        verdict = lake.gold.read_json(_key(selection), "it keeps the verdict of the last audit", "`hermes audit` does")
-        if verdict and verdict.pop("made_from", None) == _made_from(selection):
-            return verdict if _ends(verdict) and verdict["cuts"] >= 0 else None
-    except (StoreError, KeyError, TypeError, AttributeError) as error:  # a copy, which the next audit makes again
+        told = lake.gold.read_json(_key(selection), "it keeps the verdict of the last audit", "`hermes audit` does")
+        if told and (verdict := KeptVerdict.model_validate(told)).made_from == _made_from(selection):
+            return verdict
+    except (StoreError, ValidationError) as error:  # a copy, which the next audit makes again
         where = lake.gold.locate(_key(selection))
         message = f"{where} cannot be read: the next audit makes it again"
         event("audit", level=WARNING, message=message, reason=str(error))
     return None
 
 
-def keep_verdict(verdict: dict[str, Any], selection: Selection, lake: Lake) -> None:
-    """Store the verdict, unless the one that is there ends the same on the same and was found with as many cuts."""
+def keep_verdict(said: Mapping[str, Any], selection: Selection, lake: Lake) -> None:
+    """Store the verdict, unless the one that is there ends the same on the same and was found with as many cuts.
+
+    Args:
+        said: the JSON of an audit.
+    """
+    verdict = KeptVerdict.model_validate({**said, "at": datetime.now(UTC).isoformat()})
     kept = kept_verdict(selection, lake)
-    if kept and _ends(kept) == _ends(verdict) and kept["cuts"] >= verdict["cuts"]:
+    if kept and kept.ends == verdict.ends and kept.cuts >= verdict.cuts:
         return
-    verdict = verdict | {"at": datetime.now(UTC).isoformat(), "made_from": _made_from(selection)}
-    lake.gold.write_bytes(_key(selection), json.dumps(verdict, indent=2).encode())
-
-
-def _ends(verdict: dict[str, Any]) -> dict[str, str]:
-    """How each check ended; the warm-up is measured, not judged."""
-    return {name: each["verdict"] for name, each in verdict["checks"].items() if name != "warm_up"}
+    stored = verdict.model_dump() | {"made_from": _made_from(selection)}
+    lake.gold.write_bytes(_key(selection), json.dumps(stored, indent=2).encode())
 
 
 def _key(selection: Selection) -> str:

@@ -4,53 +4,24 @@ An experiment with other parameters, another span or another account is publishe
 by its name, and never taken for what production decides on.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from hermes.dataset import Dataset, parse_signals_table, strategy_file
-from hermes.errors import HermesError, MissingTable, StoreError, StrategyError, UsageError
+from hermes.errors import HermesError, MissingTable, StrategyError
 from hermes.lake import catalog
 from hermes.lake.catalog import LakeTable
-from hermes.lake.executions import SIGNALS, Execution, is_execution, newest, read_executions
+from hermes.lake.executions import Execution, newest, read_executions
 from hermes.lake.store import Lake
-from hermes.lineage import fields_with
-from hermes.settings import AccountSettings, Settings
+from hermes.settings import Settings
+from hermes.steps.promotion import FORMER, promoted
 from hermes.strategies import find_strategy, strategy_name
 
-FORMAT = 1  # of the promotion's JSON
-#: Of executions that say nothing of it.
-_FORMER = {"account": AccountSettings().model_dump(mode="json"), "feature_set": None}
-#: What a promotion pins, and what makes two executions of one table alike.
-PINNED = tuple(name for name in fields_with("identity") if name not in ("dataset", "strategy"))  # those name the table
 MOST_NAMED = 5  # executions that an error describes
 _NOT_THIS = (
     "run `hermes signals` with these settings, name one with --execution (`show`, `report`), or pin one:"
     " `hermes promote EXECUTION`"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """What production reads of one table.
-
-    Attributes:
-        table: of the signals.
-        execution: the one that was named; newer ones that were made alike follow it.
-        pinned: parameters, configured start and end, account, feature set.
-        path: where gold keeps it.
-    """
-
-    table: str
-    execution: str
-    pinned: Mapping[str, Any]
-    path: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The result by name."""
-        return {"table": self.table, "execution": self.execution, **self.pinned, "path": self.path}
 
 
 def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -149,85 +120,12 @@ def newest_alike(lake: Lake, dataset: Dataset, strategy: str, wanted: Mapping[st
     return newest(found, lambda each: matches(each, wanted))
 
 
-def promote(lake: Lake, execution: str) -> Promoted:
-    """Pin what production reads: the newest execution with the strategy, parameters, span and account of this one.
-
-    Args:
-        execution: its folder's name; `TABLE/EXECUTION`, where several tables have one of that name; or the address
-            of its file.
-
-    Raises:
-        UsageError, MissingTable: no execution, or several, are called so.
-        StoreError: it was made by another tool, or cannot be read.
-    """
-    table, _, name = execution.rstrip("/").removesuffix(f"/{SIGNALS}").rpartition("/")
-    table = table.rpartition("/")[2]
-    found = [file for file in lake.gold.files(table) if is_execution(file) and file.key.split("/")[1] == name]
-    if not found:
-        raise MissingTable(f"gold has no execution {execution!r} at {lake.gold.address}", "see `hermes ls`")
-    if len(found) > 1:
-        full = ", ".join(file.key.rpartition("/")[0] for file in found)
-        raise UsageError(f"{len(found)} executions are called {execution!r}: {full}", "give TABLE/EXECUTION")
-    (made,) = read_executions(lake.gold, found)
-    table = made.file.key.split("/")[0]
-    if made.error:
-        raise made.error
-    if "parameters" not in made.lineage:
-        raise StoreError(f"{made.file.location} has no lineage of Hermes", "promote an execution that Hermes made")
-    pinned = {key: made.lineage.get(key, _FORMER.get(key)) for key in PINNED}
-    content = {
-        "format": FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
-    }  # fmt: skip
-    key = _key(table)
-    lake.gold.write_bytes(key, json.dumps(content, indent=2).encode())
-    return Promoted(table, name, pinned, lake.gold.locate(key))
-
-
-def withdraw(lake: Lake, table: str) -> Promoted:
-    """Undo `promote`: production reads the newest execution of what the settings ask for.
-
-    Raises:
-        MissingTable: nothing is promoted there.
-    """
-    known = promoted(lake, table)
-    if known is None:
-        raise MissingTable(f"nothing of {table} is promoted at {lake.gold.address}", "see `hermes ls`")
-    lake.gold.remove(_key(table))
-    return known
-
-
-def promoted(lake: Lake, table: str) -> Promoted | None:
-    """What was promoted of a table of signals, None without a promotion.
-
-    Raises:
-        StoreError: what gold keeps of it cannot be read.
-    """
-    key = _key(table)
-    cure = f"promote again: `hermes promote {table}/EXECUTION`"
-    said = lake.gold.read_json(key, "nobody can tell what is promoted", cure)
-    if said is None:
-        return None
-    try:
-        pinned = {key: said[key] if key not in _FORMER else said.get(key, _FORMER[key]) for key in PINNED}
-        return Promoted(table, str(said["execution"]), pinned, lake.gold.locate(key))
-    except KeyError:
-        raise StoreError(f"{lake.gold.locate(key)} is not whole: nobody can tell what is promoted", cure) from None
-
-
-def _key(table: str) -> str:
-    named = parse_signals_table(table)
-    if not named:
-        raise UsageError(f"{table!r} is no table of signals", "see `hermes ls` for the tables")
-    strategy, dataset = named
-    return dataset.promotion_key(strategy)
-
-
-def production_identity(settings: Settings | None, lake: Lake, table: str) -> Mapping[str, Any] | None:
-    """What production reads of a table of signals, see `identity`; None without a promotion and settings."""
+def production_identity(settings: Settings, lake: Lake, table: str) -> Mapping[str, Any] | None:
+    """What production reads of a table of signals, see `identity`; None of another table."""
     if known := promoted(lake, table):
         return known.pinned
     named = parse_signals_table(table)
-    return identity(settings, named[0]) if settings and named else None
+    return identity(settings, named[0]) if named else None
 
 
 def _chosen(settings: Settings, lake: Lake, table: str, strategy: str, executions: Sequence[Execution]) -> Execution:
@@ -255,7 +153,7 @@ def _differences(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     """(name, of the lineage, wanted) of all that is not alike; parameters and account value by value."""
     found = []
     for name, asked in wanted.items():
-        made = lineage.get(name, _FORMER.get(name))
+        made = lineage.get(name, FORMER.get(name))
         if isinstance(asked, Mapping):
             made = made if isinstance(made, Mapping) else {}
             found += [

@@ -106,7 +106,8 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
     measured = measure(selection, progress, decisions.add)
     with lake.gold.staged() as path:
         lineage = _lineage(selection, _fingerprints(selection, lake))
-        lineage["audit"] = kept_verdict(selection, lake)
+        audited = kept_verdict(selection, lake)
+        lineage["audit"] = audited and audited.model_dump()
         lineage["splits"] = _splits(selection)
         fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
         lineage["freshness"] = fresh.as_json()

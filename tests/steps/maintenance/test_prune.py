@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.lake_settings import naming
 from tests.memory_lake import memory_lake
 
 from hermes.dataset import Dataset, execution_name, universe_table
@@ -74,7 +75,7 @@ def folders(lake: Lake) -> set[str]:
 def test_nothing_is_removed_without_being_told_to(lake: Lake):
     old, new = (execute(lake, BTC, second) for second in (0, 1))
     before = there(lake)
-    made = prune(lake, 1)
+    made = prune(naming(lake), lake, keep=1)
     assert [f"{each.table}/{each.folder}" for each in made.executions] == [old]
     assert made.bytes == sum(file.size for file in lake.gold.files(old, ""))
     assert not made.done
@@ -89,22 +90,22 @@ def test_the_latest_of_every_table_stay(lake: Lake):
         for strategy in ("smart_momentum", "ma_cross")
     }
     lake.gold.write(BTC.features_key(2024), FRAME, {})
-    gone = prune(lake, 2, remove=True)
+    gone = prune(naming(lake), lake, keep=2, remove=True)
     assert sorted(f"{each.table}/{each.folder}" for each in gone.executions) == sorted(
         all_[0] for all_ in made.values()
     )
     kept = {folder for all_ in made.values() for folder in all_[1:]}
     assert folders(lake) == kept | {BTC.features_key(2024).rpartition("/")[0]}
     assert {key.rpartition("/")[2] for key in there(lake)} >= set(NAMES)
-    assert verify(lake).faults == 0
-    assert prune(lake, 2, remove=True).executions == []
+    assert verify(naming(lake), lake).faults == 0
+    assert prune(naming(lake), lake, keep=2, remove=True).executions == []
 
 
 def test_only_the_tables_of_the_datasets_that_were_asked_for(lake: Lake):
     for dataset in (BTC, ETH, HOUR):
         for second in range(2):
             execute(lake, dataset, second)
-    gone = prune(lake, 1, [ETH], remove=True)
+    gone = prune(naming(lake), lake, keep=1, datasets=[ETH], remove=True)
     assert [each.table for each in gone.executions] == [ETH.signals_table("smart_momentum")]
     assert len(folders(lake)) == 5
 
@@ -120,8 +121,8 @@ def test_tables_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake,
             lake.gold.stage(path, FRAME, {})
             lake.gold.create(f"{folder}/{main}.parquet", path)
         lake.gold.write_bytes(f"{folder}/report.html", b"<p>")
-    assert prune(lake, 1, [BTC]).executions == []
-    assert len(prune(lake, 1, remove=True).executions) == 2
+    assert prune(naming(lake), lake, keep=1, datasets=[BTC]).executions == []
+    assert len(prune(naming(lake), lake, keep=1, remove=True).executions) == 2
     assert folders(lake) == {made[-1]}
 
 
@@ -130,7 +131,7 @@ def test_tables_of_many_datasets_are_pruned_with_the_whole_lake_only(lake: Lake,
 def test_the_latest_stay_whatever_there_is(tmp_path_factory: pytest.TempPathFactory, seconds: set[int], keep: int):
     lake = memory_lake(tmp_path_factory.mktemp("copies"))
     made = [execute(lake, BTC, second) for second in sorted(seconds)]
-    prune(lake, keep, remove=True)
+    prune(naming(lake), lake, keep=keep, remove=True)
     assert folders(lake) == set(made[-keep:])
 
 
@@ -145,7 +146,7 @@ def test_executions_of_other_tools_stay(lake: Lake):
     else:
         obstore.put(backend._store, f"{backend._prefix}{key}", content)
     before = there(lake)
-    made = prune(lake, 1, remove=True)
+    made = prune(naming(lake), lake, keep=1, remove=True)
     assert made.foreign == [lake.gold.locate(old)]
     assert there(lake) == before
 
@@ -169,9 +170,9 @@ def test_cut_off_anywhere_an_execution_is_whole_or_none(lake: Lake, monkeypatch:
             patch.setattr(type(lake.gold), "remove", dies)
             if number < len(NAMES):
                 with pytest.raises(Killed):
-                    prune(lake, 1, remove=True)
+                    prune(naming(lake), lake, keep=1, remove=True)
             else:
-                prune(lake, 1, remove=True)
+                prune(naming(lake), lake, keep=1, remove=True)
         readable = [file.key.rpartition("/")[0] for file in catalog.executions(lake, dataset, "smart_momentum")]
         assert readable == ([old, new] if number < len(NAMES) else [new])
         for folder in readable:  # whole: rows, lineage and hash
@@ -179,19 +180,19 @@ def test_cut_off_anywhere_an_execution_is_whole_or_none(lake: Lake, monkeypatch:
             assert lake.gold.scan([file]).collect().equals(FRAME)
             assert lake.gold.footer(file) == {"rows": 1}
             assert lake.gold.is_own(file.key)
-        assert verify(lake).faults == 0
-        prune(lake, 1, remove=True)
+        assert verify(naming(lake), lake).faults == 0
+        prune(naming(lake), lake, keep=1, remove=True)
         assert {folder for folder in folders(lake) if dataset.symbol in folder} == {new}
 
 
 def test_what_was_written_beside_signals_that_are_gone_is_swept(lake: Lake):
     """A report may be made of an execution while it is pruned."""
     old, new = execute(lake, BTC, 0), execute(lake, BTC, 1)
-    prune(lake, 1, remove=True)
+    prune(naming(lake), lake, keep=1, remove=True)
     lake.gold.write_bytes(f"{old}/report.html", b"late")
     just_now = BTC.execution_folder("smart_momentum", START + timedelta(seconds=9))
     lake.gold.write_bytes(f"{just_now}/run.json", b"of a run that a listing met half way")
-    made = prune(lake, 1, remove=True)
+    made = prune(naming(lake), lake, keep=1, remove=True)
     assert [f"{each.table}/{each.folder}" for each in made.remains] == [old]
     assert folders(lake) == {new, just_now}
 
@@ -207,7 +208,7 @@ def test_prune_beside_running_signals_loses_nothing_that_is_new(lake: Lake):
     def clean() -> int:
         rounds = 0
         while not done.is_set():
-            prune(lake, 2, remove=True)
+            prune(naming(lake), lake, keep=2, remove=True)
             rounds += 1
         return rounds
 
@@ -218,12 +219,12 @@ def test_prune_beside_running_signals_loses_nothing_that_is_new(lake: Lake):
         finally:
             done.set()
         assert all(cleaner.result() for cleaner in cleaners)
-    prune(lake, 2, remove=True)
+    prune(naming(lake), lake, keep=2, remove=True)
     for published in made:
         for folder in published[-2:]:
             assert {key.rpartition("/")[2] for key in there(lake) if key.startswith(folder)} == set(NAMES)
     assert len(folders(lake) - {""}) == 6
-    assert verify(lake).faults == 0
+    assert verify(naming(lake), lake).faults == 0
 
 
 HOLD = """
@@ -244,13 +245,13 @@ def test_staging_of_dead_runs_is_swept_and_of_live_ones_it_is_not(tmp_path: Path
     )
     with process:
         path = Path(process.stdout.readline().strip())
-        assert prune(lake, 1, remove=True).staging == []
+        assert prune(naming(lake), lake, keep=1, remove=True).staging == []
         assert path.exists()
         process.kill()
         process.wait()
-    assert [each.size for each in prune(lake, 1).staging] == [1000]
+    assert [each.size for each in prune(naming(lake), lake, keep=1).staging] == [1000]
     assert path.exists()
-    assert prune(lake, 1, remove=True).bytes == 1000
+    assert prune(naming(lake), lake, keep=1, remove=True).bytes == 1000
     assert not path.exists()
 
 
@@ -259,6 +260,6 @@ def test_a_disk_that_cannot_tell_live_from_dead_is_left_alone(tmp_path: Path, mo
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(step, "sweep", refused)
-    made = prune(folder_lake(tmp_path), 1, remove=True)
+    made = prune(Settings.load({"lake.url": f"{tmp_path}/{{layer}}"}, environ={}), keep=1, remove=True)
     assert made.staging == []
     assert made.notes == [f"staging was left alone: {tmp_path}/_staging: No locks available"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from tests.lake_settings import naming
 from tests.memory_lake import memory_lake
 
 from hermes.dataset import Dataset
@@ -64,7 +65,7 @@ def names(addresses: list[str]) -> set[str]:
 
 
 def test_what_was_published_is_the_same(lake: Lake):
-    made = verify(lake)
+    made = verify(naming(lake), lake)
     assert (made.files, made.faults, made.no_record) == (15, 0, [])
     assert made.as_json()["verdict"] == "pass"
     assert made.bytes == sum(
@@ -76,7 +77,7 @@ def test_what_was_published_is_the_same(lake: Lake):
 def test_of_one_dataset_only_its_files_are_read(lake: Lake, dataset: Dataset):
     overwrite(lake.bronze, f"{BTC.bronze_folder}/year=2024/x.parquet", b"BRONZE")
     overwrite(lake.gold, f"{EXECUTION}/signals.parquet", b"SIGNALS")
-    made = verify(lake, [dataset])
+    made = verify(naming(lake), lake, datasets=[dataset])
     assert made.files == (9 if dataset == BTC else 6)
     assert names(made.differs) == ({"x.parquet", "signals.parquet"} if dataset == BTC else set())
 
@@ -86,7 +87,7 @@ def test_one_flipped_bit_in_any_file_is_found(lake: Lake):
         for file in layer.files("", ""):
             content = layer.read(file.key)
             overwrite(layer, file.key, bytes([content[0] ^ 1]) + content[1:])
-            made = verify(lake)
+            made = verify(naming(lake), lake)
             assert made.differs == [layer.locate(file.key)]
             assert (made.missing, made.unreadable, made.no_record) == ([], [], [])
             assert made.as_json()["verdict"] == "fault"
@@ -101,7 +102,7 @@ def test_a_file_of_another_tool_has_no_record_and_is_no_fault(lake: Lake):
         path.write_bytes(b"x")
     else:
         obstore.put(backend._store, f"{backend._prefix}foreign/x.parquet", b"x")
-    made = verify(lake)
+    made = verify(naming(lake), lake)
     assert names(made.no_record) == {"x.parquet"}
     assert made.faults == 0
 
@@ -112,7 +113,7 @@ def test_signals_that_are_gone_while_their_copy_is_there_are_missed(lake: Lake):
         (backend.root / key).unlink()
     else:
         obstore.delete(backend._store, f"{backend._prefix}{key}")
-    made = verify(lake)
+    made = verify(naming(lake), lake)
     assert made.missing == [lake.gold.locate(key)]
     assert (made.files, made.differs) == (14, [])
 
@@ -121,16 +122,16 @@ def test_what_hermes_removed_is_not_missed(lake: Lake):
     for file in lake.gold.files(EXECUTION, ""):
         lake.gold.remove(file.key)
     lake.bronze.remove(f"{ETH.bronze_folder}/year=2024/x.parquet")
-    assert (verify(lake).files, verify(lake).faults) == (11, 0)
+    assert (verify(naming(lake), lake).files, verify(naming(lake), lake).faults) == (11, 0)
 
 
 def test_a_file_that_a_folder_lost_is_missed(tmp_path: Path):
     lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
     lake.silver.write_bytes(BTC.silver_key(2024), b"silver")
     (tmp_path / "lake" / "silver" / BTC.silver_key(2024)).unlink()
-    assert verify(lake).missing == [lake.silver.locate(BTC.silver_key(2024))]
-    assert verify(lake, [BTC]).missing == [lake.silver.locate(BTC.silver_key(2024))]
-    assert verify(lake, [ETH]).missing == []
+    assert verify(naming(lake), lake).missing == [lake.silver.locate(BTC.silver_key(2024))]
+    assert verify(naming(lake), lake, datasets=[BTC]).missing == [lake.silver.locate(BTC.silver_key(2024))]
+    assert verify(naming(lake), lake, datasets=[ETH]).missing == []
 
 
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(lake: Lake, monkeypatch: pytest.MonkeyPatch):
@@ -142,7 +143,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(lake: Lake, monkeyp
         return hashed(self, file)
 
     monkeypatch.setattr(type(lake.silver._backend), "hashed", fails)
-    made = verify(lake)
+    made = verify(naming(lake), lake)
     assert made.unreadable == [f"{lake.silver.locate(BTC.silver_key(2024))}: x: Input/output error"]
     assert (made.files, made.faults) == (15, 1)
 
@@ -159,12 +160,12 @@ def test_a_file_that_is_replaced_meanwhile_is_read_again(lake: Lake, monkeypatch
         return judged(layer, file)
 
     monkeypatch.setattr(step, "_judge", replaced_meanwhile)
-    assert verify(lake).faults == 0
+    assert verify(naming(lake), lake).faults == 0
 
 
 def test_locks_are_no_files_of_the_lake(lake: Lake):
     backend = lake.gold._backend
     if not hasattr(backend, "root"):
         obstore.put(backend._store, f"{backend._prefix}_locks/x.lock", b"{}")
-    made = verify(lake)
+    made = verify(naming(lake), lake)
     assert (made.files, made.no_record) == (15, [])

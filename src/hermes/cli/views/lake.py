@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hermes.steps.maintenance.doctor import Diagnosis
     from hermes.steps.maintenance.prune import Pruned
     from hermes.steps.maintenance.verify import Verified
-    from hermes.steps.production import Promoted
+    from hermes.steps.promotion import Promoted
     from hermes.steps.query import Answer
 
 _MOST_NAMES = 20  # of files that are no fault
@@ -19,7 +19,7 @@ _MOST_NAMES = 20  # of files that are no fault
 def print_diagnosis(made: "Diagnosis") -> None:
     """Every check with what was found, then the cures."""
     rows = [(each.layer, each.check, "ok" if each.ok else "FAULT", each.found) for each in made.findings]
-    print_rows(("layer", "check", "", "found"), rows, f"Lake at {made.lake}")
+    print_rows(("layer", "check", "", "found"), rows, f"Lake at {made.settings.lake.url}")
     faults = [each for each in made.findings if not each.ok]
     for cure in dict.fromkeys(each.cure for each in faults):
         what = ", ".join(f"{each.layer} {each.check}" for each in faults if each.cure == cure)
@@ -86,14 +86,15 @@ def print_pruned(made: "Pruned") -> None:
         say("[yellow]{}[/]", note)
 
 
-def print_promoted(made: "Promoted", *, withdrawn: bool) -> None:
+def print_promoted(made: "Promoted") -> None:
     """What is pinned, or was."""
-    pinned = [(name, inline(value)) for name, value in made.pinned.items()]
-    print_facts(made.table, [("promoted", made.execution), *pinned, ("kept in", made.path)])
-    if withdrawn:
-        say("Withdrawn: readers get the newest execution of what the settings ask for.")
+    known = made.promotion
+    pinned = [(name, inline(value)) for name, value in known.pinned.items()]
+    print_facts(known.table, [("promoted", known.execution), *pinned, ("kept in", known.path)])
+    if made.withdrawn:
+        say("Withdrawn: readers get the newest execution made with the configured settings.")
     else:
-        say("Readers get the newest execution of these.")
+        say("Readers get the newest execution made like this one.")
 
 
 def print_answer(made: "Answer") -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hermes.steps.lineage import Unchanged
     from hermes.steps.report import Reported
     from hermes.steps.run import Run
+    from hermes.steps.show import Shown
     from hermes.steps.signals import Signalled
 
 
@@ -137,19 +138,18 @@ def _read_by_default(table: Mapping[str, Any]) -> str | None:
     return f"{table['execution'] or 'none: see hermes show'}{' (promoted)' if table['promoted'] else ''}"
 
 
-def print_lineage(found: Mapping[str, Any]) -> None:
+def print_shown(found: "Shown") -> None:
     """One execution: its measures, then everything it was made from."""
-    if is_simulated(found["dataset"]["symbol"]):
+    lineage = found.lineage
+    if is_simulated(lineage.dataset["symbol"]):
         print_simulated()
-    fill = found["backtest"]["fill"]
-    print_measures(by_fill(found.get("fills") or {fill: found["metrics"]}, fill))
-    print_warnings(found.get("warnings", []))
-    shown = ("metrics", "fills", "warnings", "sources", "audit")
-    plain = [(name, inline(value)) for name, value in found.items() if name not in shown]
-    print_facts(found["execution"], plain)
-    print_verdict(found["audit"])
+    print_measures(by_fill(found.fills, lineage.backtest["fill"]))
+    print_warnings(lineage.warnings)
+    apart = ("execution", "metrics", "fills", "warnings", "sources", "audit")
+    print_facts(found.execution, [(name, inline(v)) for name, v in found.as_json().items() if name not in apart])
+    print_verdict(lineage.audit)
     columns = ("path", "size", "rows", "fingerprint")
-    print_rows(columns, [[source[name] for name in columns] for source in found["sources"]], "Made from")
+    print_rows(columns, [[getattr(source, name) for name in columns] for source in lineage.sources], "Made from")
 
 
 def print_quality(quality: "Quality") -> None:

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hermes.dataset import LAYERS
-from hermes.errors import HermesError
+from hermes.errors import HermesError, UsageError
+from hermes.lake.opening import opened
 from hermes.lake.probe import Finding
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
@@ -16,7 +17,7 @@ from hermes.settings import Settings
 class Diagnosis:
     """Every finding, in the order of the layers."""
 
-    lake: str
+    settings: Settings
     findings: Sequence[Finding]
 
     @property
@@ -26,20 +27,23 @@ class Diagnosis:
 
     def as_json(self) -> dict[str, Any]:
         """The result by name."""
-        return {"lake": self.lake, "healthy": self.healthy, "findings": [asdict(each) for each in self.findings]}
+        findings = [asdict(each) for each in self.findings]
+        return {"lake": self.settings.lake.url, "healthy": self.healthy, "findings": findings}
 
 
-def diagnose(settings: Settings, progress: Progress = SILENT) -> Diagnosis:
+def diagnose(settings: Settings, lake: Lake | None = None, *, progress: Progress = SILENT) -> Diagnosis:
     """Try out every layer of the settings' lake; what is wrong becomes a finding, not an error."""
     findings: list[Finding] = []
     try:
-        lake = Lake.open(settings)
+        lake = opened(settings, lake, "diagnose")
+    except UsageError:
+        raise
     except HermesError as error:
-        return Diagnosis(settings.lake.url, [Finding("lake", "address", False, error.message, error.cure)])
+        return Diagnosis(settings, [Finding("lake", "address", False, error.message, error.cure)])
     layers = [getattr(lake, name) for name in LAYERS]
     with progress.task("doctor", len(LAYERS), "layers") as advance:
         # One after the other: folders above the layers that one makes and removes again would be missed by another.
         for name, layer in zip(LAYERS, layers, strict=True):
             findings += layer.probe(name)
             advance(1, "")
-    return Diagnosis(settings.lake.url, findings)
+    return Diagnosis(settings, findings)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table
-from hermes.errors import DatasetLocked, StoreError
+from hermes.errors import DatasetLocked, StoreError, UsageError
 from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
 from hermes.lake.executions import SIGNALS, Execution, main_file, read_executions
 from hermes.lake.files import LakeFile
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -53,6 +54,7 @@ class Pruned:
         notes: what could not be looked at.
     """
 
+    settings: Settings
     done: bool
     executions: list[Doomed] = field(default_factory=list)
     remains: list[Doomed] = field(default_factory=list)
@@ -82,11 +84,11 @@ class Pruned:
 
 
 def prune(
-    lake: Lake,
+    settings: Settings,
+    lake: Lake | None = None,
+    *,
     keep: int,
     datasets: Sequence[Dataset] = (),
-    *,
-    settings: Settings | None = None,
     remove: bool = False,
     progress: Progress = SILENT,
 ) -> Pruned:
@@ -95,18 +97,23 @@ def prune(
     Newest is told by their lineage, see `lake.executions`. As many stay of those that production reads.
 
     Args:
+        settings: name the lake, and say what production reads where nothing was promoted.
+        lake: the lake; without it the one that the settings name.
         keep: how many executions of every table stay, 1 or more.
         datasets: whose tables to look at; without any all, comparisons of many datasets too.
-        settings: say what production reads where nothing was promoted; without them it is the newest of all.
         remove: without it nothing is changed.
+        progress: told how far the work is.
 
     Raises:
+        UsageError: fewer than 1 are to stay.
         StoreError: the lake cannot be listed, or something cannot be removed; what was found before is gone whole.
     """
-    assert keep >= 1
-    made = Pruned(done=remove)
+    if keep < 1:
+        raise UsageError(f"keep = {keep}: at least one execution of every table stays", "give 1 or more")
+    lake = opened(settings, lake, "prune")
+    made = Pruned(settings, done=remove)
     for table, folders in _executions(lake, datasets).items():
-        _judge(made, lake, table, folders, keep, settings)
+        _judge(made, lake, table, folders, keep)
     doomed = [*made.remains, *made.executions]
     with progress.task("prune", len(doomed), "executions") as advance:
         for each in doomed if remove else ():
@@ -139,19 +146,12 @@ def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
     return not wanted and main_file(table) != SIGNALS
 
 
-def _judge(
-    made: Pruned,
-    lake: Lake,
-    table: str,
-    folders: Mapping[str, list[LakeFile]],
-    keep: int,
-    settings: Settings | None,
-) -> None:
+def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[LakeFile]], keep: int) -> None:
     main = main_file(table)
     keys = {f"{table}/{folder}/{main}" for folder in folders}
     whole = read_executions(lake.gold, [file for files in folders.values() for file in files if file.key in keys])
     exported = _exported(lake, table)
-    stays = _staying(whole, keep, lake, table, settings)
+    stays = _staying(whole, keep, lake, table, made.settings)
     for each in whole:
         if each.error:
             made.notes.append(f"{each.error.message}: it stays")
@@ -171,7 +171,7 @@ def _judge(
             made.remains.append(Doomed(table, folder, folders[folder]))
 
 
-def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings | None) -> set[str]:
+def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings) -> set[str]:
     """Names of the newest, of the newest of those that production reads, and of the one that was published last."""
     stays = {each.name for each in whole[-keep:]} | {max((each.name for each in whole), default="")}
     if parse_signals_table(table) and (wanted := production_identity(settings, lake, table)):

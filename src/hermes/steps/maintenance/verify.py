@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, Literal
 
@@ -10,8 +10,10 @@ from hermes.dataset import FREQUENCIES, LOCKS, Dataset, parse_execution, parse_s
 from hermes.errors import Misplaced, StoreError
 from hermes.lake.executions import lineage_of
 from hermes.lake.files import LakeFile
+from hermes.lake.opening import opened
 from hermes.lake.store import Lake, Layer
 from hermes.progress import SILENT, Progress
+from hermes.settings import Settings
 
 READERS = 8  # files hashed at once
 ATTEMPTS = 3  # for a file that is replaced while it is read
@@ -33,6 +35,7 @@ class Verified:
         no_record: there is nothing to compare with: another tool wrote them. No fault, and no proof.
     """
 
+    settings: Settings
     files: int = 0
     bytes: int = 0
     differs: list[str] = field(default_factory=list)
@@ -51,10 +54,13 @@ class Verified:
 
     def as_json(self) -> dict[str, Any]:
         """The result by name."""
-        return {**asdict(self), "verdict": "fault" if self.faults else "pass"}
+        told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
+        return {**told, "verdict": "fault" if self.faults else "pass"}
 
 
-def verify(lake: Lake, datasets: Sequence[Dataset] = (), progress: Progress = SILENT) -> Verified:
+def verify(
+    settings: Settings, lake: Lake | None = None, *, datasets: Sequence[Dataset] = (), progress: Progress = SILENT
+) -> Verified:
     """Read every file of the lake again, or those of some datasets, several at once.
 
     A file of a folder is known to be missing by its record. On S3 the hash is part of the object: there only an
@@ -64,7 +70,8 @@ def verify(lake: Lake, datasets: Sequence[Dataset] = (), progress: Progress = SI
         StoreError: the lake cannot be listed.
     """
     started = perf_counter()
-    made = Verified()
+    lake = opened(settings, lake, "verify")
+    made = Verified(settings)
     found = [(layer, file) for layer, prefix in _places(lake, datasets) for file in _listed(layer, prefix)]
     with (
         ThreadPoolExecutor(READERS) as pool,

@@ -1,0 +1,54 @@
+"""One published execution: what it was made from, how, and what it found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hermes.lake import catalog
+from hermes.lake.opening import opened
+from hermes.lake.store import Lake
+from hermes.lineage import Lineage
+from hermes.settings import Settings
+from hermes.steps.production import find_execution
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One execution.
+
+    Attributes:
+        execution: its folder's name; path: address of its signals.
+        lineage: what its footer says.
+    """
+
+    settings: Settings
+    execution: str
+    path: str
+    lineage: Lineage
+
+    @property
+    def fills(self) -> Mapping[str, Mapping[str, Any]]:
+        """The measures with each fill, those of an older Hermes with the configured one alone."""
+        return self.lineage.fills or {self.lineage.backtest["fill"]: self.lineage.metrics}
+
+    def as_json(self) -> dict[str, Any]:
+        """The lineage by name, with `execution` and `path`."""
+        return {"execution": self.execution, "path": self.path, **self.lineage.as_json()}
+
+
+def show(settings: Settings, lake: Lake | None = None, *, execution: str | None = None) -> Shown:
+    """Show one execution of the settings' dataset and strategy.
+
+    Args:
+        settings: name the lake, the dataset and the strategy.
+        lake: the lake; without it the one that the settings name.
+        execution: its folder's name; without it the one that production reads.
+
+    Raises:
+        MissingTable: there is no such execution.
+        StoreError: it was made by another tool, or cannot be read.
+    """
+    lake = opened(settings, lake, "show")
+    found = find_execution(settings, lake, execution)
+    lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
+    return Shown(settings, found.name, found.file.location, lineage)
