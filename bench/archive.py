@@ -1,4 +1,4 @@
-"""A simulated archive for the road where the real one is not at hand."""
+"""A simulated archive for the pipeline where the real one is not at hand."""
 
 from collections.abc import Callable
 from datetime import date

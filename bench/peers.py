@@ -113,7 +113,7 @@ def pandas_signals(table: Any) -> Any:
 
 
 def notebook(lake: str, target: str, chunk_rows: int, only: int | None = None) -> Peer:
-    """The original notebook's way, with its context mended: each chunk sorts the whole table again in DuckDB.
+    """The original notebook's way, with its context corrected: each chunk sorts the whole table again in DuckDB.
 
     `only` measures that many chunks, evenly spread, instead of all, and writes nothing.
     """

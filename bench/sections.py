@@ -36,8 +36,8 @@ def _against(measured: dict[str, Measured], mine: str) -> list[tuple[str, ...]]:
     ]
 
 
-def road(folder: Path, *, quick: bool) -> list[Section]:
-    """Whole processes: the road over the real archive, and how long commands take to start."""
+def pipeline(folder: Path, *, quick: bool) -> list[Section]:
+    """Whole processes: the pipeline over the real archive, and how long commands take to start."""
     real = REAL_ARCHIVE.is_dir() and not quick
     if real:
         archive, symbol, start = str(REAL_ARCHIVE), "BTCUSDT", "2017-09-01"
@@ -49,7 +49,7 @@ def road(folder: Path, *, quick: bool) -> list[Section]:
         why = "" if quick else f", as the real ones are not at {REAL_ARCHIVE}"
         text = f"{files} simulated monthly files{why}"
     times = 1 if quick else 3
-    lakes = [str(folder / f"road-{i}" / "{layer}") for i in range(times)]
+    lakes = [str(folder / f"pipeline-{i}" / "{layer}") for i in range(times)]
     common = [symbol, "--interval", "4h", "--start", start, "--json", "--lake"]
     first = [Command([HERMES, "run", *common, lake, "--archive", archive]) for lake in lakes]
     import_polars = Command([sys.executable, "-c", "import polars"])
@@ -70,7 +70,7 @@ def road(folder: Path, *, quick: bool) -> list[Section]:
     job = again["signals alone (the notebook's job)"].seconds / base
     return [
         Section(
-            "The road, whole processes",
+            "The pipeline, whole processes",
             f"`hermes run` over {text} at 4 h (bronze, silver, 23 indicators, signals, every file checked, hashed and"
             " synced), `hermes signals` on what it made, and starting up; beside the time that Python takes to import"
             " polars. Process start included, cold.",
@@ -159,7 +159,7 @@ def signals(folder: Path, *, quick: bool) -> list[Section]:
     return [
         Section(
             f"Signals, {middle:,} rows",
-            f"{middle:,} {_PEERS} *notebook*: the original's loop with its context mended, DuckDB sorting the whole"
+            f"{middle:,} {_PEERS} *notebook*: the original's loop with its context corrected, DuckDB sorting the whole"
             f" table for every chunk; unchunked, and in chunks of {chunk_rows:,} rows.",
             PEERS,
             [
@@ -304,7 +304,7 @@ def sweep(folder: Path, *, quick: bool) -> list[Section]:
 
 
 SECTIONS = {
-    "road": road,
+    "pipeline": pipeline,
     "features": features,
     "signals": signals,
     "backtest": backtest,

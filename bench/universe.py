@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from hermes.dataset import Dataset
-from hermes.market import Road, run_market
+from hermes.market import RunOptions, run_market
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 from hermes.workers.pool import Place, completed, place
@@ -30,8 +30,8 @@ def make(root: str, symbols: int) -> Callable[[], Mapping[str, Any]]:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             list(pool.map(_write, [f"{root}/archive"] * symbols, range(symbols)))
         with place(_tasks(root, "silver", 1)[0]) as where:
-            road = Road(audited=False, reported=False)
-            made = run_market(_tasks(root, "silver", symbols), road, where)
+            options = RunOptions(audited=False, reported=False)
+            made = run_market(_tasks(root, "silver", symbols), options, where)
         shutil.rmtree(f"{root}/silver/gold")
         return {"datasets": len(made.done)}
 
@@ -51,8 +51,8 @@ def run(root: str, symbols: int, source: str, workers: int = 0) -> Callable[[], 
     before = _used(where)  # every worker has imported what it needs
 
     def work() -> Mapping[str, Any]:
-        road = Road(source=source, audited=False, reported=False, fresh_after=datetime.now(UTC))
-        made = run_market(tasks, road, where)
+        options = RunOptions(source=source, audited=False, reported=False, fresh_after=datetime.now(UTC))
+        made = run_market(tasks, options, where)
         facts: dict[str, Any] = {"datasets": len(made.done), "rows": sum(each["rows"] for each in made.done)}
         facts["trades"] = sum(each["metrics"]["trades"] for each in made.done)
         if workers:

@@ -141,7 +141,7 @@ def test_parameters_of_other_names_widen_the_table(load, tmp_path: Path) -> None
 
 
 def test_clear_errors(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="table 'candles' is not one of signals features record"):
+    with pytest.raises(UsageError, match="table 'candles' is not one of signals, features, record"):
         export_iceberg(load(), tables=["candles"])
     with pytest.raises(MissingTable, match="the lake has no signals or record"):
         export_iceberg(load(), tables=["signals", "record"])

@@ -8,7 +8,8 @@ import pytest
 from hermes.errors import StoreError
 from hermes.lineage import Lineage, Role, fields_with
 from hermes.settings import Settings
-from hermes.steps.production import PINNED, identity
+from hermes.steps.production import identity
+from hermes.steps.promotion import PINNED
 
 SOURCES = [{"path": "a.parquet", "size": 1, "fingerprint": "f", "version": "v", "rows": 2}]
 FOOTER: dict[str, Any] = {
@@ -55,7 +56,7 @@ def test_an_older_execution_has_no_sequence():
     assert Lineage.read(old, "x").sequence == 0
 
 
-@pytest.mark.parametrize(("footer", "said"), [({}, "no lineage of Hermes"), ({"metrics": {}}, "is not whole: hermes")])
+@pytest.mark.parametrize(("footer", "said"), [({}, "no lineage of Hermes"), ({"metrics": {}}, "is incomplete: hermes")])
 def test_what_is_no_lineage_is_refused(footer: dict, said: str):
     with pytest.raises(StoreError, match=f"x.*{said}|{said}"):
         Lineage.read(footer, "x")

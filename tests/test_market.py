@@ -17,14 +17,14 @@ from hermes.dataset import Dataset
 from hermes.errors import MissingTable
 from hermes.lake import catalog, sql
 from hermes.lake.store import Lake
-from hermes.market import Road, _walk, held, run_market
+from hermes.market import RunOptions, _run_task, held, run_market
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.comparison import UNIVERSE
 from hermes.workers.pool import Place, place
 
 SYMBOLS = [f"SIM{number}USDT" for number in range(4)]
-ROAD = Road(audited=False, reported=False, fresh_after=datetime.fromtimestamp(0, UTC))
+OPTIONS = RunOptions(audited=False, reported=False, fresh_after=datetime.fromtimestamp(0, UTC))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def executions(settings: Settings) -> int:
 
 def test_a_cluster_makes_the_rows_that_threads_make(tasks, threads):
     here, there = tasks("here"), tasks("there")
-    run_market(here, ROAD, threads)
+    run_market(here, OPTIONS, threads)
     with place(there[0], workers=2) as where:
-        made = run_market(there, ROAD, where)
+        made = run_market(there, OPTIONS, where)
     assert not made.failed and made.where == "2 workers of this machine"
     for mine, theirs in zip(here, there, strict=True):
         assert rows_of(mine).equals(rows_of(theirs))
@@ -73,7 +73,7 @@ def test_a_cluster_makes_the_rows_that_threads_make(tasks, threads):
 
 
 def test_a_market_is_its_datasets_one_by_one(tasks, threads):
-    made = run_market(tasks("all"), ROAD, threads)
+    made = run_market(tasks("all"), OPTIONS, threads)
     for settings, done in zip(tasks("alone"), made.done, strict=True):
         alone = pipeline.run(settings, audited=False, reported=False)
         assert alone.as_json()["metrics"] == done["metrics"] and alone.as_json()["rows"] == done["rows"]
@@ -84,10 +84,10 @@ PASSING = ("seconds", "rows_per_second", "freshness")  # what time alone changes
 
 def test_running_again_makes_only_what_changed(tasks, threads, many, tmp_path):
     archive = Path(shutil.copytree(many, tmp_path / "archive"))
-    first = run_market(tasks(archive=archive), ROAD, threads)
+    first = run_market(tasks(archive=archive), OPTIONS, threads)
     assert [each["unchanged"] for each in first.done] == [False] * 4
     write_archive(archive, Dataset(symbol=SYMBOLS[1]), date(2025, 3, 1), 1)
-    again = run_market(tasks(archive=archive), ROAD, threads)
+    again = run_market(tasks(archive=archive), OPTIONS, threads)
     assert [each["unchanged"] for each in again.done] == [True, False, True, True]
     assert [executions(each) for each in tasks()] == [1, 2, 1, 1]
     for before, after in zip(first.done, again.done, strict=True):
@@ -99,16 +99,16 @@ def test_running_again_makes_only_what_changed(tasks, threads, many, tmp_path):
                 },
             } == before
     changed = tasks(archive=archive, signals__start="2024-12-01")
-    assert not any(each["unchanged"] for each in run_market(changed, ROAD, threads).done)
+    assert not any(each["unchanged"] for each in run_market(changed, OPTIONS, threads).done)
 
 
 def test_a_task_that_ran_twice_publishes_once(tasks):
     settings = tasks()[0]
-    road = replace(ROAD, fresh_after=datetime.now(UTC))
-    first, second = _walk((settings, road)), _walk((settings, road))
+    options = replace(OPTIONS, fresh_after=datetime.now(UTC))
+    first, second = _run_task((settings, options)), _run_task((settings, options))
     assert executions(settings) == 1 and second.made["path"] == first.made["path"]
-    later = replace(ROAD, fresh_after=datetime.now(UTC))
-    assert _walk((settings, later)).made["path"] != first.made["path"]
+    later = replace(OPTIONS, fresh_after=datetime.now(UTC))
+    assert _run_task((settings, later)).made["path"] != first.made["path"]
 
 
 def test_a_dataset_that_somebody_else_is_at_is_waited_for(tasks, monkeypatch):
@@ -117,10 +117,10 @@ def test_a_dataset_that_somebody_else_is_at_is_waited_for(tasks, monkeypatch):
     holding = ExitStack()
     holding.enter_context(lake.locked(settings.dataset, "run"))
     monkeypatch.setattr(market, "sleep", lambda _: holding.close())
-    assert _walk((settings, ROAD)).made
+    assert _run_task((settings, OPTIONS)).made
     monkeypatch.setattr(market, "LOCKED_S", -1)
     with lake.locked(settings.dataset, "run"):
-        assert "run" in _walk((settings, ROAD)).error
+        assert "run" in _run_task((settings, OPTIONS)).error
 
 
 def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):
@@ -128,7 +128,7 @@ def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):
     for zipped in (archive / "data/spot/monthly/klines" / SYMBOLS[2] / "4h").glob("*.zip"):
         zipped.write_bytes(b"not a zip")
     named = [*SYMBOLS, "SIM9USDT"]
-    made = run_market(tasks(archive=archive, symbols=named), ROAD, threads)
+    made = run_market(tasks(archive=archive, symbols=named), OPTIONS, threads)
     assert [each["symbol"] for each in made.done] == [SYMBOLS[0], SYMBOLS[1], SYMBOLS[3]]
     assert [each.symbol for each in made.failed] == [SYMBOLS[2], "SIM9USDT"]
     assert all(each.error and each.cure and "\n" not in each.error for each in made.failed)
@@ -136,8 +136,8 @@ def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):
 
     write_archive(archive, Dataset(symbol=SYMBOLS[2]), date(2024, 11, 1), 4)
     write_archive(archive, Dataset(symbol="SIM9USDT"), date(2024, 11, 1), 4)
-    mended = run_market(tasks(archive=archive, symbols=named), ROAD, threads)
-    assert [each["unchanged"] for each in mended.done] == [True, True, False, True, False]
+    corrected = run_market(tasks(archive=archive, symbols=named), OPTIONS, threads)
+    assert [each["unchanged"] for each in corrected.done] == [True, True, False, True, False]
 
 
 def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatch):
@@ -149,7 +149,7 @@ def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatc
         return real(settings, *rest, **options)
 
     monkeypatch.setattr(pipeline, "features", broken)
-    made = run_market(tasks(), ROAD, threads)
+    made = run_market(tasks(), OPTIONS, threads)
     assert len(made.done) == 3
     assert made.failed[0].error == "unexpected ZeroDivisionError: of all things" and "broken" in made.failed[0].trace
 
@@ -162,7 +162,7 @@ def test_a_failure_tells_no_secret(tasks, threads, monkeypatch):
 
     monkeypatch.setattr(pipeline, "features", broken)
     given = {"s3__access_key": "somebody-of-the-desk", "s3__secret_key": secret}
-    made = run_market(tasks(symbols=SYMBOLS[:1], **given), ROAD, threads)
+    made = run_market(tasks(symbols=SYMBOLS[:1], **given), OPTIONS, threads)
     (failed,) = made.failed
     assert "ZeroDivisionError: signed with" in failed.error
     assert secret not in json.dumps(made.as_json()) + failed.trace
@@ -170,7 +170,7 @@ def test_a_failure_tells_no_secret(tasks, threads, monkeypatch):
 
 def test_the_comparison_holds_what_the_runs_said(tasks, threads):
     named = [*SYMBOLS, "SIM9USDT"]
-    made = run_market(tasks(symbols=named), replace(ROAD, reported=True), threads)
+    made = run_market(tasks(symbols=named), replace(OPTIONS, reported=True), threads)
     table = pl.read_parquet(made.universe.path)
     assert dict(table.schema) == UNIVERSE and table["symbol"].to_list() == named
     for row, done in zip(table.iter_rows(named=True), made.done, strict=False):
@@ -189,7 +189,7 @@ def test_the_comparison_holds_what_the_runs_said(tasks, threads):
 
 
 def test_nothing_done_is_nothing_to_compare(tasks, threads):
-    made = run_market(tasks(symbols=["SIM8USDT", "SIM9USDT"]), ROAD, threads)
+    made = run_market(tasks(symbols=["SIM8USDT", "SIM9USDT"]), OPTIONS, threads)
     assert made.universe is None and len(made.failed) == 2
 
 
@@ -202,7 +202,7 @@ def test_what_a_source_holds(tasks, threads):
         held(settings, "archive", quote="eur")
     with pytest.raises(MissingTable, match="holds no spot symbol"):
         held(settings, "silver")
-    run_market(tasks(symbols=SYMBOLS[:2]), ROAD, threads)
+    run_market(tasks(symbols=SYMBOLS[:2]), OPTIONS, threads)
     for layer in ("bronze", "silver", "gold"):
         assert [each.symbol for each in held(settings, layer, quote="USDT")] == SYMBOLS[:2]
 
@@ -214,8 +214,8 @@ def test_a_place_that_takes_no_tasks_is_an_error(tasks):
 
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
-    with pytest.raises(ClusterError, match="takes no tasks any more"):
-        run_market(tasks(), ROAD, Place(pool, 1, "a closed pool"))
+    with pytest.raises(ClusterError, match="accepts no tasks any more"):
+        run_market(tasks(), OPTIONS, Place(pool, 1, "a closed pool"))
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -296,10 +296,10 @@ def test_a_cluster_on_s3_makes_the_rows_of_a_folder(tasks, threads, many, load, 
         for symbol in SYMBOLS
     ]
     with place(there[0], workers=2) as where:
-        made = run_market(there, ROAD, where)
+        made = run_market(there, OPTIONS, where)
     assert not made.failed, made.failed[0]
     here = tasks("here")
-    run_market(here, ROAD, threads)
+    run_market(here, OPTIONS, threads)
     for mine, theirs in zip(here, there, strict=True):
         assert rows_of(mine).equals(rows_of(theirs))
         assert executions(theirs) == 1

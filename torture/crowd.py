@@ -41,7 +41,7 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """The lake that all crowds work in, and an S3 server."""
     first, _ = lakes.write_archives(folder)
-    lakes.walk(lakes.settings_for(f"{folder}/lake/{{layer}}", first), ("ingest", "refine", "features"))
+    lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", first), ("ingest", "refine", "features"))
     (folder / "weed").mkdir()
     with serve(folder / "weed") as server:
         yield Given(folder / "lake", server)

@@ -10,8 +10,8 @@ from pathlib import Path
 from hermes.errors import HermesError
 from hermes.lake.store import Lake
 from torture import faults, lakes
+from torture.baseline import Baseline
 from torture.lake_mutants import error_swallowed, no_staging
-from torture.road import Road
 
 NAME = "io"
 ABOUT = (
@@ -32,9 +32,9 @@ PAGE = 4096
 
 @dataclass(frozen=True)
 class Given:
-    """The road step by step; whether a file system can be mounted here."""
+    """The pipeline step by step; whether a file system can be mounted here."""
 
-    road: Road
+    baseline: Baseline
     mounts: bool
 
 
@@ -46,7 +46,7 @@ def context(folder: Path) -> Iterator[Given]:
             mounts = True
     except PermissionError:
         mounts = False
-    yield Given(Road.walked(folder), mounts)
+    yield Given(Baseline.recorded(folder), mounts)
 
 
 def case(seed: int, folder: Path, given: Given) -> int:
@@ -57,8 +57,8 @@ def case(seed: int, folder: Path, given: Given) -> int:
     first = seed // COMBINATIONS % STRIDE
     if trouble == "small disk" and not given.mounts:
         trouble = "file size"  # no file system can be mounted here
-    lakes.walk(
-        lakes.settings_for(f"{folder}/warm/{{layer}}", given.road.archive)
+    lakes.run_steps(
+        lakes.settings_for(f"{folder}/warm/{{layer}}", given.baseline.archive)
     )  # threads and their files are there now
     n, tried = first, 0
     while True:
@@ -79,8 +79,8 @@ def _try(step: str, trouble: int | str, for_good: bool, n: int, folder: Path, gi
             stack.enter_context(faults.small_disk(folder, 64 * 1024**2))
         else:
             folder.mkdir()
-        shutil.copytree(given.road.before_step(step), folder / "lake")
-        settings = lakes.settings_for(f"{folder}/lake/{{layer}}", given.road.archive)
+        shutil.copytree(given.baseline.before_step(step), folder / "lake")
+        settings = lakes.settings_for(f"{folder}/lake/{{layer}}", given.baseline.archive)
         lake = Lake.open(settings)
         met = True
         try:
@@ -93,12 +93,12 @@ def _try(step: str, trouble: int | str, for_good: bool, n: int, folder: Path, gi
             assert error.exit_code == 1, f"exit code {error.exit_code}: {error}"
             assert len(str(error).splitlines()) == 1 and error.cure, f"not one line with a cure: {error!r}"
             assert "unexpected" not in str(error), f"not foreseen: {error}"
-        given.road.check(step, lakes.contents(lake), done=done)
+        given.baseline.check(step, lakes.contents(lake), done=done)
         if trouble != errno.EIO:  # which also fails what cleans up
             _check_staging(folder)
         (folder / "ballast").unlink(missing_ok=True)
         lakes.STEPS[step](settings, Lake.open(settings))
-        given.road.check(step, lakes.contents(lake), done=True, runs=1 + done)
+        given.baseline.check(step, lakes.contents(lake), done=True, runs=1 + done)
     shutil.rmtree(folder, ignore_errors=True)
     return met
 

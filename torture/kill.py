@@ -1,4 +1,4 @@
-"""SIGKILL at named points and at random times, while the road writes into an empty, an older or a whole lake."""
+"""SIGKILL at named points and at random times, while the pipeline writes into an empty, an older or a whole lake."""
 
 import random
 import shutil
@@ -77,7 +77,7 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """Archives, the lake that most victims find, undisturbed runs of every plan, and an S3 server."""
     first, later = lakes.write_archives(folder)
-    base = lakes.walk(lakes.settings_for(f"{folder}/lake/{{layer}}", first))
+    base = lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", first))
     whole = lakes.contents(base)
     with serve(_made(folder / "weed")) as server:
         plans: dict[str, Plan] = {}
@@ -128,7 +128,7 @@ def case(seed: int, folder: Path, given: Given) -> None:
         acknowledged = _check_answers(plan, left, story)
         settings = lakes.settings_for(flags["lake.url"], **flags)
         with lakes.impatient():
-            lakes.walk(settings, tuple(dict.fromkeys(plan.steps)))
+            lakes.run_steps(settings, tuple(dict.fromkeys(plan.steps)))
         _check_again(plan, lakes.contents(lake), left, acknowledged)
     except Exception as error:
         raise AssertionError(f"{what}: {error}") from error

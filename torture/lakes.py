@@ -1,4 +1,4 @@
-"""Small lakes to torture: what the road writes from a tiny archive, on a folder or on S3, and what must hold of it."""
+"""Small lakes to torture: what the pipeline makes of a tiny archive, on a folder or on S3, and what must hold of it."""
 
 import hashlib
 import io
@@ -56,7 +56,7 @@ def settings_for(url: str, archive: str = "", **flags: Any) -> Settings:
     return Settings.load({**SERIES, "lake.url": url, **given, **flags}, environ={})
 
 
-def walk(settings: Settings, steps: tuple[str, ...] = tuple(STEPS)) -> Lake:
+def run_steps(settings: Settings, steps: tuple[str, ...] = tuple(STEPS)) -> Lake:
     """Do these steps, in order."""
     lake = Lake.open(settings)
     for step in steps:

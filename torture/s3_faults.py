@@ -20,9 +20,9 @@ from hermes.lake.store import Lake
 from hermes.settings import Settings
 from hermes.stages.bronze import archive
 from torture import lakes
+from torture.baseline import Baseline
 from torture.lake_mutants import error_swallowed, hash_skipped
 from torture.proxy import FAULTS, KINDS, Plan, proxied
-from torture.road import Road
 
 NAME = "s3_faults"
 ABOUT = (
@@ -49,9 +49,9 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Given:
-    """The road, an S3 server, a web server of the archive, and how many requests of each kind each step makes."""
+    """The lake step by step, an S3 server, a web server of the archive, and the number of requests by kind and step."""
 
-    road: Road
+    baseline: Baseline
     server: S3Server
     web: str
     requests: Mapping[tuple[str, str], int]
@@ -60,10 +60,10 @@ class Given:
 @contextmanager
 def context(folder: Path) -> Iterator[Given]:
     """Servers, and one undisturbed run of every step behind the proxy."""
-    road = Road.walked(folder)
+    baseline = Baseline.recorded(folder)
     (folder / "weed").mkdir()
-    with serve(folder / "weed") as server, _web(road.archive) as web:
-        given = Given(road, server, web, {})
+    with serve(folder / "weed") as server, _web(baseline.archive) as web:
+        given = Given(baseline, server, web, {})
         counted: dict[tuple[str, str], int] = {}
         for kinds in (("PUT", "create", "GET", "LIST"), ("part", "complete"), ("HEAD",)):  # of one run each
             for step in dict.fromkeys(step for kind in kinds for step in STEPS[kind]):
@@ -72,7 +72,7 @@ def context(folder: Path) -> Iterator[Given]:
                 counted |= {(kind, step): plan.counts[kind] for kind in kinds}
         for kind, steps in STEPS.items():
             assert all(counted[kind, step] for step in steps), f"no {kind} was made: {counted}"
-        yield Given(road, server, web, counted)
+        yield Given(baseline, server, web, counted)
 
 
 def case(seed: int, folder: Path, given: Given) -> None:
@@ -92,16 +92,16 @@ def case(seed: int, folder: Path, given: Given) -> None:
 
 def _run(step: str, kind: str, plan: Plan, given: Given, name: str) -> bool:
     """Lay a lake, do the step behind the proxy, look at what is there, run again without; whether it was done."""
-    source = given.web if kind == "HEAD" else given.road.archive
+    source = given.web if kind == "HEAD" else given.baseline.archive
     direct = lakes.settings_for(f"s3://faults-{{layer}}/{name}", source, **given.server.flags())
-    lakes.copy_to_buckets(given.road.before_step(step), direct)
+    lakes.copy_to_buckets(given.baseline.before_step(step), direct)
     rows_only = kind == "HEAD"  # the footers of bronze then name other versions of the zips
     try:
         done = _disturbed(step, kind, plan, given, direct)
-        given.road.check(step, lakes.contents(Lake.open(direct)), done=done, rows_only=rows_only)
+        given.baseline.check(step, lakes.contents(Lake.open(direct)), done=done, rows_only=rows_only)
         with lakes.impatient():
             lakes.STEPS[step](direct, Lake.open(direct))
-        given.road.check(step, lakes.contents(Lake.open(direct)), done=True, runs=1 + done, rows_only=rows_only)
+        given.baseline.check(step, lakes.contents(Lake.open(direct)), done=True, runs=1 + done, rows_only=rows_only)
     finally:
         lakes.remove(Lake.open(direct))
     return done

@@ -62,7 +62,7 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """One undisturbed ingest."""
     first, _ = lakes.write_archives(folder)
-    yield Given(first, _rows(lakes.walk(lakes.settings_for(f"{folder}/lake/{{layer}}", first), ("ingest",))))
+    yield Given(first, _rows(lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", first), ("ingest",))))
 
 
 def case(seed: int, folder: Path, given: Given) -> None:

@@ -39,7 +39,7 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """The same series before the archive corrected it, after, and with one file of each."""
     for name, archive in zip(("old", "new"), lakes.write_archives(folder), strict=True):
-        lakes.walk(lakes.settings_for(f"{folder}/{name}/{{layer}}", archive))
+        lakes.run_steps(lakes.settings_for(f"{folder}/{name}/{{layer}}", archive))
     made: dict[str, set[tuple[str, ...]]] = {step: set() for step in READ}
     reached = {}
     for step in READ:

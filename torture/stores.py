@@ -75,7 +75,7 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """One undisturbed run on a folder."""
     archive, _ = lakes.write_archives(folder)
-    found = lakes.contents(lakes.walk(lakes.settings_for(f"{folder}/lake/{{layer}}", archive)))
+    found = lakes.contents(lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", archive)))
     yield Given(archive, _tables(found), set(lakes.executions_of(found).values()))
 
 
@@ -98,7 +98,7 @@ def case(seed: int, folder: Path, given: Given) -> int:
         settings = lakes.settings_for(url, given.archive, **double.flags())
         planted = _plant(double, settings, chance)
         try:
-            lake = lakes.walk(settings)
+            lake = lakes.run_steps(settings)
         except HermesError as error:
             text = str(error)
             assert quirks.listed_after_s, f"{quirks}: {text}"

@@ -49,9 +49,9 @@ def named_commands() -> Iterator[tuple[str, typer.core.TyperCommand]]:
 def _command(name: str, command: typer.core.TyperCommand) -> str:
     words = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p not in words and not {*p.opts} & {*_COMMON, "--help"}]
-    usage = " ".join(["hermes", name, *(p.metavar or p.name.upper() for p in words), "[OPTIONS]"])
+    usage = " ".join(["hermes", name, *(f"[{_word(p)}]..." if p.nargs == -1 else _word(p) for p in words), "[OPTIONS]"])
     examples = re.findall(r"^\s*(hermes .*)$", command.epilog or "", re.MULTILINE)
-    given = table(("argument", "is"), [(code(p.metavar or p.name.upper()), _plain(p.help)) for p in words]) + "\n"
+    given = table(("argument", "is"), [(code(_word(p)), _plain(p.help)) for p in words]) + "\n"
     return "".join([
         f"\n## {name}\n\n{_plain(command.help)}\n\n",
         fenced("text", usage), "\n",
@@ -59,6 +59,10 @@ def _command(name: str, command: typer.core.TyperCommand) -> str:
         _options(options) if options else "",
         f"\nExamples:\n\n{fenced('text', chr(10).join(examples))}" if examples else "",
     ])  # fmt: skip
+
+
+def _word(argument: typer.core.TyperArgument) -> str:
+    return argument.metavar or str(argument.name).upper()
 
 
 def _options(options: list[typer.core.TyperOption]) -> str:

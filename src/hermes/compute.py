@@ -65,7 +65,9 @@ def compute_signals(features: Frame, settings: Settings) -> pl.DataFrame:
     before = table.filter(time < start).height if start else 0
     until = table.filter(time <= end).height if end else table.height
     if until <= before:
-        raise TableRefused(f"no bar from {start or 'the first'} to {end or 'the last'}", "mind signals.start and .end")
+        raise TableRefused(
+            f"no bar from {start or 'the first'} to {end or 'the last'}", "check signals.start and signals.end"
+        )
     seen = min(before, settings.signals.context_rows)
     judged = signals(table.slice(before - seen, until - before + seen), strategy, context=seen, position=0)
     named = judged.with_columns(symbol=pl.lit(settings.dataset.symbol))

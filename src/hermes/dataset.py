@@ -118,7 +118,9 @@ def expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise UsageError(f"{_short(path)} begins with the home of a user that there is not", "write ./~…") from None
+        raise UsageError(
+            f"{_short(path)} begins with the home folder of a user that does not exist", "write ./~…"
+        ) from None
 
 
 def strategy_file(spec: str) -> tuple[Path, str | None] | None:
@@ -137,8 +139,8 @@ def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
         spelled = {"1M": "1mo", **{each.upper(): each for each in allowed}}  # 1M is the exchange's own word for a month
         known = spelled.get(value) or spelled.get(value.upper())
         near = [known] if known else get_close_matches(value, allowed, n=1)
-        hint = f"did you mean {near[0]}?" if near else "use one of those"
-        raise NameRefused(f"{what} {_short(value)} is not one of {' '.join(allowed)}", hint)
+        hint = f"did you mean {near[0]}?" if near else "choose one of those"
+        raise NameRefused(f"{what} {_short(value)} is not one of {', '.join(allowed)}", hint)
 
 
 def _short(value: str) -> str:

@@ -146,6 +146,12 @@ class StrategyError(HermesError):
     """A strategy that is unknown, misconfigured, or does not keep its contract."""
 
 
+class StrategyUnknown(StrategyError):
+    """A name that no strategy has."""
+
+    exit_code = 2
+
+
 class ParametersRefused(StrategyError):
     """Parameters that a strategy does not have, or cannot take."""
 

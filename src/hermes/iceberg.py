@@ -102,7 +102,7 @@ def export_iceberg(
         HermesError: pyiceberg is not installed.
     """
     if unknown := [name for name in tables if name not in TABLES]:
-        raise UsageError(f"table {unknown[0]!r} is not one of {' '.join(TABLES)}", "name some of those")
+        raise UsageError(f"table {unknown[0]!r} is not one of {', '.join(TABLES)}", "choose from those")
     lake = lake or Lake.open(settings)
     work = {"signals": _signals, "features": _features, "record": _record}
     found = []

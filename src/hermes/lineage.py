@@ -92,7 +92,7 @@ class Lineage(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             what = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
-            raise StoreError(f"the lineage in {path} is not whole: {what}", "make the signals again") from None
+            raise StoreError(f"the lineage in {path} is incomplete: {what}", "make the signals again") from None
 
     @classmethod
     def footer(cls, made: Mapping[str, Any]) -> dict[str, Any]:

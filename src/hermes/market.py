@@ -18,13 +18,14 @@ from hermes.redaction import redact, told
 from hermes.settings import Settings
 from hermes.steps.comparison import Universe, publish_universe
 from hermes.steps.ingest import archive_series
+from hermes.text import counted
 from hermes.workers.pool import Place, completed
 
 LOCKED_S = 120  # how long a dataset is waited for that somebody else is working on
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class RunOptions:
     """Which part of the pipeline runs for every dataset; see `pipeline.run`."""
 
     source: str = "archive"
@@ -97,7 +98,7 @@ class Market:
 
 def run_market(
     tasks: Sequence[Settings],
-    road: Road,
+    options: RunOptions,
     where: Place,
     progress: Progress = SILENT,
     refused: Sequence[Outcome] = (),
@@ -106,25 +107,25 @@ def run_market(
 
     Args:
         tasks: one for each dataset; they differ in nothing else.
-        road: what to do for each.
+        options: what to do for each.
         where: see `workers.pool.place`.
         refused: datasets that failed before, for the comparison.
 
     Raises:
-        HermesError: the place takes no tasks any more, or the comparison cannot be published.
+        HermesError: the place accepts no tasks any more, or the comparison cannot be published.
     """
     started = perf_counter()
     found: dict[Dataset, Outcome] = {}
     rows = failed = 0
-    with progress.task(f"{len(tasks):,} datasets on {where.name}", len(tasks), "datasets") as advance:
-        for (settings, _), result in completed(where, _walk, [(each, road) for each in tasks]):
+    with progress.task(f"{counted(len(tasks), 'dataset')} on {where.name}", len(tasks), "datasets") as advance:
+        for (settings, _), result in completed(where, _run_task, [(each, options) for each in tasks]):
             outcome = _failed(settings, result) if isinstance(result, Exception) else result
             found[settings.dataset] = outcome
             rows += outcome.made["rows"] if outcome.made else 0
             failed += outcome.made is None
             advance(1, f"{failed:,} failed, {rows / (perf_counter() - started):,.0f} rows/s")
     outcomes = [*(found[each.dataset] for each in tasks), *refused]
-    universe = publish_universe(tasks[0], Lake.open(tasks[0]), [_row(each) for each in outcomes], page=road.reported)
+    universe = publish_universe(tasks[0], Lake.open(tasks[0]), [_row(each) for each in outcomes], page=options.reported)
     return Market(outcomes, universe, where.name, perf_counter() - started)
 
 
@@ -161,13 +162,13 @@ def _in_lake(settings: Settings, layer: str) -> list[Dataset]:
     return [like.with_symbol(symbol) for symbol in symbols]
 
 
-def _walk(task: tuple[Settings, Road]) -> Outcome:
+def _run_task(task: tuple[Settings, RunOptions]) -> Outcome:
     """What a thread or a worker does: small things in, small things out."""
-    settings, road = task
+    settings, options = task
     give_up = monotonic() + LOCKED_S
     while True:
         try:
-            made = pipeline.run(settings, **asdict(road)).as_json()
+            made = pipeline.run(settings, **asdict(options)).as_json()
         except DatasetLocked as error:  # a cluster sent the task twice, or another run is at it: its result is as good
             if monotonic() > give_up:
                 return _failed(settings, error)

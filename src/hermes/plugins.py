@@ -41,7 +41,7 @@ class Kind:
             reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
             raise self.error(f"{self.noun} file {path} cannot be read: {reason}", "check the path") from None
         except ValueError:
-            raise self.error(f"{self.noun} file {str(path)!r} is no path", "check the path") from None
+            raise self.error(f"{self.noun} file {str(path)!r} is not a path", "check the path") from None
 
     def run_file(self, path: Path, content: bytes) -> tuple[ModuleType, str]:
         """The file as a module, and its SHA-256; a file of this content is run once.
@@ -117,7 +117,7 @@ class Kind:
                     file.write(text)
         except OSError as error:
             raise self.error(
-                f"{path} cannot be written: {error.strerror}", "go to a folder that you may write"
+                f"{path} cannot be written: {error.strerror}", "change to a folder that you can write to"
             ) from None
         return paths
 

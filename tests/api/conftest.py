@@ -1,4 +1,4 @@
-"""One simulated lake, walked once for all tests of the Python API."""
+"""One simulated lake, run once for all tests of the Python API."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,5 +16,5 @@ def settings(simulated: Path, tmp_path_factory: pytest.TempPathFactory, load: Ca
 
 
 @pytest.fixture(scope="session")
-def walked(settings: hermes.Settings) -> Run:
+def finished(settings: hermes.Settings) -> Run:
     return hermes.run(settings)

@@ -13,7 +13,7 @@ from hermes.steps.run import Run
 
 
 @pytest.fixture(scope="session")
-def bars(settings: hermes.Settings, walked: Run) -> pl.DataFrame:
+def bars(settings: hermes.Settings, finished: Run) -> pl.DataFrame:
     return hermes.read_features(settings).select("datetime", "open", "high", "low", "close", "volume").collect()
 
 
@@ -34,7 +34,7 @@ def test_features_of_a_frame_are_the_tables(settings: hermes.Settings, bars: pl.
     ],
 )
 def test_signals_and_figures_of_a_frame_are_an_executions(
-    settings: hermes.Settings, walked: Run, load: Callable, given
+    settings: hermes.Settings, finished: Run, load: Callable, given
 ):
     own = load(settings.lake.url, dataset__symbol="SIMUSDT", **given)
     made = hermes.signals(own)
@@ -49,14 +49,14 @@ def test_signals_and_figures_of_a_frame_are_an_executions(
     assert_frame_equal(measured.frame(), found)
 
 
-def test_the_bar_before_the_start_is_still_seen(settings: hermes.Settings, walked: Run, load: Callable):
+def test_the_bar_before_the_start_is_still_seen(settings: hermes.Settings, finished: Run, load: Callable):
     table = hermes.read_features(settings).collect()
     sells = hermes.compute_signals(table, load("./x/{layer}", dataset__symbol="SIMUSDT")).filter("sell_signal")
     own = load("./x/{layer}", dataset__symbol="SIMUSDT", signals__start=sells["datetime"][3])
     assert hermes.compute_signals(table, own).row(0, named=True)["sell_signal"]  # a flip is told from the bar before
 
 
-def test_nan_never_makes_a_signal(settings: hermes.Settings, walked: Run):
+def test_nan_never_makes_a_signal(settings: hermes.Settings, finished: Run):
     # In Polars NaN is above every number: an EMA that is not known yet would cross.
     table = hermes.read_features(settings).collect()
     nan = table.with_columns(
@@ -98,7 +98,7 @@ def test_equity_is_of_the_configured_fill(bars: pl.DataFrame, load: Callable, fi
     ],
 )
 def test_frames_that_no_account_could_trade_are_refused(
-    settings: hermes.Settings, walked: Run, spoil: Callable, said: str
+    settings: hermes.Settings, finished: Run, spoil: Callable, said: str
 ):
     table = hermes.read_features(settings).collect()
     judged = hermes.compute_signals(table, settings)
@@ -109,7 +109,7 @@ def test_frames_that_no_account_could_trade_are_refused(
 
 
 def test_one_of_the_23_that_is_missing_and_a_span_without_bars_are_refused(
-    settings: hermes.Settings, walked: Run, load
+    settings: hermes.Settings, finished: Run, load
 ):
     table = hermes.read_features(settings).collect()
     with pytest.raises(TableRefused, match="no column ema_12"):
@@ -120,7 +120,7 @@ def test_one_of_the_23_that_is_missing_and_a_span_without_bars_are_refused(
         hermes.compute_signals(table, load("./x/{layer}", signals__strategy="nonsense"))
 
 
-def test_a_pandas_frame_will_do(settings: hermes.Settings, walked: Run):
+def test_a_pandas_frame_will_do(settings: hermes.Settings, finished: Run):
     table = hermes.read_features(settings).collect()
     judged = hermes.compute_signals(table, settings)
     with_index = table.to_pandas().set_index("datetime")

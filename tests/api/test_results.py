@@ -42,21 +42,23 @@ class Tree(HTMLParser):
         self.text += data
 
 
-def test_the_steps_one_by_one_give_what_the_run_gave(settings: hermes.Settings, walked: Run):
+def test_the_steps_one_by_one_give_what_the_run_gave(settings: hermes.Settings, finished: Run):
     assert hermes.ingest(settings).written == 0
     assert hermes.refine(settings).written == []
     made = hermes.features(settings)
     assert (made.written, made.rows) == ([], made.frame().height)
     assert_frame_equal(made.lazy().collect(), hermes.read_features(settings).collect())
     signalled = hermes.signals(settings)
-    assert signalled.metrics == walked.signalled.metrics
+    assert signalled.metrics == finished.signalled.metrics
     assert_frame_equal(signalled.frame(), hermes.read_signals(settings).collect())
-    assert_frame_equal(signalled.frame().drop("generated_at"), walked.signalled.frame().drop("generated_at"))
+    assert_frame_equal(signalled.frame().drop("generated_at"), finished.signalled.frame().drop("generated_at"))
     assert hermes.audit(settings, cuts=5).faults == []
 
 
 @pytest.mark.parametrize("fill", ["close", "next_open"])
-def test_equity_and_trades_are_those_of_the_figures(settings: hermes.Settings, walked: Run, load: Callable, fill: str):
+def test_equity_and_trades_are_those_of_the_figures(
+    settings: hermes.Settings, finished: Run, load: Callable, fill: str
+):
     made = hermes.backtest(load(settings.lake.url, dataset__symbol="SIMUSDT", backtest__fill=fill))
     assert made.metrics["fill"] == fill
     assert made.equity["equity"][-1] == pytest.approx(made.metrics["end_value"], rel=1e-12)
@@ -66,7 +68,7 @@ def test_equity_and_trades_are_those_of_the_figures(settings: hermes.Settings, w
     assert made.trades["fees"].sum() == pytest.approx(made.metrics["fees_paid"])
 
 
-def test_rows_of_an_execution_are_of_that_one_not_of_the_latest(settings: hermes.Settings, walked: Run):
+def test_rows_of_an_execution_are_of_that_one_not_of_the_latest(settings: hermes.Settings, finished: Run):
     first = hermes.signals(settings)
     hermes.signals(settings)
     assert set(first.frame()["generated_at"]) != set(hermes.read_signals(settings).collect()["generated_at"])
@@ -74,7 +76,7 @@ def test_rows_of_an_execution_are_of_that_one_not_of_the_latest(settings: hermes
 
 
 def test_rows_that_are_gone_or_were_replaced_are_refused(
-    settings: hermes.Settings, walked: Run, load: Callable, tmp_path: Path, simulated: Path
+    settings: hermes.Settings, finished: Run, load: Callable, tmp_path: Path, simulated: Path
 ):
     own = load(tmp_path, dataset__symbol="SIMUSDT", archive__url=str(simulated))
     hermes.run(own)
@@ -108,7 +110,7 @@ def test_every_step_takes_settings_and_says_so(settings: hermes.Settings, step: 
         step(settings, "./lake")
 
 
-def test_the_tables_of_the_lake_and_sql_over_them(settings: hermes.Settings, walked: Run):
+def test_the_tables_of_the_lake_and_sql_over_them(settings: hermes.Settings, finished: Run):
     names = hermes.ls(settings).frame()["table"].to_list()
     assert "features_SIMUSDT_4h" in names
     answer = hermes.sql(settings, query="select count(*) as bars, max(close) as top from features_SIMUSDT_4h")
@@ -121,14 +123,14 @@ def test_settings_that_are_no_mapping_are_refused():
         hermes.Settings.load("BTCUSDT")
 
 
-def test_a_lake_other_than_the_settings_own_is_refused(settings: hermes.Settings, walked: Run, tmp_path: Path, load):
+def test_a_lake_other_than_the_settings_own_is_refused(settings: hermes.Settings, finished: Run, tmp_path: Path, load):
     lake = hermes.Lake.open(settings)
     assert hermes.backtest(settings, lake).metrics == hermes.backtest(settings).metrics
     with pytest.raises(UsageError, match="is not the one that the settings name"):
         hermes.backtest(load(tmp_path), lake)
 
 
-def test_pandas_gets_the_time_as_its_index(settings: hermes.Settings, walked: Run, monkeypatch: pytest.MonkeyPatch):
+def test_pandas_gets_the_time_as_its_index(settings: hermes.Settings, finished: Run, monkeypatch: pytest.MonkeyPatch):
     made = hermes.backtest(settings)
     found = made.to_pandas()
     assert found.index.name == "datetime"
@@ -146,8 +148,8 @@ def test_pandas_gets_the_time_as_its_index(settings: hermes.Settings, walked: Ru
         made.to_pandas()
 
 
-def test_text_and_html_say_the_same_with_the_label_and_the_warning(settings: hermes.Settings, walked: Run):
-    made = [walked, hermes.signals(settings), hermes.backtest(settings)]
+def test_text_and_html_say_the_same_with_the_label_and_the_warning(settings: hermes.Settings, finished: Run):
+    made = [finished, hermes.signals(settings), hermes.backtest(settings)]
     for each in made:
         html = Tree(each._repr_html_())
         for shown in (repr(each), html.text):
@@ -181,7 +183,7 @@ def test_a_real_market_has_no_label_and_what_is_undefined_has_no_figure():
     assert "None" not in Tree(html).text
 
 
-def test_the_page_stands_in_a_frame_of_its_own_whole_and_closed(settings: hermes.Settings, walked: Run):
+def test_the_page_stands_in_a_frame_of_its_own_whole_and_closed(settings: hermes.Settings, finished: Run):
     page = hermes.report(settings)
     html = page._repr_html_()
     tree = Tree(html)

@@ -20,20 +20,20 @@ Hermes = Callable[..., Any]  # the fixture of conftest.py
 
 
 @pytest.fixture(scope="session")
-def walked(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake at the end of the road, made once. Not to be changed."""
+def finished(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake that the whole pipeline has run in, made once. Not to be changed."""
     from hermes.pipeline import run
     from hermes.settings import Settings
 
-    root = tmp_path_factory.mktemp("walked")
+    root = tmp_path_factory.mktemp("finished")
     flags = {"lake.url": f"{root}/{{layer}}", "archive.url": str(simulated), "dataset.symbol": "SIMUSDT"}
     run(Settings.load(flags, environ={}))
     return root
 
 
 @pytest.fixture
-def lake(walked: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(walked, tmp_path / "lake"))
+def lake(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "lake"))
 
 
 def executions(root: Path) -> list[Path]:
@@ -97,7 +97,7 @@ def test_every_command_has_help_with_examples(hermes: Hermes):
         assert f"hermes {command}" in said.out
 
 
-# --- the road --------------------------------------------------------------------------------------------------------
+# --- the pipeline ----------------------------------------------------------------------------------------------------
 
 
 def test_run_twice(hermes: Hermes, simulated: Path, tmp_path: Path):

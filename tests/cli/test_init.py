@@ -49,7 +49,7 @@ def test_people_are_told_what_comes_next(tmp_path: Path):
     done = run("init", "--yes", cwd=tmp_path)
     assert done.returncode == 0
     assert "hermes run" in done.stdout
-    assert "fit: passed" in done.stdout
+    assert "ready: passed" in done.stdout
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path):
@@ -66,7 +66,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path):
 def test_nobody_there_to_answer(tmp_path: Path):
     done = run("init", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: nobody is there to answer questions → add --yes")
+    assert done.stderr.startswith("error: questions need a terminal → add --yes")
     assert [*tmp_path.iterdir()] == []
 
 

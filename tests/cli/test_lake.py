@@ -56,7 +56,7 @@ def test_wrong_usage_ends_with_two(hermes: Hermes, words: list[str], tmp_path: P
 def test_doctor(hermes: Hermes, tmp_path: Path):
     said = hermes("doctor")
     assert (said.code, said.err) == (0, "")
-    assert "All is as Hermes needs it." in said.out
+    assert "Everything is as Hermes needs it." in said.out
     assert hermes("doctor", "--json").json["healthy"] is True
     (tmp_path / "flat").write_text("")
     said = hermes("doctor", "--lake", "./flat/{layer}")
@@ -160,4 +160,4 @@ def test_silver_without_any_of_its_bronze_is_refused(hermes: Hermes, lake: Path)
         path.unlink() if path.is_file() else path.rmdir()
     said = hermes("refine", "SIMUSDT")
     assert said.code == 1
-    assert "SIMUSDT-4h-2024-10.parquet was there before, and bronze lost it → run `hermes ingest`" in said.err
+    assert "SIMUSDT-4h-2024-10.parquet was in bronze before, and is missing now → run `hermes ingest`" in said.err

@@ -15,7 +15,7 @@ from hermes.settings import Settings
 
 HERMES = Path(sys.executable).with_name("hermes")
 TABLE = "trading_signals_smart_momentum_spot_SIMUSDT_4h"
-ROAD = ("run", "SIMUSDT", "--no-report", "--no-audit")
+RUN = ("run", "SIMUSDT", "--no-report", "--no-audit")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -41,9 +41,7 @@ def lines(err: str) -> list[dict]:
 
 
 def test_two_started_together_make_one_execution(lake_url: str, simulated: Path, tmp_path: Path):
-    both = [
-        start(*ROAD, "--if-changed", "--json", lake_url=lake_url, archive=simulated, cwd=tmp_path) for _ in range(2)
-    ]
+    both = [start(*RUN, "--if-changed", "--json", lake_url=lake_url, archive=simulated, cwd=tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=100) for process in both]
     assert executions(lake_url) == 1
     for process, (out, err) in zip(both, said, strict=True):
@@ -57,7 +55,7 @@ def test_two_started_together_make_one_execution(lake_url: str, simulated: Path,
 def test_one_that_meets_another_fails_and_says_who(lake_url: str, simulated: Path, tmp_path: Path):
     settings = Settings.load({"lake.url": lake_url, "dataset.symbol": "SIMUSDT"})
     with Lake.open(settings).locked(settings.dataset, "refine"):
-        process = start(*ROAD, lake_url=lake_url, archive=simulated, cwd=tmp_path)
+        process = start(*RUN, lake_url=lake_url, archive=simulated, cwd=tmp_path)
         _, err = process.communicate(timeout=100)
     assert process.returncode == 1
     error = err.splitlines()[-1]
@@ -65,7 +63,7 @@ def test_one_that_meets_another_fails_and_says_who(lake_url: str, simulated: Pat
     assert f"pid {os.getpid()}, since 20" in error
     assert "→ wait until it ends" in error
     assert executions(lake_url) == 0
-    process = start(*ROAD, lake_url=lake_url, archive=simulated, cwd=tmp_path)
+    process = start(*RUN, lake_url=lake_url, archive=simulated, cwd=tmp_path)
     _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert executions(lake_url) == 1
@@ -73,12 +71,12 @@ def test_one_that_meets_another_fails_and_says_who(lake_url: str, simulated: Pat
 
 def test_a_kill_leaves_nothing_in_the_way(simulated: Path, tmp_path: Path):
     lake_url, locks = f"{tmp_path}/{{layer}}", tmp_path / "_locks"
-    process = start(*ROAD, lake_url=lake_url, archive=simulated, cwd=tmp_path)
+    process = start(*RUN, lake_url=lake_url, archive=simulated, cwd=tmp_path)
     while not [*locks.rglob("*.lock")]:
         assert process.poll() is None, "it ended before it could be killed"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    process = start(*ROAD, lake_url=lake_url, archive=simulated, cwd=tmp_path)
+    process = start(*RUN, lake_url=lake_url, archive=simulated, cwd=tmp_path)
     _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
     assert executions(lake_url) == 1
@@ -95,7 +93,7 @@ def said(*words: str, cwd: Path) -> tuple[int, str, list[dict]]:
 
 def test_json_lines_on_stderr(simulated: Path, tmp_path: Path):
     where = ("--lake", f"{tmp_path}/{{layer}}", "--archive", str(simulated), "--log-format", "json")
-    code, out, logged = said(*ROAD, *where, "--json", cwd=tmp_path)
+    code, out, logged = said(*RUN, *where, "--json", cwd=tmp_path)
     assert code == 0
     assert len(json.loads(out)["datasets"]) == 1
     steps = {each["step"]: each for each in logged if each["event"] == "step"}

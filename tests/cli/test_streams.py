@@ -133,7 +133,7 @@ def test_a_column_of_sql_is_shown_as_it_is(lake: Path) -> None:
 
 def test_the_answers_of_sql(lake: Path) -> None:
     many = run(lake, "sql", "'select * from range(2000)'")
-    assert b"The first 1,000 rows; --limit gives more, --out FILE all of them." in many.stdout
+    assert b"Only the first 1,000 rows; --limit gives more, --out FILE all of them." in many.stdout
     assert len(json.loads(run(lake, "sql", "'select * from range(2000)'", "--json").stdout)["rows"]) == 2000
     assert run(lake, "sql", "'select range, null as b from range(2)'", "--format csv").stdout == b"range,b\n0,\n1,\n"
     wide = run(lake, "sql", "'select * from signals_SIMUSDT_4h limit 2'").stdout.decode()

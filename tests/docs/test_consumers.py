@@ -56,7 +56,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str
 def demo(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
     """A folder with a lake of two executions, and the rows of its features and of the later execution."""
     folder = tmp_path_factory.mktemp("demo")
-    return folder, walked({"lake": {"url": f"{folder}/lake/{{layer}}"}, "archive": {"url": str(simulated)}})
+    return folder, two_executions({"lake": {"url": f"{folder}/lake/{{layer}}"}, "archive": {"url": str(simulated)}})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def own_server(tmp_path: Path) -> Iterator[S3Server]:
         yield server
 
 
-def walked(sections: dict[str, dict[str, str]]) -> list[int]:
+def two_executions(sections: dict[str, dict[str, str]]) -> list[int]:
     """Rows of the features and of the second of two executions, in a lake made for this."""
     given = {**sections, "dataset": {"symbol": "SIMUSDT"}}
     first = hermes.run(hermes.Settings.load(environ={}, **given))
@@ -117,7 +117,7 @@ def test_pandas_and_pyarrow_alone_from_a_folder_and_from_s3(
 
     keys = {"access_key": own_server.access_key, "secret_key": own_server.secret_key}
     store = {"endpoint": own_server.endpoint, **keys}
-    assert rows == walked({"lake": {"url": "s3://{layer}"}, "archive": {"url": str(simulated)}, "s3": store})
+    assert rows == two_executions({"lake": {"url": "s3://{layer}"}, "archive": {"url": str(simulated)}, "s3": store})
     script = documented("On S3", using="pandas").text
     assert script.count("http://127.0.0.1:9000") == 1
     script = script.replace("http://127.0.0.1:9000", own_server.endpoint)

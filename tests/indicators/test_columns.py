@@ -87,7 +87,7 @@ def test_one_call_over_many_chunks_and_morsels_is_one_series(walk: pl.DataFrame)
     [
         ("emma_12", "did you mean ema_12"),
         ("bb_uper_20_2", "did you mean bb_upper_20_2"),
-        ("close", "it can be sma_N ema_N"),
+        ("close", "it can be sma_N, ema_N"),
         ("", "it can be"),
         ("ema", "it can be"),
         ("ema_", "it can be"),

@@ -54,7 +54,7 @@ def test_a_file_brings_its_own(file: Path) -> None:
         ("import nowhere_at_all", "line 1: ModuleNotFoundError"),
         (FILE.replace("def slope", "def ema_two2"), "is not lower-case words"),
         (FILE.replace("def slope", "def rsi"), "takes the name 'rsi', which hermes"),
-        (FILE.replace("m: int", "m: str"), "parameter m is no number"),
+        (FILE.replace("m: int", "m: str"), "parameter m is not a number"),
         (FILE.replace("EMA over N / EMA over N M bars before - 1", ""), "has no docstring"),
     ],
 )

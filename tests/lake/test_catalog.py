@@ -198,7 +198,7 @@ def rewritten(path: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Non
 
 
 @pytest.fixture
-def road(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
+def whole(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
     """A lake with every layer of SIMUSDT 4h."""
     settings = load(tmp_path / "lake", dataset__symbol="SIMUSDT", archive__url=str(simulated))
     lake = Lake.open(settings)
@@ -215,24 +215,24 @@ def road(simulated: Path, tmp_path: Path, load: Callable) -> Lake:
     [lambda frame: frame.drop("close"), lambda frame: frame.with_columns(pl.col("close").cast(pl.String))],
     ids=["missing", "mistyped"],
 )
-def test_a_column_that_is_not_as_it_was_published_is_refused(road: Lake, table: str, change: Callable) -> None:
+def test_a_column_that_is_not_as_it_was_published_is_refused(whole: Lake, table: str, change: Callable) -> None:
     name = f"{table}_SIMUSDT_4h"
-    assert sql.query(road, f"select sum(close) from {name}").rows
-    files = next(each for each in catalog.tables(road) if name in (each.name, each.alias)).files
+    assert sql.query(whole, f"select sum(close) from {name}").rows
+    files = next(each for each in catalog.tables(whole) if name in (each.name, each.alias)).files
     rewritten(Path(files[-1].location), change)
     with pytest.raises(HermesError, match="close") as caught:
-        sql.query(road, f"select sum(close) from {name}")
+        sql.query(whole, f"select sum(close) from {name}")
     assert caught.value.cure
 
 
-def test_a_footer_that_cannot_be_read_is_refused(road: Lake) -> None:
-    (file,) = next(each for each in catalog.tables(road) if each.strategy).files
+def test_a_footer_that_cannot_be_read_is_refused(whole: Lake) -> None:
+    (file,) = next(each for each in catalog.tables(whole) if each.strategy).files
     path = Path(file.location)
     frame = pl.read_parquet(path)
     for about in ("{", "[]", '{"rows": 1}'):
         frame.write_parquet(path, metadata={FOOTER: about})
         with pytest.raises(StoreError, match=r"signals\.parquet: what its footer says"):
-            road.gold.footer(file, "columns")
+            whole.gold.footer(file, "columns")
 
 
 @pytest.mark.parametrize(

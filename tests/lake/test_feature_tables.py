@@ -182,7 +182,7 @@ def test_all_missing_columns_are_named_with_the_nearest(gold: Layer):
 @pytest.mark.parametrize("column", ["symbol", "datetime"])
 def test_time_and_symbol_are_checked_also_where_nobody_asked_for_them(gold: Layer, column: str):
     put(gold, x=bars(0, 5).drop(column))
-    with pytest.raises(TableRefused, match=f"t/x.parquet lacks the columns {column}"):
+    with pytest.raises(TableRefused, match=f"t/x.parquet lacks 1 column: {column}"):
         opened(gold, {"close": pl.Float64()})
 
 

@@ -352,7 +352,7 @@ def test_a_staged_file_is_gone_after_an_error(gold: Layer, error: BaseException)
 def test_rows_that_were_lost_while_writing_are_noticed(gold: Layer, monkeypatch: pytest.MonkeyPatch):
     write = pl.DataFrame.write_parquet
     monkeypatch.setattr(pl.DataFrame, "write_parquet", lambda self, path, **kw: write(self.head(1), path, **kw))
-    with pytest.raises(StoreError, match="1 rows after writing 3"):
+    with pytest.raises(StoreError, match="1 row after writing 3"):
         gold.write("t/x.parquet", FRAME, {})
     assert gold.files("") == []
 

@@ -73,7 +73,7 @@ def test_address_is_never_told(receiver, caplog):
 
 @pytest.mark.parametrize("address", ["nonsense://S3CRET", "S3CRET", "tgram://"])
 def test_address_that_nobody_knows_is_refused_without_showing_it(address, caplog):
-    with pytest.raises(NoticeRefused, match=r"notify.urls\[0\].* is no address that Apprise knows") as refused:
+    with pytest.raises(NoticeRefused, match=r"notify.urls\[0\].* is not an address that Apprise knows") as refused:
         send(address, 0, "a", "b")
     assert "S3CRET" not in str(refused.value) + caplog.text
 

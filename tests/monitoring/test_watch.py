@@ -245,7 +245,7 @@ def test_people_are_told_in_words_and_secrets_never(settings: Settings, receiver
     receiver.answers = [500]
     run(settings, JANUARY)
     assert "notify.urls[0] (json) did not take a notice" in caplog.text
-    assert "(1 notices wait)" in caplog.text
+    assert "(1 notice queued)" in caplog.text
     assert "PASSW0RD" not in caplog.text
     receiver.received.clear()
     run(settings, JANUARY)

@@ -1,4 +1,4 @@
-"""Lakes made by walking the road up to the signals."""
+"""Lakes in which the pipeline has run up to the signals."""
 
 from hermes import pipeline
 from hermes.lake.store import Lake

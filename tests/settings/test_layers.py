@@ -336,13 +336,13 @@ def test_a_folder_may_be_called_like_a_home(tmp_path: Path):
 
     lake = Lake.open(load({"lake.url": "./~nobody_of_this_name/{layer}"}))
     assert lake.gold.address == str(tmp_path / "~nobody_of_this_name" / "gold")
-    with pytest.raises(HermesError, match="home of a user that there is not") as refused:
+    with pytest.raises(HermesError, match="home folder of a user that does not exist") as refused:
         Lake.open(load({"lake.url": "~nobody_of_this_name/{layer}"}))
     assert refused.value.cure == "write ./~…"
 
 
 def test_another_provider_is_refused_with_the_reason():
-    with pytest.raises(SettingsError, match="no other exchange is there yet") as refused:
+    with pytest.raises(SettingsError, match="Hermes reads the archive of binance only") as refused:
         load({"dataset.provider": "kraken"})
     assert "binance" in refused.value.cure
     assert load({"dataset.provider": "binance"}).dataset.provider == "binance"

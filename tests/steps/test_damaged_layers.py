@@ -16,7 +16,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 @pytest.fixture
-def road(simulated: Path, tmp_path: Path, load: Callable) -> tuple[Settings, Lake]:
+def whole(simulated: Path, tmp_path: Path, load: Callable) -> tuple[Settings, Lake]:
     settings = load(tmp_path / "lake", archive__url=str(simulated), dataset__symbol="SIMUSDT")
     lake = Lake.open(settings)
     ingest(settings, lake)
@@ -41,9 +41,9 @@ def rewrite(layer: Layer, change: Change) -> Path:
     ],
 )
 def test_refine_refuses_bronze_that_is_not_what_was_published(
-    road: tuple[Settings, Lake], change: Change, said: str
+    whole: tuple[Settings, Lake], change: Change, said: str
 ) -> None:
-    settings, lake = road
+    settings, lake = whole
     path = rewrite(lake.bronze, change)
     with pytest.raises(StoreError) as caught:
         refine(settings, lake)
@@ -62,9 +62,9 @@ def test_refine_refuses_bronze_that_is_not_what_was_published(
     ],
 )
 def test_features_refuse_silver_that_is_not_what_was_published(
-    road: tuple[Settings, Lake], change: Change, said: str
+    whole: tuple[Settings, Lake], change: Change, said: str
 ) -> None:
-    settings, lake = road
+    settings, lake = whole
     refine(settings, lake)
     rewrite(lake.silver, change)
     with pytest.raises(StoreError, match=said):
@@ -81,8 +81,8 @@ def test_features_refuse_silver_that_is_not_what_was_published(
         lambda frame: frame.with_columns(position=pl.lit(7, pl.Int8)),
     ],
 )
-def test_no_page_is_drawn_of_bars_that_cannot_be(road: tuple[Settings, Lake], change: Change) -> None:
-    settings, lake = road
+def test_no_page_is_drawn_of_bars_that_cannot_be(whole: tuple[Settings, Lake], change: Change) -> None:
+    settings, lake = whole
     refine(settings, lake)
     features(settings, lake)
     made = signals(settings, lake)

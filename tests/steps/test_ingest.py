@@ -44,7 +44,7 @@ def sim(simulated_copy: Path, tmp_path: Path, load: Callable) -> tuple[Settings,
     return settings, Lake.open(settings)
 
 
-def walked(settings: Settings, lake: Lake, **options):
+def prepared(settings: Settings, lake: Lake, **options):
     made = ingest(settings, lake, **options)
     return made, refine(settings, lake), features(settings, lake)
 
@@ -87,7 +87,7 @@ def publish(path: Path, lines: list[str]) -> None:
 def test_bronze_has_17604_rows_in_97_files(archive: Path, real_lake: Path, load: Callable):
     settings = load(real_lake, archive__url=str(archive))
     before = snapshot(real_lake)
-    made, refined, featured = walked(settings, Lake.open(settings))
+    made, refined, featured = prepared(settings, Lake.open(settings))
     assert (made.files, made.written, made.rows, made.without_checksum) == (97, 0, 17_604, [])
     assert len(parquet(real_lake / "bronze")) == 97
     assert (refined.written, featured.written) == ([], [])
@@ -102,14 +102,14 @@ def test_daily_files_rewrite_only_their_year_and_equal_a_rebuild(
 ):
     settings = load(real_copy, archive__url=str(archive))
     lake = Lake.open(settings)
-    made, refined, featured = walked(settings, lake, frequencies=["daily"])
+    made, refined, featured = prepared(settings, lake, frequencies=["daily"])
     assert (made.files, made.written) == (10, 10)
     assert refined.written == [settings.dataset.silver_key(2025)]
     assert featured.written == [settings.dataset.features_key(2025)]
     assert len(featured.unchanged) == 8
 
     scratch = load(tmp_path / "scratch", archive__url=str(archive))
-    walked(scratch, Lake.open(scratch), frequencies=["monthly", "daily"])
+    prepared(scratch, Lake.open(scratch), frequencies=["monthly", "daily"])
     grown, built = (read_features(each).collect() for each in (settings, scratch))
     assert grown.equals(built, null_equal=True)
     assert grown.height == featured.rows == 17_604 + 60
@@ -122,12 +122,12 @@ def test_daily_files_rewrite_only_their_year_and_equal_a_rebuild(
 
 def test_only_a_new_month_is_fetched(sim: tuple[Settings, Lake], monkeypatch: pytest.MonkeyPatch):
     settings, lake = sim
-    early, *_ = walked(settings, lake, until=date(2025, 1, 31))
+    early, *_ = prepared(settings, lake, until=date(2025, 1, 31))
     assert (early.files, early.written) == (4, 4)
     fetched = []
     fetch = Archive.fetch
     monkeypatch.setattr(Archive, "fetch", lambda self, file: fetched.append(file.stem) or fetch(self, file))
-    made, refined, featured = walked(settings, lake)
+    made, refined, featured = prepared(settings, lake)
     assert (made.files, made.written) == (MONTHS, 2)
     assert sorted(fetched) == ["SIMUSDT-4h-2025-02", "SIMUSDT-4h-2025-03"]
     assert [key.split("/")[-2] for key in refined.written] == ["year=2025"]
@@ -144,14 +144,14 @@ def test_a_copied_archive_is_known_by_its_checksums(sim, simulated_copy: Path, t
 
 def test_a_corrected_zip_replaces_its_file_and_all_that_follows(sim, simulated_copy: Path, tmp_path: Path, load):
     settings, lake = sim
-    walked(settings, lake)
+    prepared(settings, lake)
     before = snapshot(tmp_path / "lake" / "bronze")
     path = zip_of(simulated_copy, "2024-12")
     lines = lines_of(path)
     cells = lines[40].split(",")
     cells[4] = cells[2]  # the close was the high
     publish(path, [*lines[:40], ",".join(cells), *lines[41:]])
-    made, refined, featured = walked(settings, lake)
+    made, refined, featured = prepared(settings, lake)
     assert made.written == 1
     after = snapshot(tmp_path / "lake" / "bronze")
     changed = {name for name in after if after[name] != before.get(name)}
@@ -159,7 +159,7 @@ def test_a_corrected_zip_replaces_its_file_and_all_that_follows(sim, simulated_c
     assert [key.split("/")[-2] for key in refined.written] == ["year=2024"]
     assert [key.split("/")[-2] for key in featured.written] == ["year=2024", "year=2025"]
     scratch = load(tmp_path / "scratch", archive__url=str(simulated_copy), dataset__symbol="SIMUSDT")
-    walked(scratch, Lake.open(scratch))
+    prepared(scratch, Lake.open(scratch))
     assert read_features(settings).collect().equals(read_features(scratch).collect())
 
 
@@ -170,7 +170,7 @@ def test_a_corrected_row_that_is_bad_is_kept_with_its_reason(sim, simulated_copy
     cells = lines[40].split(",")
     cells[1] = "-5"
     publish(path, [*lines[:40], ",".join(cells), *lines[41:]])
-    walked(settings, lake)
+    prepared(settings, lake)
     (file,) = lake.silver.files("rejects")
     assert lake.silver.scan([file]).collect().select("source", "line", "rule").row(0) == (
         "SIMUSDT-4h-2024-12", 41, "price not above zero",
@@ -290,7 +290,7 @@ def test_what_is_excluded_is_left_out_of_every_layer(sim, simulated_copy: Path, 
     (stored,) = [file for file in lake.bronze.files("") if "2024-12" in file.key]
     Path(stored.location).unlink()
     assert refine(less, lake).quality == quality
-    with pytest.raises(StoreError, match=r"2024-12\.parquet was there before, and bronze lost it") as lost:
+    with pytest.raises(StoreError, match=r"2024-12\.parquet was in bronze before, and is missing now") as lost:
         refine(settings, lake)
     assert lost.value.cure.endswith("--exclude SIMUSDT-4h-2024-12")
     assert ingest(settings, lake).written == 1  # the other cure
@@ -356,7 +356,7 @@ def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim,
     settings, lake = sim
     other = settings.model_copy(update={"dataset": settings.dataset.with_symbol("SIM1USDT")})
     for each in (settings, other):
-        walked(each, lake)
+        prepared(each, lake)
         signals(each, lake)
     pairs = {
         layer: [
@@ -398,7 +398,7 @@ def test_a_newer_lake_is_refused(sim, monkeypatch: pytest.MonkeyPatch):
     settings, lake = sim
     with monkeypatch.context() as newer:
         newer.setattr(store, "FORMAT", store.FORMAT + 1)
-        walked(settings, lake)
+        prepared(settings, lake)
         signals(settings, lake)
     for read in (
         lambda: ingest(settings, lake),
@@ -413,7 +413,7 @@ def test_a_newer_lake_is_refused(sim, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_refused_file_leaves_what_was_there_before(sim, simulated_copy: Path, tmp_path: Path):
     settings, lake = sim
-    walked(settings, lake)
+    prepared(settings, lake)
     before = snapshot(tmp_path / "lake")
     path = zip_of(simulated_copy, "2024-12")
     publish(path, short_row(lines_of(path)))
@@ -474,7 +474,7 @@ def test_what_the_archive_lacks_is_one_line(
 def test_a_missing_checksum_is_reported_not_refused(sim, simulated_copy: Path):
     settings, lake = sim
     zip_of(simulated_copy, "2024-12").with_name("SIMUSDT-4h-2024-12.zip.CHECKSUM").unlink()
-    made, refined, _ = walked(settings, lake)
+    made, refined, _ = prepared(settings, lake)
     assert made.without_checksum == ["SIMUSDT-4h-2024-12"]
     assert refined.quality.missing_checksums == ("SIMUSDT-4h-2024-12",)
     assert ingest(settings, lake).written == 0
@@ -501,23 +501,23 @@ FOREIGN = [
 def test_a_file_of_another_tool_is_never_replaced(sim, tmp_path: Path, layer: str, key: str, built: bool):
     settings, lake = sim
     if built:
-        walked(settings, lake)
+        prepared(settings, lake)
     path = tmp_path / "lake" / layer / key
     path.parent.mkdir(parents=True, exist_ok=True)
     pl.DataFrame({"theirs": [1]}).write_parquet(path)
     content = path.read_bytes()
     with pytest.raises(StoreError) as refused:
-        walked(settings, lake)
+        prepared(settings, lake)
     assert str(path) in str(refused.value)
     assert path.read_bytes() == content
 
 
 def test_a_lost_feature_file_is_made_again(sim, tmp_path: Path):
     settings, lake = sim
-    walked(settings, lake)
+    prepared(settings, lake)
     whole = read_features(settings).collect()
     (tmp_path / "lake" / "gold" / settings.dataset.features_key(2024)).unlink()
-    *_, featured = walked(settings, lake)
+    *_, featured = prepared(settings, lake)
     assert featured.written == [settings.dataset.features_key(2024)]
     assert read_features(settings).collect().equals(whole)
 
@@ -531,9 +531,9 @@ def test_features_below_an_hour_stand_in_months(tmp_path: Path, load: Callable):
         tmp_path / "lake", archive__url=f"{tmp_path}/archive", dataset__symbol="SIMUSDT", dataset__interval="30m"
     )
     lake = Lake.open(settings)
-    *_, featured = walked(settings, lake)
+    *_, featured = prepared(settings, lake)
     assert featured.written == [dataset.features_key(2024, 12), dataset.features_key(2025, 1)]
-    *_, again = walked(settings, lake)
+    *_, again = prepared(settings, lake)
     assert again.written == []
 
 

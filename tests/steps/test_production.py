@@ -305,7 +305,7 @@ def test_whoever_makes_what_is_not_promoted_is_told(
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     other = load(tmp_path, dataset__symbol="SIMUSDT", strategy__smart_momentum__ema_fast=8)
     experiment = make_signals(other, lake)
-    assert ["readers go on with what was promoted" in each.getMessage() for each in caplog.records] == [True]
+    assert ["readers still get what was promoted" in each.getMessage() for each in caplog.records] == [True]
     assert read_signals(other, lake).collect().height == first.tally.rows
     assert find_execution(other, lake).name != experiment.execution
 

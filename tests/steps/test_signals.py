@@ -289,7 +289,7 @@ def edit(root: Path, year: int, change: Callable[[pl.DataFrame], pl.DataFrame]) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda frame: frame.drop("ema_12", "rsi_14"), "year=2019/data_0.parquet lacks the columns ema_12 rsi_14"),
+        (lambda frame: frame.drop("ema_12", "rsi_14"), "year=2019/data_0.parquet lacks 2 columns: ema_12, rsi_14"),
         (lambda frame: pl.concat([frame[:50], frame[49:]]), r"year=2019/data_0.parquet: datetime of row 51 .* repeats"),
         (lambda frame: pl.concat([frame[:50], frame[51:60], frame[50:51], frame[60:]]), "2019/.*: datetime of row 60 "),
         (lambda frame: frame.with_columns(symbol=pl.lit("ETHUSDT")), r"2019/.*: symbol of row 1 is 'ETHUSDT'"),

@@ -66,8 +66,8 @@ def test_a_strategy_that_keeps_it():
         ({"columns": None}, "columns gives None"),
         ({"columns": lambda _: ("ema_9",)}, "columns gives"),
         ({"columns": property(raises)}, "columns raised RuntimeError: first"),
-        ({"columns": ("ema_9", "close")}, "columns names close, no indicator"),
-        ({"columns": ("ema_9", "position")}, "columns names position, no indicator"),
+        ({"columns": ("ema_9", "close")}, "columns lists close, which every"),
+        ({"columns": ("ema_9", "position")}, "columns lists position, which every"),
         ({"look_back": -1}, "look_back gives -1 → expected a whole number"),
         ({"look_back": 1.0}, "look_back gives 1.0"),
         ({"look_back": True}, "look_back gives True"),
@@ -83,7 +83,7 @@ def test_a_strategy_that_keeps_it():
         ({"buy": lambda _: "up"}, "buy() gives 'up' → expected a Polars expression"),
         ({"buy": lambda _: None}, "buy() gives None"),
         ({"sell": raises}, "sell raised RuntimeError"),
-        ({"buy": lambda _: pl.col("upp")}, "buy() looks at upp, which it does not declare → add it to columns, or use"),
+        ({"buy": lambda _: pl.col("upp")}, "buy() uses upp, which is not declared → add it to columns, or use"),
         ({"sell": lambda _: CLOSE + 1}, "sell() gives Float64 → expected a Boolean"),
     ],
 )  # fmt: skip
@@ -94,8 +94,8 @@ def test_parts_of_a_wrong_type(parts: dict, said: str):
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
-        (pl.col("rsi_14") > pl.col("ema_21"), "condition 'up' looks at rsi_14 ema_21, which it does not declare"),
-        (pl.col("close").over("symbol") > 1, "looks at symbol"),
+        (pl.col("rsi_14") > pl.col("ema_21"), "condition 'up' uses rsi_14, ema_21, which is not declared"),
+        (pl.col("close").over("symbol") > 1, "uses symbol"),
         (pl.all() > 1, "selects columns by a pattern"),
         (pl.all_horizontal(pl.col("^ema.*$") > 1), "selects columns by a pattern"),
         (CLOSE, "gives Float64"),

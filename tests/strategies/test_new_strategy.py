@@ -115,7 +115,7 @@ def test_the_list(hermes: Hermes):
     code, out, _ = hermes("strategies", "--json")
     assert [each["name"] for each in json.loads(out)["strategies"]] == list(STRATEGIES)
     code, _, err = hermes("strategies", "ma_crass")
-    assert code == 1
+    assert code == 2
     assert "did you mean ma_cross?" in err
 
 

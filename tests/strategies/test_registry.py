@@ -73,14 +73,14 @@ def test_a_file_that_changes_is_loaded_again(write: Write):
 
 def test_several_strategies_in_one_file(write: Write):
     path = write(MINE + MINE.replace("Breakout", "Other").replace("my_breakout", "other"))
-    assert refused(path) == f"{path} holds 2 strategies → write {path}:Breakout or :Other"
+    assert refused(path) == f"{path} defines 2 strategies, not one → write {path}:Breakout or :Other"
     assert strategy_name(f"{path}:Other") == "other"
 
 
 @pytest.mark.parametrize(
     ("text", "suffix", "said"),
     [
-        ("", "", "holds no strategies"),
+        ("", "", "defines no strategies"),
         (MINE, ":Breakoff", "has no class 'Breakoff'"),
         (MINE, ":pl", "is not a strategy"),
         (MINE, ":Chosen", "is not a strategy"),
@@ -91,7 +91,7 @@ def test_several_strategies_in_one_file(write: Write):
         ("import no_such_module", "", "mine.py line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("import sys\nsys.exit(0)", "", "mine.py line 2: SystemExit: 0"),
         ("raise KeyError", "", "mine.py line 1: KeyError →"),
-        (MINE.replace("def sell", "def sale"), "", "lacks sell"),
+        (MINE.replace("def sell", "def sale"), "", "does not define sell"),
         (MINE.replace('name = "my_breakout"', ""), "", "has no name"),
         (MINE.replace('"my_breakout"', "7"), "", "has no name"),
         (MINE.replace('"my_breakout"', '"My Breakout"'), "", "is not lower-case words"),
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_there(tmp_path: Path):
     assert "there is no such file" in refused(tmp_path / "none.py")
     (tmp_path / "folder.py").mkdir()
     assert "cannot be read: Is a directory" in refused(tmp_path / "folder.py")
-    assert "is no path" in refused("./BTC\0USDT.py") and "is no path" in refused("./\ud800.py")
+    assert "is not a path" in refused("./BTC\0USDT.py") and "is not a path" in refused("./\ud800.py")
 
 
 def test_an_init_that_raises(write: Write):
@@ -191,7 +191,7 @@ def test_a_package_cannot_take_a_shipped_name(install: Callable[..., None]):
 
 
 @pytest.mark.parametrize(
-    ("name", "cure"), [("donchian_breakut", "did you mean donchian_breakout?"), ("x", "there is smart_momentum")]
+    ("name", "cure"), [("donchian_breakut", "did you mean donchian_breakout?"), ("x", "choose smart_momentum")]
 )
 def test_an_unknown_name(name: str, cure: str):
     told = refused(name)
@@ -229,7 +229,7 @@ def test_the_list_checks_the_contract(write: Write):
     for text, said in (
         (MINE.replace("look_back = 1", "look_back = '1'"), "look_back gives '1'"),
         (MINE.replace('"out": pl.col("close")', '"close": pl.col("close")'), "condition close has the name"),
-        (MINE.replace('pl.col("close") >', 'pl.col("rsi_14") >'), "looks at rsi_14"),
+        (MINE.replace('pl.col("close") >', 'pl.col("rsi_14") >'), "uses rsi_14"),
     ):
         with pytest.raises(StrategyError, match=said):
             listed([str(write(text))])

@@ -65,13 +65,13 @@ def test_impossible_parameters_are_refused(values, said):
     with pytest.raises(StrategyError, match=rf"smart_momentum: .*{said}") as error:
         make_strategy("smart_momentum", values)
     cure = error.value.cure.removeprefix("did you mean ema_fast? ")
-    assert cure == ("its parameters are: ema_fast ema_slow rsi_low rsi_high st_period st_multiplier")
+    assert cure == ("its parameters are: ema_fast, ema_slow, rsi_low, rsi_high, st_period, st_multiplier")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("name", "cure"),
-    [("smart_momentun", "did you mean smart_momentum?"), ("macd", "there is smart_momentum"), ("", "there is")],
+    [("smart_momentun", "did you mean smart_momentum?"), ("macd", "choose smart_momentum"), ("", "choose")],
 )
 def test_an_unknown_strategy_is_refused(name, cure):
     with pytest.raises(StrategyError, match="is not known") as error:

@@ -28,6 +28,7 @@ from hermes.cli import (
     streams,
 )
 from hermes.cli.command import Line, command, print_traceback, verbose
+from hermes.cli.helping import Group
 from hermes.cli.options import (
     ACCOUNT,
     ARCHIVE,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="hermes",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

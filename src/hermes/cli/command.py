@@ -1,4 +1,4 @@
-"""The command line's words: options that name settings, the options every command has, and how commands are made."""
+"""How a command is made: the options that every command has, and the line that it was called with."""
 
 import logging
 import sys
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
+from hermes.cli.helping import Command
 from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import printable, redact
@@ -25,13 +26,20 @@ if TYPE_CHECKING:
 Work = Callable[["Settings", "Lake"], dict[str, Any]]
 
 
-_SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Like BTCUSDT or BTC/USDT.")]
+_SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="Like BTCUSDT or BTC/USDT.")]
 _SET = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A strategy's own, like ema_fast=10.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of the strategy, like ema_fast=10; may be given several times."
+    ),
 ]
 _CONFIG = Annotated[
     Path | None,
-    typer.Option("--config", rich_help_panel=SETTINGS_PANEL, help="Settings file; default hermes.toml, if there."),
+    typer.Option(
+        "--config",
+        rich_help_panel=SETTINGS_PANEL,
+        help="Settings file; default: hermes.toml of this folder, if there is one.",
+    ),
 ]
 _JSON = Annotated[bool, typer.Option("--json", rich_help_panel=SETTINGS_PANEL, help="One JSON document on stdout.")]
 _VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTINGS_PANEL, help="Show tracebacks.")]
@@ -39,7 +47,7 @@ _VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTI
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a command line says, apart from a command's own options."""
+    """What was typed, apart from a command's own options."""
 
     symbols: list[str]
     flags: Mapping[str, Any]
@@ -133,7 +141,7 @@ def command(
         wrapper.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         epilog = "\n\n".join(("[bold]Examples[/]", *(f"  hermes {example}" for example in examples)))
-        app.command(function.__name__.replace("_", "-"), epilog=epilog)(wrapper)
+        app.command(function.__name__.replace("_", "-"), cls=Command, epilog=epilog)(wrapper)
         return wrapper
 
     return register

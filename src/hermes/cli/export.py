@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes.cli.command import Line, command
+from hermes.cli.helping import Group
 from hermes.cli.options import STRATEGY
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the group `export` to `app`."""
     group = typer.Typer(
         name="export",
+        cls=Group,
         no_args_is_help=True,
         rich_markup_mode="rich",
         help="Hand the lake's tables to other engines.",

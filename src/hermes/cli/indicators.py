@@ -8,6 +8,7 @@ import typer
 
 from hermes.cli.command import Line, command
 from hermes.cli.options import FEATURE_SET, INDICATORS
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
                 ("", each["formula"]),
                 ("source", each["source"]),
                 ("from", each["from"]),
-                ("look-back", f"{each['look_back']} bars of {each['example']}"),
+                ("look-back", f"{counted(each['look_back'], 'bar')} of {each['example']}"),
                 ("looks back only", judged),
             ]
             console.print_facts(each["usage"], facts)

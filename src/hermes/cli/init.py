@@ -11,6 +11,7 @@ import typer
 from hermes.cli.command import Line, command
 from hermes.cli.options import ARCHIVE, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.settings import Settings
@@ -51,7 +52,7 @@ def register(app: typer.Typer) -> None:
         chosen = dict(line.flags) | ({"dataset.symbol": line.symbols[0]} if line.symbols else {})
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError("nobody is there to answer questions", "add --yes, and options for what differs")
+                raise UsageError("questions need a terminal", "add --yes, and options for what differs")
             chosen |= _asked(chosen, typer.prompt)
         _made(line, path, chosen, force=force, check=check)
 
@@ -96,7 +97,9 @@ def _made(line: Line, path: Path, chosen: Mapping[str, Any], *, force: bool, che
         values = {name: value for name, value, _ in settings.items()}
         console.print_facts("Wrote", [("settings", path), *((name, values[name]) for name in chosen)])
         if diagnosis and diagnosis.healthy:
-            console.print_facts("Store", [(settings.lake.url, f"fit: passed {len(diagnosis.findings)} checks")])
+            console.print_facts(
+                "Store", [(settings.lake.url, f"ready: passed {counted(len(diagnosis.findings), 'check')}")]
+            )
         elif diagnosis:
             lake.print_diagnosis(diagnosis)
         console.print_facts("Now", [(f"{n}.", text) for n, text in enumerate(then, 1)])

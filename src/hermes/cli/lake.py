@@ -2,30 +2,34 @@
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hermes.cli.command import Line, command
 from hermes.cli.options import ACCOUNT, ARCHIVE, SPAN, STRATEGY, Execution
 from hermes.errors import AuditFault, UsageError
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
     from hermes.lake.store import Lake
     from hermes.settings import Settings
 
-Query = Annotated[str, typer.Argument(help="DuckDB SQL over the tables that `hermes ls` names.")]
-Format = Annotated[str | None, typer.Option(help="table, csv, json, parquet; default: table, or the ending of --out.")]
-Out = Annotated[Path | None, typer.Option(help="Write all rows to this file instead: .csv, .json or .parquet.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Most rows to give.")]
-MOST_ROWS = 1_000  # of a table on a terminal
-Keep = Annotated[int, typer.Option("--keep", min=1, help="How many executions of every table stay: the newest ones.")]
-Promotable = Annotated[
-    str, typer.Argument(metavar="EXECUTION", help="Its folder's name, TABLE/EXECUTION, or its path.")
+Query = Annotated[str, typer.Argument(metavar="QUERY", help="DuckDB SQL over the tables that `hermes ls` lists.")]
+Format = Annotated[
+    Literal["table", "csv", "json", "parquet"] | None,
+    typer.Option(help="Default: table, or what the ending of --out says."),
 ]
-Withdraw = Annotated[bool, typer.Option("--withdraw", help="Undo the promotion of this TABLE instead.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without, only say what would go.")]
+Out = Annotated[Path | None, typer.Option(help="Write all rows to this file instead: .csv, .json or .parquet.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
+MOST_ROWS = 1_000  # of a table on a terminal
+Keep = Annotated[int, typer.Option("--keep", min=1, help="How many of the newest executions of each table to keep.")]
+Promotable = Annotated[
+    str, typer.Argument(metavar="EXECUTION", help="Folder of an execution, TABLE/EXECUTION or its path.")
+]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Undo the promotion of the TABLE that is given instead.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Remove them; without it, only show what would be removed.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -91,7 +95,7 @@ def register(app: typer.Typer) -> None:
             if line.json:
                 console.print_json({"rows": rows, "path": str(out), "format": wanted})
             else:
-                console.say("{} rows written to {}", rows, out)
+                console.say("Wrote {} to {}", counted(rows, "row"), out)
             return
         most = limit if limit is not None or wanted != "table" else MOST_ROWS
         answer = ask(line.settings(), query=query, limit=most)
@@ -201,5 +205,7 @@ def audit_bytes(line: Line) -> None:
 def _datasets(line: Line) -> "list[Dataset]":
     """The datasets of the symbols on the line; none means all."""
     if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
-        raise UsageError("--interval and --market say nothing without a symbol", "name the symbols, or leave them out")
+        raise UsageError(
+            "--interval and --market have no effect without a symbol", "name the symbols, or leave them out"
+        )
     return [line.settings(symbol).dataset for symbol in line.symbols]

@@ -14,11 +14,12 @@ Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take
 Frequency = Annotated[
     list[str] | None,
     typer.Option(
-        help="monthly or daily files of the archive, or recent bars of the exchange; may be given several times."
+        metavar="monthly|daily|recent",
+        help="Files of the archive, or recent bars of the exchange; may be given several times.",
     ),
 ]
 Execution = Annotated[
-    str | None, typer.Option(help="Folder of one execution; default the newest of what was promoted or configured.")
+    str | None, typer.Option(help="Folder of one execution; default: the newest of what was promoted or configured.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of local worker processes (Dask).")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
@@ -62,10 +63,22 @@ class Flag:
 
 DATASET = (
     Flag("--interval", "dataset.interval", str, "Bar length, like 4h."),
-    Flag("--market", "dataset.market", Literal["spot", "um", "cm"], "um and cm are futures."),
+    Flag(
+        "--market",
+        "dataset.market",
+        Literal["spot", "um", "cm"],
+        "Spot, or USD-margined (um) or coin-margined (cm) futures.",
+    ),
 )
 LAKE = (Flag("--lake", "lake.url", str, "Where the lake is: ./lake/{layer} or s3://{layer}."),)
-LOG = (Flag("--log-format", "log.format", Literal["text", "json"], "stderr: text for people, json for schedulers."),)
+LOG = (
+    Flag(
+        "--log-format",
+        "log.format",
+        Literal["text", "json"],
+        "Messages on stderr: text for people, json for schedulers.",
+    ),
+)
 EXCLUDE = Flag(
     "--exclude", "archive.exclude", str, "Archive files to leave out: 2022-03, 2022-03-15 or BTCUSDT-4h-2022-03."
 )
@@ -84,24 +97,24 @@ COLUMNS = (
     Flag("--features-version", "features.version", str, "Version of the feature set, like 2."),
 )
 SPAN = (
-    Flag("--start", "signals.start", str, "First bar, like 2017-09-01; the bars before are still seen."),
-    Flag("--end", "signals.end", str, "Last bar; a day counts to its end."),
+    Flag("--start", "signals.start", str, "First bar, like 2017-09-01; rules still see the bars before it."),
+    Flag("--end", "signals.end", str, "Last bar; a day includes all of its bars."),
 )
 CHUNKS = (
     Flag("--chunk-rows", "signals.chunk_rows", int, "Rows per chunk; the result does not depend on it."),
-    Flag("--context-rows", "signals.context_rows", int, "Rows before a chunk that rules can look back at."),
+    Flag("--context-rows", "signals.context_rows", int, "Rows before a chunk that rules can look back on."),
 )
 ACCOUNT = (
     Flag("--fees", "backtest.fees", float, "Fraction of the traded value on each side: 0.001 is 0.1 %."),
     Flag("--fill", "backtest.fill", Literal["close", "next_open"], "At the signal bar's close, or at the next open."),
-    Flag("--cash", "backtest.initial_cash", float, "Cash to start with."),
-    Flag("--slippage-bps", "backtest.slippage_bps", float, "Basis points that each fill is worse."),
-    Flag("--side", "account.side", str, "What is entered: long, short or both."),
-    Flag("--size", "account.size", str, "Of an entry: all, fraction:0.1, value:1000 or volatility:0.2."),
-    Flag("--stop-loss", "account.stop_loss", str, "Fraction of the entry at which a loss is cut: 0.02 is 2 %."),
-    Flag("--take-profit", "account.take_profit", str, "Fraction of the entry at which a profit is taken."),
-    Flag("--trailing-stop", "account.trailing_stop", str, "Fraction below the best price since the entry."),
-    Flag("--max-bars", "account.max_bars", str, "Most bars that a position is held for."),
-    Flag("--min-order", "account.min_order", float, "An entry worth less, in the quote currency, is dropped."),
-    Flag("--lot-step", "account.lot_step", float, "Entries are rounded down to a multiple of it (base currency)."),
+    Flag("--cash", "backtest.initial_cash", float, "Initial cash, in the quote currency."),
+    Flag("--slippage-bps", "backtest.slippage_bps", float, "Slippage of each fill, in basis points."),
+    Flag("--side", "account.side", Literal["long", "short", "both"], "Which positions are entered."),
+    Flag("--size", "account.size", str, "Size of an entry: all, fraction:0.1, value:1000 or volatility:0.2."),
+    Flag("--stop-loss", "account.stop_loss", str, "Close at a loss of this fraction of the entry price: 0.02 is 2 %."),
+    Flag("--take-profit", "account.take_profit", str, "Close at a profit of this fraction of the entry price."),
+    Flag("--trailing-stop", "account.trailing_stop", str, "Close this fraction below the best price since the entry."),
+    Flag("--max-bars", "account.max_bars", str, "Close a position after this many bars."),
+    Flag("--min-order", "account.min_order", float, "Drop entries worth less than this, in the quote currency."),
+    Flag("--lot-step", "account.lot_step", float, "Round entries down to a multiple of this, in the base currency."),
 )

@@ -9,6 +9,7 @@ from hermes.cli.command import Line, command
 from hermes.cli.options import ACCOUNT, SPAN, STRATEGY
 from hermes.cli.run import Match, Quote, SymbolsFile, symbols_in
 from hermes.errors import UsageError
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.steps.portfolio import MadePortfolio
@@ -79,7 +80,7 @@ def _print(made: "MadePortfolio") -> None:
         [row["symbol"], f"{row['trades']:,}", plain(format.change(row["contribution_pct"])), f"{row['dropped']:,}"]
         for row in result.symbols.sort("contribution_pct", descending=True).iter_rows(named=True)
     ]
-    title = f"Portfolio of {len(made.symbols)} with {made.strategy}, at most {made.max_positions} positions"
+    title = f"Portfolio of {len(made.symbols)} with {made.strategy}, at most {counted(made.max_positions, 'position')}"
     console.print_rows(["symbol", "trades", "contribution", "dropped"], rows, title)
 
     def shown(value: float | None, kind: str = "change") -> str:

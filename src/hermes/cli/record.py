@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes.cli.command import Line, command
+from hermes.cli.helping import Group
 from hermes.cli.options import ACCOUNT, STRATEGY
 from hermes.errors import AuditFault, MissingTable, UsageError
 
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the group `record` to `app`."""
     group = typer.Typer(
         name="record",
+        cls=Group,
         no_args_is_help=True,
         rich_markup_mode="rich",
         help="What was decided live, as it was known: show it, verify it, reconcile it with today. Without symbols, "

@@ -17,7 +17,7 @@ from hermes.errors import AuditFault, HermesError, UsageError
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
     from hermes.lake.store import Lake
-    from hermes.market import Outcome, Road
+    from hermes.market import Outcome, RunOptions
     from hermes.settings import Settings
 
 SymbolsFile = Annotated[Path | None, typer.Option(help="A file of symbols, one on a line; - reads stdin.")]
@@ -76,11 +76,8 @@ def register(app: typer.Typer) -> None:
         cluster: Cluster = None,
     ) -> None:
         """Run the full pipeline, from the archive to signals and their page, for one dataset or for many."""
-        from hermes.market import Road
-        from hermes.pipeline import SOURCES
+        from hermes.market import RunOptions
 
-        if source not in SOURCES:
-            raise UsageError(f"--from {source!r} is not one of {' '.join(SOURCES)}", "use one of those")
         if (quote or match != "*") and not all_symbols:
             raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
         if all_symbols and (line.symbols or symbols_file):
@@ -98,19 +95,21 @@ def register(app: typer.Typer) -> None:
         # What a cluster did twice finds the execution of this very run, and makes no other.
         fresh_after = EPOCH if unchanged_stays else datetime.now(UTC) if many else None
         days = {"since": since and since.date(), "until": until and until.date()}
-        road = Road(source, tuple(frequency or ()), **days, audited=audit, reported=report, fresh_after=fresh_after)
+        options = RunOptions(
+            source, tuple(frequency or ()), **days, audited=audit, reported=report, fresh_after=fresh_after
+        )
         if many:
-            _run_many(line, wanted, road, workers, cluster)
+            _run_many(line, wanted, options, workers, cluster)
         else:
-            _run_one(line, *wanted[0], road)
+            _run_one(line, *wanted[0], options)
 
 
-def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], road: "Road") -> None:
+def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], options: "RunOptions") -> None:
     from hermes import pipeline
     from hermes.cli.views import console, steps
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.run(settings, lake, **asdict(road), progress=console.Bars())
+        made = pipeline.run(settings, lake, **asdict(options), progress=console.Bars())
         if not line.json:
             steps.print_run(made)
         return made.as_json()
@@ -118,7 +117,7 @@ def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], road: "R
     line.each(work, {**on_top, **({"dataset.symbol": symbol} if symbol is not None else {})})
 
 
-def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, cluster: str | None) -> None:
+def _run_many(line: Line, wanted: Wanted, options: "RunOptions", workers: int | None, cluster: str | None) -> None:
     from hermes.cli.views import console, market
     from hermes.market import run_market
     from hermes.workers.pool import place
@@ -129,7 +128,7 @@ def _run_many(line: Line, wanted: Wanted, road: "Road", workers: int | None, clu
     with place(tasks[0], workers, cluster) as where:
         if where.dashboard:
             console.print_note(f"Dask's dashboard: {where.dashboard}")
-        made = run_market(tasks, road, where, console.Bars(), refused)
+        made = run_market(tasks, options, where, console.Bars(), refused)
     if line.json:
         console.print_json(made.as_json())
     else:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from hermes.cli.command import Line, command
+from hermes.text import counted
 
-Specs = Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY]...", help="Names or files; default all.")]
+Specs = Annotated[list[str] | None, typer.Argument(metavar="STRATEGY", help="Names or files; default all.")]
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by _, like my_breakout.")]
 
 
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
             facts = [("", each.get("does")), ("from", each["source"]), ("error", each.get("error"))]
             facts += [(f"--set {name}", _bounds(rules)) for name, rules in each.get("parameters", {}).items()]
             facts += [(name, " ".join(each.get(key, []))) for name, key in _LISTS.items()]
-            facts += [("look-back", f"{each['look_back']} bars" if "look_back" in each else None)]
+            facts += [("look-back", counted(each["look_back"], "bar") if "look_back" in each else None)]
             console.print_facts(each["name"], [(name, value) for name, value in facts if value])
 
     @command(app, "new-strategy my_breakout", symbols=False)

@@ -15,6 +15,7 @@ from hermes.errors import IndicatorError, UnknownIndicator, first_line
 from hermes.indicators.definition import NUMBER, Family
 from hermes.indicators.shipped import SHIPPED
 from hermes.schemas import INDICATORS
+from hermes.text import one_of
 
 _NAME = re.compile(rf"([a-z]+(?:_[a-z]+)*)((?:_{NUMBER})*)")
 
@@ -66,7 +67,7 @@ def parse(name: str, families: Families = SHIPPED) -> Column:
         usages = [each.usage for each in families.values()]
         near = get_close_matches(name, [*INDICATORS, *usages], n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UnknownIndicator(f"indicator {name[:60]!r} is not known", f"{hint}it can be {' '.join(usages)}")
+        raise UnknownIndicator(f"indicator {name[:60]!r} is not known", f"{hint}it can be {one_of(usages)}")
     values = [each.read(text) for each, text in zip(family.parameters, texts, strict=False)]
     known = [value for value in values if value is not None]
     invalid = f"indicator {name[:60]!r} is not a valid {family.usage}"

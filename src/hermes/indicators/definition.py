@@ -147,7 +147,8 @@ def _parameter(family: str, name: str, hint: Any) -> Parameter:
     kind = getattr(hint, "__origin__", hint)
     if kind not in (int, float):
         raise IndicatorError(
-            f"indicator {family}: parameter {name} is no number", f"write {name}: Annotated[int, Field(ge=2)], or float"
+            f"indicator {family}: parameter {name} is not a number",
+            f"write {name}: Annotated[int, Field(ge=2)], or float",
         )
     fields = getattr(hint, "__metadata__", ())
     limits = [limit.ge for field in fields for limit in getattr(field, "metadata", ()) if hasattr(limit, "ge")]

@@ -41,7 +41,7 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
     for point in INDICATORS.installed().values():
         found, origin, package = INDICATORS.load(point)
         if not isinstance(found, Family):
-            raise IndicatorError(f"{origin} is no indicator", "decorate it with hermes.indicators.indicator")
+            raise IndicatorError(f"{origin} is not an indicator", "decorate it with hermes.indicators.indicator")
         if found.name != point.name:
             raise IndicatorError(f"{origin} calls itself {found.name!r}", "its entry point must have the same name")
         families[found.name], sources[found.name] = found, package

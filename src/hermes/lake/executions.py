@@ -159,7 +159,7 @@ def publish(layer: Layer, table: str, name: str, staged: Path, made: datetime, d
         if (at - made).total_seconds() > AHEAD_S:
             _warn(folder, at, made)
         return folder
-    raise StoreError(f"{table}: others took {ATTEMPTS} names in a row while one was published", "run again")
+    raise StoreError(f"{table}: others took {ATTEMPTS} names in a row during publishing", "run again")
 
 
 def _latest(layer: Layer, table: str) -> datetime | None:
@@ -174,7 +174,7 @@ def _after(at: datetime, table: str) -> datetime:
     except OverflowError:
         raise StoreError(
             f"{table} has an execution named {execution_name(at)}, and no later name is possible",
-            "a clock was wrong then: move that execution away",
+            "a clock was wrong: move that execution away",
         ) from None
 
 

@@ -20,6 +20,7 @@ from hermes.lake.backends.hash_records import sync
 from hermes.lake.backends.s3 import Bucket
 from hermes.lake.backends.staging import leftovers, of_somebody_else
 from hermes.lake.files import LakeFile, sha256
+from hermes.text import counted
 
 RACERS = 4  # creators of one name at once
 CLOCK_LIMIT_S = 300.0  # S3 refuses what is signed 15 minutes off; executions are named by the clock
@@ -188,7 +189,7 @@ def _locks(folder: Folder, _key: str) -> str:
             raise _Fault(
                 f"this file system has no locks ({error.strerror})", "mount it with locks (NFS: without `nolock`)"
             ) from None
-    left = f"; {len(found)} leftovers of dead runs, which `hermes prune` sweeps" if found else ""
+    left = f"; {counted(len(found), 'leftover')} of dead runs, which `hermes prune` removes" if found else ""
     return f"held by live runs{left}"
 
 

@@ -16,6 +16,7 @@ from hermes.errors import StoreError, UsageError
 from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
+from hermes.text import one_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -169,10 +170,10 @@ def _near(error: str, known: Sequence[LakeTable]) -> str:
     if not names:
         return "the lake has no tables yet: run `hermes demo` or `hermes run SYMBOL`"
     if len(names) <= NAMED:
-        return f"the lake's tables are: {' '.join(names)}"
+        return f"the lake's tables are {', '.join(names)}"
     asked = re.search(r"name (\S+?) does not exist", error)
     near = get_close_matches(asked[1], names, n=NAMED, cutoff=0.5) if asked else []
-    listed = f"the lake has {len(names)} names of tables: `hermes sql 'show tables'` lists them"
+    listed = "`hermes sql 'show tables'` lists all tables"
     return f"did you mean {' or '.join(near)}? {listed}" if near else listed
 
 
@@ -194,8 +195,8 @@ def check_format(format: str | None, path: Path | None) -> str:
     """
     known = format or (path.suffix.lstrip(".").lower() if path else "table")
     if known not in FORMATS or (path and known == "table"):
-        choices = " ".join(FORMATS[1:] if path else FORMATS)
-        raise UsageError(f"{known!r} is no format{' of a file' if path else ''}", f"give --format one of: {choices}")
+        what = f"a format of files like {path.name}" if path else "a format"
+        raise UsageError(f"{known!r} is not {what}", f"give --format {one_of(FORMATS[1:] if path else FORMATS)}")
     if known == "parquet" and path is None:
         raise UsageError("--format parquet goes to a file", "add --out FILE")
     return known

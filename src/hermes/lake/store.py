@@ -24,6 +24,7 @@ from hermes.lake.files import LakeFile, Staged, sha256
 from hermes.redaction import open_cause
 from hermes.schemas import ARROW_SCHEMA
 from hermes.settings import Settings
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.lake.probe import Finding
@@ -81,7 +82,7 @@ class Layer:
         for file in files:
             if not file.size:
                 raise StoreError(
-                    f"{file.location} is empty, and no Parquet file", "put the file there again, or remove it"
+                    f"{file.location} is empty, not a Parquet file", "put the file there again, or remove it"
                 )
         return sources
 
@@ -448,7 +449,7 @@ def check_written(paths: Sequence[Path], rows: int) -> None:
     found = pl.scan_parquet(list(paths), glob=False).select(pl.len()).collect().item()
     if found != rows:
         what = paths[0] if len(paths) == 1 else f"{len(paths):,} files in {paths[0].parent}"
-        raise StoreError(f"{what}: {found:,} rows after writing {rows:,}", "check the disk, then run again")
+        raise StoreError(f"{what}: {counted(found, 'row')} after writing {rows:,}", "check the disk, then run again")
 
 
 def fingerprint(*parts: Any) -> str:

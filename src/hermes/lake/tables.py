@@ -14,6 +14,7 @@ from hermes.errors import TableRefused
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Layer
 from hermes.schemas import DATETIME
+from hermes.text import counted
 
 _PRICES = ("open", "close")  # what an account trades at
 _FILE = "__file"
@@ -157,12 +158,12 @@ def _check_schema(file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.Da
     if missing:
         near = sorted({match for name in missing for match in get_close_matches(name, schema.names(), n=2)})
         raise TableRefused(
-            f"{file.key} lacks the columns {' '.join(missing)}",
-            f"near them it has {' '.join(near)}" if near else f"it has {' '.join(schema.names())}",
+            f"{file.key} lacks {counted(len(missing), 'column')}: {', '.join(missing)}",
+            f"it has similar ones: {', '.join(near)}" if near else f"it has {', '.join(schema.names())}",
         )
     for name, wanted in columns.items():
         if not _convertible(schema[name], wanted):
-            raise TableRefused(f"{file.key}: column {name} is {schema[name]}", f"expected {wanted} or its like")
+            raise TableRefused(f"{file.key}: column {name} is {schema[name]}", f"expected {wanted} or a similar type")
 
 
 def _check_whole(layer: Layer, file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.DataType]) -> None:

@@ -28,7 +28,7 @@ def send(address: str, place: int, title: str, text: str) -> None:
     sender = apprise.Apprise()
     if not sender.add(address):
         raise NoticeRefused(
-            f"{name} is no address that Apprise knows", "write it as Apprise's documentation of the service does"
+            f"{name} is not an address that Apprise knows", "write it as Apprise's documentation of the service does"
         )
     if not sender.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT):
         raise NoticeRefused(f"{name} did not take a notice", "check notify.urls; it is kept and sent again")

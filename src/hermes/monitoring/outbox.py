@@ -99,7 +99,7 @@ class Outbox:
                 if kept is not None and not (isinstance(kept["receivers"], list) and isinstance(kept["notice"], dict)):
                     raise KeyError
             except (StoreError, KeyError) as error:
-                lost = StoreError(f"{file.location} is not whole: what a notice was to tell is lost", "remove it")
+                lost = StoreError(f"{file.location} is incomplete: the notice in it is lost", "remove it")
                 problems[file.key] = error if isinstance(error, StoreError) else lost
                 continue
             if kept is None:

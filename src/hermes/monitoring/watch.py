@@ -23,6 +23,7 @@ from hermes.monitoring.receivers import find_receivers
 from hermes.redaction import told
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
+from hermes.text import counted
 
 
 class Run(Protocol):
@@ -138,7 +139,7 @@ def _deliver(settings: Settings, lake: Lake) -> int:
         done = Outbox(lake, _table(settings)).deliver(receivers)
         lost = len(done.problems)
         for problem in done.problems:
-            message = f"{settings.dataset}: {problem} ({done.waiting:,} notices wait)"
+            message = f"{settings.dataset}: {problem} ({counted(done.waiting, 'notice')} queued)"
             logs.event("upkeep", level=logging.WARNING, message=message, dataset=str(settings.dataset))
     return lost
 

@@ -135,4 +135,4 @@ def _refused(notify: NotifySettings, error: Exception) -> NoticeRefused:
     assert notify.url
     host = urlsplit(notify.url.get_secret_value()).hostname
     what = str(error) or type(error).__name__
-    return NoticeRefused(f"{host} did not take a notice: {what}", "check notify.url; the next run tells it again")
+    return NoticeRefused(f"{host} did not take a notice: {what}", "check notify.url; the next run sends it again")

@@ -48,6 +48,7 @@ from hermes.settings.sources import (
     _from_file,
     _from_flags,
 )
+from hermes.text import one_of
 
 
 class Settings(_Section):
@@ -206,8 +207,8 @@ def descriptions(kind: type) -> dict[str, str]:
     """
     if issubclass(kind, BaseModel):
         return {name: field.description or "" for name, field in kind.model_fields.items()}
-    schema = TypeAdapter(kind).json_schema()["properties"]
-    return {field.name: schema[field.name].get("description", "") for field in fields(kind)}
+    properties = TypeAdapter(kind).json_schema()["properties"]  # of `Dataset`, which is no pydantic model
+    return {name: rules.get("description", "") for name, rules in properties.items()}
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -240,8 +241,7 @@ def _check_provider(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> 
     if dataset.provider not in PROVIDERS:
         origin = values["dataset.provider"][1]
         raise SettingsError(
-            f"dataset.provider = {dataset.provider!r} ({origin}): archive and tables of gold are those of "
-            f"{' '.join(PROVIDERS)}, and no other exchange is there yet",
+            f"dataset.provider = {dataset.provider!r} ({origin}): Hermes reads the archive of {one_of(PROVIDERS)} only",
             f"leave it out, or write {PROVIDERS[0]}",
         )
 
@@ -251,7 +251,7 @@ def _check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) ->
     if dataset.data_frequency not in FREQUENCIES:
         _, origin = values["dataset.data_frequency"]
         raise NameRefused(
-            f"dataset.data_frequency = {dataset.data_frequency!r} ({origin}) is not one of {' '.join(FREQUENCIES)}",
+            f"dataset.data_frequency = {dataset.data_frequency!r} ({origin}) is not one of {', '.join(FREQUENCIES)}",
             f"take {RECENT} in with `hermes ingest --frequency {RECENT}`; tables are named after the archive's files",
         )
 

@@ -35,7 +35,7 @@ def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], datase
     if several := [name for name in AXES if isinstance(terms.get(name), str)]:
         flag = f"--{several[0].replace('_', '-')}"
         raise UsageError(
-            f"{flag} {terms[several[0]]} are several values", "give one, or try them all with `hermes sweep`"
+            f"{flag} {terms[several[0]]} are several values", "give one, or try all of them with `hermes sweep`"
         )
     return Account(**terms, inverse=dataset.market == "cm", bars_per_year=periods_per_year(dataset.interval))
 

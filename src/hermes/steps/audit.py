@@ -33,6 +33,7 @@ from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name
 from hermes.strategies.columns import BARS, decided_columns, signal_rules
+from hermes.text import counted
 
 FULL_CUTS = 200  # at random bars, beside those at turns
 QUICK_CUTS = 20
@@ -146,10 +147,15 @@ def audit(
         broken = continuity(everything, everything, subject.in_chunks, sizes, splits)
         advance(1, "continuity")
 
-    span = f"{bars.height:,} bars" if bars.height == selection.table.rows else f"the latest {bars.height:,} bars"
+    span = (
+        counted(bars.height, "bar")
+        if bars.height == selection.table.rows
+        else f"the latest {counted(bars.height, 'bar')}"
+    )
     tried = (
-        f"{len(chosen):,} cuts of {span}: {len(turning):,} right after the {happened:,} bars on which the position "
-        f"turned or a rule became true, {cuts:,} at random (seed {seed})"
+        f"{counted(len(chosen), 'cut')} of {span}: {len(turning):,} right after one of the "
+        f"{counted(happened, 'bar')} on which the position turned or a rule became true, {cuts:,} at random "
+        f"(seed {seed})"
     )
     made = Audited(
         settings=settings,
@@ -248,7 +254,9 @@ class _Subject:
             return Check("fault", f"{compared.difference}, which is what the bars give")
         said = []
         if compared:
-            said.append(f"{_listed(self.stored)} on all {self.table.rows:,} bars: stored is what the bars give")
+            said.append(
+                f"{_listed(self.stored)} on all {counted(self.table.rows, 'bar')}: stored is what the bars give"
+            )
             said += [f"{name} from bar {bars + 1:,} on, as the table begins amid its history"
                      for name, bars in compared.begins.items()]  # fmt: skip
         if self.derived:
@@ -257,7 +265,9 @@ class _Subject:
         unknown = [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
         if compared:
             unknown += [f"{name} has no value" for name in compared.empty]
-            unknown += [f"{bars:,} bars of {name} depend on too many before" for name, bars in compared.open.items()]
+            unknown += [
+                f"{counted(bars, 'bar')} of {name} depend on too many before" for name, bars in compared.open.items()
+            ]
         if unknown:
             return Check("not_checked", "; ".join([*unknown, *said]))
         if compared or self.doubts:
@@ -274,9 +284,9 @@ def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: 
     if peek and peek.column in {*rules.each, "position"}:
         return Check("fault", f"{peek}, once later bars are missing" + (f"; {_listed(doubts, '; ')}" if doubts else ""))
     if doubts:
-        return Check("tested", f"not proven: {_listed(doubts, '; ')}; {cuts:,} cuts found nothing")
+        return Check("tested", f"not proven: {_listed(doubts, '; ')}; {counted(cuts, 'cut')} found nothing")
     bars = f"at most {whole.look_back:,} before it" if whole.look_back else "none beside it"
-    return Check("proven", f"{len(rules.each)} rules look at their own bar and {bars}, by construction")
+    return Check("proven", f"{counted(len(rules.each), 'rule')}: each looks at its own bar and {bars}, by construction")
 
 
 def _warm_up(needed: pl.DataFrame, *, quick: bool) -> Check:
@@ -284,7 +294,7 @@ def _warm_up(needed: pl.DataFrame, *, quick: bool) -> Check:
         return Check("not_checked", f"it takes more than {QUICK_CUTS} cuts")
     endless = needed.filter(pl.col("bars").is_null())["column"].to_list()
     worst_of_all = needed.drop_nulls().sort("bars").tail(1)
-    said = [f"{name} needs {bars:,} bars" for name, bars in worst_of_all.iter_rows()]
+    said = [f"{name} needs {counted(bars, 'bar')}" for name, bars in worst_of_all.iter_rows()]
     said += [f"{name} never forgets where the bars begin" for name in endless]
     return Check("tested", f"from {STARTS} beginnings: {_listed(said, '; ')}")
 

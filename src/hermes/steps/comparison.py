@@ -18,6 +18,7 @@ from hermes.stages.backtest.metrics import Metrics
 from hermes.stages.backtest.overfitting import adjusted
 from hermes.steps.account import FILLS
 from hermes.strategies import strategy_name
+from hermes.text import counted
 from hermes.version import __version__
 
 _TYPES: dict[Any, type[pl.DataType]] = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String}
@@ -103,7 +104,7 @@ def publish_universe(
         folder = publish(lake.gold, executions, COMPARISON, staged, at)
     html = None
     if page:
-        text = universe_page(table, f"{len(rows):,} datasets with {strategy}", at)
+        text = universe_page(table, f"{counted(len(rows), 'dataset')} with {strategy}", at)
         html = f"{folder}/universe.html"
         lake.gold.write_bytes(html, text.encode())
     return Universe(table, lake.gold.locate(f"{folder}/{COMPARISON}"), html and lake.gold.locate(html))

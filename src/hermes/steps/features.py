@@ -20,6 +20,7 @@ from hermes.stages.gold.splits import Split, adjusted
 from hermes.steps.feature_tables import FeatureTable, production_table, set_table, with_definitions
 from hermes.steps.results import Rows, StepResult
 from hermes.steps.step import step
+from hermes.text import counted
 
 #: A series of so many bars is computed at once, bit for bit as TA-Lib would; a longer one block by block, see
 #: `gold.blocks`: 4 million bars take some 3 GB while they are computed.
@@ -54,7 +55,7 @@ class Featured(StepResult, Rows):
 
     def _said(self) -> tuple[str, list[tuple[str, Any]], str]:
         dataset = self.settings.dataset
-        wrote = f"{len(self.written)} files; {len(self.unchanged)} were up to date"
+        wrote = f"{counted(len(self.written), 'file')}; {len(self.unchanged):,} up to date"
         found = [("rows", self.rows), ("wrote", wrote), ("table", self.settings.paths()["features"])]
         return f"Gold features: {dataset}", found, dataset.symbol
 
@@ -193,7 +194,7 @@ def _check(table: FeatureTable, made: pl.DataFrame, block: list[_Part], found: i
     ends = [table.key(at.year, at.month if by_month else None) for at in (time[0], time[-1])]
     in_order = in_order and ends == [block[0].key, block[-1].key]
     if found != rows or not in_order:
-        what = f"{found} rows instead of {rows}" if found != rows else "bars out of order"
+        what = f"{counted(found, 'row')} instead of {rows:,}" if found != rows else "bars out of order"
         raise StoreError(
             f"silver of {table.dataset} is not what was published: {what}",
             "remove it and run `hermes refine` again; `hermes audit --bytes` names the damaged file",

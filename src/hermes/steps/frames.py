@@ -38,7 +38,7 @@ def sound(frame: Any, columns: Schema, prices: tuple[str, ...]) -> pl.DataFrame:
     rows = polars(frame)
     missing = [name for name in columns if name not in rows.collect_schema().names()]
     if missing:
-        raise TableRefused(f"the frame has no column {missing[0]}", f"it needs {' '.join(columns)}")
+        raise TableRefused(f"the frame has no column {missing[0]}", f"it needs {', '.join(columns)}")
     try:
         table = rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()).collect()
     except pl.exceptions.InvalidOperationError as error:

@@ -27,6 +27,7 @@ from hermes.stages.bronze.klines import made_at, read_zip
 from hermes.steps.funding import ingest_funding
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
+from hermes.text import counted
 
 PUBLIC_REGION = "ap-northeast-1"
 
@@ -115,7 +116,7 @@ def ingest(
             "ask for another span, or exclude less",
         )
     if old:
-        message = f"{old} files of bronze are of an older Hermes, and are fetched again once: see docs/upgrade.md"
+        message = f"fetching {counted(old, 'bronze file')} of an older Hermes again, once: see docs/upgrade.md"
         event("upgrade", level=WARNING, message=message, dataset=str(settings.dataset), files=old)
 
     refused: dict[str, HermesError] = {}

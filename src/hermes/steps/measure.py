@@ -23,6 +23,7 @@ from hermes.steps.account import accounts, remarks
 from hermes.steps.frames import Frame, polars, sound
 from hermes.steps.selection import Selection
 from hermes.strategies.columns import input_schema, rule_columns
+from hermes.text import counted
 
 
 @dataclass(slots=True)
@@ -99,8 +100,8 @@ def measure(
     def told(advance: Advance) -> Iterator[pl.DataFrame]:
         for number, judged in enumerate(selection.judged(columns), 1):
             yield judged
-            note = f"chunk {number:,} of {selection.chunks:,}, {tally.buys:,} buys, {tally.sells:,} sells"
-            advance(judged.height, note)
+            signals = f"{counted(tally.buys, 'buy')}, {counted(tally.sells, 'sell')}"
+            advance(judged.height, f"chunk {number:,} of {selection.chunks:,}, {signals}")
 
     with (
         progress.task(f"measure {settings.dataset}", selection.rows, "rows") as advance,

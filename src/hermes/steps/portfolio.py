@@ -170,7 +170,7 @@ def _ranked(selection: Selection, rank: str) -> Selection:
     strategy = selection.strategy
     known = {name: pl.col(name) for name in (*BARS, *strategy.columns) if name != "datetime"} | dict(strategy.ranks())
     if rank not in known:
-        raise UsageError(f"--rank {rank!r} is not known to {strategy.name}", f"it has {' '.join(known)}")
+        raise UsageError(f"--rank {rank!r} is not known to {strategy.name}", f"it has {', '.join(known)}")
     expression = known[rank]
     found = judge(expression)
     if found.verdict == "fault":

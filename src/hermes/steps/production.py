@@ -179,6 +179,6 @@ def why_not_production(settings: Settings, lake: Lake, strategy: str, made: Mapp
     if known is None or not _differences(made, known.pinned):
         return None
     return HermesError(
-        f"{known.table}: readers go on with what was promoted ({known.execution} and newer ones like it)",
-        "`hermes promote` the new execution if they shall read it",
+        f"{known.table}: readers still get what was promoted ({known.execution} and newer ones like it)",
+        "`hermes promote` the new execution if readers should get it",
     )

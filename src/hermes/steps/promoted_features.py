@@ -59,7 +59,7 @@ def promote_features(
     known = promoted_columns(lake)
     if withdraw:
         if lacking := [name for name in columns if name not in known]:
-            raise MissingTable(f"{lacking[0]} is not promoted", f"promoted are {' '.join(known) or 'none'}")
+            raise MissingTable(f"{lacking[0]} is not promoted", f"promoted: {', '.join(known) or 'none'}")
         kept = {name: source for name, source in known.items() if name not in columns}
         return _stored(settings, lake, kept, ())
     if not settings.features.feature_set:
@@ -89,7 +89,7 @@ def promoted_columns(lake: Lake) -> Mapping[str, str]:
         return {str(name): str(source) for name, source in said["columns"].items()}
     except (KeyError, AttributeError):
         where = lake.gold.locate(KEY)
-        raise StoreError(f"{where} is not whole: nobody can tell which columns production has", _CURE) from None
+        raise StoreError(f"{where} is incomplete: nobody can tell which columns production has", _CURE) from None
 
 
 def check_sources(promoted: Mapping[str, str], known: Known) -> None:

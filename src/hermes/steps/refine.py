@@ -27,6 +27,7 @@ from hermes.steps.funding import refine_funding
 from hermes.steps.ingest import read_refused
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
+from hermes.text import counted
 
 # Part of every fingerprint: files are made again when the rules of cleaning change.
 DEFINITION = "silver 2"
@@ -147,7 +148,7 @@ def _check_complete(
             period = series.parse_stem(stem)
             if period and not series.is_excluded(period, exclude):
                 raise StoreError(
-                    f"{lake.bronze.locate(key)} was there before, and bronze lost it",
+                    f"{lake.bronze.locate(key)} was in bronze before, and is missing now",
                     f"run `hermes ingest` to fetch it again, or leave it out on purpose: --exclude {stem}",
                 )
 
@@ -171,7 +172,7 @@ def _make(
         for key in bare:  # all that it was made from is excluded
             lake.silver.remove(key)
     if old := [key for key, about in abouts.items() if about["definition"] != DEFINITION]:
-        message = f"{len(old)} files of silver were made by other rules, and are made again: see docs/upgrade.md"
+        message = f"making {counted(len(old), 'silver file')} of older rules again: see docs/upgrade.md"
         event("upgrade", level=WARNING, message=message, dataset=str(dataset), files=len(old))
     written, unchanged, tally = [], [], Tally()
     with progress.task(f"refine {dataset}", len(years), "years") as advance:
@@ -268,7 +269,9 @@ def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:
     """The rows of one bronze file, if they keep the contract and are as many as its footer says."""
     wrong = {name for name, _ in frame.schema.items() ^ BRONZE.items()}
     if wrong or frame.height != source.about["rows"]:
-        what = f"column {min(wrong)}" if wrong else f"{frame.height} rows instead of {source.about['rows']}"
+        what = (
+            f"column {min(wrong)}" if wrong else f"{counted(frame.height, 'row')} instead of {source.about['rows']:,}"
+        )
         raise StoreError(f"{source.file.location} is not what was published: {what}", _AGAIN)
     return frame
 

@@ -38,6 +38,7 @@ from hermes.steps.results import StepResult
 from hermes.steps.step import step
 from hermes.steps.warnings import duration, freshness_of, warnings
 from hermes.strategies import strategy_name
+from hermes.text import counted
 
 PIECE_ROWS = 250_000  # rows at once, about
 
@@ -301,4 +302,4 @@ def _shown(found: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     count = found.select(idle.sum()).item()
     if count <= MOST_IDLE_SIGNALS:
         return found, []
-    return found.filter(~idle), [f"{count:,} signals that changed nothing are left out of the chart."]
+    return found.filter(~idle), [f"The chart leaves out {counted(count, 'signal')} that changed nothing."]

@@ -154,7 +154,9 @@ def _with_derived(
         doubts(derived, known)
         plan = with_indicators(table.plan.select(BARS.keys()), derived, settings.dataset.interval, known.families)
     except HermesError as error:
-        raise StrategyError(f"{strategy.name}: {error.message}, and the feature table lacks it", error.cure) from None
+        raise StrategyError(
+            f"{strategy.name}: {error.message}, and it is not in the feature table", error.cure
+        ) from None
     with gold.errors():
         made = plan.select(derived).collect()
     return pl.concat([table.plan, made.lazy()], how="horizontal")

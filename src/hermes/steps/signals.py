@@ -38,6 +38,7 @@ from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
 from hermes.steps.warnings import freshness_of, warnings
 from hermes.strategies.columns import decided_columns, input_schema, output_schema
+from hermes.text import counted
 from hermes.version import __version__
 
 
@@ -160,7 +161,7 @@ def _write(
     def made(advance: Advance) -> Iterator[pl.DataFrame]:
         for frame in decisions.stamped(constants(strategy, dataset.symbol, generated_at, metrics)):
             yield frame
-            advance(frame.height, f"{tally.buys:,} buys, {tally.sells:,} sells")
+            advance(frame.height, f"{counted(tally.buys, 'buy')}, {counted(tally.sells, 'sell')}")
 
     given = selection.given(list(input_schema(strategy)))
     try:

@@ -9,6 +9,7 @@ from hermes.freshness import Freshness, freshness
 from hermes.lake.store import Lake
 from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.metrics import FEW_TRADES, SHORT
+from hermes.text import counted
 
 _STALE = "the newest bar opened at"
 
@@ -24,8 +25,7 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
     found = []
     if (trades := metrics["trades"]) < FEW_TRADES:
         found.append(
-            f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude; fewer than {FEW_TRADES} say little about"
-            f" a Sharpe ratio"
+            f"{counted(trades, 'trade')}: too few to conclude; fewer than {FEW_TRADES} say little about a Sharpe ratio"
         )
     if metrics.get("short_span"):
         days = metrics["elapsed_days"] or 0
@@ -35,20 +35,21 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
         )
     if jumps := metrics.get("price_jumps"):
         found.append(
-            f"{jumps:,} price jump{'' if jumps == 1 else 's'}: an open at least {JUMP_FACTOR:g} times the close before,"
+            f"{counted(jumps, 'price jump')}: an open at least {JUMP_FACTOR:g} times the close before,"
             f" or at most 1/{JUMP_FACTOR:g} of it, is a redenomination or a fault; {_spanning(metrics)}."
             f" These figures are not validated; name a known ratio in [quality] splits"
         )
-    refused = metrics.get("refused_orders")
+    refused = metrics.get("refused_orders") or 0
+    later = counted(refused, "later entry", "later entries")
     if metrics.get("end_value", 1) <= 0:
         found.append(
             "the account lost all it had: its position was closed at the first close at which its equity was not above"
-            f" 0{f', and {refused:,} later entries were not made' if refused else ''}"
+            f" 0{f', and {later} could not be made' if refused else ''}"
         )
     elif refused:
         found.append(
-            f"{refused:,} entr{'y' if refused == 1 else 'ies'} could not be filled: less than 1e-8 units, or than the"
-            f" account's least order; there were more signals than trades, and more --cash fills them"
+            f"{counted(refused, 'entry', 'entries')} could not be filled: less than 1e-8 units, or below the account's"
+            f" minimum order; there were more signals than trades, and more --cash fills them"
         )
     return [*found, *_staleness(dataset, fresh)] if fresh else found
 
@@ -71,8 +72,8 @@ def duration(seconds: float) -> str:
     """`3 days`, `5 hours`, `12 minutes`: the largest unit alone."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
-            return f"{int(seconds // length):,} {unit}s"
-    return f"{int(seconds):,} seconds"
+            return counted(int(seconds // length), unit)
+    return counted(int(seconds), "second")
 
 
 def freshness_of(dataset: Dataset, lake: Lake, newest: datetime) -> Freshness:
@@ -87,4 +88,4 @@ def _spanning(metrics: Mapping[str, Any]) -> str:
     count = metrics["trades_over_jumps"]
     if not count:
         return "no trade was held through one"
-    return f"{count:,} trade{' was' if count == 1 else 's were'} held through one"
+    return f"{counted(count, 'trade')} {'was' if count == 1 else 'were'} held through one"

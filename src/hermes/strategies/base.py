@@ -45,11 +45,11 @@ class Strategy(ABC):
                 near = get_close_matches(where, known, n=1)
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise ParametersRefused(
-                    f"{self.name}: {where} is not a parameter", f"{hint}its parameters are: {' '.join(known)}"
+                    f"{self.name}: {where} is not a parameter", f"{hint}its parameters are: {', '.join(known)}"
                 ) from None
             raise ParametersRefused(
                 f"{self.name}: {where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}",
-                f"its parameters are: {' '.join(known)}",
+                f"its parameters are: {', '.join(known)}",
             ) from None
 
     @property

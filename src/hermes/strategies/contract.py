@@ -61,12 +61,12 @@ def _check_names(strategy: Strategy, columns: Iterable[str], conditions: Iterabl
     """No name may stand for two columns of the signals table."""
     if clash := [name for name in columns if name in RESERVED]:
         raise StrategyError(
-            f"{strategy.name}: columns names {' '.join(clash)}, no indicator but a column of every signals table",
+            f"{strategy.name}: columns lists {', '.join(clash)}, which every signals table has already",
             "leave it out: the bars are always there, and what Hermes makes cannot be read",
         )
     if clash := [name for name in conditions if name in RESERVED or name in columns]:
         raise StrategyError(
-            f"{strategy.name}: condition {' '.join(clash)} has the name of another column of the signals table",
+            f"{strategy.name}: condition {', '.join(clash)} has the name of another column of the signals table",
             "give it a name of its own",
         )
 
@@ -79,8 +79,8 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
         raise StrategyError(f"{strategy.name}: {part} selects columns by a pattern", "name each column with pl.col")
     if unknown := [name for name in dict.fromkeys(rule.meta.root_names()) if name not in known]:
         raise StrategyError(
-            f"{strategy.name}: {part} looks at {' '.join(unknown)}, which it does not declare",
-            f"add it to columns, or use one of {' '.join(sorted(known))}",
+            f"{strategy.name}: {part} uses {', '.join(unknown)}, which is not declared",
+            f"add it to columns, or use one of {', '.join(sorted(known))}",
         )
     if any(loop in _serialized(rule) for loop in _LOOPS):
         raise StrategyError(

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hermes.dataset import check_strategy_name, strategy_file
-from hermes.errors import HermesError, StrategyError
+from hermes.errors import HermesError, StrategyError, StrategyUnknown
 from hermes.plugins import Kind, in_one_line
 from hermes.strategies.base import Parameters, Strategy, asked_once
 from hermes.strategies.bollinger_reversion import BollingerReversion
@@ -20,6 +20,7 @@ from hermes.strategies.ma_cross import MovingAverageCross
 from hermes.strategies.macd_trend import MacdTrend
 from hermes.strategies.smart_momentum import SmartMomentum
 from hermes.strategies.syntax import outside
+from hermes.text import one_of
 from hermes.version import __version__
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def find_strategy(spec: str) -> Found:
         return _from_point(points[spec])
     names = [*STRATEGIES, *points]
     near = get_close_matches(spec, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there is {' '.join(names)}, or a file like ./mine.py"
-    raise StrategyError(f"strategy {spec!r} is not known", hint)
+    hint = f"did you mean {near[0]}?" if near else f"choose {one_of([*names, 'a file like ./mine.py'])}"
+    raise StrategyUnknown(f"strategy {spec!r} is not known", hint)
 
 
 def _from_point(point: "EntryPoint") -> Found:
@@ -141,7 +142,7 @@ def _from_file(path: Path, name: str | None) -> Found:
     choice = f"write {path}:{' or :'.join(own)}" if own else "define a class of hermes.strategies.base.Strategy in it"
     if name is None:
         if len(own) != 1:
-            raise StrategyError(f"{path} holds {len(own) or 'no'} strategies", choice)
+            raise StrategyError(f"{path} defines {len(own) or 'no'} strategies, not one", choice)
         name = next(iter(own))
     if not hasattr(module, name):
         raise StrategyError(f"{path} has no class {name!r}", choice)
@@ -166,7 +167,8 @@ def _checked(kind: Any, origin: str) -> type[Strategy]:
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise StrategyError(f"{origin} is not a strategy", "make it a class of hermes.strategies.base.Strategy")
     if isabstract(kind):
-        raise StrategyError(f"{origin} lacks {' '.join(sorted(kind.__abstractmethods__))}", "define what it lacks")
+        lacking = ", ".join(sorted(kind.__abstractmethods__))
+        raise StrategyError(f"{origin} does not define {lacking}", "define what is missing")
     name = getattr(kind, "name", None)
     if not isinstance(name, str):
         raise StrategyError(f"{origin} has no name", 'give the class one, like name = "my_breakout"')

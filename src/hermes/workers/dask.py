@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from hermes.dataset import expanded
 from hermes.errors import ClusterError, UsageError
 from hermes.settings.sections import ClusterSettings
+from hermes.text import counted
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -140,7 +141,9 @@ def started(workers: int) -> Iterator[Pool]:
     try:
         cluster = distributed.LocalCluster(**options)
     except (OSError, RuntimeError, TimeoutError) as error:
-        raise ClusterError(f"{workers} workers cannot be started: {error}", "start fewer, or none") from error
+        raise ClusterError(
+            f"{counted(workers, 'worker')} could not be started: {error}", "start fewer, or none"
+        ) from error
     with cluster:
         pool = Pool(cluster.scheduler_address, security)
         try:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from hermes.errors import ClusterError, UsageError
 from hermes.settings import Settings
+from hermes.text import counted
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -61,7 +62,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
         from hermes.workers import dask  # noqa: PLC0415 - most runs need none, and it is an extra
 
         with _secrets_in_environment(settings), dask.started(workers) as pool:
-            name = f"{workers} worker{'s' if workers > 1 else ''} of this machine"
+            name = f"{counted(workers, 'worker')} of this machine"
             yield Place(pool, pool.slots, name, pool.dashboard, pool.renewed)
     elif cluster:
         from hermes.workers import dask  # noqa: PLC0415
@@ -72,7 +73,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
         threads = (os.cpu_count() or 1) + 1  # now and then each waits for the disk
         local = ThreadPoolExecutor(threads, "hermes")
         try:
-            yield Place(local, threads, f"{threads} thread{'s' if threads > 1 else ''}")
+            yield Place(local, threads, counted(threads, "thread"))
         finally:
             local.shutdown(cancel_futures=True)
 
@@ -130,7 +131,7 @@ def _sent(where: Place, work: Callable[[Task], Result], task: Task) -> Future[Re
     try:
         return where.pool.submit(work, task)
     except Exception as error:  # what Dask raises where its scheduler stays away is no class of its own
-        raise ClusterError(f"{where.name} takes no tasks any more: {error}", "start it, then run again") from error
+        raise ClusterError(f"{where.name} accepts no tasks any more: {error}", "start it, then run again") from error
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def test_http_and_https_that_are_mixed_up(private: tuple[Double, Path]):
 @pytest.mark.parametrize(
     ("code", "keys", "said", "cure"),
     [
-        ("AccessDenied", {}, "wants keys, and none are set", "AWS_ACCESS_KEY_ID"),
+        ("AccessDenied", {}, "requires keys, and none are set", "AWS_ACCESS_KEY_ID"),
         ("AccessDenied", KEYS, "does not allow these keys to do this", "give them leave"),
         ("InvalidAccessKeyId", KEYS, "refuses these keys: it does not know the access key", "MINIO_ROOT_USER"),
         ("SignatureDoesNotMatch", KEYS, "refuses these keys: the secret key is another one", "check s3.access_key"),

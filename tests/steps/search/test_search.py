@@ -128,7 +128,7 @@ def test_what_is_refused(opened, tmp_path, load):
     ):
         with pytest.raises(error, match=said):
             sweep(*opened(**wrong), out=tmp_path)
-    with pytest.raises(UsageError, match=f"--by 'luck' is not one of {' '.join(CHOICES)}"):
+    with pytest.raises(UsageError, match=f"--by 'luck' is not one of {', '.join(CHOICES)}"):
         walkforward(*opened(), by="luck")
     nowhere = load(tmp_path, dataset__symbol="SIMUSDT")
     with pytest.raises(MissingTable):

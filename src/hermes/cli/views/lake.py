@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hermes.cli.views.console import out, print_error, print_facts, print_rows, say
 from hermes.cli.views.steps import inline
 from hermes.errors import AuditFault
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.steps.maintenance.doctor import Diagnosis
@@ -25,7 +26,7 @@ def print_diagnosis(made: "Diagnosis") -> None:
         what = ", ".join(f"{each.layer} {each.check}" for each in faults if each.cure == cure)
         say("[bold red]{}:[/] {}", what, cure)
     if made.healthy:
-        say("All is as Hermes needs it.")
+        say("Everything is as Hermes needs it.")
 
 
 def print_verified(made: "Verified") -> None:
@@ -34,7 +35,10 @@ def print_verified(made: "Verified") -> None:
     print_facts(
         "Bytes of the lake",
         [
-            ("read", f"{made.files:,} files, {made.bytes / 1e6:,.1f} MB in {made.seconds:.2f} s, {speed:,.0f} MB/s"),
+            (
+                "read",
+                f"{counted(made.files, 'file')}, {made.bytes / 1e6:,.1f} MB in {made.seconds:.2f} s, {speed:,.0f} MB/s",
+            ),
             ("differ", len(made.differs)),
             ("misplaced", len(made.misplaced)),
             ("hash lost", len(made.unrecorded)),
@@ -73,8 +77,9 @@ def print_pruned(made: "Pruned") -> None:
     ]  # fmt: skip
     if rows:
         print_rows(("table", "execution", "files", "size"), rows, "Removed" if made.done else "Would be removed")
-    leftovers = f"{len(made.staging):,} leftovers of dead runs"
-    count = f"{len(made.executions):,} executions, {len(made.recent):,} recent days and {leftovers}"
+    leftovers = f"{counted(len(made.staging), 'leftover')} of dead runs"
+    executions, days = counted(len(made.executions), "execution"), counted(len(made.recent), "recent day")
+    count = f"{executions}, {days} and {leftovers}"
     if made.done:
         say("Removed {}, {} MB.", count, f"{made.bytes / 1e6:,.2f}")
     else:
@@ -107,4 +112,4 @@ def print_answer(made: "Answer") -> None:
         for number, row in enumerate(made.rows, 1):
             print_facts(f"Row {number:,}", list(zip(made.columns, row, strict=True)))
     if made.more:
-        say("[yellow]The first {} rows; --limit gives more, --out FILE all of them.[/]", len(made.rows))
+        say("[yellow]Only the first {}; --limit gives more, --out FILE all of them.[/]", counted(len(made.rows), "row"))

@@ -15,6 +15,7 @@ from hermes.live.engine import Engine, Round
 from hermes.live.loop import Listener
 from hermes.live.series import Series
 from hermes.live.watcher import Watcher
+from hermes.text import counted
 
 SHOWN = 40  # datasets in the table; more would not fit
 _POSITIONS = {1: "long", 0: "flat", -1: "short"}
@@ -136,7 +137,7 @@ def _table(engine: Engine, trouble: str) -> Table:
     now = datetime(1970, 1, 1) + timedelta(microseconds=engine.server_now())
     skew = f", this machine's clock {engine.skew_s:+.1f} s" if abs(engine.skew_s) > 1 else ""
     names = ("symbol", "newest bar", "close", "position", "since", "last signal", "next close in", "record")
-    title = f"{engine.strategy.name} on {len(engine.series):,} datasets, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
+    title = f"{engine.strategy.name} on {counted(len(engine.series), 'dataset')}, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
     table = Table(title=console.shown(title), title_justify="left", title_style="bold", box=None, header_style="bold")
     for name in names:
         table.add_column(name, justify="right" if name in ("close", "next close in") else "left")

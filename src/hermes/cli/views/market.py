@@ -10,6 +10,7 @@ from hermes.cli.views.steps import print_few
 from hermes.dataset import is_simulated
 from hermes.pages.comparison import tests_in_words
 from hermes.pages.format import spaced
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.market import Market
@@ -53,7 +54,7 @@ def print_market(made: "Market") -> None:
     facts = [
         ("done", f"{len(made.done):,}, of them {new:,} with new signals; {len(made.failed):,} failed"),
         ("rows", f"{rows:,}, {rows / made.seconds:,.0f} rows/s on {made.where}"),
-        ("seconds", f"{made.seconds:.2f}, {60 * len(made.done) / made.seconds:,.0f} datasets a minute"),
+        ("seconds", f"{made.seconds:.2f}, {60 * len(made.done) / made.seconds:,.0f} datasets per minute"),
     ]
     ended = Counter(spaced(each["audit"] or "not_checked") for each in made.done)
     facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "none"))
@@ -62,10 +63,12 @@ def print_market(made: "Market") -> None:
     stale = [each for each in made.done if each["freshness"]["stale"] and not is_simulated(each["symbol"])]
     if stale:
         oldest = min(each["freshness"]["newest_bar"] for each in stale)
-        facts.append(("stale", f"the newest bar of {len(stale):,} datasets is older than it should be: from {oldest}"))
+        facts.append(
+            ("stale", f"the newest bar of {counted(len(stale), 'dataset')} is older than it should be: from {oldest}")
+        )
     if made.universe:
         facts += [("table", made.universe.path), ("page", made.universe.page or "none")]
-    console.print_facts(f"{len(made.outcomes):,} datasets", facts)
+    console.print_facts(counted(len(made.outcomes), "dataset"), facts)
 
 
 def _rounded(value: object) -> object:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, say
 from hermes.errors import AuditFault
+from hermes.text import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,12 +56,12 @@ def print_verified(made: "Verified") -> None:
         print_error(AuditFault(f"{fault.cause}: {fault.where}{row}: {fault.detail}"))
     for gap in made.missed[:_MOST]:
         print_error(
-            AuditFault(f"missed: {gap.chain}: {gap.bars:,} bars from {gap.first} to {gap.last} have no decision")
+            AuditFault(f"missed: {gap.chain}: no decision on {counted(gap.bars, 'bar')} from {gap.first} to {gap.last}")
         )
     if len(made.missed) > _MOST:
-        say("[dim]and {} more gaps: see --json[/]", len(made.missed) - _MOST)
+        say("[dim]and {}: see --json[/]", counted(len(made.missed) - _MOST, "more gap"))
     if made.sound and made.kept:
-        say("All {} kept hashes are on record: no row up to them was changed or removed.", made.kept)
+        say("On record: {}; no row up to there was changed or removed.", counted(made.kept, "kept hash", "kept hashes"))
     elif made.sound:
         say("No trace of a change. Only a hash that you kept proves more: `hermes record verify --head HASH`.")
 
@@ -89,7 +90,7 @@ def print_reconciled(made: "Reconciled") -> None:
     if made.unexplained:
         print_error(
             AuditFault(
-                f"{made.unexplained:,} differences of {made.chain} have no cause",
+                f"{made.chain}: {counted(made.unexplained, 'difference')} without a cause",
                 "run `hermes record verify`; keep the lake as it is, and report the first of them",
             )
         )
@@ -107,7 +108,7 @@ def _print_tracking(found: "Tracking") -> None:
             *(
                 (
                     share.cause,
-                    f"{share.return_pct:+.2f} points of return, {share.trades:+,} trades, {share.bars:,} bars",
+                    f"{share.return_pct:+.2f} points of return, {share.trades:+,} trades, {counted(share.bars, 'bar')}",
                 )
                 for share in found.shares
                 if share.bars
@@ -118,6 +119,6 @@ def _print_tracking(found: "Tracking") -> None:
 
 def print_exported(made: "Exported") -> None:
     """Where the file is, and how to verify it."""
-    say("{} rows of {} symbols written to {}", made.rows, made.symbols, made.path)
+    say("Wrote {} of {} to {}", counted(made.rows, "row"), counted(made.symbols, "symbol"), made.path)
     for chain, head in made.heads.items():
         say("{}: head {}", chain, head.hash)

@@ -6,6 +6,7 @@ from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
 from hermes.steps.search.verdict import verdict
 from hermes.steps.search.walkforward import Walked
+from hermes.text import counted
 
 SHOWN = 10  # best combinations
 _COLUMNS = ("sharpe", "total_return_pct", "max_drawdown_pct", "trades", "exposure_pct")
@@ -26,8 +27,8 @@ def print_sweep(made: Swept) -> None:
         for row, each in zip(ranked.select(names).iter_rows(), again, strict=True)
     ]
     title = (
-        f"The best {ranked.height} of {tried.table.height:,} combinations of {found.strategies[0].name} on {dataset},"
-        f" filled at {account.fill}; the last two columns filled at {other}"
+        f"The best {ranked.height} of {counted(tried.table.height, 'combination')} of {found.strategies[0].name}"
+        f" on {dataset}, filled at {account.fill}; the last two columns filled at {other}"
     )
     console.print_rows([*names, f"sharpe, {other}", f"return, {other}"], rows, title)
     steps.print_few(ranked["trades"].min())
@@ -38,7 +39,7 @@ def print_sweep(made: Swept) -> None:
         [
             ("bars", f"{len(found.bars):,} from {found.bars.times[0].item()} to {found.bars.times[-1].item()} UTC"),
             ("tried", tried.table.height),
-            ("trades of the best", f"at least {made.min_trades:,}; {made.barred:,} combinations have fewer"),
+            ("trades of the best", f"at least {made.min_trades:,}; {counted(made.barred, 'combination')} had fewer"),
             ("skipped", skipped),
             ("holding instead", None if holding is None else f"{holding:,.2f} %"),
             (
@@ -75,7 +76,7 @@ def print_walk(made: Walked) -> None:
     columns = {f"out of sample, {name} fill": metrics.as_dict() for name, metrics in found.fills.items()}
     if found.in_sample is not None:
         columns[f"best in hindsight, {fill} fill"] = found.in_sample.as_dict()
-    steps.print_measures(columns)
+    steps.print_measures(columns, dataset.symbol)
     console.print_facts(
         "Walk forward",
         [
@@ -103,9 +104,9 @@ def _luck(made: Walked) -> str:
     if found is None:
         return "no trade out of sample"
     return (
-        f"better than {found.percentile:.1f} % of {found.draws:,} accounts with the same {found.trades:,} holding times"
-        f" at random bars: {found.return_pct:,.1f} % against {found.median_pct:,.1f} %"
-        f" (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
+        f"better than {found.percentile:.1f} % of {found.draws:,} accounts with the same"
+        f" {counted(found.trades, 'holding time')} at random bars: {found.return_pct:,.1f} % against"
+        f" {found.median_pct:,.1f} % (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
     )
 
 

@@ -8,9 +8,10 @@ from hermes.cli.views.console import print_error, print_facts, print_rows, print
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
 from hermes.measures import Unit, every
-from hermes.pages.format import NO_AUDIT, exact_percent, spaced
+from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
 from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
 from hermes.steps.warnings import duration
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.freshness import Freshness
@@ -31,17 +32,21 @@ def print_steps(run: "Run") -> None:
     """What each step of the pipeline read and wrote."""
     rows: list[tuple[str, str, str, str]] = []
     if made := run.ingested:
-        rows.append(("ingest", f"{made.files} files", _written(made.written, "file"), f"{made.rows:,} rows in bronze"))
+        rows.append(
+            ("ingest", counted(made.files, "file"), _written(made.written), f"{counted(made.rows, 'row')} in bronze")
+        )
     if ref := run.refined:
         years = len(ref.written) + len(ref.unchanged)
-        wrote = _written(len(ref.written), "file")
-        rows.append(("refine", f"{years} years", wrote, f"{ref.quality.rows:,} rows in silver"))
+        now = f"{counted(ref.quality.rows, 'row')} in silver"
+        rows.append(("refine", counted(years, "year"), _written(len(ref.written)), now))
     if feat := run.featured:
         files = len(feat.written) + len(feat.unchanged)
-        rows.append(("features", f"{files} files", _written(len(feat.written), "file"), f"{feat.rows:,} rows in gold"))
+        now = f"{counted(feat.rows, 'row')} in gold"
+        rows.append(("features", counted(files, "file"), _written(len(feat.written)), now))
     signals = run.signalled.as_json()
     wrote = "1 new execution" if run.is_new else "nothing, up to date"
-    rows.append(("signals", f"{signals['chunks']:,} chunks", wrote, f"{signals['rows']:,} rows in gold"))
+    now = f"{counted(signals['rows'], 'row')} in gold"
+    rows.append(("signals", counted(signals["chunks"], "chunk"), wrote, now))
     print_rows(("step", "looked at", "wrote", "now"), rows)
 
 
@@ -72,7 +77,7 @@ def print_unchanged(standing: "Unchanged") -> None:
         ("page", standing.report),
     ]
     print_facts(f"Signals of {standing.settings.dataset}: nothing changed since {standing.execution}", facts)
-    print_measures(by_fill(standing.fills, standing.settings.backtest.fill))
+    print_measures(by_fill(standing.fills, standing.settings.backtest.fill), standing.settings.dataset.symbol)
     print_warnings(standing.warnings)
 
 
@@ -85,8 +90,8 @@ def print_reported(made: "Reported") -> None:
 
 def print_simulated_archive(settings: "Settings", rows: int) -> None:
     """Where the demo's market was written."""
-    said = "Simulated {} bars of {}, in the archive's own format, under {}"
-    say(said, rows, settings.dataset, settings.archive.url)
+    said = "Simulated {} of {}, in the archive's own format, under {}"
+    say(said, counted(rows, "bar"), settings.dataset, settings.archive.url)
 
 
 def print_ingested(settings: "Settings", made: "Ingested") -> None:
@@ -95,7 +100,7 @@ def print_ingested(settings: "Settings", made: "Ingested") -> None:
         f"Bronze of {settings.dataset}",
         [
             ("archive", settings.archive.url),
-            ("files", f"{made.files:,} listed; wrote {_written(made.written, 'file')}"),
+            ("files", f"{made.files:,} listed; wrote {_written(made.written)}"),
             ("rows", made.rows),
             ("left out", ", ".join(made.refused) or "none"),
             ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
@@ -106,7 +111,7 @@ def print_ingested(settings: "Settings", made: "Ingested") -> None:
 
 def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
     """Which files a step wrote."""
-    print_facts(title, [*(("wrote", key) for key in written), ("up to date", f"{len(unchanged)} files")])
+    print_facts(title, [*(("wrote", key) for key in written), ("up to date", counted(len(unchanged), "file"))])
 
 
 def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
@@ -143,7 +148,7 @@ def print_shown(found: "Shown") -> None:
     lineage = found.lineage
     if is_simulated(lineage.dataset["symbol"]):
         print_simulated()
-    print_measures(by_fill(found.fills, lineage.backtest["fill"]))
+    print_measures(by_fill(found.fills, lineage.backtest["fill"]), lineage.dataset["symbol"])
     print_warnings(lineage.warnings)
     apart = ("execution", "metrics", "fills", "warnings", "sources", "audit")
     print_facts(found.execution, [(name, inline(v)) for name, v in found.as_json().items() if name not in apart])
@@ -155,14 +160,12 @@ def print_shown(found: "Shown") -> None:
 def print_quality(quality: "Quality") -> None:
     """The quality table: what is there, what is missing, what was rejected."""
     tally = quality.tally
+    expected = counted(quality.expected_bars, "bar")
     rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally.rejected.items()) or "none"
     facts: list[tuple[str, Any]] = [
         ("rows", quality.rows),
         ("period", f"{quality.first} → {quality.last} UTC"),
-        (
-            "coverage",
-            f"{quality.coverage_pct:.3f} % ({quality.missing_bars:,} of {quality.expected_bars:,} bars missing)",
-        ),
+        ("coverage", f"{quality.coverage_pct:.3f} % (missing: {quality.missing_bars:,} of {expected})"),
         ("gaps", f"{quality.gap_count:,}, longest {quality.max_gap_hours or 0:g} h between two bars"),
         ("zero-volume bars", quality.zero_volume_bars),
         ("off-grid / short bars", f"{quality.off_grid_bars:,} / {tally.short_bars:,}"),
@@ -171,7 +174,7 @@ def print_quality(quality: "Quality") -> None:
         ("rejected rows", rejected),
         ("price jumps", _jumps(quality)),
         ("identical duplicates", tally.identical_duplicates),
-        ("files disagree", f"{tally.conflicts:,} bars (kept: daily, else monthly)"),
+        ("files disagree", f"{counted(tally.conflicts, 'bar')} (kept: daily, else monthly)"),
         ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
     ]
     print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)
@@ -197,8 +200,8 @@ def print_signals(made: "Signalled") -> None:
     print_facts(
         f"Signals of {dataset}",
         [
-            ("period", f"{tally.first} → {tally.last} UTC, {tally.days:,} days"),
-            ("rows", f"{tally.rows:,} in {made.chunks:,} chunks"),
+            ("period", f"{tally.first} → {tally.last} UTC, {counted(tally.days, 'day')}"),
+            ("rows", f"{tally.rows:,} in {counted(made.chunks, 'chunk')}"),
             ("buy / sell signals", f"{tally.buys:,} / {tally.sells:,}"),
             ("total", f"{tally.buys + tally.sells:,} ({shown['signal_rate_pct']:.2f} % of the rows)"),
             ("speed", f"{shown['rows_per_second']:,} rows/s, {made.seconds:.2f} s"),
@@ -206,7 +209,7 @@ def print_signals(made: "Signalled") -> None:
             ("saved to", made.path),
         ],
     )
-    print_measures(by_fill(made.measured.fills, settings.backtest.fill))
+    print_measures(by_fill(made.measured.fills, settings.backtest.fill), dataset.symbol)
     print_warnings(made.warnings)
     print_configuration(settings, made.strategy, made.parameters)
 
@@ -217,7 +220,7 @@ def print_audited(made: "Audited") -> None:
     print_facts(
         f"Audit of {made.settings.dataset} with {made.strategy}: {spaced(made.verdict)}",
         [
-            ("audited", f"{made.bars:,} bars{span}; {made.cuts:,} cuts in {made.seconds:.2f} s"),
+            ("audited", f"{counted(made.bars, 'bar')}{span}; {counted(made.cuts, 'cut')} in {made.seconds:.2f} s"),
             *((spaced(name), _said(check)) for name, check in made.checks.items()),
         ],
     )
@@ -246,30 +249,33 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
         tally, dataset = each.measured.tally, each.settings.dataset
         if is_simulated(dataset.symbol):
             print_simulated()
-        counts = (tally.first, tally.last, tally.rows, tally.buys, tally.sells)
-        say("[bold]{}[/] {} → {} UTC, {} rows, {} buys, {} sells", dataset, *counts)
+        counts = [counted(n, noun) for n, noun in ((tally.rows, "row"), (tally.buys, "buy"), (tally.sells, "sell"))]
+        say("[bold]{}[/] {} → {} UTC, {}, {}, {}", dataset, tally.first, tally.last, *counts)
     if len(made) == 1:
-        print_measures(by_fill(made[0].measured.fills, made[0].settings.backtest.fill))
+        chosen = made[0].settings
+        print_measures(by_fill(made[0].measured.fills, chosen.backtest.fill), chosen.dataset.symbol)
         print_warnings(made[0].warnings)
         return
     columns = {}
     for each in made:
         for name, measures in by_fill(each.measured.fills, each.settings.backtest.fill).items():
             columns[f"{each.settings.dataset}, {name}"] = measures
-    print_measures(columns)
+    print_measures(columns, *(each.settings.dataset.symbol for each in made))
     for each in made:
         print_warnings(each.warnings, f"{each.settings.dataset}: ")
 
 
-def print_measures(columns: Mapping[str, Mapping[str, Any]]) -> None:
-    """Measures side by side, one column for each set, beside holding over the same rows."""
+def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> None:
+    """Measures side by side, one column for each set, beside holding over the same rows; amounts of these symbols."""
+    quotes = {quote_currency(symbol) for symbol in symbols} - {""}
+    amounts = f", amounts in {quotes.pop()}" if len(quotes) == 1 else ""
     table = []
     for each in every():
         shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
         table.append((each.label, *shown))
         if any(_interval(each.name, values) for values in columns.values()):
             table.append(("  95 % interval", *(_interval(each.name, values) or "–" for values in columns.values())))
-    print_rows(("Measured on these rows", *columns), table)
+    print_rows((f"Measured on these rows{amounts}", *columns), table)
 
 
 def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Mapping[str, Any]]:
@@ -301,7 +307,7 @@ def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
     if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
         return f"{value} (too few to conclude)"
     if key in ANNUALIZED and value != "–" and values.get("short_span"):
-        return f"{value} (from {values['elapsed_days']:.3g} days)"
+        return f"{value} (from {counted(values['elapsed_days'], 'day', form='.3g')})"
     return value
 
 
@@ -315,15 +321,14 @@ def _interval(key: str, values: Mapping[str, Any]) -> str:
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
     """The settings that made an execution."""
     signals, account = settings.signals, settings.backtest
-    terms = (
-        f"{account.initial_cash:,.0f} cash, {exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage"
-    )
+    cash = f"{account.initial_cash:,.0f} {quote_currency(settings.dataset.symbol)}".rstrip()
+    terms = f"{cash}, {exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage"
     print_facts(
         "Configuration",
         [
             ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
             ("strategy", f"{strategy} {inline(dict(parameters))}"),
-            ("chunks", f"{signals.chunk_rows:,} rows, {signals.context_rows:,} rows of context"),
+            ("chunks", f"{counted(signals.chunk_rows, 'row')}, {counted(signals.context_rows, 'row')} of context"),
             ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
             ("account", f"{terms}, filled at {account.fill}"),
             ("features", settings.paths(strategy)["features"]),
@@ -337,8 +342,8 @@ def inline(value: Any) -> Any:
     return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
 
 
-def _written(count: int, unit: str) -> str:
-    return f"{count} {unit}{'s' if count != 1 else ''}" if count else "nothing, up to date"
+def _written(files: int) -> str:
+    return counted(files, "file") if files else "nothing, up to date"
 
 
 def _measure(value: Any, unit: Unit) -> str:

@@ -119,7 +119,7 @@ class _Renewed(ABC):
         raise StoreError(
             f"{self._what}: its lock {self._key} could neither be taken nor seen to be somebody's for"
             f" {LEASE_S + TAKE_S:.0f} s",
-            "run `hermes doctor`, which tries whether the store is fit for locks",
+            "run `hermes doctor`, which checks whether the store supports locks",
         )
 
     def renew(self, stop: Event) -> None:
@@ -132,7 +132,7 @@ class _Renewed(ABC):
         if _now() >= self._until:
             raise LockLost(
                 f"the lock of {self._what} was lost: it could not be renewed in time",
-                "check the way to the store, then run again",
+                "check the connection to the store, then run again",
             )
 
     @abstractmethod

@@ -98,7 +98,7 @@ class Listing:
         name = f"s3://{self._bucket}/{key}"
         if name not in _told:
             _told.add(name)
-            _log.warning("%r is passed over: its name is no path", name)
+            _log.warning("%r is passed over: its name is not a path", name)
         return False
 
     def _pages(self, query: Mapping[str, str]) -> Iterator[ElementTree.Element]:

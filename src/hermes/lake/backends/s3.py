@@ -180,7 +180,7 @@ class Bucket:
                 return data, recorded is not None, bare(found.meta["e_tag"])
         raise StoreError(
             f"{self.address}/{key} is not what was published, read twice",
-            "`hermes audit --bytes` tells whether it is damaged there, or on its way here",
+            "`hermes audit --bytes` tells whether it was damaged there or in transit",
         )
 
     def sources(self, files: Sequence[LakeFile]) -> Sequence[str] | Sequence[bytes]:

@@ -266,10 +266,10 @@ def explain(error: Exception, address: str, *, signed: bool = True) -> StoreErro
             return StoreError(f"{address}: {cause.format(store=store)}", cure)
     if re.search(_DENIED, text):
         if not signed:
-            return StoreError(f"{address}: {store} wants keys, and none are set", f"set {_KEYS}")
+            return StoreError(f"{address}: {store} requires keys, and none are set", f"set {_KEYS}")
         return StoreError(
             f"{address}: {store} does not allow these keys to do this",
-            f"give them leave to list, get, put and delete there, or check {_KEYS}",
+            f"allow them to list, get, put and delete there, or check {_KEYS}",
         )
     first = redact(text.partition("\n")[0])[:200]
     return StoreError(f"{address}: {type(error).__name__}: {first}", "run again with -v for more")

@@ -6,6 +6,7 @@ from itertools import pairwise
 import polars as pl
 
 from hermes.stages.audit.difference import Difference, first_difference
+from hermes.text import counted
 
 #: (rows split into files, rows per chunk) → the rows that came out of each chunk.
 InChunks = Callable[[pl.LazyFrame, int], Iterable[pl.DataFrame]]
@@ -31,7 +32,7 @@ def continuity(
         made = pl.concat([frame.select(whole.columns) for frame in in_chunks(pl.concat(files), size)])
         if made.height != whole.height:
             last = made["datetime"][-1]
-            return Difference("datetime", last, f"{whole.height:,} rows", f"{made.height:,} rows")
+            return Difference("datetime", last, counted(whole.height, "row"), counted(made.height, "row"))
         if difference := first_difference(whole, made):
             return difference
     return None

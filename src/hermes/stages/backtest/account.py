@@ -107,7 +107,7 @@ class Account:
         for name, words in (("fill", get_args(Fill)), ("side", get_args(Side))):
             if getattr(self, name) not in words:
                 raise SettingsError(
-                    f"{name} {getattr(self, name)!r} is not one of {' '.join(words)}", "use one of them"
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(words)}", "choose one of them"
                 )
         for name, (low, high, example) in _BETWEEN.items():
             value = getattr(self, name)
@@ -122,7 +122,7 @@ class Account:
         try:
             size = Size.of(self.size)
         except ValueError as error:
-            raise SettingsError(f"size {self.size!r} is no size", str(error)) from None
+            raise SettingsError(f"size {self.size!r} is not a size", str(error)) from None
         if size.kind == "volatility" and not self.bars_per_year:
             raise SettingsError(f"size {self.size!r} needs bars_per_year", "give the account bars_per_year")
 

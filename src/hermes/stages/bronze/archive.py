@@ -20,6 +20,7 @@ from hermes.dataset import Dataset, expanded
 from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused, NameRefused, UsageError
 from hermes.stages.bronze.klines import most_bytes
 from hermes.stages.bronze.source import Store, explain, oddity, read_body
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from obstore import ListResult, ObjectMeta
@@ -137,7 +138,7 @@ class Archive:
         """
         if not self._listable:
             raise ArchiveError(
-                f"{self._address} cannot list its symbols, as no http server can",
+                f"{self._address} cannot list its symbols, as an http server offers no listing",
                 "name them (--symbols-file), or take a folder or an s3:// address",
             )
         symbols = self._names(like.archive_folder.rsplit("/", 2)[0])
@@ -159,9 +160,9 @@ class Archive:
             return None
         found = _CHECKSUM.fullmatch(text)
         if not found or found[2] != f"{file.stem}.zip":
-            said = f"the SHA-256 of {found[2][:80]!r}" if found else f"{len(text):,} characters that are no checksum"
+            holds = f"the SHA-256 of {found[2][:80]!r}" if found else counted(len(text), "character")
             raise ChecksumMismatch(
-                f"{file.stem}.zip.CHECKSUM says {said}, not a SHA-256 and {file.stem}.zip",
+                f"{file.stem}.zip.CHECKSUM holds {holds if text else 'nothing'}, not a SHA-256 and {file.stem}.zip",
                 "repair or remove the CHECKSUM file in the archive",
             )
         return found[1].lower()
@@ -286,7 +287,7 @@ class Archive:
         if intervals:
             raise ArchiveError(
                 f"{self._address} has no {kind} of {dataset.symbol} at interval {dataset.interval}",
-                f"it has {dataset.symbol} at {' '.join(intervals)}",
+                f"it has {dataset.symbol} at {', '.join(intervals)}",
             )
         if symbols := self._names(symbols_folder):
             near = get_close_matches(dataset.symbol, symbols, n=3) or symbols[:5]
@@ -356,7 +357,7 @@ def open_archive(address: str, s3_store: Callable[[str], Store]) -> Archive:
     if scheme in ("http", "https") and bucket:
         return Archive(_http_store(address), listable=False, address=address)
     raise UsageError(
-        f"archive address {address!r} is no folder, http(s):// or s3:// address",
+        f"archive address {address!r} is not a folder, an http(s):// or an s3:// address",
         "write it like https://data.binance.vision, s3://bucket/prefix or ./folder",
     )
 
@@ -366,7 +367,7 @@ def _http_store(address: str) -> HTTPStore:
         return HTTPStore(address, client_options=_CLIENT, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         raise UsageError(
-            f"archive address {address!r} is no URL: {error}", "write it like https://host/path"
+            f"archive address {address!r} is not a URL: {error}", "write it like https://host/path"
         ) from error
 
 

@@ -7,6 +7,7 @@ import polars as pl
 from hermes.dataset import FundingRates
 from hermes.schemas import BRONZE_FUNDING
 from hermes.stages.bronze.klines import most_bytes, refuse, unzip
+from hermes.text import counted
 
 _CELLS = {name: dtype for name, dtype in BRONZE_FUNDING.items() if name != "line"}
 
@@ -26,7 +27,7 @@ def read_funding(data: bytes, rates: FundingRates, period: date) -> pl.DataFrame
     header = int(bool(lines) and lines[0].startswith(b"calc_time"))
     for number, line in enumerate(lines, 1):
         if line.count(b",") != len(_CELLS) - 1:
-            refuse(stem, f"has {line.count(b',') + 1} columns on line {number}, not {len(_CELLS)}")
+            refuse(stem, f"has {counted(line.count(b',') + 1, 'column')} on line {number}, not {len(_CELLS)}")
     if len(lines) == header:
         refuse(stem, "has no rows")
     try:
@@ -34,7 +35,7 @@ def read_funding(data: bytes, rates: FundingRates, period: date) -> pl.DataFrame
             csv, has_header=False, skip_rows=header, schema=_CELLS, row_index_name="line", row_index_offset=1 + header
         )
     except pl.exceptions.PolarsError as error:
-        refuse(stem, "has a cell that is no number", error)
+        refuse(stem, "has a cell that is not a number", error)
     known = pl.all_horizontal(pl.all().is_not_null()) & pl.col("last_funding_rate").is_between(-1, 1)
     if bad := rows.filter(~known.fill_null(value=False)).head(1).to_dicts():
         refuse(stem, f"has no rate between -1 and 1 on line {bad[0]['line']}")

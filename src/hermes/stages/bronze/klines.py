@@ -12,6 +12,7 @@ import polars as pl
 from hermes.dataset import Dataset
 from hermes.errors import KlinesRefused
 from hermes.schemas import BRONZE
+from hermes.text import counted
 
 FIRST_YEAR = 2017  # the exchange opened in July 2017
 MILLISECONDS_BELOW = 1e14  # as milliseconds that is the year 5138, as microseconds 1973
@@ -77,7 +78,7 @@ def unzip(data: bytes, stem: str, limit: int) -> bytes:
             members = archive.infolist()
             if [member.filename for member in members] != [f"{stem}.csv"]:
                 names = ", ".join(repr(member.filename[:80]) for member in members[:3])
-                refuse(stem, f"holds {len(members)} members ({names}), not exactly one named {stem}.csv")
+                refuse(stem, f"holds {counted(len(members), 'file')} ({names}), not exactly one named {stem}.csv")
             member = members[0]
             # Python bounds what it unpacks per call for these two methods only.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -85,7 +86,7 @@ def unzip(data: bytes, stem: str, limit: int) -> bytes:
             with archive.open(member) as stream:
                 csv = stream.read(limit + 1)
     except _ZIP_ERRORS as error:
-        refuse(stem, f"is not a sound zip: {error}", error)
+        refuse(stem, f"is not a valid zip: {error}", error)
     if len(csv) > limit:
         refuse(stem, f"unpacks to more than {limit:,} bytes, too many for its period")
     if len(csv) != member.file_size:
@@ -104,11 +105,11 @@ def parse(csv: bytes, stem: str) -> pl.DataFrame:
     # Polars would fill short lines with nulls and skip blank ones, so the columns are counted here.
     for number, line in enumerate(io.BytesIO(csv), 1):
         if line.count(b",") != len(_CELLS) - 1:
-            refuse(stem, f"has {line.count(b',') + 1} columns on line {number}, not {len(_CELLS)}")
+            refuse(stem, f"has {counted(line.count(b',') + 1, 'column')} on line {number}, not {len(_CELLS)}")
     if csv.count(b"\n") + 1 == header or not csv:
         refuse(stem, "has no rows")
     if not csv.isascii():
-        refuse(stem, "has bytes that are no plain text")
+        refuse(stem, "has bytes that are not plain text")
     try:
         return _read_csv(csv, header, _CELLS)
     except pl.exceptions.PolarsError as error:

@@ -38,7 +38,7 @@ def check_longer(name: str, interval: str, longer: str) -> None:
         able = [each for each in INTERVAL_SECONDS if _fits(interval, each)]
         raise UnknownIndicator(
             f"indicator {name!r}: bars of {interval} do not make whole bars of {longer!r}",
-            f"from {interval} these can be made: {' '.join(able) or 'none'}",
+            f"bars of {interval} can make: {', '.join(able) or 'none'}",
         )
 
 

@@ -24,6 +24,7 @@ from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.maintenance.superseded import recent_datasets, superseded
 from hermes.steps.production import matches, production_identity
+from hermes.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _superseded(made: Pruned, lake: Lake, dataset: Dataset) -> None:
         return
     made.recent += gone
     if differing:
-        made.notes.append(f"{dataset}: {len(differing):,} recent days differ from the archive, so they stay")
+        made.notes.append(f"{dataset}: kept {counted(len(differing), 'recent day')}, differing from the archive")
 
 
 def _exported(lake: Lake, table: str) -> set[str]:

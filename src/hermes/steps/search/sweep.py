@@ -195,7 +195,7 @@ def trials(
     """The first half of `sweep`: every combination measured, nothing written."""
     found = candidates(settings, lake, sample, seed)
     if taken := found.parameters(0).keys() & {each.name for each in fields(Metrics)}:
-        raise StrategyError(f"parameter {min(taken)!r} has the name of a measure", "call it something else")
+        raise StrategyError(f"parameter {min(taken)!r} has the name of a measure", "choose another name")
     (done,) = measured(found, [Span(0, len(found.bars))], where, progress)
     rows = [{**found.parameters(i), **each.metrics.as_dict()} for i, each in enumerate(done)]
     table = pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.Null).cast(pl.Float64))

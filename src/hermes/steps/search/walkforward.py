@@ -107,7 +107,7 @@ def walkforward(
     lake = opened(settings, lake, "walkforward")
     started = perf_counter()
     if by not in CHOICES:
-        raise UsageError(f"--by {by!r} is not one of {' '.join(CHOICES)}", "use one of those")
+        raise UsageError(f"--by {by!r} is not one of {', '.join(CHOICES)}", "choose one of those")
     chosen = candidates(settings, lake, sample, seed)
     cut = windows(chosen.bars.times, train, test, anchored=anchored)
     account = account_of(settings)  # the windows are one account's, so its terms are the same in all of them

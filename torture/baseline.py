@@ -12,7 +12,7 @@ from torture.lakes import Kept
 
 
 @dataclass(frozen=True)
-class Road:
+class Baseline:
     """A whole lake that a later archive changes: one file is new and one is corrected; step by step below `base`."""
 
     archive: str
@@ -21,16 +21,16 @@ class Road:
     after: Mapping[str, Mapping[str, Kept]]
 
     @classmethod
-    def walked(cls, base: Path) -> Self:
+    def recorded(cls, base: Path) -> Self:
         """Run the pipeline once, and keep the lake as it is between two steps."""
         first, later = lakes.write_archives(base)
         steps, before, after = list(lakes.STEPS), {}, {}
-        lakes.walk(lakes.settings_for(f"{base}/{steps[0]}/{{layer}}", first))
+        lakes.run_steps(lakes.settings_for(f"{base}/{steps[0]}/{{layer}}", first))
         for step, following in zip(steps, [*steps[1:], "done"], strict=True):
             settings = lakes.settings_for(f"{base}/{following}/{{layer}}", later)
             shutil.copytree(base / step, base / following)
             before[step] = lakes.contents(Lake.open(settings))
-            after[step] = lakes.contents(lakes.walk(settings, (step,)))
+            after[step] = lakes.contents(lakes.run_steps(settings, (step,)))
         return cls(later, base, before, after)
 
     def before_step(self, step: str) -> Path:

@@ -1,0 +1,22 @@
+"""Counts and choices as they are read in a sentence."""
+
+from collections.abc import Iterable
+
+
+def counted(count: float, noun: str, plural: str = "", form: str = ",") -> str:
+    """`1 file`, `1,200 files`, `2 entries`.
+
+    Args:
+        count: of them.
+        noun: one of them.
+        plural: several of them; without it the noun with an s.
+        form: how the count is formatted.
+    """
+    text = format(count, form)
+    return f"{text} {noun if text == '1' else plural or f'{noun}s'}"
+
+
+def one_of(choices: Iterable[object]) -> str:
+    """`archive, bronze, silver or gold`."""
+    *others, last = [str(each) for each in choices]
+    return f"{', '.join(others)} or {last}" if others else last
