@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import faulthandler
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ BY_PLACE = {
     "tests/stages/backtest/test_vectorbt.py": "oracle",
 }
 QUICK_EXAMPLES = 10
+END_S = 60.0  # threads and child processes that tests left behind have to end within
 
 profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
 profile.register_profile("ci", derandomize=True)
@@ -54,6 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if quick and (own := getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)):
             fewer = min(own.max_examples, QUICK_EXAMPLES)  # tests that ask for more examples themselves
             item.obj._hypothesis_internal_use_settings = profile(own, max_examples=fewer)
+
+
+def pytest_unconfigure() -> None:
+    """A process that does not end after its last test shows where it hangs, and is ended."""
+    faulthandler.dump_traceback_later(END_S, exit=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.live.live_market import MINUTE, START, Market, archive_alone, decided, market, write_archive
 
 from hermes import pipeline
-from hermes.errors import HermesError
+from hermes.errors import ExchangeError, HermesError
 from hermes.live import engine as engine_module
 from hermes.live import exchange as exchange_module
 from hermes.live import recent as recent_module
@@ -74,7 +74,7 @@ def follow(live: Market, course) -> None:
         with pytest.MonkeyPatch.context() as patch:
             if kills:
                 die_at(patch, kills.popleft())
-            with suppress(Killed):
+            with suppress(Killed, ExchangeError):  # six faults in a row end it, too: it has to be started again
                 live.run(minutes * 60 + 7)
         live.clock.move(pause * 60)
     live.server.faults.clear()

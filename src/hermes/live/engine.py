@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import perf_counter
-from typing import Self
+from typing import Self, TypeGuard
 
 import polars as pl
 
@@ -61,7 +61,7 @@ class _Read:
 
     series: Series
     reading: Reading | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Engine:
         self, work: Callable[[Settings], None], tasks: Sequence[Settings], workers: int
     ) -> "Sequence[tuple[Settings, HermesError | None]]":
         """Do `work` for each, several at once; in order, with the error of each that failed."""
-        done: SimpleQueue[tuple[int, Exception | None]] = SimpleQueue()
+        done: SimpleQueue[tuple[int, BaseException | None]] = SimpleQueue()
         waiting: SimpleQueue[int] = SimpleQueue()
         for number in range(len(tasks)):
             waiting.put(number)
@@ -160,7 +160,7 @@ class Engine:
                 try:
                     work(tasks[number])
                     done.put((number, None))
-                except Exception as error:
+                except BaseException as error:  # a panic of Polars is no Exception; it must not be waited for forever
                     done.put((number, error))
 
         for _ in range(min(workers, len(tasks))):
@@ -168,7 +168,7 @@ class Engine:
         errors: dict[int, HermesError | None] = {}
         for _ in tasks:
             number, error = done.get()
-            if isinstance(error, InterruptedError):
+            if _ends_everything(error):
                 raise error
             errors[number] = told(error) if error else None
         return [(task, errors[number]) for number, task in enumerate(tasks)]
@@ -231,7 +231,7 @@ class Engine:
                 return
             try:
                 self._results.put(_Read(series, self._reading_of(series, server_time)))
-            except Exception as error:
+            except BaseException as error:  # else the dataset would count as being read, forever
                 self._results.put(_Read(series, error=error))
 
     def _reading_of(self, series: Series, server_time: int) -> Reading:
@@ -299,9 +299,9 @@ class Engine:
     def _failed(self, read: _Read) -> str:
         """Note that a dataset could not be read; what cannot end by itself is raised."""
         error = read.error
-        if isinstance(error, NotServed | InterruptedError):
-            raise error
         assert error is not None
+        if isinstance(error, NotServed) or _ends_everything(error):
+            raise error
         self._failures[id(read.series)] = self._failures.get(id(read.series), 0) + 1
         known = told(error)
         level = logging.WARNING if self._failures[id(read.series)] == 1 else logging.INFO
@@ -363,3 +363,8 @@ class Engine:
 def _read_up(task: Settings, lake: Lake, exchange: Exchange) -> None:
     """Bronze of one dataset, up to the last closed bar."""
     top_up(task, lake, exchange=exchange)
+
+
+def _ends_everything(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether the service was asked to stop, or its process is broken: no dataset can be left out for that."""
+    return isinstance(error, InterruptedError) or not isinstance(error, Exception | None)

@@ -39,7 +39,7 @@ def _merge(engine: Engine, day: date) -> None:
     try:
         # A lake of its own: what the loop stages meanwhile is none of its business.
         made = DecisionsTable(Lake.open(settings), strategy, dataset.market, dataset.interval).merge(day)
-    except Exception as error:  # the next day it is tried again; nothing is lost
+    except BaseException as error:  # a panic of Polars, too; the next day it is tried again, and nothing is lost
         event("merge", level=logging.WARNING, message=f"{told(error)}")
         return
     if made:

@@ -99,7 +99,7 @@ class Watcher:
             for step in (self._tell, self._write):
                 try:
                     step(work)
-                except Exception as error:
+                except BaseException as error:  # a panic of Polars is no Exception
                     known = told(error)
                     event("upkeep", level=logging.WARNING, message=f"{known}")
             if self._waiting and monotonic() - tried > RETRY_S:

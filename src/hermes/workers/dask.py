@@ -1,4 +1,8 @@
-"""Tasks on a Dask cluster: one started here, or one that runs already."""
+"""Tasks on a Dask cluster: one started here, or one that runs already.
+
+Most of Dask's calls wait without end for a peer that accepts a connection and then says nothing, and a connection that
+breaks during the TLS handshake can end Dask's own tasks. So each call that waits for another process has a deadline.
+"""
 
 import logging
 import os
@@ -7,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import sleep
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,15 +19,21 @@ from hermes.dataset import expanded
 from hermes.errors import ClusterError, UsageError
 from hermes.settings.sections import ClusterSettings
 from hermes.text import counted
+from hermes.workers.deadline import within
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 _log = logging.getLogger("hermes.workers.dask")
-_CONNECT = "10s"
-_WORKERS = "30s"  # how long the first worker of a cluster is waited for
+_CONNECT_S = 10.0
+_WORKERS_S = 30.0  # how long the first worker of a cluster is waited for
+_START_S = 120.0  # for all processes started here; each imports Hermes
+_ANSWER_S = 30.0
+_CLOSE_S = 5.0  # for a connection
+_STOP_S = 30.0  # for all processes started here; then they are killed
+_GRACE_S = 5.0  # after a deadline that Dask knows, so that its own error is the one that is seen
 _ON_ITS_WAY_S = 1.0
-_FETCH = "60s"
+_FETCH_S = 60.0
 _LOOPBACK = "127.0.0.1"  # what is started here cannot be reached from other machines
 _TLS = "tls://"
 _OWN_CORE = "DASK_HERMES__OWN_CORE"
@@ -54,7 +65,8 @@ class Pool(Executor):
         def forget(made: Future[Result]) -> None:
             self._promised.discard(made)
             if made.cancelled():
-                sent.cancel()
+                with suppress(Exception):  # the connection is closed already
+                    within(_CLOSE_S, sent.cancel)
 
         self._promised.add(promised)
         promised.add_done_callback(forget)
@@ -82,12 +94,17 @@ class Pool(Executor):
         def known(dask_scheduler: Any) -> bool:
             return mine in dask_scheduler.clients and all(key in dask_scheduler.tasks for key in keys)
 
-        return not self._promised or (bool(keys) and bool(client.run_on_scheduler(known)))
+        return not self._promised or (bool(keys) and bool(within(_ANSWER_S, client.run_on_scheduler, known)))
 
     @property
     def slots(self) -> int:
         """How many tasks run at once."""
-        return sum(self._client.nthreads().values())
+        try:
+            return sum(within(_ANSWER_S, self._client.nthreads).values())
+        except TimeoutError:
+            raise ClusterError(
+                f"the scheduler at {self._address} has not answered for {_ANSWER_S:g} s", "look at its logs"
+            ) from None
 
     @property
     def dashboard(self) -> str:
@@ -97,19 +114,23 @@ class Pool(Executor):
     def wait_for_workers(self) -> None:
         """Wait for the first worker; raises ClusterError where none comes."""
         try:
-            self._client.wait_for_workers(1, timeout=_WORKERS)
+            within(_WORKERS_S + _GRACE_S, self._client.wait_for_workers, 1, _WORKERS_S)
         except TimeoutError:
             cure = f"start some: `dask worker {self._address}`"
             raise ClusterError(f"the cluster at {self._address} has no workers", cure) from None
 
     def close(self) -> None:
         """Leave the scheduler; what waits is dropped."""
-        with suppress(Exception):  # whatever a broken connection still has to say
-            self._client.close(timeout=5)
+        try:
+            within(_CLOSE_S + _GRACE_S, self._client.close, _CLOSE_S)
+        except Exception as error:  # whatever a broken connection still has to say
+            _log.debug("the connection to %s did not close: %s", self._address, error)
+            self._client.status = "closed"  # else it closes itself again when it is collected, in any thread
 
     def _connected(self) -> Any:
+        client = partial(_distributed().Client, self._address, timeout=_CONNECT_S, security=self._security)
         try:
-            return _distributed().Client(self._address, timeout=_CONNECT, security=self._security)
+            return within(_CONNECT_S + _GRACE_S, client)
         except (OSError, ValueError, TimeoutError) as error:
             if self._address.startswith(_TLS):
                 cure = "check that it runs with TLS, and [cluster] ca_file, cert_file and key_file"
@@ -139,17 +160,31 @@ def started(workers: int) -> Iterator[Pool]:
         "preload": __name__,
     }
     try:
-        cluster = distributed.LocalCluster(**options)
-    except (OSError, RuntimeError, TimeoutError) as error:
+        cluster = within(_START_S, partial(distributed.LocalCluster, **options))
+    except (OSError, RuntimeError, ValueError) as error:
+        said = str(error) or f"they were not ready in {_START_S:g} s"
         raise ClusterError(
-            f"{counted(workers, 'worker')} could not be started: {error}", "start fewer, or none"
+            f"{counted(workers, 'worker')} could not be started: {said}", "start fewer, or none"
         ) from error
-    with cluster:
+    try:
         pool = Pool(cluster.scheduler_address, security)
         try:
             yield pool
         finally:
             pool.close()
+    finally:
+        _stop(cluster)
+
+
+def _stop(cluster: Any) -> None:
+    """End the processes of a cluster that was started here: in order, or by force past the deadline."""
+    try:
+        within(_STOP_S, cluster.__exit__, None, None, None)
+    except Exception as error:
+        _log.debug("the workers did not end: %s", error)
+        for pid in [nanny.pid for nanny in cluster.workers.values() if nanny.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -222,9 +257,9 @@ def _keep(promised: Future[Any], done: Any) -> None:
     with suppress(InvalidStateError):  # nobody waits for it any more
         try:
             if done.status == "error":
-                promised.set_exception(done.exception(timeout=_FETCH))
+                promised.set_exception(done.exception(timeout=_FETCH_S))
             else:
-                promised.set_result(done.result(timeout=_FETCH))
+                promised.set_result(done.result(timeout=_FETCH_S))
         except InvalidStateError:
             raise
         except BaseException:  # cancelled, or its result cannot be fetched
