@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import Phase
 from hypothesis import settings as profile
 from tests import real_archive
 from tests.other_servers import CannotBeMade, serve_moto, serve_rclone
@@ -37,7 +38,7 @@ QUICK_EXAMPLES = 10
 END_S = 60.0  # threads and child processes that tests left behind have to end within
 
 profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
-profile.register_profile("ci", derandomize=True)
+profile.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.generate))  # shrinking takes minutes
 profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
@@ -58,9 +59,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.obj._hypothesis_internal_use_settings = profile(own, max_examples=fewer)
 
 
-def pytest_unconfigure() -> None:
-    """A process that does not end after its last test shows where it hangs, and is ended."""
-    faulthandler.dump_traceback_later(END_S, exit=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A process that does not end after its last test shows where it hangs, and is ended; xdist ends its own itself."""
+    if not hasattr(config, "workerinput"):
+        faulthandler.dump_traceback_later(END_S, exit=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.live.live_market import MINUTE, START, Market, archive_alone, decided, market, write_archive
 
@@ -114,9 +114,10 @@ def check(root: Path, course) -> None:
         name = live.dataset.symbol
         bars = [bar for at, bar in enumerate(live.bars[name]) if at not in course["missing"]]
         live.server.add(live.dataset, bars, course["plans"])
-        if course["archived"]:
+        published = [bar for bar in bars[: course["archived"]] if bar.end <= live.server.now()]
+        if published:
             day = live.dataset.with_frequency("daily")
-            write_archive(root / "archive", day, bars[: course["archived"]])
+            write_archive(root / "archive", day, published)
             pipeline.ingest(live.tasks[0], live.lake, frequencies=["daily"])
         follow(live, course)
         over = [bar for bar in bars if bar.end <= live.server.now()]
@@ -141,7 +142,9 @@ def spread(first: datetime, last: datetime) -> list[datetime]:
     return [first + timedelta(minutes=at) for at in range(round((last - first) / timedelta(minutes=1)) + 1)]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=5, phases=(Phase.explicit, Phase.generate), deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(course=courses())
 def test_live_is_replay_is_archive(course):
     with TemporaryDirectory() as folder:
