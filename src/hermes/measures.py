@@ -3,7 +3,7 @@
 The names are those of `stages.backtest.metrics.Metrics`, which has each one's formula and source.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,3 +119,9 @@ def every() -> Iterator[Measure]:
             yield measure
             if measure.name == "total_return_pct":
                 yield HOLDING
+
+
+def named(names: Iterable[str]) -> list[Measure]:
+    """These measures, in this order."""
+    known = {measure.name: measure for measure in every()}
+    return [known[name] for name in names]

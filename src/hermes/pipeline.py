@@ -9,6 +9,7 @@ what is up to date is not written. The steps stand in `hermes.steps`, the only p
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes.dataset import RECENT
@@ -138,11 +139,17 @@ def ingest(
 
 
 def report(
-    settings: Settings, lake: Lake | None = None, *, execution: str | None = None, progress: Progress = SILENT
+    settings: Settings,
+    lake: Lake | None = None,
+    *,
+    execution: str | None = None,
+    out: Path | None = None,
+    progress: Progress = SILENT,
 ) -> "Reported":
     """Make the page of one execution, with what is on record; see `steps.report`."""
     from hermes.record.review import on_record  # noqa: PLC0415 - other steps need not wait for it, nor for Bokeh
     from hermes.steps.report import report as make_page  # noqa: PLC0415
 
     lake = opened(settings, lake, "report")
-    return make_page(settings, lake, execution=execution, record=on_record(settings, lake), progress=progress)
+    found = on_record(settings, lake)
+    return make_page(settings, lake, execution=execution, record=found, out=out, progress=progress)

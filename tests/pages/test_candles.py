@@ -2,10 +2,13 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.pages.candles import MOST_CANDLES, bars_each, layout, marks, together
+from hermes.pages.candles import MOST_CANDLES, aggregate, bars_each, layout, marks, signals
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.engine import backtest
 
 
 def bars(n: int) -> pl.DataFrame:
@@ -19,6 +22,9 @@ def bars(n: int) -> pl.DataFrame:
         "benchmark",
         "drawdown_pct",
         "benchmark_drawdown_pct",
+        "volume",
+        "return",
+        "benchmark_return",
         "rsi_14",
     )
     times = [datetime(2024, 1, 1) + timedelta(hours=4) * i for i in range(n)]
@@ -29,7 +35,7 @@ def bars(n: int) -> pl.DataFrame:
 @given(st.integers(1, 60), st.integers(1, 9))
 def test_candles_are_what_their_bars_were(n, each):
     frame = bars(n)
-    found = together(frame, each, ["rsi_14"])
+    found = aggregate(frame, each, ["rsi_14"])
     slices = [frame.slice(at, each) for at in range(0, n, each)]
     assert found.height == len(slices)
     for candle, part in zip(found.iter_rows(named=True), slices, strict=True):
@@ -42,11 +48,15 @@ def test_candles_are_what_their_bars_were(n, each):
             assert candle[name] == part[name].max()
         assert part["datetime"][0] <= candle["datetime"] <= part["datetime"][-1]
         assert candle["last_time"] == part["datetime"][-1]
+        assert candle["bars"] == part.height
+        for name in ("volume", "return", "benchmark_return"):
+            assert candle[name] == pytest.approx(part[name].sum())
+        assert candle["return_squares"] == pytest.approx((part["return"] ** 2).sum())
 
 
 def test_one_bar_each_stays_itself():
     frame = bars(10)
-    assert together(frame, 1, ["rsi_14"]).select(frame.columns).equals(frame)
+    assert aggregate(frame, 1, ["rsi_14"]).select(frame.columns).equals(frame)
 
 
 @settings(deadline=None, max_examples=50)
@@ -70,22 +80,74 @@ def test_indicators_find_their_panel():
     assert layout({"close": pl.Float64()}).columns == []
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40), st.integers(0, 1), st.integers(1, 7))
-def test_marks_say_which_signal_changed_the_position(signals, position, cut):
-    held, rows = position, []
-    for i, (buy, sell) in enumerate(signals):
-        before = held
-        held = held if buy == sell else int(buy)
-        rows.append((datetime(2024, 1, 1 + i // 24, i % 24), 10.0 + i, 1.0 + i, buy, sell, held, held - before))
-    names = ("datetime", "high", "low", "buy_signal", "sell_signal", "position", "turn")
-    frame = pl.DataFrame(rows, schema=names, orient="row")
-    found, at = [], position
-    for piece in frame.drop("turn").iter_slices(cut):  # pieces must not change what is found
-        found.append(marks(piece, at))
-        at = piece["position"][-1]
-    told = pl.concat(found)
-    buys = {t: ("buy" if turn == 1 else "idle_buy") for t, _, _, buy, _, _, turn in rows if buy}
-    sells = {t: ("sell" if turn == -1 else "idle_sell") for t, _, _, _, sell, _, turn in rows if sell}
-    assert dict(told.filter(pl.col("kind").str.contains("buy")).select("datetime", "kind").iter_rows()) == buys
-    assert dict(told.filter(pl.col("kind").str.contains("sell")).select("datetime", "kind").iter_rows()) == sells
+market = st.lists(
+    st.tuples(*[st.booleans()] * 4, st.floats(0.9, 1.1)), min_size=2, max_size=40
+)  # buy, sell, short, cover, by how much the close moves
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    market, st.sampled_from(["long", "short", "both"]), st.sampled_from(["close", "next_open"]), st.booleans(),
+    st.booleans(), st.integers(1, 5),
+)  # fmt: skip
+def test_every_order_is_marked_and_every_signal_is_an_order_or_idle(rows, side, fill, own_shorts, stopped, each):
+    closes = 100 * np.cumprod([row[4] for row in rows])
+    names = ("buy_signal", "sell_signal", "short_signal", "cover_signal")[: 4 if own_shorts else 2]
+    frame = pl.DataFrame({name: [row[at] for row in rows] for at, name in enumerate(names)}).with_columns(
+        datetime=pl.Series([datetime(2024, 1, 1) + timedelta(hours=i) for i in range(len(rows))]),
+        open=closes, high=closes * 1.05, low=closes * 0.95, close=closes,
+    )  # fmt: skip
+    account = Account(side=side, fill=fill, stop_loss=0.04 if stopped else None)
+    trades = backtest(frame, "1h", account).trades
+    candles = frame.group_by(pl.int_range(pl.len()) // each, maintain_order=True).agg(
+        pl.col("low").min(), pl.col("high").max(), last_time=pl.col("datetime").last()
+    )
+    asked = signals(frame, at_open=fill == "next_open")
+    found = marks(asked, trades, candles)
+    count = dict(found["kind"].value_counts().iter_rows())
+    by_side = {"long": ("buy", "sell", "forced_sell"), "short": ("short", "cover", "forced_cover")}
+    for name, (entry, leave, forced) in by_side.items():
+        of_side = trades.filter(side=name)
+        closed = of_side.filter(~pl.col("open"))
+        assert count.get(entry, 0) == of_side.height
+        assert count.get(leave, 0) == closed.filter(reason="signal").height
+        assert count.get(forced, 0) == closed.filter(pl.col("reason") != "signal").height
+    # A signal is idle exactly where no order was filled that it asks for.
+    orders = {
+        *(("buy" if side == "long" else "short", at) for side, at in trades.select("side", "entry_time").iter_rows()),
+        *(
+            ("sell" if side == "long" else "cover", at)
+            for side, at in trades.filter(reason="signal").select("side", "exit_time").iter_rows()
+        ),
+    }
+    leads_to = {"buy": ("buy", "cover"), "sell": ("sell", "short"), "short": ("short", "sell"), "cover": ("cover",)}
+    times = frame["datetime"].to_list()
+    for kind, leads in leads_to.items():
+        if f"{kind}_signal" not in frame.columns:
+            continue
+        shift = int(fill == "next_open")
+        idle = [
+            times[at]
+            for at, said in enumerate(frame[f"{kind}_signal"])
+            if said and not any((each, times[min(at + shift, len(times))]) in orders for each in leads
+                                if at + shift < len(times))
+        ]  # fmt: skip
+        assert found.filter(kind=f"idle_{kind}")["datetime"].to_list() == idle
+    for row in found.iter_rows(named=True):
+        candle = candles.filter(pl.col("last_time") >= row["datetime"]).row(0, named=True)
+        below = row["kind"].endswith(("buy", "cover"))
+        assert row["edge"] == candle["low" if below else "high"]
+        assert (row["price"] is None) == row["kind"].startswith("idle")
+
+
+@settings(deadline=None, max_examples=30)
+@given(market, st.booleans(), st.integers(1, 7))
+def test_signals_of_pieces_that_overlap_by_a_row_are_those_of_the_whole(rows, at_open, cut):
+    times = [datetime(2024, 1, 1) + timedelta(hours=i) for i in range(len(rows))]
+    frame = pl.DataFrame({"datetime": times, "buy_signal": [row[0] for row in rows]})
+    found, waiting = [], frame.clear()
+    for piece in frame.iter_slices(cut):
+        both = signals(pl.concat([waiting, piece]), at_open=at_open)
+        found.append(both.filter(pl.col("datetime") < piece["datetime"][-1]))
+        waiting = piece.tail(1)
+    assert pl.concat([*found, signals(waiting, at_open=at_open)]).equals(signals(frame, at_open=at_open))

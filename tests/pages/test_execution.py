@@ -10,7 +10,7 @@ from hermes import pipeline
 from hermes.errors import MissingTable, StoreError
 from hermes.lake import catalog
 from hermes.pages import candles
-from hermes.steps import report as step
+from hermes.steps import page_data
 from hermes.steps.production import find_execution
 from hermes.steps.report import report
 
@@ -110,7 +110,7 @@ def test_many_bars_are_drawn_as_fewer_candles_and_measured_all(simulated, monkey
     settings, lake = simulated
     whole = report(settings, lake)
     monkeypatch.setattr(candles, "MOST_CANDLES", 500)
-    monkeypatch.setattr(step, "PIECE_ROWS", 100)
+    monkeypatch.setattr(page_data, "PIECE_ROWS", 100)
     fewer = report(settings, lake)
     each = -(-whole.rows // 500)
     assert fewer.drawn == -(-whole.rows // each)
@@ -121,16 +121,16 @@ def test_many_bars_are_drawn_as_fewer_candles_and_measured_all(simulated, monkey
 
 def test_idle_signals_too_many_to_draw_are_counted(simulated, monkeypatch):
     settings, lake = simulated
-    monkeypatch.setattr(step, "MOST_IDLE_SIGNALS", 3)
+    monkeypatch.setattr(page_data, "MOST_IDLE_SIGNALS", 3)
     page = text(report(settings, lake).path)
-    assert "signals that changed nothing" in page
-    assert "sell signal while flat" not in page
+    assert "signals that changed nothing." in page
+    assert "sell signal that changed nothing" not in page
 
 
 def test_the_sober_fill_can_be_the_configured_one(tmp_path, simulated_archive):
     flags = {"backtest__fill": "next_open", "backtest__slippage_bps": 5}
     settings, lake = made(tmp_path / "lake", simulated_archive, dataset__symbol="SIMUSDT", **flags)
     page = text(report(settings, lake).path)
-    assert "filled at the next bar's open" in page.replace("&#x27;", "'")
+    assert "filled at the next bar's open" in page.replace("&#39;", "'")
     assert "5 basis points of slippage" in page
     assert page.index("Filled at the next open") < page.index("Filled at the close")

@@ -29,7 +29,7 @@ def test_trades_can_be_sorted_and_an_open_one_says_so():
     html = tables.trades(pl.DataFrame([trade(1, 50.0), trade(2, -20.0), trade(3, 5.0, still_open=True)]), "BTCUSDT")
     assert html.count("<tr>") == 4
     assert html.count("still open") == 1
-    assert html.count(tables.JUMPED) == 1
+    assert html.count("price jump</small>") == 1
     cells = len(re.findall("<th ", html))
     assert all(len(re.findall("data-v=", row)) == cells for row in html.split("<tr>")[2:])
     assert "Price (USDT)" in html
@@ -74,4 +74,14 @@ def test_undefined_measures_give_their_reason():
 
 
 def test_nothing_from_outside_becomes_markup():
-    assert "<script>" not in tables.facts([("a", "<script>alert(1)</script>")])
+    evil = "<script>alert(1)</script>"
+    frame = pl.DataFrame([trade(1, 50.0) | {"side": evil, "reason": evil}])
+    quality = {
+        "tally": {"rejected": {evil: 1}, "short_bars": 0, "identical_duplicates": 0, "conflicts": 0},
+        "rows": 1, "first": datetime(2024, 1, 1), "last": datetime(2024, 1, 1), "coverage_pct": 100.0, "gap_count": 0,
+        "missing_bars": 0, "expected_bars": 1, "max_gap_hours": 0, "zero_volume_bars": 0, "off_grid_bars": 0,
+        "missing_checksums": [evil], "gaps": [],
+    }  # fmt: skip
+    for html in (tables.trades(frame, evil), tables.quality(quality)):
+        assert "<script>" not in html
+        assert "&lt;script&gt;" in html

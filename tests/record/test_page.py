@@ -71,4 +71,4 @@ def test_differences_without_a_cause_are_told(tmp_path: Path):
         pl.when(pl.col("sequence") == 20).then(60.0).otherwise(pl.col("rsi_14")).alias("rsi_14")
     )
     put_record(settings, wrong)
-    assert "1 differences from today have no cause" in section(on_record(settings, Lake.open(settings)))
+    assert "1 difference from today has no cause" in section(on_record(settings, Lake.open(settings)))

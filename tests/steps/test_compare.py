@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hermes.errors import StrategyError, UsageError
-from hermes.pages.versus import versus_page
+from hermes.pages.compare import compare_page
 from hermes.steps.backtest import backtest
 from hermes.steps.compare import compare, variant
 
@@ -46,14 +46,14 @@ def test_the_page_escapes_names_and_shows_the_verdict(settings) -> None:
     made = compare(settings, first="smart_momentum", second="ma_cross")
     told = made.as_json()
     told["first"]["name"] = "<script>alert(1)</script>"
-    page = versus_page(told, made.curve, "BTCUSDT 4h")
+    page = compare_page(told, made.curve, "BTCUSDT 4h")
     assert "<script>alert" not in page
     assert made.verdict.partition(",")[0] in page
     assert page.count("<svg") == 1
     few = f"{made.first.made.metrics['trades']} trades: too few to conclude"
     assert (few in page) == made.first.made.metrics["few_trades"]
     told["first"]["metrics"] = told["first"]["metrics"] | {"trades": 3}
-    assert "3 trades: too few to conclude" in versus_page(told, made.curve, "BTCUSDT 4h")
+    assert "3 trades: too few to conclude" in compare_page(told, made.curve, "BTCUSDT 4h")
 
 
 @pytest.mark.parametrize("spec", ["smart_momentum,ema_fast", "smart_momentum,=3", "smart_momentum,ema_fast=", ",x"])

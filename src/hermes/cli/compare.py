@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         """Compare two variants on the same bars: parameters, strategies or feature sets; is the difference luck?"""
         from hermes.cli.views import console
         from hermes.cli.views.compare import print_compared
-        from hermes.pages.versus import versus_page
+        from hermes.pages.compare import compare_page
         from hermes.steps.compare import compare as measure_both
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
             if out:
                 symbol = settings.dataset.symbol
                 path = out.with_stem(f"{out.stem}_{symbol}") if len(line.symbols) > 1 else out
-                path.write_text(versus_page(told, made.curve, str(settings.dataset)), encoding="utf-8")
+                path.write_text(compare_page(told, made.curve, str(settings.dataset)), encoding="utf-8")
                 told["page"] = str(path)
                 if not line.json:
                     console.print_note(f"page: {path}")

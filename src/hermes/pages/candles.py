@@ -60,46 +60,108 @@ def bars_each(rows: int) -> int:
     return max(1, ceil(rows / MOST_CANDLES))
 
 
-def together(bars: pl.DataFrame, each: int, indicators: Sequence[str]) -> pl.DataFrame:
+def aggregate(bars: pl.DataFrame, each: int, indicators: Sequence[str]) -> pl.DataFrame:
     """Put every `each` bars together into one; the last may stand for fewer.
 
     Args:
-        bars: `datetime, open, high, low, close, equity, benchmark, drawdown_pct, benchmark_drawdown_pct` and the
-            indicators; a multiple of `each` rows, unless they are the last.
+        bars: `datetime, open, high, low, close, volume, equity, benchmark, drawdown_pct, benchmark_drawdown_pct,
+            return, benchmark_return` and the indicators; a multiple of `each` rows, unless they are the last.
 
     Returns:
-        The same columns: first open, highest high, lowest low, the deepest drawdown, the last value of all others. A
-        candle stands at the middle of its bars' open times; `last_time` is the open time of its last bar.
+        The same columns: first open, highest high, lowest low, all volume, the deepest drawdown, the last value of all
+        others; of both returns (fractions of each bar) their sum, and as `…_squares` the sum of their squares. A candle
+        stands at the middle of its bars' open times; `last_time` is the open time of its last bar, `bars` how many it
+        stands for.
     """
-    time = pl.col("datetime")
+    time, returns = pl.col("datetime"), pl.col("return", "benchmark_return")
     return bars.group_by(pl.int_range(pl.len()).alias("candle") // each, maintain_order=True).agg(
         time.first() + (time.last() - time.first()) / 2,
         pl.col("open").first(),
         pl.col("high").max(),
         pl.col("low").min(),
         pl.col("close", "equity", "benchmark", *indicators).last(),
+        pl.col("volume").sum(),
         pl.col("drawdown_pct", "benchmark_drawdown_pct").max(),
+        returns.sum(),
+        (returns**2).sum().name.suffix("_squares"),
         last_time=time.last(),
+        bars=pl.len(),
     ).drop("candle")  # fmt: skip
 
 
-def marks(rows: pl.DataFrame, position: int) -> pl.DataFrame:
-    """The signals among some rows, and what each of them did.
+#: The columns of a signals table that ask for an order, with the kind of mark that one leaves.
+SIGNALS = {"buy_signal": "buy", "sell_signal": "sell", "short_signal": "short", "cover_signal": "cover"}
+
+
+#: The orders that a signal may lead to: one for the other side turns the account where it may.
+_LEADS_TO = {"buy": ("buy", "cover"), "sell": ("sell", "short"), "short": ("short", "sell"), "cover": ("cover",)}
+
+
+def signals(rows: pl.DataFrame, *, at_open: bool) -> pl.DataFrame:
+    """The signals among some rows, and when the account fills what they ask for.
 
     Args:
-        rows: `datetime, high, low, buy_signal, sell_signal, position`.
-        position: held before the first row, 0 or 1.
+        rows: `datetime` and the columns of `SIGNALS` that the strategy has.
+        at_open: whether a signal is filled at the next bar's open, instead of at its own bar's close.
 
     Returns:
-        `datetime, price, kind`: `buy` and `sell` changed the position, `idle_buy` and `idle_sell` found nothing to
-        change. The price is where the mark is drawn: a buy at its bar's low, a sell at the high.
+        `datetime, kind, fills_at`, one row for each signal, in order of time; `fills_at` is null where the next bar is
+        not among the rows.
     """
-    turn = pl.col("position") - pl.col("position").shift(1, fill_value=position)
-    acted = rows.with_columns(turn=turn)
-    buys = acted.filter("buy_signal").select(
-        "datetime", price="low", kind=pl.when(pl.col("turn") > 0).then(pl.lit("buy")).otherwise(pl.lit("idle_buy"))
+    time = pl.col("datetime")
+    rows = rows.with_columns(fills_at=time.shift(-1) if at_open else time)
+    known = [
+        rows.filter(pl.col(column)).select("datetime", "fills_at", kind=pl.lit(kind))
+        for column, kind in SIGNALS.items()
+        if column in rows.columns
+    ]
+    return pl.concat(known).sort("datetime", maintain_order=True)
+
+
+def marks(signals: pl.DataFrame, trades: pl.DataFrame, candles: pl.DataFrame) -> pl.DataFrame:
+    """What is marked on the candles: every order of the account, and the signals that led to none.
+
+    Args:
+        signals: as `signals` returns them.
+        trades: as `Trades.frame` returns them.
+        candles: as `aggregate` returns them.
+
+    Returns:
+        `datetime, kind, edge, price, said` in order of time. `kind` is `buy`, `short` for an entry, `sell`, `cover` for
+        the exit that a signal asked for, `forced_sell`, `forced_cover` for any other, `idle_…` for a signal without an
+        order. `edge` is the low of the candle where the mark belongs below it, else the high; `price` that of the
+        order, null without one; `said` the reason of an exit with its return.
+    """
+    entries = trades.select(
+        datetime="entry_time",
+        kind=pl.when(side="long").then(pl.lit("buy")).otherwise(pl.lit("short")),
+        price="entry_price",
+        said=pl.lit(""),
     )
-    sells = acted.filter("sell_signal").select(
-        "datetime", price="high", kind=pl.when(pl.col("turn") < 0).then(pl.lit("sell")).otherwise(pl.lit("idle_sell"))
+    leave = pl.when(side="long").then(pl.lit("sell")).otherwise(pl.lit("cover"))
+    returned = pl.format("{}: {}%", pl.col("reason").str.replace_all("_", " "), pl.col("return_pct").round(2))
+    exits = trades.filter(~pl.col("open")).select(
+        datetime="exit_time",
+        kind=pl.when(reason="signal").then(leave).otherwise(pl.concat_str(pl.lit("forced_"), leave)),
+        price="exit_price",
+        said=returned,
     )
-    return pl.concat([buys, sells]).sort("datetime")
+    orders = pl.concat([entries, exits])
+    asked = pl.concat(
+        orders.filter(pl.col("kind").is_in(leads_to)).select(fills_at="datetime", kind=pl.lit(signal))
+        for signal, leads_to in _LEADS_TO.items()
+    )
+    idle = signals.join(asked, on=["fills_at", "kind"], how="anti", maintain_order="left").select(
+        "datetime",
+        pl.concat_str(pl.lit("idle_"), "kind").alias("kind"),
+        price=pl.lit(None, pl.Float64),
+        said=pl.lit(""),
+    )
+    below = pl.col("kind").str.contains("buy|cover")
+    edges = candles.select("last_time", "low", "high")
+    return (
+        pl.concat([orders, idle])
+        .sort("datetime", maintain_order=True)
+        .join_asof(edges, left_on="datetime", right_on="last_time", strategy="forward")
+        .select("datetime", "kind", pl.when(below).then("low").otherwise("high").alias("edge"), "price", "said")
+    )

@@ -3,39 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from html import escape
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
 from hermes.lineage import Lineage
 from hermes.pages import charts, format, measures, record, tables
+from hermes.pages.account_chart import ACCOUNT, drawdown_panel, equity_panel, sharpe_panel
 from hermes.pages.candles import Layout
-from hermes.pages.head import head, resource
 from hermes.pages.measures import Measures
+from hermes.pages.panel import PanelBuilder
+from hermes.pages.price_chart import bounded_panel, indicator_panel, price_panel, volume_panel
+from hermes.pages.rendering import Tile, page
+from hermes.text import counted
 
 _FILLS = {"close": "Filled at the close", "next_open": "Filled at the next open"}
-_NAMES = {
-    "held": "position held",
-    "candle up": "bar up",
-    "candle down": "bar down",
-    "buy": "buy",
-    "sell": "sell",
-    "idle_buy": "buy signal while long",
-    "idle_sell": "sell signal while flat",
-    "equity": "strategy",
-    "benchmark": "holding",
-    "drawdown": "strategy",
-    "benchmark drawdown": "holding",
-}
-_SHAPES = {"buy": "▲", "sell": "▼", "idle_buy": "△", "idle_sell": "▽"}
-_TITLES = {
-    "price": "Price",
-    "bounded": "Oscillators",
-    "other": "Other indicators",
-    "equity": "Equity against holding",
-    "drawdown": "Drawdown",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +32,18 @@ class Execution:
         results: by fill, `close` and `next_open`, the measures.
         holding: the measures of holding the asset from the first close on, without fees.
         trades, monthly, yearly: of the configured fill, as the backtest gives them.
-        bars: what is drawn, as `frames.together` returns it, with the trend's line where it is known.
+        bars: what is drawn, as `candles.aggregate` returns it, with the rolling Sharpe ratios `sharpe` and
+            `benchmark_sharpe`, and with the trend's line where it is known.
         bars_each: how many bars one of those stands for.
-        marks: the signals, as `frames.marks` returns them.
+        sharpe_window: how long the window of the rolling Sharpe ratios is, in words.
+        marks: orders and signals, as `candles.marks` returns them.
         layout: which indicator goes where.
         interval: length of a bar.
         quality: the fields of the series' quality table, or None.
         notes: what the reader should know about how the page was made.
         record: what was decided live, see `record.section`; None where nothing is on record.
         warnings: what has to be known before the figures are trusted.
+        trades_file: name of the file beside the page that has all trades.
     """
 
     lineage: Lineage
@@ -71,6 +57,7 @@ class Execution:
     yearly: pl.DataFrame
     bars: pl.DataFrame
     bars_each: int
+    sharpe_window: str
     marks: pl.DataFrame
     layout: Layout
     interval: timedelta
@@ -78,6 +65,7 @@ class Execution:
     notes: Sequence[str] = ()
     record: Mapping[str, Any] | None = None
     warnings: Sequence[str] = ()
+    trades_file: str = "trades.csv"
 
     @property
     def measured(self) -> Measures:
@@ -100,99 +88,66 @@ class Execution:
         return format.quote_currency(self.symbol)
 
 
-def page(execution: Execution) -> str:
+def execution_page(execution: Execution) -> str:
     """The whole page."""
-    drawn = charts.charts(
-        execution.bars,
-        execution.marks,
-        _held(execution),
-        execution.layout,
-        execution.interval * execution.bars_each,
-        _band(execution.lineage.parameters),
-    )
-    return f"""{head(execution.title, "script-src 'unsafe-inline'; img-src data: blob:")}
-{_banner(execution)}
-<main>
-{_headline(execution)}
-{_panels(execution, drawn)}
-{_section("measures", "Measures", _measures(execution))}
-{_section("months", "Monthly returns", tables.months(execution.monthly, execution.yearly), "in percent, UTC months")}
-{_section("trades", "Trades", tables.trades(execution.trades, execution.symbol), _trades_note(execution))}
-{_record(execution)}
-{_section("quality", "Data quality and gaps", _quality(execution), "of the whole silver series, as last refined")}
-{_section("lineage", "Where this came from", tables.lineage(execution.lineage, execution.name, execution.path))}
-</main>
-<footer>Made by Hermes {escape(execution.lineage.hermes)}. All times are UTC, the open times of bars. Past results \
-say little about the future, and this page is no advice.</footer>
-<script type="application/json" id="charts-json">{drawn.json}</script>
-{charts.runtime()}
-<script>{resource("theme.js")}</script>
-<script>{resource("execution.js")}</script>
-</body>
-</html>
-"""
-
-
-def _banner(execution: Execution) -> str:
-    if not execution.simulated:
-        return ""
-    return (
-        '<p class="banner" role="note"><b>Simulated market.</b> Synthetic prices; nothing here says how a '
-        "strategy trades.</p>"
-    )
-
-
-def _headline(execution: Execution) -> str:
     lineage, measured = execution.lineage, execution.measured
-    dataset, account = lineage.dataset, {**lineage.backtest, **(lineage.account or {})}
-    parameters = format.plain(lineage.parameters)
+    drawn = _charts(execution)
+    return page(
+        "execution.html",
+        execution.title,
+        charts.scripts(),
+        "data: blob:",
+        lineage=lineage,
+        simulated=execution.simulated,
+        account={**lineage.backtest, **(lineage.account or {})},
+        warnings=execution.warnings,
+        notes=execution.notes,
+        tiles=_tiles(execution),
+        first=datetime.fromisoformat(lineage.first),
+        last=datetime.fromisoformat(lineage.last),
+        measured=measured,
+        holding=execution.holding,
+        unit=execution.unit,
+        bars_each=execution.bars_each,
+        drawn_bars=execution.bars.height,
+        panels=drawn.panels,
+        charts_json=drawn.json,
+        measures=_measures(execution),
+        months=tables.months(execution.monthly, execution.yearly),
+        trades=tables.trades(execution.trades, execution.symbol),
+        trades_file=execution.trades_file,
+        record=None if execution.record is None else record.section(execution.record),
+        quality=None if execution.quality is None else tables.quality(execution.quality),
+        origin=tables.lineage(lineage, execution.name, execution.path),
+        exits=tables.exits(execution.trades),
+        feature_set=tables.feature_set(lineage),
+    )
+
+
+def _charts(execution: Execution) -> charts.Charts:
+    layout, held = execution.layout, _held(execution)
+    builder = PanelBuilder(execution.bars, execution.interval * execution.bars_each)
+    drawn = [price_panel(builder, execution.marks, held, layout, execution.unit), volume_panel(builder)]
+    if layout.bounded:
+        drawn.append(bounded_panel(builder, layout.bounded, _band(execution.lineage.parameters)))
+    if layout.other:
+        drawn.append(indicator_panel(builder, "other", layout.other))
+    drawn += [equity_panel(builder, ACCOUNT, execution.unit, held), drawdown_panel(builder)]
+    if execution.bars["sharpe"].is_not_nan().any():
+        drawn.append(sharpe_panel(builder, execution.sharpe_window))
+    return charts.assemble(drawn)
+
+
+def _tiles(execution: Execution) -> list[Tile]:
+    measured, holding = execution.measured, execution.holding
     few = format.few_trades(measured["trades"]) if measured["trades"] else "it never traded"
     sharpe = "–" if measured["sharpe"] is None else format.number(measured["sharpe"])
-    benchmark = measured["benchmark_return_pct"]
-    tiles = [
-        ("Strategy", format.change(measured["total_return_pct"]), _money(execution, measured), "main"),
-        ("Holding instead", format.change(benchmark), _money(execution, execution.holding), ""),
-        ("Max drawdown", _fall(measured), f"holding {_fall(execution.holding)}", ""),
-        ("Sharpe", sharpe, few or f"{measured['trades']:,} trades", "warn" if few else ""),
+    return [
+        Tile("Strategy", format.change(measured["total_return_pct"]), _money(execution, measured), "main"),
+        Tile("Holding instead", format.change(measured["benchmark_return_pct"]), _money(execution, holding)),
+        Tile("Max drawdown", _fall(measured), f"holding {_fall(holding)}"),
+        Tile("Sharpe", sharpe, few or counted(measured["trades"], "trade"), "warn" if few else ""),
     ]
-    cells = "".join(
-        f'<div class="tile {kind}"><span class="label">{label}</span><span class="figure">{figure}</span>'
-        f'<span class="note">{note}</span></div>'
-        for label, figure, note, kind in tiles
-    )
-    return f"""<header>
-<button id="theme" title="Light or dark" aria-label="Light or dark">◐</button>
-<p class="over">{escape(dataset["provider"])} {escape(dataset["market"])} · {escape(dataset["interval"])} bars</p>
-<h1>{escape(format.title(lineage.strategy))} <span class="soft">on</span> {escape(dataset["symbol"])}</h1>
-<p class="soft">{escape(parameters)}</p>
-<div class="tiles">{cells}</div>
-<p class="lead">{_story(execution)}</p>
-{"".join(f'<p class="warn">{escape(each[:1].upper() + each[1:])}.</p>' for each in execution.warnings)}
-<p class="soft">{format.terms(account)}{"".join(f" {escape(note)}" for note in execution.notes)}</p>
-</header>"""
-
-
-def _story(execution: Execution) -> str:
-    """What happened, in two sentences."""
-    lineage, measured, holding = execution.lineage, execution.measured, execution.holding
-    first, last = (datetime.fromisoformat(each) for each in (lineage.first, lineage.last))
-    span = f"From {format.day(first)} to {format.day(last)} ({lineage.rows:,} bars)"
-    start = format.amount(measured["initial_cash"], execution.unit)
-    held = f"holding would have made it {format.amount(holding['end_value'], execution.unit)}"
-    if not measured["trades"]:
-        return (
-            f"{span} <b>the strategy never traded</b>: its {start} stayed what they were, while {held}. "
-            "Measures of trades and of risk do not exist here and are shown as –."
-        )
-    difference = measured["end_value"] - holding["end_value"]
-    verdict = "less than holding" if difference < 0 else "more than holding"
-    trades = f"{measured['trades']:,} trade{'' if measured['trades'] == 1 else 's'}"
-    open_ = ", the last still open" if measured["open_trade"] else ""
-    return (
-        f"{span}, {start} became <b>{format.amount(measured['end_value'], execution.unit)}</b> in {trades}{open_}; "
-        f"{held}. That is <b>{format.amount(abs(difference), execution.unit)} {verdict}</b>, with the asset in hand "
-        f"{format.percent(measured['exposure_pct'], 1)} of the time."
-    )
 
 
 def _money(execution: Execution, values: Measures) -> str:
@@ -204,90 +159,17 @@ def _fall(values: Measures) -> str:
     return "–" if fall is None else format.change(-fall, 1)
 
 
-def _panels(execution: Execution, drawn: charts.Charts) -> str:
-    """The charts with their legends; the buttons set the time in view of all of them."""
-    spans = "".join(
-        f'<button data-days="{days}"{" class=on" if not days else ""}>{label}</button>'
-        for label, days in (("All", 0), ("3Y", 1095), ("1Y", 365), ("3M", 91), ("1M", 30))
-    )
-    bar = (
-        '<nav class="spans" aria-label="Time in view"><button data-step="-1" aria-label="Earlier">‹</button>'
-        f'{spans}<button data-step="1" aria-label="Later">›</button>'
-        '<span class="soft hint">Drag to move, pinch or Ctrl + wheel to zoom: all charts move together.</span></nav>'
-    )
-    figures = "".join(
-        f'<figure class="chart {name}"><figcaption><h2>{_title(execution, name)}{_unit(execution, name)}</h2>'
-        f'{_legend(panel)}</figcaption><div class="plot" id="{panel.element}"></div></figure>'
-        for name, panel in drawn.panels.items()
-    )
-    return f'<section id="charts">{bar}{_together(execution)}{figures}</section>'
-
-
-def _title(execution: Execution, name: str) -> str:
-    """A panel of nothing but RSIs is called RSI, one of MACDs MACD."""
-    columns = {"bounded": execution.layout.bounded, "other": execution.layout.other}.get(name, ())
-    families = {format.family(column) for column in columns}
-    return families.pop() if len(families) == 1 else _TITLES[name]
-
-
-def _unit(execution: Execution, name: str) -> str:
-    unit = {"price": execution.unit, "equity": execution.unit, "drawdown": "%"}.get(name, "")
-    scale = ", log scale" if name in ("price", "equity") else ""
-    return f' <small class="soft">{unit}{scale}</small>'.replace(">, ", ">") if unit or scale else ""
-
-
-def _legend(panel: charts.Panel) -> str:
-    keys = "".join(
-        f'<li style="--key:{color}"><i class="{"shape" if name in _SHAPES else name.split()[0]}">'
-        f"{_SHAPES.get(name, '')}</i>{escape(_NAMES.get(name, name))}</li>"
-        for name, color in panel.keys.items()
-    )
-    return f'<ul class="legend">{keys}</ul>'
-
-
-def _together(execution: Execution) -> str:
-    if execution.bars_each == 1:
-        return ""
-    return (
-        f'<p class="together">The {execution.lineage.rows:,} bars are drawn as {execution.bars.height:,} candles of '
-        f"{execution.bars_each} bars each: first open, highest high, lowest low, last close; lines show the last "
-        "value, the drawdown its deepest. Signals stand at their exact times, and every measure is of all bars.</p>"
-    )
-
-
-def _measures(execution: Execution) -> str:
+def _measures(execution: Execution) -> Markup:
     fill = execution.lineage.backtest["fill"]
     order = sorted(execution.results, key=lambda each: each != fill)
     columns = {_FILLS[each]: execution.results[each] for each in order}
     return measures.table({**columns, "Holding": execution.holding}, execution.unit)
 
 
-def _quality(execution: Execution) -> str:
-    if execution.quality is None:
-        return '<p class="empty">No quality table is stored beside silver; `hermes refine` makes one.</p>'
-    return tables.quality(execution.quality)
-
-
-def _trades_note(execution: Execution) -> str:
-    return '<a href="trades.csv">trades.csv</a>; a click on a heading sorts, one on a number shows the trade'
-
-
-def _record(execution: Execution) -> str:
-    """What was decided live, where anything was."""
-    if execution.record is None:
-        return ""
-    return _section("record", "On the record", record.section(execution.record), "decided live, as bars closed")
-
-
-def _section(name: str, title: str, content: str, note: str = "") -> str:
-    beside = f'<p class="soft">{note}</p>' if note else ""
-    return f'<section id="{name}"><div class="title"><h2>{title}</h2>{beside}</div>{content}</section>'
-
-
 def _held(execution: Execution) -> pl.DataFrame:
     """When the position was held; a trade still open is held until the last bar."""
     last = execution.bars["last_time"][-1]
-    return execution.trades.select(start="entry_time", end=pl.col("exit_time").fill_null(last))
+    return execution.trades.select("side", start="entry_time", end=pl.col("exit_time").fill_null(last))
 
 
 def _band(parameters: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -18,6 +18,16 @@ def number(value: float, decimals: int = 2) -> str:
     return f"{value:,.{decimals}f}".replace("-", _MINUS)
 
 
+def count(value: float) -> str:
+    """A whole number: `1,234`."""
+    return number(value, 0)
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence of its own: its first letter large, a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
 def percent(value: float, decimals: int = 2) -> str:
     """A share of something: `6.51 %`."""
     return f"{number(value, decimals)}{THIN}%"

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, log10
+from typing import Any
 
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 
 from hermes.pages import format
+from hermes.pages.rendering import render
 
 _BINS = 24  # at most about so many
 _TICKS = 6
@@ -33,7 +35,7 @@ class Axis:
     whole: bool = False
 
 
-def histogram(groups: Mapping[str, pl.Series], axis: Axis) -> str:
+def histogram(groups: Mapping[str, pl.Series], axis: Axis) -> Markup:
     """One strip per group on one scale of values; each strip has a scale of counts of its own, so that all can be read.
 
     Values far outside (Tukey's outer fences, three quartile distances from the quartiles) are counted in the outermost
@@ -53,18 +55,18 @@ def histogram(groups: Mapping[str, pl.Series], axis: Axis) -> str:
         strips.append(_strip(name, values, edges, axis, y, height, scale))
         y += height + _GAP
     bottom = y - _GAP
-    zero = ""
-    if edges[0] < 0 < edges[-1]:
-        x = _LEFT - first * scale
-        zero = f'<path class="zero" d="M{x:.1f} {_TOP}V{bottom:.1f}"/>'
-    said = f"{axis.label}: {_said(every, axis)}"
-    return (
-        f'<svg class="histogram" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM:.0f}" role="img" aria-label="{escape(said)}">'
-        f'<text x="0" y="11">datasets</text>'
-        f'<text x="{_WIDTH}" y="11" text-anchor="end">median</text>'
-        f"{zero}{''.join(strips)}{_ticks(first, step, count, scale, bottom, whole=axis.whole)}"
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{bottom + 36:.1f}" text-anchor="middle">{escape(axis.label)}'
-        f"</text></svg>{_outside(every, edges, axis)}"
+    return render(
+        "histogram.svg",
+        width=_WIDTH,
+        height=f"{bottom + _BOTTOM:.0f}",
+        said=f"{axis.label}: {_said(every, axis)}",
+        zero=f"M{_LEFT - first * scale:.1f} {_TOP}V{bottom:.1f}" if edges[0] < 0 < edges[-1] else "",
+        strips=strips,
+        ticks=_ticks(first, step, count, scale, bottom, whole=axis.whole),
+        middle=(_LEFT + _WIDTH - _RIGHT) / 2,
+        label_y=f"{bottom + 36:.1f}",
+        label=axis.label,
+        outside=_outside(every, edges, axis),
     )
 
 
@@ -90,38 +92,42 @@ def _round_up(value: float) -> float:
 
 def _strip(
     name: str, values: pl.Series, edges: np.ndarray, axis: Axis, y: float, height: float, scale: float
-) -> str:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """The bars of one group, how many the highest stands for, and the median."""
     bins = np.clip(np.searchsorted(edges, values.to_numpy(), side="right") - 1, 0, len(edges) - 2)
     counts = np.bincount(bins, minlength=len(edges) - 1)
-    most, base = int(counts.max()), y + height
-    bars = "".join(
-        _bar(edges, at, int(count), axis, (base, max(1.0, float(height * count / most)), scale))
-        for at, count in enumerate(counts)
-        if count
-    )
-    right = _WIDTH - _RIGHT
-    name = f'<text class="name" x="{_WIDTH}" y="{base - 16:.1f}" text-anchor="end">{escape(name)}</text>'
+    most, base, right = int(counts.max()), y + height, _WIDTH - _RIGHT
+    strip = {"name": name, "name_y": f"{base - 16:.1f}", "base": f"M{_LEFT} {base:.1f}H{right}", "bars": (),
+             "median": None}  # fmt: skip
     if values.is_empty():
-        return f'<path class="base" d="M{_LEFT} {base:.1f}H{right}"/>{name}'
+        return strip
     median = _number(values.median())
     x = _LEFT + min(max(median / (edges[1] - edges[0]) - edges[0] / (edges[1] - edges[0]), 0), len(counts)) * scale
-    return (
-        f'<path class="base" d="M{_LEFT} {base:.1f}H{right}M{_LEFT - 4} {y:.1f}h4"/>{bars}'
-        f'<path class="median" d="M{x:.1f} {y - 2:.1f}V{base:.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{most:,}</text>{name}'
-        f'<text class="middle" x="{_WIDTH}" y="{base - 2:.1f}" text-anchor="end">{escape(axis.show(median))}</text>'
-    )
+    return strip | {
+        "base": f"M{_LEFT} {base:.1f}H{right}M{_LEFT - 4} {y:.1f}h4",
+        "bars": [
+            _bar(edges, at, int(count), axis, (base, max(1.0, float(height * count / most)), scale))
+            for at, count in enumerate(counts)
+            if count
+        ],
+        "most": most,
+        "most_y": f"{y + 4:.1f}",
+        "left": _LEFT - 6,
+        "median": {"line": f"M{x:.1f} {y - 2:.1f}V{base:.1f}", "y": f"{base - 2:.1f}", "text": axis.show(median)},
+    }
 
 
-def _bar(edges: np.ndarray, at: int, count: int, axis: Axis, place: tuple[float, float, float]) -> str:
+def _bar(edges: np.ndarray, at: int, count: int, axis: Axis, place: tuple[float, float, float]) -> dict[str, Any]:
     base, height, scale = place
-    way = "down" if edges[at + 1] <= 0 else "up"
-    datasets = f"{count:,} dataset{'' if count == 1 else 's'}"
-    return (
-        f'<rect class="{way}" x="{_LEFT + at * scale + 0.5:.1f}" y="{base - height:.1f}" width="{scale - 1:.1f}" '
-        f'height="{height:.1f}"><title>{escape(_from_to(edges, at, axis))}: {datasets}</title></rect>'
-    )
+    return {
+        "way": "down" if edges[at + 1] <= 0 else "up",
+        "x": f"{_LEFT + at * scale + 0.5:.1f}",
+        "y": f"{base - height:.1f}",
+        "width": f"{scale - 1:.1f}",
+        "height": f"{height:.1f}",
+        "bounds": _from_to(edges, at, axis),
+        "count": count,
+    }
 
 
 def _from_to(edges: np.ndarray, at: int, axis: Axis) -> str:
@@ -132,7 +138,7 @@ def _from_to(edges: np.ndarray, at: int, axis: Axis) -> str:
     return f"from {low} to under {high}"
 
 
-def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, whole: bool) -> str:
+def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, whole: bool) -> list[Any]:
     """Round values below the lowest strip."""
     each = _round_up(step * count / _TICKS)
     each = max(1.0, each) if whole else each
@@ -141,11 +147,8 @@ def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, 
     for at in range(ceil(first * step / each - 1e-9), floor((first + count) * step / each + 1e-9) + 1):
         x, value = _LEFT + (at * each / step - first) * scale, at * each
         shown = format.number(value, decimals) if abs(value) < 1e7 else f"{value:.3g}"
-        marks.append(
-            f'<path class="base" d="M{x:.1f} {bottom:.1f}v4"/>'
-            f'<text x="{x:.1f}" y="{bottom + 17:.1f}" text-anchor="middle">{shown}</text>'
-        )
-    return "".join(marks)
+        marks.append({"line": f"M{x:.1f} {bottom:.1f}v4", "x": f"{x:.1f}", "y": f"{bottom + 17:.1f}", "text": shown})
+    return marks
 
 
 def _said(values: pl.Series, axis: Axis) -> str:
@@ -163,9 +166,7 @@ def _outside(values: pl.Series, edges: np.ndarray, axis: Axis) -> str:
         parts.append(f"{below:,} below {axis.show(float(edges[0]))}, down to {axis.show(_number(values.min()))}")
     if above:
         parts.append(f"{above:,} above {axis.show(float(edges[-1]))}, up to {axis.show(_number(values.max()))}")
-    if not parts:
-        return ""
-    return f'<p class="soft outside">In the outermost bars: {escape("; ".join(parts))}.</p>'
+    return "; ".join(parts)
 
 
 def _number(value: object) -> float:

@@ -1,19 +1,20 @@
-"""The leaderboard of many datasets: the frame in the page, and the rows as JSON that comparison.js fills it with."""
+"""The leaderboard of many datasets: the frame in the page, and the rows as JSON that universe.js fills it with."""
 
-import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import polars as pl
+from markupsafe import Markup
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
 from hermes.measures import every
+from hermes.pages import rendering
+from hermes.pages.rendering import render
 from hermes.stages.backtest.metrics import FEW_TRADES
 
 
 class _Column(NamedTuple):
-    """A column of the leaderboard: how comparison.js writes its values, and what is not said in `measures`."""
+    """A column of the leaderboard: how universe.js writes its values, and what is not said in `measures`."""
 
     key: str
     kind: str
@@ -67,28 +68,13 @@ _COLUMNS = (
 )
 
 
-def leaderboard(done: pl.DataFrame) -> str:
-    """The frame that comparison.js fills."""
-    intervals = names(done, "interval")
-    options = "".join(f"<option>{escape(each)}</option>" for each in intervals)
-    choice = (
-        f'<label>Interval <select id="intervals"><option value="">all</option>{options}</select></label>'
-        if len(intervals) > 1
-        else ""
-    )
-    return f"""<section id="leaderboard"><div class="title"><h2>Leaderboard</h2><p class="soft">a click on a heading \
-sorts, a second one the other way; what has no figure stands last; a name opens its page</p></div>
-<div class="filters"><label>Filter <input type="search" id="search" placeholder="symbol, interval: BTC 4h" \
-autocomplete="off" spellcheck="false"></label>{choice}
-<label><input type="checkbox" id="enough"> only {FEW_TRADES} trades or more</label>
-<output id="shown" role="status"></output></div>
-<div class="scroll leaders" role="region" aria-label="Leaderboard" tabindex="0"><table><thead><tr></tr></thead>\
-<tbody><tr><td>The rows need JavaScript; the table beside this page, universe.parquet, has them all.</td></tr></tbody>\
-</table></div></section>"""
+def leaderboard(done: pl.DataFrame) -> Markup:
+    """The frame that universe.js fills."""
+    return render("leaderboard.html", intervals=names(done, "interval"), few=FEW_TRADES)
 
 
-def data(done: pl.DataFrame) -> str:
-    """What comparison.js needs: columns with their values, by dataset in the order of their names."""
+def data(done: pl.DataFrame) -> Markup:
+    """What universe.js needs: columns with their values, by dataset in the order of their names."""
     said = {each.name: each for each in every()}
     columns = []
     for column in _COLUMNS:
@@ -105,16 +91,15 @@ def data(done: pl.DataFrame) -> str:
                 **_values(done, column),
             }
         )
-    found = {
-        "columns": columns,
-        "few": FEW_TRADES,
-        "anyFew": not done.filter(pl.col("trades") < FEW_TRADES).is_empty(),
-        "links": done["link"].to_list(),
-        "simulated": _marks(done),
-    }
-    text = json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # Inside a script element nothing but `<` can end it or begin a comment.
-    return text.replace("<", "\\u003c")
+    return rendering.data(
+        {
+            "columns": columns,
+            "few": FEW_TRADES,
+            "anyFew": not done.filter(pl.col("trades") < FEW_TRADES).is_empty(),
+            "links": done["link"].to_list(),
+            "simulated": _marks(done),
+        }
+    )
 
 
 def _values(done: pl.DataFrame, column: _Column) -> dict[str, Sequence[Any]]:

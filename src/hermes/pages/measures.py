@@ -1,11 +1,13 @@
 """The measures side by side as HTML, each explained, with the reason where one is missing."""
 
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 from hermes.measures import GROUPS, Measure, Unit
 from hermes.pages import format
+from hermes.pages.rendering import render
 from hermes.stages.backtest.metrics import ANNUALIZED
 
 Measures = Mapping[str, Any]
@@ -28,44 +30,37 @@ def show(measure: Measure, value: Any) -> str:
     return _SHOW[measure.unit](value)
 
 
-def table(columns: Mapping[str, Measures], unit: str) -> str:
+def table(columns: Mapping[str, Measures], unit: str) -> Markup:
     """The measures side by side as HTML.
 
     Args:
         columns: heading → metrics; the one called `Holding` has no trades.
         unit: the quote currency, for the headings.
     """
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    body = []
-    for group, measures in GROUPS.items():
-        body.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(columns) + 1}">{group}</th></tr>')
-        for measure in measures:
-            cells = "".join(_cell(measure, values, name == "Holding") for name, values in columns.items())
-            label = f'<th scope="row"><abbr title="{escape(measure.says)}">{escape(measure.label)}</abbr></th>'
-            body.append(f'<tr data-measure="{measure.name}">{label}{cells}</tr>')
+    groups = [
+        (group, [(each, [_cell(each, values, name == "Holding") for name, values in columns.items()]) for each in rows])
+        for group, rows in GROUPS.items()
+    ]
     amounts = f"amounts in {unit}" if unit else "amounts in the quote currency"
-    return (
-        f'<div class="scroll"><table class="measures"><thead><tr><th scope="col" class="soft">{amounts}</th>{head}</tr>'
-        f"</thead><tbody>{''.join(body)}</tbody></table></div>"
-        f'<details><summary>What these words mean</summary><dl class="says">{_glossary()}</dl></details>'
-    )
+    return render("measures.html", amounts=amounts, columns=list(columns), groups=groups)
 
 
-def _cell(measure: Measure, values: Measures, holding: bool) -> str:
+def _cell(measure: Measure, values: Measures, holding: bool) -> dict[str, Any] | None:
+    """What the template shows of one value; None where holding has no such measure."""
     if holding and measure.of_trades:
-        return '<td class="soft" title="holding does not trade"></td>'
+        return None
     value = values.get(measure.name)
     if value is None:
         reason = "it never traded" if not values["trades"] else measure.missing
-        return f"<td>–<small>{reason}</small></td>"
-    few = format.few_trades(values["trades"]) if measure.name == "sharpe" and not holding else ""
+        return {"text": "–", "reason": reason, "interval": "", "warnings": []}
+    ends = (values.get("intervals") or {}).get(measure.name)
+    interval = f"{show(measure, ends[0])} to {show(measure, ends[1])}" if ends else ""
+    return {"text": show(measure, value), "reason": "", "interval": interval,
+            "warnings": warnings(measure, values, traded=not holding)}  # fmt: skip
+
+
+def warnings(measure: Measure, values: Measures, *, traded: bool = True) -> list[str]:
+    """Why a value is not to be taken at its word: from few trades, or scaled to a year from few days."""
+    few = format.few_trades(values["trades"]) if measure.name == "sharpe" and traded else ""
     short = format.short_span(values) if measure.name in ANNUALIZED else ""
-    notes = [f'<small class="warn">{note}</small>' for note in (few, short) if note]
-    if ends := (values.get("intervals") or {}).get(measure.name):
-        notes.insert(0, f"<small>95{format.THIN}%: {show(measure, ends[0])} to {show(measure, ends[1])}</small>")
-    return f"<td>{show(measure, value)}{''.join(notes)}</td>"
-
-
-def _glossary() -> str:
-    every = [measure for group in GROUPS.values() for measure in group]
-    return "".join(f"<dt>{escape(each.label)}</dt><dd>{escape(each.says)}</dd>" for each in every)
+    return [each for each in (few, short) if each]

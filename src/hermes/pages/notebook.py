@@ -2,37 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 from hermes.dataset import is_simulated
 from hermes.measures import Measure, every
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
-from hermes.stages.backtest.metrics import ANNUALIZED
+from hermes.pages.rendering import render
 
 SIMULATED = "SIMULATED MARKET"
-_NEVER_WERE = "synthetic prices; nothing here says how a strategy trades"
+_SYNTHETIC = "synthetic prices; nothing here says how a strategy trades"
 _FRAME_HEIGHT = 900  # pixels of an inline page: the headline and the price panel
 
 #: The rows of the compact table: measures by name; all of them are one click away.
 _SHOWN = ("total_return_pct", "cagr_pct", "max_drawdown_pct", "sharpe", "trades", "win_rate_pct", "exposure_pct",
           "fees_paid")  # fmt: skip
-
-# A notebook brings its own fonts and colours, light or dark: everything is in the text's own colour.
-_STYLE = """<style>
-.hermes { line-height: 1.45 }
-.hermes table { border-collapse: collapse; margin: .4em 0; font-variant-numeric: tabular-nums }
-.hermes th, .hermes td { text-align: right; padding: .15em .8em; border: 0; background: none }
-.hermes th:first-child, .hermes dd { text-align: left }
-.hermes thead th { border-bottom: 1px solid #8888 }
-.hermes th { font-weight: normal } .hermes th[scope=col], .hermes .head { font-weight: 600 }
-.hermes small { display: block; opacity: .75 }
-.hermes .warn { color: #b25000; opacity: 1 }
-.hermes .label { display: inline-block; padding: .1em .6em; border-radius: .3em; background: #ffb300; color: #000 }
-.hermes dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1em; margin: .4em 0 }
-.hermes dt { opacity: .75; white-space: nowrap } .hermes dd { margin: 0; overflow-wrap: anywhere }
-</style>"""
 
 
 def text(kind: str, found: Mapping[str, Any]) -> str:
@@ -55,7 +41,7 @@ def text(kind: str, found: Mapping[str, Any]) -> str:
 
 def listed(title: str, rows: Sequence[tuple[str, Any]], symbol: str) -> str:
     """A title and facts below it, the label between them where the market is simulated."""
-    label = [f"  {SIMULATED}: {_NEVER_WERE}"] if is_simulated(symbol) else []
+    label = [f"  {SIMULATED}: {_SYNTHETIC}"] if is_simulated(symbol) else []
     return "\n".join([title, *label, *(f"  {name}: {format.plain(value)}" for name, value in rows)])
 
 
@@ -73,52 +59,44 @@ def summary(
 
 
 def card(title: str, *parts: str, symbol: str) -> str:
-    """One result: its title, the label where its market is simulated, then the parts, which are HTML already."""
-    label = f'<p><b class="label">{SIMULATED}</b> {_NEVER_WERE}.</p>' if is_simulated(symbol) else ""
-    return f'<div class="hermes">{_STYLE}<p class="head">{escape(title)}</p>{label}{"".join(parts)}</div>'
+    """One result: its title, the label where its market is simulated, then the parts."""
+    simulated = SIMULATED if is_simulated(symbol) else ""
+    return str(render("card.html", title=title, simulated=simulated, synthetic=_SYNTHETIC, parts=parts))
 
 
-def facts(rows: Sequence[tuple[str, Any]]) -> str:
+def facts(rows: Sequence[tuple[str, Any]]) -> Markup:
     """Names and values."""
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(format.plain(v))}</dd>' for name, v in rows)}</dl>"
+    return render("card_facts.html", rows=rows)
 
 
-def more(title: str, content: str) -> str:
+def more(title: str, content: str) -> Markup:
     """HTML that shows on a click."""
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+    return render("card_more.html", title=title, content=content)
 
 
 def inline(page: str) -> str:
     """A whole page within a notebook: in a frame of its own, so that neither changes the other; it asks no server."""
-    return (
-        f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="Hermes report" '
-        f'style="width:100%;height:{_FRAME_HEIGHT}px;border:0"></iframe>'
-    )
+    return str(render("inline.html", page=page, height=_FRAME_HEIGHT))
 
 
-def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> str:
+def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> Markup:
     """The compact table, the configured fill first and holding last, and all measures on a click."""
     order = sorted(fills, key=lambda name: name != fill)
-    columns = {f"filled at the {name.replace('_', ' ')}": fills[name] for name in order}
+    columns = {f"filled at the {format.spaced(name)}": fills[name] for name in order}
     known = {measure.name: measure for measure in every()}
     holding = {"total_return_pct": _change(fills[fill]["benchmark_return_pct"])}
-    body = []
-    for key in _SHOWN:
-        cells = "".join(f"<td>{_shown(known[key], values)}</td>" for values in columns.values())
-        body.append(f'<tr><th scope="row">{known[key].label}</th>{cells}<td>{holding.get(key, "")}</td></tr>')
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (*columns, "holding"))
-    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    rows = [
+        (known[key].label, [*(_cell(known[key], values) for values in columns.values()), (holding.get(key, ""), [])])
+        for key in _SHOWN
+    ]
+    table = render("card_table.html", heads=[*columns, "holding"], rows=rows)
     return table + more("All measures", measures.table(columns, format.quote_currency(symbol)))
 
 
-def _shown(measure: Measure, values: Measures) -> str:
+def _cell(measure: Measure, values: Measures) -> tuple[str, list[str]]:
+    """A value as text, and why not to take it at its word."""
     value = values[measure.name]
-    if value is None:
-        return "–"
-    few = _few(values) if measure.name == "sharpe" else ""
-    short = format.short_span(values) if measure.name in ANNUALIZED else ""
-    notes = "".join(f'<small class="warn">{note}</small>' for note in (few, short) if note)
-    return measures.show(measure, value) + notes
+    return ("–", []) if value is None else (measures.show(measure, value), measures.warnings(measure, values))
 
 
 def _few(values: Measures) -> str:
@@ -148,15 +126,12 @@ def _number(value: float | None) -> str:
 
 def verdict(found: Mapping[str, Any]) -> str:
     """An audit: its verdict, how each check ended, how much was looked at; `found` is its JSON object."""
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{format.plain(bars)}</td></tr>'
-        for name, bars in found["warm_up"].items()
-    )
-    table = f'<table><thead><tr><th></th><th scope="col">bars</th></tr></thead><tbody>{body}</tbody></table>'
-    warm_up = more("Warm-up: bars that each column needs before the start", table) if body else ""
+    rows = [(name, [(format.plain(bars), ())]) for name, bars in found["warm_up"].items()]
+    table = render("card_table.html", heads=["bars"], rows=rows)
+    warm_up = [more("Warm-up: bars that each column needs before the start", table)] if rows else []
     title = f"Audit: {found['strategy']} on {found['symbol']} {found['interval']}"
-    rows = [("verdict", format.spaced(found["verdict"])), *_checks(found)]
-    return card(title, facts(rows), warm_up, symbol=found["symbol"])
+    said = facts([("verdict", format.spaced(found["verdict"])), *_checks(found)])
+    return card(title, said, *warm_up, symbol=found["symbol"])
 
 
 def verdict_text(found: Mapping[str, Any]) -> str:

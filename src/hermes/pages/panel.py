@@ -19,8 +19,9 @@ from bokeh.models import (
 )
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
+from markupsafe import Markup
 
-from hermes.pages import format
+from hermes.pages.rendering import render
 
 # A palette that stays apart for colour-blind eyes, on white and on black: blue and orange, never green and red.
 UP, DOWN = "#2f81c7", "#dd6b20"
@@ -31,14 +32,18 @@ _SOFT, _GRID = "rgb(93, 101, 115)", "rgb(236, 238, 242)"  # page.css, light; the
 _EDGE = 66  # pixels kept for the y axis, the same on every panel, so that times stand below each other
 
 
-class Board:
-    """What the panels share: the bars, the time axis, the crosshair."""
+class PanelBuilder:
+    """Makes the panels of one page: they share the bars, the time axis, the crosshair.
+
+    Args:
+        bars: `datetime` and what the panels show over it, at least one row.
+        interval: of one row.
+    """
 
     def __init__(self, bars: pl.DataFrame, interval: timedelta) -> None:
         self.bars = bars
         self.times = milliseconds(bars["datetime"])
         self.width = interval.total_seconds() * 1000
-        self.decimals = format.price_decimals(_number(bars["high"].max()))
         start, end = self.times[0] - self.width, self.times[-1] + self.width
         pad = (end - start) * 0.01
         bounds = (start - pad, end + pad)
@@ -52,21 +57,37 @@ class Board:
         columns = {name: small(self.bars[name], decimals) for name in names}
         return ColumnDataSource({"time": self.times, **columns})
 
-    def empty(self, name: str, source: ColumnDataSource, values: str, *, log: bool = False) -> figure:
-        """An empty panel over one source, with all its columns in view; `values` is how its axis writes numbers.
+    def empty(
+        self,
+        name: str,
+        source: ColumnDataSource,
+        values: str,
+        *,
+        log: bool = False,
+        columns: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> figure:
+        """An empty panel over one source.
 
         The page's script keeps the y axis to what is in view of the columns that the range is tagged with. (Bokeh's own
         `window_axis` does not work on log axes.)
+
+        Args:
+            name: by which the script and the style know it.
+            values: how its axis writes numbers.
+            columns: that have to be in view; all of the source without them.
+            tags: what else the script has to know: `rebased` makes the columns 100 where the view begins, `from 0`
+                keeps 0 in view.
         """
         source.name = f"{name} bars"
-        columns = [str(column) for column in source.data if column != "time"]
+        shown = list(columns or (str(column) for column in source.data if column != "time"))
         zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
         pan = PanTool(dimensions="width")
         plot = figure(
             name=name,
             x_range=self.x_range,
             x_axis_type="datetime",
-            y_range=_around(source, columns, log=log),
+            y_range=_around(source, shown, log=log),
             y_axis_type="log" if log else "linear",
             y_axis_location="right",
             tools=[pan, zoom, CrosshairTool(overlay=self.cursor)],
@@ -94,7 +115,8 @@ class Board:
         )
         plot.yaxis.formatter = NumeralTickFormatter(format=values)
         if log:
-            plot.yaxis.ticker = FixedTicker(ticks=[], tags=["log"])  # the page's script finds round ones
+            plot.yaxis.ticker = FixedTicker(ticks=[])  # the page's script finds round ones
+        plot.tags = [*(["log"] if log else []), *tags]
         plot.axis.axis_line_color = None
         plot.axis.major_tick_line_color = None
         plot.axis.minor_tick_line_color = None
@@ -107,21 +129,20 @@ class Board:
 
     def hover(self, plot: figure, renderer: Any, rows: Sequence[tuple[str, str]]) -> None:
         """Show values at the bar under the pointer: (label, field with its format)."""
-        cells = "".join(
-            f'<span style="color:var(--soft)">{label}</span><span style="text-align:right">{value}</span>'
-            for label, value in rows
-        )
-        tip = (
-            '<div style="margin:-5px;padding:8px 10px;background:var(--card);color:var(--ink);border-radius:4px;'
-            "font:12px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums;display:grid;"
-            'grid-template-columns:auto auto;gap:0 14px">'
-            f'<b style="grid-column:1/-1">@time{{%F %H:%M}} UTC</b>{cells}</div>'
-        )
         plot.add_tools(
             HoverTool(
-                renderers=[renderer], tooltips=tip, formatters={"@time": "datetime"}, mode="vline", show_arrow=False
+                renderers=[renderer],
+                tooltips=tip(rows),
+                formatters={"@time": "datetime"},
+                mode="vline",
+                show_arrow=False,
             )
         )
+
+
+def tip(rows: Sequence[tuple[str, str]], title: str = "") -> Markup:
+    """What a pointer shows: a title, the time, and rows of a label and a field with its format, which Bokeh fills."""
+    return render("tip.html", title=title, rows=rows)
 
 
 def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range1d:
@@ -148,8 +169,3 @@ def small(values: pl.Series, decimals: int) -> np.ndarray[Any, Any]:
     rounded = values.cast(pl.Float64).round(decimals).to_numpy()
     largest = np.float32(np.nanmax(np.abs(rounded), initial=0))
     return rounded.astype(np.float32) if np.spacing(largest) < 10.0**-decimals else rounded
-
-
-def _number(value: Any) -> float:
-    """A reduction of a column of numbers, which Polars types as anything a column can hold."""
-    return float(value)

@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from statistics import fmean
 from typing import Any
 
 import polars as pl
 
-from hermes.pages import format
-from hermes.pages.head import head
-from hermes.pages.lines import STYLE, line_chart, table
+from hermes.measures import named
+from hermes.pages import format, measures
+from hermes.pages.line_chart import line_chart
+from hermes.pages.rendering import page
 
 MOST_TRADES, MOST_CORRELATED = 500, 40
+_SHOWN = ("total_return_pct", "sharpe", "max_drawdown_pct", "cagr_pct", "trades", "win_rate_pct", "exposure_pct",
+          "fees_paid", "end_value")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class PortfolioPage:
-    """Everything that the page says; `result` by the names of `PortfolioResult.as_json`."""
+    """Everything that the page says; `result` by the names of `PortfolioResult.as_json`.
+
+    Attributes:
+        warnings: what has to be known before the figures are trusted.
+    """
 
     strategy: str
     market: str
@@ -29,106 +36,74 @@ class PortfolioPage:
     result: Mapping[str, Any]
     curve: pl.DataFrame
     trades: pl.DataFrame
+    warnings: Sequence[str] = ()
 
 
 def portfolio_page(made: PortfolioPage) -> str:
     """The whole page."""
-    banner = '<div class="banner">SIMULATED MARKET: synthetic prices.</div>' if made.simulated else ""
-    title = f"{format.title(made.strategy)}: portfolio of {len(made.result['symbols'])}"
-    ranked = f"ranked by {made.rank}" if made.rank else "ranked by symbol"
-    few = format.few_trades(made.result["metrics"]["trades"])
-    return f"""{head(title, style=STYLE)}
-{banner}
-<main>
-<header><h1>{escape(title)}</h1>
-<p class="soft">{escape(made.market)}, {escape(made.interval)}, at most {made.max_positions} positions, entries that
-coincide {escape(ranked)}; {escape(format.terms({**made.backtest, **made.account}))}</p></header>
-{f'<p class="warn">{escape(few)}</p>' if few else ""}
-{table(["", "Portfolio", "Holding equal parts"], _measures(made.result))}
-<h2>Equity</h2><p class="soft">Blue: the portfolio; grey: holding equal parts of all symbols, without fees.</p>
-{line_chart(made.curve, ("equity", "benchmark"), ("equity", "held"))}
-<h2>Drawdown</h2>
-{line_chart(made.curve, ("drawdown_pct",), ("fall",))}
-<h2>Symbols</h2>
-{table(["Symbol", "Trades", "Won", "Contribution", "Fees", "Dropped"], _symbols(made.result["symbols"]))}
-<h2>Correlation of returns</h2>
-{_correlation(made.result["correlation"])}
-<h2>Trades</h2>
-{_trades(made.trades)}
-</main>
-</body>
-</html>
-"""
+    symbols = [each["symbol"] for each in made.result["symbols"]]
+    matrix = made.result["correlation"]["matrix"]
+    known = [value for i, row in enumerate(matrix) for value in row[:i] if value is not None]
+    shown = made.trades.tail(MOST_TRADES).reverse()
+    return page(
+        "portfolio.html",
+        f"{format.title(made.strategy)}: portfolio of {len(symbols)}",
+        made=made,
+        symbols=symbols,
+        warnings=made.warnings,
+        account={**made.backtest, **made.account},
+        measures=_measures(made.result["metrics"], made.result["benchmark"]),
+        equity=line_chart(made.curve, ("equity", "benchmark"), ("equity", "benchmark")),
+        drawdown=line_chart(made.curve, ("drawdown_pct",), ("drawdown",)),
+        symbol_rows=[_symbol(each) for each in sorted(made.result["symbols"], key=_contribution, reverse=True)],
+        correlation=_correlation(symbols, matrix) if len(symbols) <= MOST_CORRELATED else None,
+        mean_correlation=fmean(known) if known else None,
+        trade_rows=[_trade(row) for row in shown.iter_rows(named=True)],
+        trades=made.trades.height,
+    )
 
 
-def _measures(result: Mapping[str, Any]) -> list[list[str]]:
-    metrics, held = result["metrics"], result["benchmark"]
-    rows = [
-        ("Return", _change(metrics["total_return_pct"]), _change(held["total_return_pct"])),
-        ("Sharpe", _number(metrics["sharpe"]), _number(held["sharpe"])),
-        ("Largest drawdown", _percent(metrics["max_drawdown_pct"]), _percent(held["max_drawdown_pct"])),
-        ("CAGR", _change(metrics["cagr_pct"]), ""),
-        ("Trades", f"{metrics['trades']:,}", ""),
-        ("Winning trades", _percent(metrics["win_rate_pct"]), ""),
-        ("In the market", _percent(metrics["exposure_pct"]), ""),
-        ("Turnover of a year", _number(metrics["turnover"]), ""),
-        ("Fees paid", format.number(metrics["fees_paid"]), ""),
-        ("Entries dropped", f"{metrics['refused_orders']:,}", ""),
-        ("End value", format.number(metrics["end_value"]), ""),
-    ]
-    return [list(row) for row in rows]
+def _measures(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    rows = []
+    for each in named(_SHOWN):
+        value, beside = metrics[each.name], held.get(each.name)
+        text = "–" if value is None else measures.show(each, value)
+        warned = "; ".join([text, *measures.warnings(each, metrics)])
+        rows.append((each.label, warned, "" if beside is None else measures.show(each, beside)))
+    turnover = "–" if metrics["turnover"] is None else format.number(metrics["turnover"])
+    dropped = format.count(metrics["refused_orders"])
+    return [*rows, ("Turnover of a year", turnover, ""), ("Entries dropped", dropped, "")]
 
 
-def _symbols(symbols: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    ordered = sorted(symbols, key=lambda each: -each["contribution_pct"])
+def _contribution(symbol: Mapping[str, Any]) -> float:
+    return float(symbol["contribution_pct"])
+
+
+def _symbol(each: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        each["symbol"],
+        format.count(each["trades"]),
+        format.count(each["wins"]),
+        format.change(each["contribution_pct"]),
+        format.number(each["fees"]),
+        format.count(each["dropped"]),
+    )
+
+
+def _correlation(names: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> list[tuple[str, ...]]:
     return [
-        [
-            each["symbol"],
-            f"{each['trades']:,}",
-            f"{each['wins']:,}",
-            format.change(each["contribution_pct"]),
-            format.number(each["fees"]),
-            f"{each['dropped']:,}",
-        ]
-        for each in ordered
+        (name, *("–" if value is None else format.number(value) for value in row))
+        for name, row in zip(names, matrix, strict=True)
     ]
 
 
-def _correlation(found: Mapping[str, Any]) -> str:
-    names, matrix = found["symbols"], found["matrix"]
-    if len(names) > MOST_CORRELATED:
-        known = [value for i, row in enumerate(matrix) for value in row[:i] if value is not None]
-        mean = sum(known) / len(known) if known else None
-        return f"<p>{len(names)} symbols: on average {_number(mean)}; the JSON has all pairs.</p>"
-    rows = [[name, *(_number(value) for value in row)] for name, row in zip(names, matrix, strict=True)]
-    return f'<div class="wide">{table(["", *names], rows)}</div>'
-
-
-def _trades(trades: pl.DataFrame) -> str:
-    shown = trades.tail(MOST_TRADES).reverse()
-    said = f"<p>The latest {shown.height:,} of {trades.height:,}; trades.csv beside this page has all.</p>"
-    rows = [
-        [
-            row["symbol"],
-            row["side"],
-            format.moment(row["entry_time"]),
-            format.moment(row["exit_time"]) if row["exit_time"] else "open",
-            row["reason"] or "",
-            _change(row["return_pct"]),
-            format.number(row["profit"]),
-        ]
-        for row in shown.iter_rows(named=True)
-    ]
-    return said + table(["Symbol", "Side", "Entry", "Exit", "Reason", "Return", "Profit"], rows)
-
-
-def _change(value: float | None) -> str:
-    return "" if value is None else format.change(value)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else format.percent(value)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else format.number(value)
+def _trade(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        row["symbol"],
+        row["side"],
+        format.moment(row["entry_time"]),
+        format.moment(row["exit_time"]) if row["exit_time"] else "still open",
+        format.spaced(row["reason"] or ""),
+        format.change(row["return_pct"]),
+        format.number(row["profit"]),
+    )

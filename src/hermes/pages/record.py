@@ -1,18 +1,19 @@
 """The section "On the record" of an execution's page: what was decided live, on paper beside the backtest."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from hermes.pages import format
+from hermes.pages.rendering import render
 
 _WIDTH, _HEIGHT = 960, 220
 _EDGE = 8
 
 
-def section(record: Mapping[str, Any]) -> str:
+def section(record: Mapping[str, Any]) -> Markup:
     """The section's content as HTML.
 
     Args:
@@ -20,69 +21,41 @@ def section(record: Mapping[str, Any]) -> str:
             bars differ from each), `changes`, `account` (see `record.paper.Tracking.as_json`, or None) and `equity`,
             rows of `paper, backtest`; else `note`, which says why not.
     """
-    parts = [_said(record)]
-    if record.get("note"):
-        parts.append(f'<p class="soft">Not compared with today: {escape(record["note"])}</p>')
-    if account := record.get("account"):
-        parts += [_chart(record["equity"]), _accounts(account), _causes(account)]
-    for change in record.get("changes", ()):
-        parts.append(
-            f"<p>{escape(change['what'])} changed at {escape(change['datetime'])}: "
-            f"<code>{escape(change['before'])}</code> → <code>{escape(change['after'])}</code></p>"
-        )
-    return "".join(parts)
-
-
-def _said(record: Mapping[str, Any]) -> str:
-    late = f", {record['late']:,} of them late" if record["late"] else ", none of them late"
-    unexplained = record.get("causes", {}).get("unexplained", 0)
-    warning = f'<p class="warn">{unexplained:,} differences from today have no cause.</p>' if unexplained else ""
-    first, last, head = (escape(record[name]) for name in ("first", "last", "head"))
-    return (
-        f"<p>{record['rows']:,} decisions from {first} to {last}{late}. Newest hash: <code>{head}</code>. "
-        f"Kept elsewhere, it proves later that nothing before it was changed.</p>{warning}"
+    account = record.get("account")
+    return render(
+        "record.html",
+        record=record,
+        unexplained=record.get("causes", {}).get("unexplained", 0),
+        note=record.get("note"),
+        account=account,
+        chart=account and _chart(record["equity"]),
+        accounts=account and _accounts(account["paper"], account["backtest"]),
+        causes=account and _causes(account["by_cause"]),
+        changes=record.get("changes", ()),
     )
 
 
-def _accounts(account: Mapping[str, Any]) -> str:
-    paper, backtest = account["paper"], account["backtest"]
-    rows = [
-        ("Return", *(format.change(each["total_return_pct"]) for each in (paper, backtest))),
-        ("Max drawdown", *(_or_none(each["max_drawdown_pct"]) for each in (paper, backtest))),
-        ("Trades", *(f"{each['trades']:,}" for each in (paper, backtest))),
+def _accounts(paper: Mapping[str, Any], backtest: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    both = paper, backtest
+    return [
+        ("Return", *(format.change(each["total_return_pct"]) for each in both)),
+        ("Max drawdown", *(_or_dash(each["max_drawdown_pct"]) for each in both)),
+        ("Trades", *(format.count(each["trades"]) for each in both)),
     ]
-    error = account["tracking_error_pct"]
-    told = "not known yet" if error is None else f"{format.percent(error)} a year"
-    return (
-        _table(("", "On paper", "Backtest"), rows)
-        + f'<p class="soft">Both filled at the next open, over {account["bars"]:,} bars that both have. Tracking error '
-        f"(deviation of the difference of their returns): {told}.</p>"
-    )
 
 
-def _causes(account: Mapping[str, Any]) -> str:
-    rows = [
-        (escape(each["cause"]), f"{each['bars']:,}", format.change(each["return_pct"]), f"{each['trades']:+,}")
-        for each in account["by_cause"]
+def _causes(causes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (each["cause"], format.count(each["bars"]), format.change(each["return_pct"]), f"{each['trades']:+,}")
+        for each in causes
         if each["bars"]
     ]
-    if not rows:
-        return '<p class="soft">No bar differs from what today\'s bars and rules decide.</p>'
-    return _table(("Why they differ", "Bars", "Return, points", "Trades"), rows)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{value}</td>" for value in row[1:])}</tr>' for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _chart(equity: Sequence[Mapping[str, float]]) -> str:
+def _chart(equity: Sequence[Mapping[str, float]]) -> Markup | None:
     """Both equities as lines; the backtest is dashed."""
     if len(equity) < 2:
-        return ""
+        return None
     lines = {name: np.array([row[name] for row in equity]) for name in ("backtest", "paper")}
     low = min(line.min() for line in lines.values())
     span = max(line.max() for line in lines.values()) - low or 1.0
@@ -94,14 +67,8 @@ def _chart(equity: Sequence[Mapping[str, float]]) -> str:
         )
         for name, line in lines.items()
     }
-    return (
-        f'<svg class="record" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="width:100%;height:auto" '
-        f'aria-label="Equity on paper (solid) and in the backtest (dashed)" fill="none">'
-        f'<polyline stroke="var(--soft)" stroke-width="1.5" stroke-dasharray="6 4" points="{points["backtest"]}"/>'
-        f'<polyline stroke="var(--up)" stroke-width="2" points="{points["paper"]}"/></svg>'
-        '<p class="soft">Equity on paper (solid) and in the backtest (dashed).</p>'
-    )
+    return render("record_chart.svg", width=_WIDTH, height=_HEIGHT, **points)
 
 
-def _or_none(value: float | None) -> str:
+def _or_dash(value: float | None) -> str:
     return "–" if value is None else format.percent(value)

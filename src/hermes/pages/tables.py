@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
 from hermes.lineage import Lineage
 from hermes.pages import format
 from hermes.pages.panel import milliseconds
+from hermes.pages.rendering import render
 
 #: A page lists at most this many trades, the latest; `trades.csv` has them all.
 MOST_TRADES = 2_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-JUMPED = '<small class="warn" title="an open was 5 times the close before, or a fifth of it">price jump</small>'
 _STRONG_PCT = 20.0  # a month's return that gets the strongest colour
 
 
-def months(monthly: pl.DataFrame, yearly: pl.DataFrame) -> str:
+def months(monthly: pl.DataFrame, yearly: pl.DataFrame) -> Markup:
     """Returns by year and month as a heatmap.
 
     Args:
@@ -26,96 +26,113 @@ def months(monthly: pl.DataFrame, yearly: pl.DataFrame) -> str:
         yearly: `year`, `return_pct`.
     """
     cells = {(month.year, month.month): value for month, value in monthly.iter_rows()}
-    head = "".join(f'<th scope="col">{name}</th>' for name in (*_MONTHS, "Year"))
-    rows = []
-    for year, total in yearly.iter_rows():
-        row = "".join(_heat(cells.get((year, month))) for month in range(1, 13))
-        rows.append(f'<tr><th scope="row">{year}</th>{row}{_heat(total, "total")}</tr>')
-    return (
-        f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    rows = [
+        (year, [*(_heat(cells.get((year, month))) for month in range(1, 13)), _heat(total, "total")])
+        for year, total in yearly.iter_rows()
+    ]
+    return render("months.html", months=_MONTHS, rows=rows)
 
 
-def _heat(value: float | None, kind: str = "") -> str:
+def _heat(value: float | None, kind: str = "") -> dict[str, Any] | None:
     if value is None:
-        return '<td class="none" title="no bar"></td>'
-    shown = format.number(value, 1)
-    if float(value) == 0:
-        return f'<td class="{kind} flat" title="equity did not move">0</td>'
+        return None
     strength = 8 + 62 * min(1.0, abs(value) / _STRONG_PCT) ** 0.7
-    way = "up" if value > 0 else "down"
-    return f'<td class="{kind} {way}" style="--heat:{strength:.0f}%" title="{format.change(value)}">{shown}</td>'
+    return {"value": float(value), "kind": kind, "heat": f"{strength:.0f}"}
 
 
 _REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "max_bars", "liquidation")  # as they are sorted
 
 
-def trades(rows: pl.DataFrame, symbol: str) -> str:
+def trades(rows: pl.DataFrame, symbol: str) -> Markup:
     """The trades, sortable; the button of each shows it in the charts.
 
     Args:
         rows: as `Trades.frame` returns them.
         symbol: what was traded, to write prices with enough digits.
     """
-    if rows.is_empty():
-        return '<p class="empty">The strategy never traded on these rows: there is no trade to show.</p>'
     unit = format.quote_currency(symbol)
     money = f" ({unit})" if unit else ""
-    decimals = format.price_decimals(float(rows["entry_price"].max()))  # type: ignore[arg-type]
+    highest: Any = rows["entry_price"].max()
+    decimals = format.price_decimals(float(highest or 0))
     heads = ("#", "Entry (UTC)", f"Price{money}", "Exit (UTC)", f"Price{money}", "Bars held", "Return",
              f"Profit{money}", f"Fees{money}", "Side", "Reason")  # fmt: skip
-    head = "".join(
-        f'<th scope="col" aria-sort="{"ascending" if name == "#" else "none"}"><button>{escape(name)}</button></th>'
-        for name in heads
-    )
     shown = rows.with_row_index("number", 1).tail(MOST_TRADES)
     begins, ends = milliseconds(shown["entry_time"]), milliseconds(shown["exit_time"])
-    body = "".join(
+    made = [
         _trade(row, begin, end, decimals)
         for row, begin, end in zip(shown.iter_rows(named=True), begins, ends, strict=True)
-    )
-    cut = ""
-    if rows.height > shown.height:
-        cut = f"<p>The latest {shown.height:,} of {rows.height:,} trades; trades.csv beside this page has all.</p>"
-    return (
-        f'{cut}<div class="scroll tall"><table class="trades sortable"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    ]
+    return render("trades.html", heads=heads, rows=made, total=rows.height)
 
 
-def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> str:
-    way = "up" if row["profit"] > 0 else "down"
-    number, open_ = row["number"], row["open"]
-    span = f'data-from="{begin:.0f}"' + ("" if open_ else f' data-to="{end:.0f}"')
-    button = f'<button class="go" {span} title="Show trade {number} in the charts">{number}</button>'
-    never = float("inf")  # an exit that is still to come sorts last
+def exits(trades: pl.DataFrame) -> list[tuple[str, ...]]:
+    """What the closed trades came to, by the reason of their exits; nothing where signals ended all of them.
+
+    Args:
+        trades: as `Trades.frame` returns them.
+    """
+    closed = trades.filter(~pl.col("open"))
+    if set(closed["reason"]) <= {"signal"}:
+        return []
+    found = closed.group_by("reason").agg(
+        pl.len().alias("trades"),
+        (pl.col("profit") > 0).sum().alias("won"),
+        pl.col("return_pct").mean(),
+        pl.col("profit").sum(),
+    )
+    return [
+        (
+            format.spaced(row["reason"]),
+            format.count(row["trades"]),
+            format.count(row["won"]),
+            format.change(row["return_pct"]),
+            format.number(row["profit"]),
+        )
+        for row in found.sort("trades", descending=True).iter_rows(named=True)
+    ]
+
+
+def feature_set(lineage: Lineage) -> str:
+    """The feature set that an execution read beside the production features, with its version; empty without one."""
+    if not lineage.feature_set:
+        return ""
+    trial = lineage.trial or {}
+    version = f" version {trial['version']}" if trial.get("version") else ""
+    columns = f" ({', '.join(trial['columns'])})" if trial.get("columns") else ""
+    return f"feature set {lineage.feature_set}{version}{columns}"
+
+
+def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> dict[str, Any]:
+    """One row for the template; an exit that is still to come sorts last."""
+    way, open_, never = "up" if row["profit"] > 0 else "down", row["open"], float("inf")
+    reason = _REASONS.index(row["reason"]) if row["reason"] in _REASONS else never
     cells = (
-        _value(number, button + (JUMPED if row.get("price_jump") else "")),
-        _value(begin, format.moment(row["entry_time"])),
-        _value(row["entry_price"], format.number(row["entry_price"], decimals)),
-        _value(never, "<em>still open</em>") if open_ else _value(end, format.moment(row["exit_time"])),
-        _value(never, "") if open_ else _value(row["exit_price"], format.number(row["exit_price"], decimals)),
-        _value(row["bars"], format.number(row["bars"], 0)),
-        _value(row["return_pct"], format.change(row["return_pct"]), way),
-        _value(row["profit"], format.number(row["profit"]), way),
-        _value(row["fees"], format.number(row["fees"])),
-        _value(row["side"] == "short", row["side"]),
-        _value(
-            _REASONS.index(row["reason"]) if row["reason"] in _REASONS else never, format.spaced(row["reason"] or "")
-        ),
+        _cell(begin, format.moment(row["entry_time"])),
+        _cell(row["entry_price"], format.number(row["entry_price"], decimals)),
+        _cell(never, None) if open_ else _cell(end, format.moment(row["exit_time"])),
+        _cell(never, "") if open_ else _cell(row["exit_price"], format.number(row["exit_price"], decimals)),
+        _cell(row["bars"], format.count(row["bars"])),
+        _cell(row["return_pct"], format.change(row["return_pct"]), way),
+        _cell(row["profit"], format.number(row["profit"]), way),
+        _cell(row["fees"], format.number(row["fees"])),
+        _cell(row["side"] == "short", row["side"]),
+        _cell(reason, format.spaced(row["reason"] or "")),
     )
-    return f"<tr>{''.join(cells)}</tr>"
+    return {
+        "number": row["number"],
+        "begin": f"{begin:.0f}",
+        "end": "" if open_ else f"{end:.0f}",
+        "jumped": row.get("price_jump"),
+        "cells": cells,
+    }
 
 
-def _value(value: float, shown: str, way: str = "") -> str:
-    """One cell, and what it is sorted by."""
-    kind = f' class="{way}"' if way else ""
-    key = "Infinity" if value == float("inf") else f"{value:.17g}"
-    return f'<td data-v="{key}"{kind}>{shown}</td>'
+def _cell(value: float, text: str | None, kind: str = "") -> dict[str, Any]:
+    """One cell, and what it is sorted by; None is an exit that is still to come."""
+    return {"sort": "Infinity" if value == float("inf") else f"{value:.17g}", "text": text, "kind": kind}
 
 
-def quality(found: Mapping[str, Any]) -> str:
+def quality(found: Mapping[str, Any]) -> Markup:
     """What the quality table of the whole silver series says.
 
     Args:
@@ -137,7 +154,7 @@ def quality(found: Mapping[str, Any]) -> str:
         ("Monthly, daily and recent files differ", f"on {tally['conflicts']:,} bars; kept: daily, else monthly"),
         ("Files without CHECKSUM", ", ".join(found["missing_checksums"]) or "none"),
     ]  # fmt: skip
-    return facts(rows) + _gaps(found["gaps"], found["gap_count"])
+    return render("quality.html", facts=rows, gaps=found["gaps"], gap_count=found["gap_count"])
 
 
 def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
@@ -146,24 +163,7 @@ def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
     return f"{count:,}: {told}{' …' if count > 10 else ''}" if count else "none"
 
 
-def _gaps(gaps: Sequence[Mapping[str, Any]], count: int) -> str:
-    if not gaps:
-        return ""
-    rows = "".join(
-        f"<tr><td>{format.moment(gap['after'])}</td><td>{format.moment(gap['before'])}</td>"
-        f"<td>{gap['missing_bars']:,}</td><td>{gap['hours']:g}{format.THIN}h</td></tr>"
-        for gap in gaps
-    )
-    what = f"{count:,} gaps" if count == len(gaps) else f"The {len(gaps)} longest of {count:,} gaps"
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Last bar before (UTC)", "Next bar (UTC)", "Missing",
-                                                               "Apart"))  # fmt: skip
-    return (
-        f'<details><summary>{what}</summary><div class="scroll tall"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></details>"
-    )
-
-
-def lineage(found: Lineage, execution: str, path: str) -> str:
+def lineage(found: Lineage, execution: str, path: str) -> Markup:
     """What the execution was made from and how: the footer of its signal file."""
     dataset, account = found.dataset, found.backtest
     versions = {"hermes": found.hermes, "python": found.python, **found.libraries}
@@ -176,6 +176,8 @@ def lineage(found: Lineage, execution: str, path: str) -> str:
         ("Parameters", format.plain(found.parameters)),
         ("Asked for", f"from {found.start or 'the first bar'} to {found.end or 'the last bar'}"),
         ("Account", format.plain(account)),
+        ("Features", feature_set(found) or "production"),
+        *([("Indicators of one's own", format.plain(found.indicators))] if found.indicators else []),
         (
             "Signals found",
             f"{found.buy_signals:,} to buy, {found.sell_signals:,} to sell, on {found.rows:,} bars",
@@ -183,16 +185,7 @@ def lineage(found: Lineage, execution: str, path: str) -> str:
         *_audit(found.audit),
         ("Versions", format.plain(versions)),
     ]
-    sources = "".join(
-        f"<tr><td>{escape(source.path)}</td><td>{source.rows:,}</td><td>{source.size:,}</td>"
-        f"<td><code>{escape(source.fingerprint)}</code></td></tr>"
-        for source in found.sources
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Feature file", "Rows", "Bytes", "Fingerprint"))
-    return facts(rows) + (
-        f'<details><summary>{len(found.sources)} source files</summary><div class="scroll tall">'
-        f'<table class="sources"><thead><tr>{head}</tr></thead><tbody>{sources}</tbody></table></div></details>'
-    )
+    return render("lineage.html", facts=rows, sources=found.sources)
 
 
 def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -206,8 +199,3 @@ def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             for name, check in found["checks"].items()
         ),
     ]
-
-
-def facts(rows: Sequence[tuple[str, str]]) -> str:
-    """Names and values."""
-    return f'<dl class="facts">{"".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows)}</dl>'

@@ -1,11 +1,10 @@
 """Equity against holding as one small SVG, for a README or a chat."""
 
-from html import escape
-
 import numpy as np
 import polars as pl
 
 from hermes.pages.panel import HOLDING, UP
+from hermes.pages.rendering import render
 
 WIDTH, HEIGHT = 640, 240
 _TOP, _BOTTOM = 64, 16
@@ -26,19 +25,11 @@ def thumbnail(bars: pl.DataFrame, title: str, strategy: str, holding: str, *, si
     low = min(line.min() for line in lines.values())
     span = max(line.max() for line in lines.values()) - low or 1.0
     x = np.linspace(16, WIDTH - 16, len(rows))
-    paths = {
+    points = {
         name: " ".join(f"{a:.1f},{HEIGHT - _BOTTOM - (b - low) / span * (HEIGHT - _TOP - _BOTTOM):.1f}"
                        for a, b in zip(x, line, strict=True))
         for name, line in lines.items()
     }  # fmt: skip
-    label = f"{title}: strategy {strategy}, holding {holding}"
-    note = " · simulated market" if simulated else ""
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" \
-aria-label="{escape(label)}" font-family="system-ui, sans-serif" font-size="14" fill="#7a828e">
-<text x="16" y="24" font-weight="600" font-size="16">{escape(title + note)}</text>
-<text x="16" y="46"><tspan fill="{UP}" font-weight="600">strategy {escape(strategy)}</tspan>\
-<tspan dx="16">holding {escape(holding)}, log scale</tspan></text>
-<polyline fill="none" stroke="{HOLDING}" stroke-width="1.5" points="{paths["benchmark"]}"/>
-<polyline fill="none" stroke="{UP}" stroke-width="2.5" points="{paths["equity"]}"/>
-</svg>
-"""
+    colors = {"equity": UP, "benchmark": HOLDING}
+    return render("thumbnail.svg", width=WIDTH, height=HEIGHT, title=title, strategy=strategy, holding=holding,
+                  simulated=simulated, colors=colors, points=points)  # fmt: skip

@@ -13,13 +13,13 @@ from hermes.lake.executions import SIGNALS, Execution, lineage_of, main_file
 from hermes.lake.store import Lake, Layer
 from hermes.pages import format
 from hermes.pages.execution import Execution as Measured
-from hermes.pages.execution import page
+from hermes.pages.execution import execution_page
 from hermes.record.review import on_record
 from hermes.redaction import redact
 from hermes.serve.texts import cell, cells, flat, percent, shortened, size
 from hermes.settings import Settings
+from hermes.steps.page_data import measured_execution
 from hermes.steps.production import production, short_names
-from hermes.steps.report import measure
 
 PREVIEW_ROWS = 50  # the newest ones, of a table
 EXECUTIONS = 50  # the newest ones, of a table that has more
@@ -131,13 +131,13 @@ class Reader:
         key = (found.file.location, found.file.version)
         with self._lock:
             if key not in self._made:
-                made = page(self._measured(found, table.dataset, table.strategy))
+                made = execution_page(self._measured(found, table.dataset, table.strategy))
                 self._made = dict([*self._made.items(), (key, made)][-PAGES_KEPT:])
             return self._made[key]
 
     def _measured(self, found: Execution, dataset: Dataset, strategy: str) -> Measured:
         own = for_strategy(self.settings, strategy, dataset)
-        return replace(measure(self.lake, found, dataset), record=on_record(own, self.lake))
+        return replace(measured_execution(self.lake, found, dataset), record=on_record(own, self.lake))
 
     def _table(self, name: str) -> LakeTable:
         for each in catalog.tables(self.lake, short_names(self.settings)):

@@ -17,6 +17,7 @@ from hermes.steps.account import accounts
 from hermes.steps.backtest import Backtested, backtest
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
+from hermes.steps.trial import set_version
 from hermes.strategies import strategy_name
 
 _FEATURE_SET = "feature_set"
@@ -24,10 +25,11 @@ _FEATURE_SET = "feature_set"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of both: what it is called, and what it would have earned."""
+    """One of both: what it is called, what it would have earned, and the version of the feature set that it read."""
 
     name: str
     made: Backtested
+    features_version: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """By name."""
@@ -38,6 +40,7 @@ class Side:
             "strategy": strategy,
             "parameters": chosen.strategy.get(strategy, {}),
             "feature_set": chosen.features.feature_set or None,
+            "features_version": self.features_version,
             "metrics": self.made.metrics,
         }
 
@@ -100,7 +103,7 @@ def compare(
         TableRefused: the two do not have the same bars.
         MissingTable, StrategyError: see `select`.
     """
-    sides = [Side(spec, backtest(variant(settings, spec), lake, progress=progress)) for spec in (first, second)]
+    sides = [_side(settings, spec, lake, progress) for spec in (first, second)]
     curves = [each.made.equity for each in sides]
     if not curves[0]["datetime"].equals(curves[1]["datetime"]):
         raise TableRefused(f"{first} and {second} were not measured on the same bars", "run the comparison again")
@@ -109,6 +112,11 @@ def compare(
     found = difference(returns[0], returns[1], sides[0].made.result.metrics.periods_per_year, seed)
     curve = curves[0].select("datetime", first="equity").with_columns(second=curves[1]["equity"])
     return Compared(settings, sides[0], sides[1], found, curve)
+
+
+def _side(settings: Settings, spec: str, lake: Lake, progress: Progress) -> Side:
+    chosen = variant(settings, spec)
+    return Side(spec, backtest(chosen, lake, progress=progress), set_version(chosen, lake))
 
 
 def variant(settings: Settings, spec: str) -> Settings:

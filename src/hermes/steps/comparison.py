@@ -11,7 +11,7 @@ import polars as pl
 from hermes.dataset import universe_table
 from hermes.lake.executions import COMPARISON, next_sequence, publish
 from hermes.lake.store import Lake, check_written
-from hermes.pages.comparison import multiple_tests, universe_page
+from hermes.pages.universe import multiple_tests, universe_page
 from hermes.schemas import DATETIME
 from hermes.settings import Settings
 from hermes.stages.backtest.metrics import Metrics

@@ -128,7 +128,7 @@ def portfolio(
         for said in remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1])
     ]
     strategy = each[0].strategy.name
-    path, page = _publish(each, lake, result, min(most, len(tasks)), rank)
+    path, page = _publish(each, lake, result, min(most, len(tasks)), rank, warnings)
     symbols = [task.dataset.symbol for task in tasks]
     seconds = perf_counter() - started
     return MadePortfolio(
@@ -216,7 +216,9 @@ def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
     return Piece(Bars.of(frame, funding), asked_in(frame), rank)
 
 
-def _publish(each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str) -> tuple[str, str]:
+def _publish(
+    each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str, warnings: Sequence[str]
+) -> tuple[str, str]:
     """The table and the page, as the next execution; returns their addresses."""
     settings, strategy = each[0].settings, each[0].strategy
     dataset, at = settings.dataset, datetime.now(UTC)
@@ -260,6 +262,7 @@ def _publish(each: Sequence[Selection], lake: Lake, result: PortfolioResult, mos
             result=result.as_json(),
             curve=result.curve,
             trades=result.trades,
+            warnings=warnings,
         )
     )
     lake.gold.write_bytes(f"{folder}/report.html", page.encode())

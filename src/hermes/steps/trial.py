@@ -76,6 +76,22 @@ def set_files(settings: Settings, lake: Lake) -> list[LakeFile]:
     raise MissingTable(f"layer {TEST_LAYER} has no table {table} at {lake.test.address}", _NOT_THERE)
 
 
+def set_version(settings: Settings, lake: Lake) -> str | None:
+    """The version of the settings' feature set, from the footers of its files; None without a feature set.
+
+    Raises:
+        MissingTable: the set has no table of this dataset.
+        TableRefused: its files do not agree.
+    """
+    if not settings.features.feature_set:
+        return None
+    versions = {str(about.get("version")) for about in lake.test.footers(set_files(settings, lake))}
+    if len(versions) != 1:
+        table = settings.dataset.feature_set_table(settings.features.feature_set)
+        raise TableRefused(f"{table} holds files of versions {', '.join(sorted(versions))}", _NOT_THERE)
+    return versions.pop()
+
+
 def read_trial(settings: Settings, lake: Lake, wanted: Sequence[str]) -> Trial | None:
     """The columns that the settings' feature set has of those that are wanted; None without a feature set.
 
@@ -87,12 +103,11 @@ def read_trial(settings: Settings, lake: Lake, wanted: Sequence[str]) -> Trial |
     if not chosen.feature_set:
         return None
     files, table = set_files(settings, lake), dataset.feature_set_table(chosen.feature_set)
-    versions = {str(about.get("version")) for about in lake.test.footers(files)}
-    if len(versions) != 1:
-        raise TableRefused(f"{table} holds files of versions {', '.join(sorted(versions))}", _NOT_THERE)
+    version = set_version(settings, lake)
+    assert version is not None  # a feature set is asked for
     there = column_names(lake.test, files)
     columns = {name: pl.Int8() if "_dir_" in name else pl.Float64() for name in wanted if name in there}
     opened = open_table(lake.test, files, {"datetime": DATETIME, **columns}, dataset.symbol)
     with lake.test.errors():
         rows = opened.plan.select("datetime", *columns).collect()
-    return Trial(chosen.feature_set, versions.pop(), rows, lake.test, table, opened.parts)
+    return Trial(chosen.feature_set, version, rows, lake.test, table, opened.parts)

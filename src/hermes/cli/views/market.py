@@ -8,8 +8,8 @@ import polars as pl
 from hermes.cli.views import console
 from hermes.cli.views.steps import print_few
 from hermes.dataset import is_simulated
-from hermes.pages.comparison import tests_in_words
 from hermes.pages.format import spaced
+from hermes.pages.universe import tests_in_words
 from hermes.text import counted
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@
   }
 
   // --- charts -----------------------------------------------------------------------------------------------------
+  const MARK_DISTANCE = 13; // pixels between a candle and the middle of its marks
   const plots = () => Bokeh.documents[0].roots();
 
   // Canvas cannot read the page's variables, so the colours in force are handed to it.
@@ -57,10 +58,29 @@
     const source = Bokeh.documents[0].get_model_by_name(`${plot.name} bars`);
     const all = Object.fromEntries(source.columns().map(name => [name, Float64Array.from(source.get_column(name))]));
     const times = all.time, columns = range.tags.map(name => all[name]);
-    const log = ticker.tags.includes("log");
+    const log = plot.tags.includes("log"), rebased = plot.tags.includes("rebased");
+    const marks = plot.renderers.map(each => each.data_source).filter(each => each.tags.includes("mark"));
+
+    // 100 at the first bar in view: `equity index` is made of `equity`.
+    const rebase = (first, last) => {
+      for (const name of range.tags) {
+        const amounts = all[name.replace(/ index$/, "")], base = amounts[Math.min(first, times.length - 1)];
+        const from = Math.max(0, first - 1), to = Math.min(last, times.length - 1);
+        for (let row = from; row <= to; row++) all[name][row] = base > 0 ? 100 * amounts[row] / base : NaN;
+      }
+    };
+    // As many pixels away from the candle, however far the view is zoomed.
+    const setOff = (start, end) => {
+      const away = (end / start) ** (MARK_DISTANCE / (plot.inner_height || 400));
+      for (const mark of marks) {
+        const by = mark.tags.includes("below") ? 1 / away : away;
+        mark.data = {...mark.data, y: Float64Array.from(mark.get_column("edge"), edge => edge * by)};
+      }
+    };
     const fit = () => {
       const [from, to] = [position(times, time.start), position(times, time.end)];
       if (to - from < times.length || source.get_column("time").length < times.length) {
+        if (rebased) rebase(from, to);
         const cut = ([name, column]) => [name, column.subarray(Math.max(0, from - 1), to + 1)];
         source.data = Object.fromEntries(Object.entries(all).map(cut));
       }
@@ -70,14 +90,17 @@
         if (value < low && (value > 0 || !log)) low = value;
         if (value > high) high = value;
       }
+      if (plot.tags.includes("from 0")) low = Math.min(low, 0);
       if (high < 0) high = 0; // drawdowns hang from 0
       if (!(high >= low)) return; // no values, or an axis with fixed ends
       const still = high === low ? Math.abs(high) * 0.01 || 1 : 0;
+      const room = marks.length ? 0.09 : 0.06;
       const [start, end] = log
-        ? [low / ((high + still) / low) ** 0.06, (high + still) * ((high + still) / low) ** 0.06]
+        ? [low / ((high + still) / low) ** room, (high + still) * ((high + still) / low) ** room]
         : [low - 0.06 * (high - low + still), high + 0.06 * (high - low + still)];
-      range.setv({start, end});
+      range.setv({start: plot.tags.includes("from 0") ? low : start, end});
       if (log) ticker.ticks = ticks(start, end);
+      setOff(start, end);
     };
     time.change.connect(fit);
     fit();
@@ -94,7 +117,7 @@
   const navigate = () => {
     const time = plots()[0].x_range;
     const [first, last] = time.bounds; // with a margin around the bars
-    const lastBar = Bokeh.documents[0].get_model_by_name("price bars").get_column("time").at(-1);
+    const lastBar = Bokeh.documents[0].get_model_by_name(`${plots()[0].name} bars`).get_column("time").at(-1);
     const show = (from, to) => {
       const width = Math.min(to - from, last - first);
       const start = Math.max(first, Math.min(from, last - width));

@@ -9,7 +9,7 @@ from tests.pages.universes import dataset, many, table
 
 from hermes.dataset import INTERVAL_SECONDS
 from hermes.pages import format
-from hermes.pages.comparison import universe_page
+from hermes.pages.universe import universe_page
 
 pytestmark = NEEDED
 SHOW = {

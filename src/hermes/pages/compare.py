@@ -1,0 +1,78 @@
+"""Two variants on the same bars as one self-contained HTML file: the verdict, both equities, the measures of both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from hermes.measures import Measure, named
+from hermes.pages import format, measures
+from hermes.pages.line_chart import line_chart
+from hermes.pages.rendering import page
+
+_SHOWN = ("total_return_pct", "sharpe", "max_drawdown_pct", "trades", "win_rate_pct", "exposure_pct", "fees_paid")
+
+
+def compare_page(found: Mapping[str, Any], curve: pl.DataFrame, dataset: str) -> str:
+    """The whole page.
+
+    Args:
+        found: by the names of `steps.compare.Compared.as_json`.
+        curve: `datetime, first, second`, equity, one row per bar.
+        dataset: what the bars are of.
+    """
+    first, second = found["first"], found["second"]
+    return page(
+        "compare.html",
+        f"{dataset}: {first['name']} and {second['name']}",
+        dataset=dataset,
+        first=first,
+        second=second,
+        begin=curve["datetime"][0],
+        end=curve["datetime"][-1],
+        bars=curve.height,
+        verdict=found["verdict"],
+        difference=found["difference"],
+        differences=_differences(found["difference"]),
+        rows=_rows(first, second),
+        chart=line_chart(curve, ("first", "second"), ("first", "second")),
+    )
+
+
+def _rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    both = [each["metrics"] for each in (first, second)]
+    rows: list[tuple[str, ...]] = [
+        ("Strategy", *(format.title(each["strategy"]) for each in (first, second))),
+        ("Parameters", *(format.plain(each["parameters"]) for each in (first, second))),
+        ("Features", *(_features(each) for each in (first, second))),
+    ]
+    rows.extend((each.label, *(_shown(each, values) for values in both)) for each in named(_SHOWN))
+    return rows
+
+
+def _features(side: Mapping[str, Any]) -> str:
+    """The feature set that was read, with its version."""
+    if not side["feature_set"]:
+        return "production"
+    return f"{side['feature_set']}, version {side['features_version']}"
+
+
+def _shown(measure: Measure, values: measures.Measures) -> str:
+    """A value with what warns of it, in one text."""
+    value = values[measure.name]
+    if value is None:
+        return "–"
+    return "; ".join([measures.show(measure, value), *measures.warnings(measure, values)])
+
+
+def _differences(found: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
+    if not found:
+        return []
+    low, high = found["log_growth_interval"]
+    rows: list[tuple[str, ...]] = [
+        ("Log growth", f"{found['log_growth']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{found['growth_p']:.3f}")
+    ]
+    if found["sharpe"] is not None:
+        low, high = found["sharpe_interval"]
+        rows.append(("Sharpe", f"{found['sharpe']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{found['sharpe_p']:.3f}"))
+    return rows
