@@ -204,7 +204,7 @@ class Said(NamedTuple):
 @pytest.fixture
 def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Said]:
     """Run one command line in this process, in an empty folder."""
-    from hermes.cli.app import _exit_code
+    from hermes.cli.entry import _exit_code
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each and Path(each).resolve() != PROJECT])

@@ -1,6 +1,8 @@
 """The naming convention: the one place that knows a path or a table name. Pure: no storage here.
 
 Every name can be read back: `parse_*` is the inverse of the property that made it.
+
+Longer than 300 lines, because every name stands beside its inverse: paths and tables are looked up in one place.
 """
 
 import re

@@ -9,21 +9,20 @@ What is exported already is not exported again, so the command can be run after 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from warnings import catch_warnings, simplefilter
 
 import polars as pl
 
 from hermes.dataset import iceberg_key
-from hermes.errors import HermesError, MissingTable, StoreError, UsageError, first_line
+from hermes.errors import MissingTable, StoreError, UsageError
 from hermes.lake.catalog import executions
 from hermes.lake.executions import is_execution
 from hermes.lake.files import LakeFile
+from hermes.lake.iceberg_catalog import errors, open_catalog
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.record.table import DecisionsTable
@@ -106,8 +105,8 @@ def export_iceberg(
     lake = lake or Lake.open(settings)
     work = {"signals": _signals, "features": _features, "record": _record}
     found = []
-    with _errors(settings), progress.task(f"iceberg {settings.dataset}", len(tables), "tables") as advance:
-        catalog = _catalog(settings)
+    with errors(settings), progress.task(f"iceberg {settings.dataset}", len(tables), "tables") as advance:
+        catalog = open_catalog(settings)
         for name in tables:
             if made := work[name](settings, lake, catalog, keep):
                 found.append(made)
@@ -271,54 +270,3 @@ def _arrow_schema(lake: Lake, file: LakeFile) -> "pa.Schema":
 def _address(lake: Lake, file: LakeFile) -> str:
     address = lake.gold.locate(file.key)
     return address if "://" in address else Path(address).absolute().as_uri()
-
-
-def _catalog(settings: Settings) -> "Catalog":
-    from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - an extra
-
-    access = _access(settings)
-    if settings.iceberg.catalog:
-        return load_catalog(settings.iceberg.catalog, **access)
-    warehouse = settings.layer_url("iceberg")
-    if "://" in warehouse:
-        home, warehouse = Path(), warehouse.rstrip("/")
-    else:
-        home = Path(warehouse).expanduser().absolute()
-        warehouse = home.as_uri()
-    home.mkdir(parents=True, exist_ok=True)
-    database = (home / "iceberg.db").absolute()
-    return load_catalog("hermes", type="sql", uri=f"sqlite:///{database}", warehouse=warehouse, **access)
-
-
-def _access(settings: Settings) -> Mapping[str, str]:
-    """How pyiceberg reaches the store of the lake."""
-    s3, found = settings.s3, {}
-    if not settings.lake.url.startswith("s3://"):
-        return {}
-    if s3.endpoint:
-        found["s3.endpoint"] = s3.endpoint
-    if s3.access_key and s3.secret_key:
-        found["s3.access-key-id"] = s3.access_key.get_secret_value()
-        found["s3.secret-access-key"] = s3.secret_key.get_secret_value()
-    if s3.session_token:
-        found["s3.session-token"] = s3.session_token.get_secret_value()
-    return {**found, "s3.region": s3.region, "s3.force-virtual-addressing": str(not s3.path_style).lower()}
-
-
-@contextmanager
-def _errors(settings: Settings) -> Iterator[None]:
-    """What pyiceberg and its storage raise becomes one line with a cure."""
-    try:
-        with catch_warnings():
-            simplefilter("ignore")  # pyiceberg warns where a replaced file had no rows in the table yet
-            yield
-    except HermesError:
-        raise
-    except ModuleNotFoundError as error:
-        raise HermesError(f"{error.name} is not installed", "pip install 'hermes-signals[iceberg]'") from None
-    except Exception as error:
-        where = settings.iceberg.catalog or f"the catalog of {settings.layer_url('iceberg')}"
-        raise StoreError(
-            f"Iceberg export to {where} failed: {type(error).__name__}: {first_line(str(error))}",
-            "check [iceberg] in `hermes config`; nothing was registered that cannot be read",
-        ) from error

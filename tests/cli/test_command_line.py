@@ -344,7 +344,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path):
     code = """
 import sys
 sys.argv = ["hermes", "--help"]
-from hermes.cli.app import _exit_code
+from hermes.cli.entry import _exit_code
 code = _exit_code()
 heavy = {"polars", "bokeh", "duckdb", "numpy", "pyarrow", "obstore", "pydantic", "polars_talib", "dataframely"}
 print(code, sorted(heavy & sys.modules.keys()))

@@ -153,7 +153,7 @@ def test_completion_loads_nothing_heavy(tmp_path: Path):
 import os, sys
 os.environ |= {"_HERMES_COMPLETE": "complete_bash", "COMP_WORDS": "hermes signals --strategy s", "COMP_CWORD": "3"}
 sys.argv = ["hermes"]
-from hermes.cli.app import _exit_code
+from hermes.cli.entry import _exit_code
 try:
     _exit_code()
 except SystemExit:

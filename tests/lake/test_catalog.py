@@ -105,7 +105,7 @@ def test_a_wrong_name_is_answered_with_those_like_it(lake: Lake):
         sql.query(lake, "select * from signals_BTCUSD_4h")
     assert refused.value.cure.startswith("did you mean signals_BTCUSDT_4h or ")
     assert len(refused.value.cure) < 300
-    assert "`hermes sql 'show tables'` lists them" in refused.value.cure
+    assert "`hermes sql 'show tables'` lists all tables" in refused.value.cure
     assert len(sql.query(lake, "show tables").rows) == 4  # the cure
 
 

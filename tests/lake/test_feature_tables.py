@@ -176,7 +176,7 @@ def test_an_empty_table_is_refused(gold: Layer):
 
 def test_all_missing_columns_are_named_with_the_nearest(gold: Layer):
     put(gold, ok=bars(0, 5), x=bars(5, 5).rename({"rsi_14": "rsi14", "supertrend_dir_10_3.0": "supertrend_dir"}))
-    refused(gold, "t/x.parquet", "rsi_14 supertrend_dir_10_3.0", "rsi14", "supertrend_dir")
+    refused(gold, "t/x.parquet", "rsi_14, supertrend_dir_10_3.0", "rsi14", "supertrend_dir")
 
 
 @pytest.mark.parametrize("column", ["symbol", "datetime"])

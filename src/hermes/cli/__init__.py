@@ -1,5 +1,5 @@
 """The `hermes` command."""
 
-from hermes.cli.app import main
+from hermes.cli.entry import main
 
 __all__ = ["main"]

@@ -1,17 +1,11 @@
 """One command per step of the pipeline: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
 
-import logging
-import os
-import signal
-import sys
 from datetime import date, datetime
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes import logs
 from hermes.cli import (
     compare,
     export,
@@ -25,9 +19,8 @@ from hermes.cli import (
     search,
     serve,
     strategies,
-    streams,
 )
-from hermes.cli.command import Line, command, print_traceback, verbose
+from hermes.cli.command import Invocation, command
 from hermes.cli.helping import Group
 from hermes.cli.options import (
     ACCOUNT,
@@ -43,8 +36,7 @@ from hermes.cli.options import (
     Since,
     Until,
 )
-from hermes.errors import AuditFault, UsageError
-from hermes.redaction import printable, told
+from hermes.errors import AuditFault
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -65,15 +57,13 @@ app = typer.Typer(
 Cuts = Annotated[int, typer.Option(min=1, help="How many random bars the data is cut at.")]
 Bytes = Annotated[bool, typer.Option("--bytes", help="Compare every file with its hash on record instead.")]
 
-INTERRUPTED = 130
-READERS = (["ls"], ["show"], ["sql"], ["config"], ["strategies"], ["indicators"], ["status"], ["record"])  # only print
 LIBRARIES = ("polars", "polars-talib", "numpy", "pyarrow", "obstore", "duckdb", "bokeh", "pydantic")
 DEMO_ARCHIVE = Path("lake") / "archive"
 DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the archive changed its time unit
 
 
 @command(app, "demo", "demo --lake './try/{layer}'", "demo --live", symbols=False)
-def demo(line: Line, live: live.DemoLive = False, seconds: live.DemoSeconds = 60.0) -> None:
+def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSeconds = 60.0) -> None:
     """Simulate a market and run the full pipeline over it; needs no network."""
     from hermes import pipeline
     from hermes.cli.views import console, steps
@@ -103,7 +93,7 @@ def demo(line: Line, live: live.DemoLive = False, seconds: live.DemoSeconds = 60
     "ingest BTCUSDT --frequency recent",
     flags=ARCHIVE,
 )
-def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
+def ingest(line: Invocation, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
     """Bring the archive's files, or closed bars of the exchange, into bronze: only what is new or changed."""
     from hermes.cli.views import console, steps
     from hermes.pipeline import ingest as ingest_files
@@ -118,7 +108,7 @@ def ingest(line: Line, frequency: Frequency = None, since: Since = None, until: 
 
 
 @command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
-def refine(line: Line) -> None:
+def refine(line: Invocation) -> None:
     """Make one clean series of bronze, and print its quality."""
     from hermes.cli.views import console, steps
     from hermes.steps.refine import refine as refine_bars
@@ -139,7 +129,7 @@ def refine(line: Line) -> None:
     "features BTCUSDT --feature-set test --columns zscore_20,ema_50@1d",
     flags=(*FEATURE_SET, *COLUMNS),
 )
-def features(line: Line) -> None:
+def features(line: Invocation) -> None:
     """Compute the 23 indicators over silver; only the files that changed are written."""
     from hermes.cli.views import console, steps
     from hermes.steps.features import features as make_features
@@ -159,7 +149,7 @@ def features(line: Line) -> None:
     "signals BTCUSDT --set ema_fast=10 --set ema_slow=50 --fill next_open",
     flags=(*SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
 )
-def signals(line: Line) -> None:
+def signals(line: Invocation) -> None:
     """Make trading signals from the gold features, with what they earned on exactly these rows."""
     from hermes.cli.views import console, steps
     from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
@@ -179,7 +169,7 @@ def signals(line: Line) -> None:
     "backtest BTCUSDT ETHUSDT --fees 0.002 --slippage-bps 5 --fill next_open --cash 50000",
     flags=(*SPAN, *STRATEGY, *ACCOUNT),
 )
-def backtest(line: Line) -> None:
+def backtest(line: Invocation) -> None:
     """Measure the strategy on the gold features without writing signals, beside holding."""
     from hermes.cli.views import console, steps
     from hermes.steps.backtest import Backtested
@@ -199,7 +189,7 @@ def backtest(line: Line) -> None:
 
 
 @command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
-def audit(line: Line, cuts: Cuts = 200, stored: Bytes = False) -> None:
+def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
     """Prove by construction that rules look only back, and test them on this data; exit code 3 for a fault.
 
     Each check ends as proven, tested, fault or not checked, and says what was looked at. With up to 20 random cuts the
@@ -236,7 +226,7 @@ run.register(app)
     "report BTCUSDT --execution execution_20251005_214748",
     flags=(*SPAN, *STRATEGY, *ACCOUNT),
 )
-def report(line: Line, execution: Execution = None) -> None:
+def report(line: Invocation, execution: Execution = None) -> None:
     """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
     from hermes.cli.views import console, steps
     from hermes.pipeline import report as make_page
@@ -282,60 +272,3 @@ def _main(
         for library in LIBRARIES:  # what is installed says so itself: nothing is imported
             typer.echo(f"{library} {installed(library)}")
         raise typer.Exit
-
-
-def main() -> None:
-    """The `hermes` command: every error is one line on stderr and an exit code."""
-    started = perf_counter()
-    streams.guard()
-    streams.end_as_interrupted()
-    code = _exit_code()
-    if lost := streams.finish():
-        _say("output", f"stdout cannot be written to ({lost.strerror}): what was to be printed is lost, nothing else")
-        code = code or int(sys.argv[1:2] in READERS)  # of the others, what they did is done
-    logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
-    if code == INTERRUPTED or streams.told:
-        # All is tidied up. A thread of Polars may still be on its way into Python, and would abort the process if it
-        # met an interpreter that is being taken down.
-        streams.finish()
-        os._exit(code)
-    streams.finish()
-    sys.exit(code)
-
-
-def _exit_code() -> int:
-    logs.to_stderr(logs.wanted())
-    try:
-        result = app(standalone_mode=False)
-        if result == INTERRUPTED:  # what Typer makes of Ctrl-C
-            by = signal.Signals(streams.told).name if streams.told else "interrupted"
-            _say("interrupted", f"{by}: no partial output; rerun to resume")
-            return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
-        return result if isinstance(result, int) else 0
-    except typer.TyperException as error:
-        if said := error.format_message():  # nothing is said where the help was shown instead
-            return _reported(
-                UsageError(said.replace(": Value error, ", ": "), "see `hermes --help` or `hermes COMMAND --help`")
-            )
-        return error.exit_code
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic in Polars is no Exception
-        return _reported(error)
-
-
-def _reported(error: BaseException) -> int:
-    if verbose():
-        print_traceback()
-    from hermes.cli.views import console
-
-    known = told(error)
-    console.print_error(known)
-    return known.exit_code
-
-
-def _say(event: str, text: str) -> None:
-    if logs.as_json():
-        logs.event(event, level=logging.ERROR, message=text)
-    else:
-        typer.echo(printable(text), err=True)

@@ -46,7 +46,7 @@ _VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTI
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Invocation:
     """What was typed, apart from a command's own options."""
 
     symbols: list[str]
@@ -105,7 +105,7 @@ def command(
         flags: options that the command takes beside its own and the common ones.
         symbols: whether it takes symbols.
 
-    The function's first argument is the `Line`; the others are the command's own options.
+    The function's first argument is the `Invocation`; the others are the command's own options.
     """
     common = (*flags, *DATASET, *LAKE, *LOG) if symbols else (*flags, *LAKE, *LOG)
     strategy = STRATEGY[0] in flags
@@ -115,7 +115,7 @@ def command(
 
         @wraps(function)
         def wrapper(**given: Any) -> None:
-            line = Line(
+            line = Invocation(
                 symbols=given.pop("symbols", None) or [],
                 flags={flag.setting: v for flag in known if (v := given.pop(flag.name)) is not None},
                 own=_pairs(given.pop("set", None)),

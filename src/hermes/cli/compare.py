@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import ACCOUNT, INDICATORS, SPAN
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         "compare ./reversion.py ./reversion.py,feature_set=test BTCUSDT --out reversion.html",
         flags=(*SPAN, *INDICATORS, *ACCOUNT),
     )
-    def compare(line: Line, first: First, second: Second, out: Out = None, seed: Seed = 0) -> None:
+    def compare(line: Invocation, first: First, second: Second, out: Out = None, seed: Seed = 0) -> None:
         """Compare two variants on the same bars: parameters, strategies or feature sets; is the difference luck?"""
         from hermes.cli.views import console
         from hermes.cli.views.compare import print_compared

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.helping import Group
 from hermes.cli.options import STRATEGY
 
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group)
 
     @command(group, "export iceberg BTCUSDT", "export iceberg BTCUSDT --table signals --keep 20", flags=STRATEGY)
-    def iceberg(line: Line, table: Tables = None, keep: Keep = None) -> None:
+    def iceberg(line: Invocation, table: Tables = None, keep: Keep = None) -> None:
         """Bring Iceberg tables up to date with the lake: signals in place, features and the record as copies."""
         from hermes.cli.views import console
         from hermes.iceberg import TABLES, export_iceberg

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import FEATURE_SET, INDICATORS
 from hermes.text import counted
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
 
     @command(app, "indicators", "indicators --indicators ./range_high.py --json", flags=INDICATORS, symbols=False)
-    def indicators(line: Line) -> None:
+    def indicators(line: Invocation) -> None:
         """List the indicators: formula, source, look-back, and whether their form proves that they look back only."""
         from hermes.cli.views import console
         from hermes.steps.indicators import listed
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
         "promote-features zscore_20 --withdraw",
         flags=FEATURE_SET,
     )
-    def promote_features(line: Line, columns: Columns, withdraw: Withdraw = False) -> None:
+    def promote_features(line: Invocation, columns: Columns, withdraw: Withdraw = False) -> None:
         """Move columns of a feature set into production's definition; `hermes features` then writes them."""
         from hermes.cli.views import console
         from hermes.steps.promoted_features import promote_features as move
@@ -67,7 +67,7 @@ def register(app: typer.Typer) -> None:
         line.each(work)
 
     @command(app, "new-indicator range_high", symbols=False)
-    def new_indicator(line: Line, name: NewName) -> None:
+    def new_indicator(line: Invocation, name: NewName) -> None:
         """Write a commented indicator to start from, and its test, into this folder."""
         from hermes.cli.views import console
         from hermes.indicators.starter import write_starter

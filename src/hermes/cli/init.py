@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import ARCHIVE, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.text import counted
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
         "init BTCUSDT --yes --lake 's3://{layer}' --endpoint http://localhost:9000 --interval 4h",
         flags=(*ARCHIVE, *STRATEGY, *ENDPOINT),
     )
-    def init(line: Line, yes: Yes = False, force: Force = False, check: Check = True) -> None:
+    def init(line: Invocation, yes: Yes = False, force: Force = False, check: Check = True) -> None:
         """Write a commented hermes.toml after a few questions, try out the store, and say what comes next."""
         from hermes.settings.sources import CONFIG_FILE
 
@@ -77,7 +77,7 @@ def _asked(given: Mapping[str, Any], prompt: Callable[..., str]) -> Iterator[tup
             yield name, answer
 
 
-def _made(line: Line, path: Path, chosen: Mapping[str, Any], *, force: bool, check: bool) -> None:
+def _made(line: Invocation, path: Path, chosen: Mapping[str, Any], *, force: bool, check: bool) -> None:
     from hermes.cli.toml_file import as_toml, write
     from hermes.cli.views import console, lake
     from hermes.settings import Settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import ACCOUNT, ARCHIVE, SPAN, STRATEGY, Execution
 from hermes.errors import AuditFault, UsageError
 from hermes.text import counted
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
 
     @command(app, "ls", "ls --lake 's3://{layer}' --json", symbols=False)
-    def ls(line: Line) -> None:
+    def ls(line: Invocation) -> None:
         """List every table of the lake: rows, span, size, executions, and its name in SQL."""
         from hermes.cli.views import console, steps
         from hermes.steps.query import ls as listing
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         "show BTCUSDT --execution execution_20251005_214748",
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
-    def show(line: Line, execution: Execution = None) -> None:
+    def show(line: Invocation, execution: Execution = None) -> None:
         """Show one execution: what it was made from, how, and what it found."""
         from hermes.cli.views import steps
         from hermes.steps.show import show as show_execution
@@ -78,7 +78,7 @@ def register(app: typer.Typer) -> None:
         "sql 'select datetime, close from signals_BTCUSDT_4h where buy_signal' --format csv",
         symbols=False,
     )
-    def sql(line: Line, query: Query, format: Format = None, out: Out = None, limit: Limit = None) -> None:
+    def sql(line: Invocation, query: Query, format: Format = None, out: Out = None, limit: Limit = None) -> None:
         """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
 
         A table on the terminal ends after 1,000 rows, and says so; --json, --format and --out give all.
@@ -107,7 +107,7 @@ def register(app: typer.Typer) -> None:
             view.print_answer(answer)
 
     @command(app, "config", "config ETHUSDT --interval 1h --lake 's3://{layer}'", flags=(*ARCHIVE, *STRATEGY))
-    def config(line: Line) -> None:
+    def config(line: Invocation) -> None:
         """Show every setting with its origin, and every path that follows from them."""
         from hermes.cli.views import console
         from hermes.strategies import strategy_name
@@ -122,7 +122,7 @@ def register(app: typer.Typer) -> None:
             console.print_facts("Paths", list(paths.items()))
 
     @command(app, "doctor", "doctor --lake 's3://{layer}' --json", symbols=False)
-    def doctor(line: Line) -> None:
+    def doctor(line: Invocation) -> None:
         """Try out the lake's address: reachable, keys, create-only, clock, space …, each with its cure."""
         from hermes.cli.views import console
         from hermes.cli.views import lake as view
@@ -137,7 +137,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
     @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
-    def prune(line: Line, keep: Keep, yes: Yes = False) -> None:
+    def prune(line: Invocation, keep: Keep, yes: Yes = False) -> None:
         """Remove old executions, recent days that the archive repeats, and what dead runs left.
 
         The newest of a table, and of what production reads, always stay.
@@ -162,7 +162,7 @@ def register(app: typer.Typer) -> None:
         "promote --withdraw trading_signals_smart_momentum_spot_BTCUSDT_4h",
         symbols=False,
     )
-    def promote(line: Line, execution: Promotable, withdraw: Withdraw = False) -> None:
+    def promote(line: Invocation, execution: Promotable, withdraw: Withdraw = False) -> None:
         """Pin what production reads: the newest execution made like this one, not this one alone.
 
         Strategy, parameters, configured start and end, and account are pinned. `show`, `report`, `sql`, `ls` and
@@ -183,7 +183,7 @@ def register(app: typer.Typer) -> None:
             view.print_promoted(made)
 
 
-def audit_bytes(line: Line) -> None:
+def audit_bytes(line: Invocation) -> None:
     """`hermes audit --bytes`: every published file against the SHA-256 on record.
 
     Raises:
@@ -202,7 +202,7 @@ def audit_bytes(line: Line) -> None:
         raise typer.Exit(AuditFault.exit_code)
 
 
-def _datasets(line: Line) -> "list[Dataset]":
+def _datasets(line: Invocation) -> "list[Dataset]":
     """The datasets of the symbols on the line; none means all."""
     if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
         raise UsageError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import STRATEGY, Flag
 from hermes.errors import AuditFault, HermesError, UsageError
 
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         "live BTCUSDT --json --until 2026-01-31T12:00",
         flags=(*LIVE, *STRATEGY),
     )
-    def live(line: Line, once: Once = False, until: Until = None) -> None:
+    def live(line: Invocation, once: Once = False, until: Until = None) -> None:
         """Decide on bars as they close, and put every decision on record; stays until it is stopped.
 
         It catches up first: bars that closed meanwhile are read from the exchange, and decided on late. Then it sleeps
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
         stay(tasks, Lake.open(tasks[0]), as_json=line.json, once=once, until=end)
 
     @command(app, "status", "status BTCUSDT --interval 4h --json", flags=STRATEGY)
-    def status(line: Line) -> None:
+    def status(line: Invocation) -> None:
         """Say what holds now: newest bar and its age, position, last signal, heartbeat; exit code 3 where one is stale.
 
         Without symbols: every dataset of the market and interval that has signals or decisions of the strategy.

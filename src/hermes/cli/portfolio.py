@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import ACCOUNT, SPAN, STRATEGY
 from hermes.cli.run import Match, Quote, SymbolsFile, symbols_in
 from hermes.errors import UsageError
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
     def portfolio(
-        line: Line,
+        line: Invocation,
         symbols_file: SymbolsFile = None,
         all_symbols: All = False,
         quote: Quote = "",
@@ -66,10 +66,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _print(made: "MadePortfolio") -> None:
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import console, measures
     from hermes.pages import format
 
-    result, metrics, held = made.result, made.result.metrics, made.result.benchmark
+    result, figures, held = made.result, made.result.metrics, made.result.benchmark
 
     def plain(text: str) -> str:
         return text.replace(format.THIN, " ")
@@ -86,7 +86,7 @@ def _print(made: "MadePortfolio") -> None:
     def shown(value: float | None, kind: str = "change") -> str:
         return "" if value is None else plain(str(getattr(format, kind)(value)))
 
-    steps.print_warnings(made.warnings)
+    measures.print_warnings(made.warnings)
     console.print_facts(
         "Portfolio",
         [
@@ -96,13 +96,13 @@ def _print(made: "MadePortfolio") -> None:
             ),
             ("account", plain(format.terms(terms))),
             ("ranked by", made.rank or "symbol"),
-            ("return", f"{shown(metrics.total_return_pct)}, holding equal parts {shown(held['total_return_pct'])}"),
-            ("Sharpe", f"{shown(metrics.sharpe, 'number')}, holding equal parts {shown(held['sharpe'], 'number')}"),
-            ("largest drawdown", shown(metrics.max_drawdown_pct, "percent")),
-            ("trades", format.few_trades(metrics.trades) or f"{metrics.trades:,}"),
-            ("in the market", shown(metrics.exposure_pct, "percent")),
+            ("return", f"{shown(figures.total_return_pct)}, holding equal parts {shown(held['total_return_pct'])}"),
+            ("Sharpe", f"{shown(figures.sharpe, 'number')}, holding equal parts {shown(held['sharpe'], 'number')}"),
+            ("largest drawdown", shown(figures.max_drawdown_pct, "percent")),
+            ("trades", format.few_trades(figures.trades) or f"{figures.trades:,}"),
+            ("in the market", shown(figures.exposure_pct, "percent")),
             ("turnover of a year", shown(result.turnover, "number")),
-            ("entries dropped", f"{metrics.refused_orders:,}"),
+            ("entries dropped", f"{figures.refused_orders:,}"),
             ("written to", made.path),
             ("page", made.page),
             ("seconds", f"{made.seconds:.2f}"),

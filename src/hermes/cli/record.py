@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.helping import Group
 from hermes.cli.options import ACCOUNT, STRATEGY
 from hermes.errors import AuditFault, MissingTable, UsageError
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group)
 
     @command(group, "record show BTCUSDT --limit 50", flags=STRATEGY)
-    def show(line: Line, limit: Limit = 20) -> None:
+    def show(line: Invocation, limit: Limit = 20) -> None:
         """Show the newest decisions: when they were made, on which bar, and what they were."""
         from hermes.cli.views import record as views
         from hermes.record.review import Record, rows_json
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
         _on_record(line).each(work)
 
     @command(group, "record head", "record head BTCUSDT --json", flags=STRATEGY)
-    def head(line: Line) -> None:
+    def head(line: Invocation) -> None:
         """Print the newest hash of each chain: keep it where the owner of the lake cannot change it."""
         from hermes.cli.views import record as views
         from hermes.record.review import Record, head_json
@@ -67,7 +67,7 @@ def register(app: typer.Typer) -> None:
         _on_record(line).each(work)
 
     @command(group, "record verify", "record verify BTCUSDT --head 4b1f…", flags=STRATEGY)
-    def verify(line: Line, kept: Kept = None) -> None:
+    def verify(line: Invocation, kept: Kept = None) -> None:
         """Check every hash, link, file and bar of the record; exit code 3 where something was changed or is missing."""
         from hermes.cli.views import console
         from hermes.cli.views import record as views
@@ -86,7 +86,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(AuditFault.exit_code)
 
     @command(group, "record reconcile", "record reconcile BTCUSDT --json", flags=(*STRATEGY, *ACCOUNT))
-    def reconcile(line: Line) -> None:
+    def reconcile(line: Invocation) -> None:
         """Decide again from today's silver; exit code 3 where a difference has no cause.
 
         Causes are: bar revised, rules or parameters changed, missed, late. The paper account, which trades the record
@@ -109,7 +109,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(AuditFault.exit_code)
 
     @command(group, "record export BTCUSDT --csv record.csv", "record export --parquet all.parquet", flags=STRATEGY)
-    def export(line: Line, csv: Csv = None, parquet: Parquet = None) -> None:
+    def export(line: Invocation, csv: Csv = None, parquet: Parquet = None) -> None:
         """Write the record to a file that can be verified without Hermes, by docs/verify_record.py."""
         from hermes.cli.views import console
         from hermes.cli.views import record as views
@@ -129,7 +129,7 @@ def register(app: typer.Typer) -> None:
             views.print_exported(made)
 
 
-def _on_record(line: Line) -> Line:
+def _on_record(line: Invocation) -> Invocation:
     """The same line, which names every symbol on record where it named none."""
     if line.symbols:
         return line

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hermes.cli.command import Line, command, verbose
+from hermes.cli.command import Invocation, command, verbose
 from hermes.cli.completion import choices
 from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Cluster, Frequency, Since, Until, Workers
 from hermes.errors import AuditFault, HermesError, UsageError
@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
         flags=(*ARCHIVE, *SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
     )
     def run(
-        line: Line,
+        line: Invocation,
         symbols_file: SymbolsFile = None,
         all_symbols: All = False,
         quote: Quote = "",
@@ -104,7 +104,7 @@ def register(app: typer.Typer) -> None:
             _run_one(line, *wanted[0], options)
 
 
-def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], options: "RunOptions") -> None:
+def _run_one(line: Invocation, symbol: str | None, on_top: Mapping[str, Any], options: "RunOptions") -> None:
     from hermes import pipeline
     from hermes.cli.views import console, steps
 
@@ -117,7 +117,9 @@ def _run_one(line: Line, symbol: str | None, on_top: Mapping[str, Any], options:
     line.each(work, {**on_top, **({"dataset.symbol": symbol} if symbol is not None else {})})
 
 
-def _run_many(line: Line, wanted: Wanted, options: "RunOptions", workers: int | None, cluster: str | None) -> None:
+def _run_many(
+    line: Invocation, wanted: Wanted, options: "RunOptions", workers: int | None, cluster: str | None
+) -> None:
     from hermes.cli.views import console, market
     from hermes.market import run_market
     from hermes.workers.pool import place
@@ -142,13 +144,13 @@ def _run_many(line: Line, wanted: Wanted, options: "RunOptions", workers: int | 
         raise typer.Exit(AuditFault.exit_code if only_faults else 1)
 
 
-def _held(line: Line, on_top: Mapping[str, Any], source: str, quote: str, match: str) -> "list[Dataset]":
+def _held(line: Invocation, on_top: Mapping[str, Any], source: str, quote: str, match: str) -> "list[Dataset]":
     from hermes.market import held
 
     return held(line.settings(None, on_top), source, quote=quote, match=match)
 
 
-def _tasks(line: Line, wanted: Wanted) -> "tuple[list[Settings], list[Outcome]]":
+def _tasks(line: Invocation, wanted: Wanted) -> "tuple[list[Settings], list[Outcome]]":
     """The settings of every dataset, each once; and those whose names are refused, if others are not."""
     from hermes.market import Outcome
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import ACCOUNT, SPAN, STRATEGY, Cluster, Workers
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
     def sweep(
-        line: Line,
+        line: Invocation,
         sample: Sample = None,
         seed: Seed = 0,
         min_trades: MinTrades = 30,
@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
     def walkforward(
-        line: Line,
+        line: Invocation,
         train: Train = "2y",
         test: Test = "6m",
         by: By = "sharpe",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.cli.options import STRATEGY
 
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any that is free.")]
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
         flags=STRATEGY,
         symbols=False,
     )
-    def serve(line: Line, port: Port = 8765, address: Address = "127.0.0.1", allow_host: Hosts = None) -> None:
+    def serve(line: Invocation, port: Port = 8765, address: Address = "127.0.0.1", allow_host: Hosts = None) -> None:
         """Show the lake in a browser: tables, executions, pages, and status and record live; read-only.
 
         It listens on loopback alone, unless --address says otherwise: there is no password, so whoever reaches the

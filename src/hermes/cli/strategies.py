@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hermes.cli.command import Line, command
+from hermes.cli.command import Invocation, command
 from hermes.text import counted
 
 Specs = Annotated[list[str] | None, typer.Argument(metavar="STRATEGY", help="Names or files; default all.")]
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
 
     @command(app, "strategies", "strategies ./my_breakout.py --json", symbols=False)
-    def strategies(line: Line, specs: Specs = None) -> None:
+    def strategies(line: Invocation, specs: Specs = None) -> None:
         """List the strategies: where they come from, their parameters, columns and look-back."""
         from hermes.cli.views import console
         from hermes.strategies.listing import listed
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
             console.print_facts(each["name"], [(name, value) for name, value in facts if value])
 
     @command(app, "new-strategy my_breakout", symbols=False)
-    def new_strategy(line: Line, name: NewName) -> None:
+    def new_strategy(line: Invocation, name: NewName) -> None:
         """Write a commented strategy to start from, and its test, into this folder."""
         from hermes.cli.views import console
         from hermes.strategies.starter import write_starter

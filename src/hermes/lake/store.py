@@ -2,6 +2,8 @@
 
 Nothing is ever written to its final place: a file is staged, read back, hashed, and only then published.
 Where something is made from several files, it is made from a snapshot, which is checked again before publishing.
+
+Longer than 300 lines, because reading and publishing share one class: nothing is published past the lock's check.
 """
 
 import copy

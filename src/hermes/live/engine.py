@@ -1,4 +1,7 @@
-"""Reads closed bars of many datasets, decides on them, and publishes bars and decisions; `loop` says when."""
+"""Reads closed bars of many datasets, decides on them, and publishes bars and decisions; `loop` says when.
+
+Longer than 300 lines, because reading, deciding and publishing a close share the state of its series.
+"""
 
 import logging
 from collections.abc import Callable, Sequence

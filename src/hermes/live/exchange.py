@@ -4,6 +4,8 @@ Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1
 Spot answers in microseconds where a header asks for them, as its archive does since 2025; futures in milliseconds, as
 theirs does. COIN-M answers with the *last* bars before the end of a span, which may be 200 days, so it is asked span
 by span; spot and USD-M with the first ones after its start.
+
+Longer than 300 lines, because every request goes through one place that knows limits, weights and bans.
 """
 
 import http.client

@@ -1,4 +1,7 @@
-"""`recent`, the third frequency of bronze: closed bars that the exchange itself gave, one file for each UTC day."""
+"""`recent`, the third frequency of bronze: closed bars that the exchange itself gave, one file for each UTC day.
+
+Longer than 300 lines, because fetching a day, comparing it with what is there and publishing it is one transaction.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -2,7 +2,6 @@
 
 from hermes.settings.model import Settings, descriptions
 from hermes.settings.sections import (
-    EVENTS,
     PUBLIC_ARCHIVE,
     AccountSettings,
     ArchiveSettings,
@@ -18,6 +17,7 @@ from hermes.settings.sections import (
     UpkeepSettings,
 )
 from hermes.settings.sources import CONFIG_FILE
+from hermes.settings.values import EVENTS
 
 __all__ = [
     "CONFIG_FILE", "EVENTS", "PUBLIC_ARCHIVE", "AccountSettings", "ArchiveSettings", "BacktestSettings",

@@ -17,27 +17,8 @@ from pydantic import ValidationError as PydanticError
 from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, expanded, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
+from hermes.settings import sections
 from hermes.settings.keywords import Keywords
-from hermes.settings.sections import (
-    AccountSettings,
-    ArchiveSettings,
-    BacktestSettings,
-    ClusterSettings,
-    FeaturesSettings,
-    IcebergSettings,
-    LakeSettings,
-    LiveSettings,
-    LogSettings,
-    NotifySettings,
-    QualitySettings,
-    RecordSettings,
-    S3Settings,
-    SignalsSettings,
-    UpkeepSettings,
-    _carries_secrets,
-    _Section,
-    _strategy,
-)
 from hermes.settings.sources import (
     _AMBIENT_CREDENTIALS,
     _CREDENTIALS,
@@ -48,29 +29,30 @@ from hermes.settings.sources import (
     _from_file,
     _from_flags,
 )
+from hermes.settings.values import carries_secrets, is_unicode, strategy
 from hermes.text import one_of
 
 
-class Settings(_Section):
+class Settings(sections.Section):
     """Every setting, validated. Build it with `load`."""
 
-    lake: LakeSettings = LakeSettings()
-    s3: S3Settings = S3Settings()
+    lake: sections.LakeSettings = sections.LakeSettings()
+    s3: sections.S3Settings = sections.S3Settings()
     dataset: Dataset = Dataset()
-    archive: ArchiveSettings = ArchiveSettings()
-    live: LiveSettings = LiveSettings()
-    quality: QualitySettings = QualitySettings()
-    features: FeaturesSettings = FeaturesSettings()
-    signals: SignalsSettings = SignalsSettings()
+    archive: sections.ArchiveSettings = sections.ArchiveSettings()
+    live: sections.LiveSettings = sections.LiveSettings()
+    quality: sections.QualitySettings = sections.QualitySettings()
+    features: sections.FeaturesSettings = sections.FeaturesSettings()
+    signals: sections.SignalsSettings = sections.SignalsSettings()
     strategy: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    backtest: BacktestSettings = BacktestSettings()
-    account: AccountSettings = AccountSettings()
-    cluster: ClusterSettings = ClusterSettings()
-    iceberg: IcebergSettings = IcebergSettings()
-    log: LogSettings = LogSettings()
-    upkeep: UpkeepSettings = UpkeepSettings()
-    notify: NotifySettings = NotifySettings()
-    record: RecordSettings = RecordSettings()
+    backtest: sections.BacktestSettings = sections.BacktestSettings()
+    account: sections.AccountSettings = sections.AccountSettings()
+    cluster: sections.ClusterSettings = sections.ClusterSettings()
+    iceberg: sections.IcebergSettings = sections.IcebergSettings()
+    log: sections.LogSettings = sections.LogSettings()
+    upkeep: sections.UpkeepSettings = sections.UpkeepSettings()
+    notify: sections.NotifySettings = sections.NotifySettings()
+    record: sections.RecordSettings = sections.RecordSettings()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -143,10 +125,12 @@ class Settings(_Section):
 
     def with_absolute_paths(self) -> Self:
         """The same settings for a process with another working folder on the same file system."""
-        lake = self.lake if "://" in self.lake.url else LakeSettings(url=str(expanded(self.lake.url).absolute()))
+        lake = (
+            self.lake if "://" in self.lake.url else sections.LakeSettings(url=str(expanded(self.lake.url).absolute()))
+        )
         archive = self.archive
         if "://" not in archive.url:
-            archive = ArchiveSettings(url=str(expanded(archive.url).absolute()))
+            archive = sections.ArchiveSettings(url=str(expanded(archive.url).absolute()))
         signals = self.signals
         if file := strategy_file(signals.strategy):
             path, name = file
@@ -156,7 +140,7 @@ class Settings(_Section):
         features = self.features.model_copy(update={"indicators": files})
         upkeep = self.upkeep
         if upkeep.metrics_file:
-            upkeep = UpkeepSettings(metrics_file=str(expanded(upkeep.metrics_file).absolute()))
+            upkeep = sections.UpkeepSettings(metrics_file=str(expanded(upkeep.metrics_file).absolute()))
         s3 = self.s3
         if s3.ca_file:
             s3 = s3.model_copy(update={"ca_file": str(expanded(s3.ca_file).absolute())})
@@ -256,7 +240,7 @@ def _check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) ->
         )
 
 
-def _check_pair(s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+def _check_pair(s3: sections.S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
     """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
     keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
     given = [name for name, value in keys.items() if value]
@@ -277,7 +261,7 @@ def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
             if section == "dataset":
                 Dataset(**{key: value})
             elif name == "signals.strategy":
-                _strategy(value)
+                strategy(value)
         except NameRefused:
             return f"{name}, {origin}"
     return "settings"
@@ -295,16 +279,8 @@ def _check_name(name: str, origin: str) -> None:
 
 def _check_text(name: str, value: Any, origin: str) -> None:
     """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
-    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+    if isinstance(value, str) and ("\0" in value or not is_unicode(value)):
         raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> SettingsError:
@@ -313,7 +289,7 @@ def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> S
     name = ".".join(str(part) for part in first["loc"])
     value, origin = values.get(name, (first["input"], "default"))
     secrets = (*_CREDENTIALS, "notify.url", "notify.urls", "notify.secret", "live.proxy")
-    secret = name in secrets or _carries_secrets(str(value))
+    secret = name in secrets or carries_secrets(str(value))
     shown = "" if secret else f" = {value!r}"
     reason = first["msg"].removeprefix("Value error, ")
     return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "correct it")

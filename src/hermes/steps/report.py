@@ -1,4 +1,7 @@
-"""One execution → its page, its trades and a thumbnail, published beside the signals."""
+"""One execution → its page, its trades and a thumbnail, published beside the signals.
+
+Longer than 300 lines, because the figures, the checks of them and the bars that are drawn come from one pass.
+"""
 
 import os
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 It answers as the real one does, as far as Hermes asks: server time and klines of three markets, weights and their
 header, a bar that forms until it closes. What goes wrong is planned by whoever runs it, see `Plan` and `FAULTS`.
+
+Longer than 300 lines, because it is one server: its answers, its faults and its clock share one state.
 """
 
 import gzip

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hermes.cli.app import _exit_code
+from hermes.cli.entry import _exit_code
 from hermes.errors import MissingTable, StrategyError, TableRefused, UsageError
 from hermes.lake.store import Lake
 from hermes.stages.backtest.walk_forward import CHOICES

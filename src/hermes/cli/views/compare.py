@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hermes.cli.views import console
-from hermes.cli.views.steps import print_few
+from hermes.cli.views.measures import print_few
 
 if TYPE_CHECKING:
     from hermes.steps.compare import Compared

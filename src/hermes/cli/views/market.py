@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from hermes.cli.views import console
-from hermes.cli.views.steps import print_few
+from hermes.cli.views.measures import print_few
 from hermes.dataset import is_simulated
 from hermes.pages.format import spaced
 from hermes.pages.universe import tests_in_words

@@ -1,6 +1,6 @@
 """What people see of `hermes sweep` and `hermes walkforward`."""
 
-from hermes.cli.views import console, steps
+from hermes.cli.views import console, measures
 from hermes.dataset import is_simulated
 from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
@@ -31,7 +31,7 @@ def print_sweep(made: Swept) -> None:
         f" on {dataset}, filled at {account.fill}; the last two columns filled at {other}"
     )
     console.print_rows([*names, f"sharpe, {other}", f"return, {other}"], rows, title)
-    steps.print_few(ranked["trades"].min())
+    measures.print_few(ranked["trades"].min())
     skipped = f"{found.skipped:,}" + (f", the first because {found.reason}" if found.skipped else "")
     holding = tried.trials[0].metrics.benchmark_return_pct
     console.print_facts(
@@ -70,13 +70,13 @@ def print_walk(made: Walked) -> None:
     ]
     header = ("from", "to", "chosen", f"{made.by} before", made.by, "return, %", "holding, %", "trades")
     console.print_rows(header, rows, f"Chosen by {made.by} in the past, measured in the next window, on {dataset}")
-    steps.print_few(min(each["trades"] for each in made.windows()))
+    measures.print_few(min(each["trades"] for each in made.windows()))
     fill = made.candidates.settings.backtest.fill
     at = "close" if fill == "close" else "open"
     columns = {f"out of sample, {name} fill": metrics.as_dict() for name, metrics in found.fills.items()}
     if found.in_sample is not None:
         columns[f"best in hindsight, {fill} fill"] = found.in_sample.as_dict()
-    steps.print_measures(columns, dataset.symbol)
+    measures.print_measures(columns, dataset.symbol)
     console.print_facts(
         "Walk forward",
         [

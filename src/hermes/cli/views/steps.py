@@ -1,15 +1,13 @@
 """What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
+from hermes.cli.views.measures import by_fill, print_measures, print_warnings
 from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
-from hermes.measures import Unit, every
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
-from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
 from hermes.steps.warnings import duration
 from hermes.text import counted
 
@@ -265,57 +263,10 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
         print_warnings(each.warnings, f"{each.settings.dataset}: ")
 
 
-def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> None:
-    """Measures side by side, one column for each set, beside holding over the same rows; amounts of these symbols."""
-    quotes = {quote_currency(symbol) for symbol in symbols} - {""}
-    amounts = f", amounts in {quotes.pop()}" if len(quotes) == 1 else ""
-    table = []
-    for each in every():
-        shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
-        table.append((each.label, *shown))
-        if any(_interval(each.name, values) for values in columns.values()):
-            table.append(("  95 % interval", *(_interval(each.name, values) or "–" for values in columns.values())))
-    print_rows((f"Measured on these rows{amounts}", *columns), table)
-
-
-def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Mapping[str, Any]]:
-    """Columns for `print_measures`: each fill, the configured one first and marked."""
-    order = sorted(fills, key=lambda fill: fill != chosen)
-    return {f"{fill} fill{' (configured)' if fill == chosen else ''}": fills[fill] for fill in order}
-
-
-def print_warnings(warnings: Sequence[str], what: str = "") -> None:
-    """What has to be known before the figures are trusted."""
-    for warning in warnings:
-        say("[yellow]{}{}.[/]", what, warning[:1].upper() + warning[1:])
-
-
-def print_few(trades: object) -> None:
-    """Says so where the fewest trades of a table's rows are too few."""
-    if isinstance(trades, int) and trades < FEW_TRADES:
-        say("[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES)
-
-
 def newest(fresh: "Freshness") -> str:
     """How old the newest bar is."""
     age = duration(fresh.age.total_seconds())
     return f"{fresh.newest} UTC, closed {age} ago{'; STALE' if fresh.stale else ''}"
-
-
-def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
-    """A value with a mark where it says little."""
-    if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
-        return f"{value} (too few to conclude)"
-    if key in ANNUALIZED and value != "–" and values.get("short_span"):
-        return f"{value} (from {counted(values['elapsed_days'], 'day', form='.3g')})"
-    return value
-
-
-def _interval(key: str, values: Mapping[str, Any]) -> str:
-    """The 95 % interval of a measure, empty where it has none."""
-    ends = (values.get("intervals") or {}).get(key)
-    unit = " %" if key.endswith("_pct") else ""
-    return f"{ends[0]:,.2f} to {ends[1]:,.2f}{unit}" if ends else ""
 
 
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
@@ -344,17 +295,3 @@ def inline(value: Any) -> Any:
 
 def _written(files: int) -> str:
     return counted(files, "file") if files else "nothing, up to date"
-
-
-def _measure(value: Any, unit: Unit) -> str:
-    if value is None:
-        return "–"
-    if unit == "seconds":
-        return str(timedelta(seconds=round(value)))
-    if unit == "fee":
-        return f"{100 * value:.4g} % a side"
-    if unit == "probability":
-        return f"{value:.3f}"
-    if unit == "count":
-        return f"{value:,}"
-    return f"{value:,.2f}{' %' if unit in ('change', 'percent', 'fall') else ''}"

@@ -167,14 +167,8 @@ def scan_options(s3: S3Settings) -> dict[str, str | int]:
     }
     if s3.endpoint:
         options["aws_endpoint_url"] = s3.endpoint
-    if s3.access_key and s3.secret_key:
-        options["aws_access_key_id"] = s3.access_key.get_secret_value()
-        options["aws_secret_access_key"] = s3.secret_key.get_secret_value()
-        if s3.session_token:
-            options["aws_session_token"] = s3.session_token.get_secret_value()
-    else:
-        options["aws_skip_signature"] = "true"
-    return options
+    keys = {f"aws_{name.replace('-', '_')}": value for name, value in s3.credentials()}
+    return options | (keys or {"aws_skip_signature": "true"})
 
 
 def _authority(s3: S3Settings) -> bytes:

@@ -1,0 +1,76 @@
+"""The `hermes` command as a process: exit codes, one line for each error, and streams that may break or be closed."""
+
+import logging
+import os
+import signal
+import sys
+from time import perf_counter
+
+import typer
+
+from hermes import logs
+from hermes.cli import streams
+from hermes.cli.app import app
+from hermes.cli.command import print_traceback, verbose
+from hermes.errors import UsageError
+from hermes.redaction import printable, told
+
+INTERRUPTED = 130
+READERS = (["ls"], ["show"], ["sql"], ["config"], ["strategies"], ["indicators"], ["status"], ["record"])  # only print
+
+
+def main() -> None:
+    """The `hermes` command: every error is one line on stderr and an exit code."""
+    started = perf_counter()
+    streams.guard()
+    streams.end_as_interrupted()
+    code = _exit_code()
+    if lost := streams.finish():
+        _say("output", f"stdout cannot be written to ({lost.strerror}): what was to be printed is lost, nothing else")
+        code = code or int(sys.argv[1:2] in READERS)  # of the others, what they did is done
+    logs.event("end", command=" ".join(sys.argv[1:2]), exit_code=code, seconds=round(perf_counter() - started, 3))
+    if code == INTERRUPTED or streams.told:
+        # All is tidied up. A thread of Polars may still be on its way into Python, and would abort the process if it
+        # met an interpreter that is being taken down.
+        streams.finish()
+        os._exit(code)
+    streams.finish()
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    logs.to_stderr(logs.wanted())
+    try:
+        result = app(standalone_mode=False)
+        if result == INTERRUPTED:  # what Typer makes of Ctrl-C
+            by = signal.Signals(streams.told).name if streams.told else "interrupted"
+            _say("interrupted", f"{by}: no partial output; rerun to resume")
+            return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
+        return result if isinstance(result, int) else 0
+    except typer.TyperException as error:
+        if said := error.format_message():  # nothing is said where the help was shown instead
+            return _reported(
+                UsageError(said.replace(": Value error, ", ": "), "see `hermes --help` or `hermes COMMAND --help`")
+            )
+        return error.exit_code
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Polars is no Exception
+        return _reported(error)
+
+
+def _reported(error: BaseException) -> int:
+    if verbose():
+        print_traceback()
+    from hermes.cli.views import console  # noqa: PLC0415 - needed for an error alone
+
+    known = told(error)
+    console.print_error(known)
+    return known.exit_code
+
+
+def _say(event: str, text: str) -> None:
+    if logs.as_json():
+        logs.event(event, level=logging.ERROR, message=text)
+    else:
+        typer.echo(printable(text), err=True)

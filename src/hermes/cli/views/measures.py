@@ -1,0 +1,72 @@
+"""Measures side by side, with their intervals and what has to be known before they are trusted."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from hermes.cli.views.console import print_rows, say
+from hermes.measures import Unit, every
+from hermes.pages.format import quote_currency
+from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
+from hermes.text import counted
+
+
+def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> None:
+    """Measures side by side, one column for each set, beside holding over the same rows; amounts of these symbols."""
+    quotes = {quote_currency(symbol) for symbol in symbols} - {""}
+    amounts = f", amounts in {quotes.pop()}" if len(quotes) == 1 else ""
+    table = []
+    for each in every():
+        shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
+        table.append((each.label, *shown))
+        if any(_interval(each.name, values) for values in columns.values()):
+            table.append(("  95 % interval", *(_interval(each.name, values) or "–" for values in columns.values())))
+    print_rows((f"Measured on these rows{amounts}", *columns), table)
+
+
+def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Mapping[str, Any]]:
+    """Columns for `print_measures`: each fill, the configured one first and marked."""
+    order = sorted(fills, key=lambda fill: fill != chosen)
+    return {f"{fill} fill{' (configured)' if fill == chosen else ''}": fills[fill] for fill in order}
+
+
+def print_warnings(warnings: Sequence[str], what: str = "") -> None:
+    """What has to be known before the figures are trusted."""
+    for warning in warnings:
+        say("[yellow]{}{}.[/]", what, warning[:1].upper() + warning[1:])
+
+
+def print_few(trades: object) -> None:
+    """Says so where the fewest trades of a table's rows are too few."""
+    if isinstance(trades, int) and trades < FEW_TRADES:
+        say("[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES)
+
+
+def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
+    """A value with a mark where it says little."""
+    if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
+        return f"{value} (too few to conclude)"
+    if key in ANNUALIZED and value != "–" and values.get("short_span"):
+        return f"{value} (from {counted(values['elapsed_days'], 'day', form='.3g')})"
+    return value
+
+
+def _interval(key: str, values: Mapping[str, Any]) -> str:
+    """The 95 % interval of a measure, empty where it has none."""
+    ends = (values.get("intervals") or {}).get(key)
+    unit = " %" if key.endswith("_pct") else ""
+    return f"{ends[0]:,.2f} to {ends[1]:,.2f}{unit}" if ends else ""
+
+
+def _measure(value: Any, unit: Unit) -> str:
+    if value is None:
+        return "–"
+    if unit == "seconds":
+        return str(timedelta(seconds=round(value)))
+    if unit == "fee":
+        return f"{100 * value:.4g} % a side"
+    if unit == "probability":
+        return f"{value:.3f}"
+    if unit == "count":
+        return f"{value:,}"
+    return f"{value:,.2f}{' %' if unit in ('change', 'percent', 'fall') else ''}"

@@ -1,0 +1,223 @@
+"""What the values of settings may be: checks that normalize a value, or say what was expected (ValueError)."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from math import inf, isfinite
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from hermes.dataset import check_strategy_name, normalize_symbol, strategy_file
+from hermes.errors import NameRefused
+
+EVENTS = ("signal", "failure")  # what a webhook can be told
+_PERIODS = "expected months like 2022-03, days like 2022-03-15 or files like BTCUSDT-4h-2022-03"
+_SPLIT = "expected SYMBOL@INSTANT=RATIO, like BTTUSDT@2022-01-18=1000: from then on prices are 1000 times as high"
+_INSTANT = "expected a day like 2017-09-01 or an instant like 2017-09-01T04:00"
+
+
+def instant(value: Any, end: bool) -> Any:
+    """A day or an instant as naive UTC; a bare day means its first instant, or its last where it ends a period."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(value).date()
+        except ValueError:
+            raise ValueError(_INSTANT) from None
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    if isinstance(value, date):
+        return datetime.combine(value, time.max if end else time.min)
+    raise ValueError(_INSTANT)
+
+
+def open_address(url: str) -> str:
+    """An address is printed and logged: it must not carry secrets."""
+    if any(ord(each) < 32 for each in url):
+        raise ValueError("expected no control character in the address")
+    if carries_secrets(url):
+        raise ValueError("expected no user, password or query in the address: use s3.access_key and s3.secret_key")
+    return url
+
+
+def carries_secrets(text: str) -> bool:
+    """Whether an address has a user, a password, a query or a fragment; also one whose scheme was forgotten."""
+    return re.search(r"://.*[@?#]|^[^/\s]+:[^/\s]+@", text) is not None
+
+
+def lake_url(url: str) -> str:
+    """An address with `{layer}` in it: a folder, or one of S3."""
+    open_address(url)
+    if "{layer}" not in url:
+        raise ValueError("expected {layer} in the address, like ./lake/{layer} or s3://company/hermes/{layer}")
+    if "://" in url and not url.startswith("s3://"):
+        raise ValueError("expected a folder like ./lake/{layer} or an S3 address like s3://{layer}")
+    return url.rstrip("/")
+
+
+def endpoint(url: str | None) -> str | None:
+    """The base of an http(s) address, or nothing."""
+    if not url:
+        return None
+    open_address(url)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected http://host:port, or https://host:port for TLS")
+    return url.rstrip("/")
+
+
+def receiver(url: SecretStr | None) -> SecretStr | None:
+    """Where notices are sent to; an empty one is none."""
+    if url is None or not url.get_secret_value():
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an address like https://host/path")
+    return url
+
+
+def rest_address(url: str) -> str:
+    """The base of the exchange's REST interface, or nothing."""
+    return endpoint(url) or ""
+
+
+def stream_address(url: str) -> str:
+    """The base of a websocket, or nothing."""
+    open_address(url)
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("ws", "wss") or not parts.hostname):
+        raise ValueError("expected ws://host:port, or wss://host:port for TLS")
+    return url.rstrip("/")
+
+
+def proxy(url: SecretStr | None) -> SecretStr | None:
+    """A proxy that requests go through; an empty one is none."""
+    if url is None or not url.get_secret_value():
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("expected http://host:port or http://user:password@host:port")
+    return url
+
+
+def addresses(value: Any) -> Any:
+    """Apprise's addresses as one text, which is a secret as a whole."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) and "://" in each for each in value or ()):
+        raise ValueError("expected addresses like tgram://TOKEN/CHAT, a list or one text with spaces between them")
+    if any(len(each.split()) != 1 for each in value):
+        raise ValueError("expected addresses without spaces in them: write %20")
+    return SecretStr(" ".join(value)) if value else None
+
+
+def events(value: Any) -> Any:
+    """What is told about; in the environment it is one text, like `signal,failure`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(name in EVENTS for name in names):
+        raise ValueError(f"expected some of {', '.join(EVENTS)}")
+    return tuple(name for name in EVENTS if name in names)
+
+
+def names(value: Any) -> Any:
+    """A list of names; in the environment and on the command line it is one text, like `zscore_20,obv`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("expected names, like zscore_20,obv")
+    return tuple(dict.fromkeys(names))
+
+
+def periods(value: Any) -> Any:
+    """Archive files to leave out; in the environment they are one text, like `2022-03,BTCUSDT-4h-2021-11`."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(_PERIODS)
+    for name in names:
+        found = re.fullmatch(r"(?:\w+-\w+-)?(\d{4}-\d{2})(-\d{2})?", name)
+        try:
+            date.fromisoformat(f"{found[1]}{found[2] or '-01'}" if found else name)
+        except ValueError:
+            raise ValueError(_PERIODS) from None
+        if not found:
+            raise ValueError(_PERIODS)
+    return tuple(names)
+
+
+def splits(value: Any) -> Any:
+    """Known redenominations; in the environment they are one text with commas between them."""
+    texts = [text.strip() for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        raise ValueError(_SPLIT)
+    for text in texts:
+        parse_split(text)
+    return tuple(texts)
+
+
+def parse_split(text: str) -> tuple[str, datetime, float]:
+    """`BTTUSDT@2022-01-18=1000` → symbol, first bar in the new units (naive UTC), new price over old price."""
+    found = re.fullmatch(r"\s*([^@\s]+)@([^=\s]+)=([^=\s]+)\s*", text) if isinstance(text, str) else None
+    try:
+        if found and isfinite(ratio := float(found[3])) and ratio > 0:
+            return normalize_symbol(found[1]), instant(found[2], end=False), ratio
+    except (ValueError, NameRefused):
+        pass
+    raise ValueError(_SPLIT)
+
+
+def strategy(spec: str) -> str:
+    """The name of a strategy, or a file that defines one."""
+    return spec if strategy_file(spec) else check_strategy_name(spec)
+
+
+def level(value: Any) -> Any:
+    """A fraction above 0 and below 1; several of them, as `strategies.grid` reads them, stay a text."""
+    return _one(value, float, lambda number: 0 < number < 1, "a fraction above 0 and below 1, like 0.02")
+
+
+def gain(value: Any) -> Any:
+    """A fraction above 0; several of them stay a text."""
+    return _one(value, float, lambda number: 0 < number < inf, "a fraction above 0, like 0.06")
+
+
+def count(value: Any) -> Any:
+    """A whole number from 1 on; several of them stay a text."""
+    return _one(value, int, lambda number: number >= 1, "a whole number of bars from 1 on, like 24")
+
+
+def _one(value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> Any:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and any(mark in value for mark in ",:"):
+        return value
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, bool) or number != float(value) or not fits(number):
+        raise ValueError(f"expected {expected}")
+    return number
+
+
+def size(text: str) -> str:
+    """How much an entry is for; `stages.backtest.account.Size` reads it."""
+    kind, _, number = text.strip().partition(":")
+    amount = float(number) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", number) else 0.0
+    if text.strip() != "all" and not (
+        (kind == "fraction" and 0 < amount <= 1) or (kind in ("value", "volatility") and 0 < amount < inf)
+    ):
+        raise ValueError("expected all, fraction:0.1 (above 0, at most 1), value:1000 or volatility:0.2 (above 0)")
+    return text.strip()
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
