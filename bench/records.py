@@ -1,12 +1,14 @@
 """The record: one close of many symbols appended, a year of minutes verified, a million rows reconciled."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -49,17 +51,51 @@ def append(root: str, symbols: int, closes: int) -> Callable[[], Mapping[str, An
 
     def work() -> Mapping[str, Any]:
         heads: Mapping[Chain, Head] = {}
-        spent = []
-        with table.held(chains, "bench") as held:
+        spent, worked, waited, sealed, bare = [], [], [], [], []
+        with table.held(chains, "bench") as held, mock.patch.object(os, "fsync", _Timed(os.fsync)) as fsync:
             held.append(rows[0], heads)  # warms up, and makes the folders
             heads = held.heads(chains)
             for each in rows[1:]:
-                started = perf_counter()
-                heads = held.append(each, heads).heads
+                started, before, fsync.spent = perf_counter(), process_time(), 0.0
+                appended = held.append(each, heads)
                 spent.append(perf_counter() - started)
-        return {"median": median(spent), "p99": quantiles(spent, n=100)[98], "closes": len(spent)}
+                worked.append(process_time() - before)
+                waited.append(fsync.spent)
+                bare.append(_bare(Path(root, "bare"), Path(root, "gold", appended.key).read_bytes()))
+                started = perf_counter()
+                ledger.seal(each, heads)
+                sealed.append(perf_counter() - started)
+                heads = appended.heads
+        medians = {"median": median(spent), "cpu": median(worked), "fsync": median(waited), "seal": median(sealed)}
+        return {**medians, "bare": median(bare), "p99": quantiles(spent, n=100)[98], "closes": len(spent)}
 
     return work
+
+
+class _Timed:
+    """A function that adds up how long its calls take."""
+
+    def __init__(self, called: Callable[[int], None]) -> None:
+        self._called, self.spent = called, 0.0
+
+    def __call__(self, handle: int) -> None:
+        started = perf_counter()
+        self._called(handle)
+        self.spent += perf_counter() - started
+
+
+def _bare(path: Path, data: bytes) -> float:
+    """How long this disk takes to write these bytes to a new file and to keep them: one write, one fsync."""
+    started = perf_counter()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        os.write(handle, data)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    spent = perf_counter() - started
+    path.unlink()
+    return spent
 
 
 def verify(root: str, rows: int) -> Callable[[], Mapping[str, Any]]:
@@ -67,7 +103,7 @@ def verify(root: str, rows: int) -> Callable[[], Mapping[str, Any]]:
     table, _ = _kept(root, rows)
 
     def work() -> Mapping[str, Any]:
-        read = table.read(with_files=True)
+        read = table.read(with_files=True, each=verification.links)
         faults = verification.misplaced(read) + verification.find_faults(read, whole=True)
         gaps = verification.find_gaps(read)
         return {"rows": read.height, "faults": len(faults), "gaps": len(gaps)}

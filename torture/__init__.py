@@ -37,6 +37,7 @@ SUITES = (
     "secrets",
     "alarms",
     "record",
+    "appends",
     "live",
 )
 

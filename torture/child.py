@@ -11,7 +11,7 @@ from typing import Any
 
 from hermes.lake.store import Lake
 from hermes.settings import Settings
-from torture import mutants
+from torture import closes, mutants
 from torture.lakes import STEPS
 from torture.points import Points, die
 
@@ -36,7 +36,7 @@ def work(job: dict[str, Any], points: Points) -> None:
     lake = Lake.open(settings)
     say(begun=True)
     for step in job["steps"]:
-        answer = STEPS[step](settings, lake)
+        answer = {**STEPS, **closes.STEPS}[step](settings, lake)
         points.reach("before the answer")
         say(step=step, answer=answer)
         points.reach("after the answer")

@@ -24,6 +24,7 @@ from hermes.dataset import Dataset, decisions_folder
 from hermes.lake.store import Lake
 from hermes.live.finality import Bar
 from hermes.record import ledger, review
+from hermes.record.export import export
 from hermes.record.table import DecisionsTable
 from hermes.testing.clock import FastClock
 from hermes.testing.exchange import Plan, SimulatedExchange, random_bars
@@ -179,7 +180,7 @@ def _check_chain(run: _Run, folder: Path) -> None:
     found = review.verify(settings, Lake.open(settings), kept=run.kept)
     assert found.sound, f"Hermes finds {found.faults or found.missed}"
     path = folder / "record.csv"
-    review.export(settings, Lake.open(settings), path, "csv")
+    export(settings, Lake.open(settings), path, "csv")
     assert _verified(path, run.kept), "the independent verifier finds a change"
 
 

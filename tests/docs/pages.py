@@ -5,6 +5,8 @@ A comment above a block says how it is run, where it is not simply run in the pa
     <!-- not run: needs docker -->            never; the reason must be given
     <!-- run with the real archive -->        the exchange's files of the shared data stand for the public archive
     <!-- run with an S3 store -->             the tests' server stands for http://127.0.0.1:9000
+    <!-- run with a record -->                in this process, in a folder whose lake has a record of BTCUSDT 4h; its
+                                              head stands for 4b1f…: see test_record_pages.py
 """
 
 import re
@@ -23,6 +25,7 @@ SHOWN = frozenset({"text", "json", "{toctree}"})  # never run: output, drawings
 RUN = frozenset({"sh", "python", "toml"})
 REAL_ARCHIVE = "run with the real archive"
 S3_STORE = "run with an S3 store"
+RECORD = "run with a record"
 NOT_RUN = "not run: "
 
 _FENCE = re.compile(

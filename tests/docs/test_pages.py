@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 import typer
 from tests import real_archive
-from tests.docs.pages import NOT_RUN, PAGES, PROJECT, REAL_ARCHIVE, RUN, S3_STORE, SHOWN, Block, blocks, prose, text
+from tests.docs.pages import (
+    NOT_RUN,
+    PAGES,
+    PROJECT,
+    REAL_ARCHIVE,
+    RECORD,
+    RUN,
+    S3_STORE,
+    SHOWN,
+    Block,
+    blocks,
+    prose,
+    text,
+)
 from tests.s3_server import BINARY, S3Server, serve
 
 from hermes.cli.app import app
@@ -26,7 +39,14 @@ set -euo pipefail
 export PATH="$PWD/.venv/bin:$PATH"
 make() { command make --no-print-directory -o install -o .venv/.installed "$@"; }
 """
-WITH_BLOCKS = [page for page in PAGES if any(b.language in RUN and not b.not_run for b in blocks(page))]
+
+
+def session_blocks(page: str) -> list[Block]:
+    """Those that are run here, one after the other."""
+    return [block for block in blocks(page) if block.language in RUN and not block.not_run and block.marker != RECORD]
+
+
+WITH_BLOCKS = [page for page in PAGES if session_blocks(page)]
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +107,7 @@ def named(block: Block) -> str | None:
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_blocks_run(page: str, newcomer: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    run = [block for block in blocks(page) if block.language in RUN and not block.not_run]
+    run = session_blocks(page)
     with ExitStack() as stack:
         server = None
         if BINARY.is_file() and any(block.marker == S3_STORE for block in run):
@@ -104,7 +124,7 @@ def test_every_block_is_run_or_says_why_not(page: str) -> None:
         if block.not_run:
             assert block.marker.removeprefix(NOT_RUN).strip(), f"{where}: no reason is given"
             continue
-        assert block.marker in ("", REAL_ARCHIVE, S3_STORE), f"{where}: {block.marker!r} says nothing"
+        assert block.marker in ("", REAL_ARCHIVE, S3_STORE, RECORD), f"{where}: {block.marker!r} says nothing"
         assert block.language in RUN | SHOWN, f"{where}: {block.language!r} needs <!-- {NOT_RUN}reason -->"
         assert block.language != "toml" or named(block), f"{where}: the first line must be a comment naming the file"
     hidden = re.findall(r"^ {4}(?:\.venv/|hermes |make |export |python |import ).*$", prose(page), re.M)
@@ -113,7 +133,7 @@ def test_every_block_is_run_or_says_why_not(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_comment_marks_the_block_right_below_it(page: str) -> None:
-    marks = re.findall(rf"^<!-- (?:{NOT_RUN}|{REAL_ARCHIVE}|{S3_STORE})", text(page), re.M)
+    marks = re.findall(rf"^<!-- (?:{NOT_RUN}|{REAL_ARCHIVE}|{S3_STORE}|{RECORD})", text(page), re.M)
     assert len(marks) == sum(bool(block.marker) for block in blocks(page))
 
 

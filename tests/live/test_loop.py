@@ -1,6 +1,8 @@
 """A live process from close to close: on time, once, and with what the archive will say."""
 
+import errno
 import json
+import os
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -155,6 +157,30 @@ def test_an_outage_is_survived_and_said_once(tmp_path):
         record = live.record()
         assert find_gaps(record) == [] and find_faults(record) == []
         assert record["late"].any() and not record["late"][-1]
+
+
+def test_a_full_disk_is_survived_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    with market(tmp_path, 100, 60) as live, live.loop(Heard()) as loop:
+        loop.run(until=loop.engine.server_now() + MINUTE)
+        before = live.record()
+
+        def no_space(source, target):
+            if "decisions_" in str(target):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+            return link(source, target)
+
+        link = os.link
+        with monkeypatch.context() as full:
+            full.setattr(os, "link", no_space)
+            loop.run(until=loop.engine.server_now() + 2 * MINUTE)
+        trouble = loop.listener.troubles[0]
+        assert "No space left on device" in trouble.message and trouble.cure == "free some space"
+        assert live.record().equals(before)
+        loop.run(until=loop.engine.server_now() + MINUTE)
+        record = live.record()
+        assert find_gaps(record) == [] and find_faults(record) == []
+        assert record.height == before.height + 3
+        assert record["late"].to_list()[before.height :] == [True, False, False]
 
 
 def test_a_ban_is_waited_for_without_a_request(tmp_path):

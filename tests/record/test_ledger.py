@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from hermes.errors import TableRefused
 from hermes.record import ledger
+from hermes.record.canonical import canonical
 from hermes.record.ledger import ZERO, Chain, Head
 
 CHAIN = Chain("binance", "spot", "SIMUSDT", "1h", "smart_momentum")
@@ -51,7 +52,7 @@ def test_chain_agrees_with_a_plain_loop():
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_floats_are_the_shortest_decimals_that_read_back(values: list[float]):
-    written = ledger.canonical(pl.DataFrame({"value": values}))["value"].to_list()
+    written = canonical(pl.DataFrame({"value": values}))["value"].to_list()
     assert [float(text) for text in written] == values
     assert written == [np.format_float_positional(value, trim="-") for value in values]
     assert not any("e" in text or text.endswith(".0") for text in written)
@@ -60,7 +61,7 @@ def test_floats_are_the_shortest_decimals_that_read_back(values: list[float]):
 def test_floats_of_every_size():
     bits = random.Random(7)
     values = [number for _ in range(20_000) if math.isfinite(number := struct.unpack("d", bits.randbytes(8))[0])]
-    written = ledger.canonical(pl.DataFrame({"value": values}))["value"].to_list()
+    written = canonical(pl.DataFrame({"value": values}))["value"].to_list()
     assert written == [format(Decimal(repr(number)), "f").removesuffix(".0") for number in values]
 
 
@@ -146,14 +147,14 @@ def test_revision_leaves_the_newest_bar_where_it_was():
 def test_hash_does_not_depend_on_columns_that_have_no_value():
     record = market.record(5)
     wider = record.with_columns(pl.lit(None, pl.Float64).alias("ema_99")).select([*sorted(record.columns), "ema_99"])
-    assert ledger.seals(wider).hashes == record["hash"].to_list()
+    assert ledger.due(wider).hashes == record["hash"].to_list()
 
 
 def test_csv_holds_the_canonical_texts():
     record = market.record(5)
     table = pl.read_csv(ledger.to_csv(record), infer_schema=False)
     assert table.columns == record.columns
-    assert table.equals(ledger.canonical(record))
+    assert table.equals(canonical(record))
     assert json.loads(table["parameters"][0]) == market.STRATEGY.parameters.model_dump()
 
 

@@ -1,13 +1,16 @@
 """The paper account: filled only where it could have been; its distance to the backtest is explained by causes."""
 
+import random
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
 from tests.record.decisions import BARS_900 as BARS
 from tests.record.decisions import FIRST, HOUR, Service, changed, decide, judge, reconciled, with_parameters
 
-from hermes.record.paper import paper_account, paper_bars, paper_position, track
+from hermes.record.paper import PaperAccount, paper_account, paper_bars, track
 from hermes.record.reconciliation import reconcile
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.engine import backtest
@@ -138,6 +141,93 @@ def test_position_is_that_of_the_account_and_not_of_the_rules():
     record = Service(BARS).run(BEGIN, 900).record
     (curve,) = equity_curve([paper_bars(record)], ACCOUNT)
     for rows in (50, 137, 300, 500):
-        assert paper_position(record.head(rows), ACCOUNT) == curve["position"][rows - 1]
-    both = Account(side="both", fill="next_open")
-    assert {-1, 1} <= {paper_position(record.head(rows), both) for rows in range(5, 500, 9)}
+        assert PaperAccount(ACCOUNT, record.head(rows)).position == curve["position"][rows - 1]
+    both = Account(side="both")
+    assert {-1, 1} <= {PaperAccount(both, record.head(rows)).position for rows in range(5, 500, 9)}
+
+
+SHORTING = ["....", "b.S.", "..C.", "s...", "b...", "...S", ".s.C", "bS..", ".C..", "S...", "s.C.", "...."]
+ACCOUNTS = {
+    "long": Account(),
+    "short": Account(side="short"),
+    "both": Account(side="both"),
+    "stops": Account(side="both", stop_loss=0.02, take_profit=0.03, trailing_stop=0.025),
+    "few bars": Account(side="short", max_bars=7, size="fraction:0.5"),
+    "lots": Account(side="both", lot_step=0.01, min_order=500.0, size="volatility:0.2", bars_per_year=8760.0),
+}
+
+
+def with_shorts(bars: pl.DataFrame, parameters: object) -> pl.DataFrame:
+    """Decisions of rules that have signals of their own for shorts, which ask for all there is in every order."""
+    made = decide(bars, parameters)
+    asked = ["".join(SHORTING)[number % 48] for number in range(bars.height)]
+    signal = pl.Series(asked, dtype=pl.String)
+    return made.with_columns(
+        buy_signal=signal == "b", sell_signal=signal == "s", short_signal=signal == "S", cover_signal=signal == "C"
+    )
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+@pytest.mark.parametrize("rules", [decide, with_shorts])
+def test_record_without_delay_gives_the_account_of_the_backtest(name: str, rules):
+    service = Service(BARS, decide=rules).run(BEGIN, 500).run(500, 900)
+    terms = replace(ACCOUNTS[name], fill="next_open")
+    expected = backtest(rules(BARS, None).slice(BEGIN), "1h", terms)
+    found = paper_account(service.record, ACCOUNTS[name], "1h")
+    assert found.metrics == expected.metrics
+    assert found.trades.equals(expected.trades)
+    assert found.metrics.trades > 0
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_account_that_goes_on_holds_what_one_that_begins_anew_holds(name: str):
+    service = Service(BARS, decide=with_shorts).run(BEGIN, 430).run(430, 436, delay=9000).run(440, 455)
+    record = service.run(455, 470, delay=40_000).run(470, 520).record
+    account = PaperAccount(ACCOUNTS[name])
+    cuts = [0, *sorted(random.Random(name).sample(range(1, record.height), 60)), record.height]
+    held = []
+    for begin, end in pairwise(cuts):
+        overlapping = record.slice(max(0, begin - 2), end - max(0, begin - 2))
+        assert account.add(overlapping), "rows that it had before change nothing"
+        held.append(account.position)
+        assert held[-1] == PaperAccount(ACCOUNTS[name], record.head(end)).position
+    assert len(set(held)) > 1
+
+
+def test_account_refuses_rows_that_it_cannot_go_on_with():
+    record = Service(BARS).run(BEGIN, 430).run(432, 440).run(430, 431, delay=90_000).record
+    account = PaperAccount(ACCOUNT)
+    assert not account.add(record.slice(1, 3)), "the first row is missing"
+    assert account.add(record.head(38))
+    assert not account.add(record.slice(38)), "a bar was decided on after newer ones"
+    assert PaperAccount(ACCOUNT, record).position == paper_position(record)
+
+
+def paper_position(record: pl.DataFrame) -> int:
+    (curve,) = equity_curve([paper_bars(record.sort("datetime"))], ACCOUNT)
+    return curve["position"][-1]
+
+
+@pytest.mark.parametrize(
+    ("side", "signals", "expected"),
+    [
+        ("both", ["b", "S"], "..S"),  # the later entry counts where the account takes both sides
+        ("both", ["S", "b"], "b.."),
+        ("both", ["S", "C"], ".C."),
+        ("both", ["s", "S"], "s.S"),  # what is said of longs does not undo what is said of shorts
+        ("long", ["b", "S"], "b.S"),  # a short is nothing to an account of longs
+        ("short", ["b", "S"], "b.S"),
+    ],
+)
+def test_late_signals_of_both_sides_that_come_to_stand_on_one_bar(side, signals, expected):
+    late = {number: 4.0 - number for number in range(len(signals))}
+    plain = rows(*signals, "", "", "", "", late=late)
+    both = plain.with_columns(
+        short_signal=pl.Series("S" in text for text in [*signals, "", "", "", ""]),
+        cover_signal=pl.Series("C" in text for text in [*signals, "", "", "", ""]),
+    )
+    made = paper_bars(both, side).filter(pl.any_horizontal("buy_signal", "sell_signal", "short_signal", "cover_signal"))
+    assert made.height == 1
+    said = made.row(0, named=True)
+    named = {"b": "buy_signal", "s": "sell_signal", "S": "short_signal", "C": "cover_signal"}
+    assert {letter for letter, name in named.items() if said[name]} == set(expected) - {"."}

@@ -1,5 +1,7 @@
 """The record on every store: nothing lost, doubled or forked, whatever is killed and whoever writes."""
 
+import errno
+import os
 import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -8,8 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tests.record.simulated_record as market
+from torture.faults import Faulty
 
-from hermes.errors import AlreadyPublished, DatasetLocked, LockLost
+from hermes.errors import AlreadyPublished, DatasetLocked, LockLost, StoreError
 from hermes.lake.store import Lake, Layer
 from hermes.record import ledger
 from hermes.record.ledger import Chain, Head
@@ -89,6 +92,31 @@ def test_nothing_is_published_once_a_lease_was_lost(table: DecisionsTable, monke
     with pytest.raises(LockLost):
         table.append(BARS.head(1), {})
     assert table.files() == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
+def test_disk_that_fails_in_an_append_leaves_all_of_it_or_nothing(tmp_path: Path, number: int):
+    lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    with DecisionsTable.of(lake, CHAIN).held([CHAIN], "live") as table:
+        table.append(BARS.head(1), {})
+        faulty, at, refused = None, 0, 0
+        while faulty is None or faulty.hit:  # the first call fails, then the second, and so on
+            at += 1
+            before = table.read()
+            faulty = Faulty(tmp_path / "lake", number, at, for_good=False)
+            heads = table.heads([CHAIN])
+            try:
+                with faulty.planted():
+                    table.append(BARS.slice(before.height, 1), heads)
+            except StoreError as error:
+                refused += 1
+                # A lock that cannot be looked at counts as lost.
+                assert (os.strerror(number) in error.message or isinstance(error, LockLost)) and error.cure
+                assert table.read().equals(before)
+            assert find_faults(table.read(with_files=True), whole=True) == []
+        assert refused > 5
+        assert not table.lost()
+    assert table.read().height == 1 + at - refused
 
 
 def test_merged_day_keeps_every_row_and_hash(table: DecisionsTable):

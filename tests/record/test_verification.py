@@ -25,7 +25,7 @@ def edited(record: pl.DataFrame, column: str, row: int, value: object) -> pl.Dat
 
 def rehashed(record: pl.DataFrame, row: int) -> pl.DataFrame:
     """An edited row whose hash was computed anew."""
-    return edited(record, "hash", row, ledger.seals(record).hashes[row])
+    return edited(record, "hash", row, ledger.due(record).hashes[row])
 
 
 RECORD = market.record(60)

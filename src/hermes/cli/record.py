@@ -55,7 +55,8 @@ def register(app: typer.Typer) -> None:
     def head(line: Invocation) -> None:
         """Print the newest hash of each chain: keep it where the owner of the lake cannot change it."""
         from hermes.cli.views import record as views
-        from hermes.record.review import Record, head_json
+        from hermes.record.ledger import head_json
+        from hermes.record.review import Record
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             record = Record(settings, lake)
@@ -115,14 +116,14 @@ def register(app: typer.Typer) -> None:
         from hermes.cli.views import record as views
         from hermes.dataset import normalize_symbol
         from hermes.lake.store import Lake
-        from hermes.record import review
+        from hermes.record.export import export as write
 
         path = csv or parquet
         if path is None or (csv and parquet):
             raise UsageError("export needs one of --csv FILE and --parquet FILE", "give one, like --csv record.csv")
         settings = line.settings()
         symbols = [normalize_symbol(symbol) for symbol in line.symbols]
-        made = review.export(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
+        made = write(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
         if line.json:
             console.print_json(made.as_json())
         else:

@@ -29,6 +29,7 @@ class Sweep:
         varied: the parameters that have more than one value.
         skipped: combinations that the strategy refused.
         verdict: what the best of them is worth, in words.
+        min_trades: a combination with fewer trades cannot be the best.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Sweep:
     varied: Sequence[str]
     skipped: int
     verdict: Sequence[str]
+    min_trades: int
 
 
 def sweep_page(sweep: Sweep) -> str:
@@ -57,7 +59,7 @@ def sweep_page(sweep: Sweep) -> str:
         maps=[_heatmap(sweep.table, row, column) for row, column in _pairs(sweep.varied)],
         heading=f"The best {best.height:,} of {sweep.table.height:,}" if cut else "All of them",
         heads=[*sweep.varied, *(each.label for each in shown)],
-        rows=[_row(row, sweep.varied, shown) for row in best.iter_rows(named=True)],
+        rows=[_row(row, sweep, shown) for row in best.iter_rows(named=True)],
     )
 
 
@@ -81,11 +83,16 @@ def _heatmap(table: pl.DataFrame, row: str, column: str | None) -> dict[str, Any
     }
 
 
-def _row(row: Mapping[str, Any], varied: Sequence[str], shown: Sequence[Measure]) -> list[tuple[str, list[str]]]:
+def _row(row: Mapping[str, Any], sweep: Sweep, shown: Sequence[Measure]) -> list[tuple[str, list[str]]]:
     """The parameters and the measures of one combination as texts, each with what warns of it."""
-    return [*((format.plain(row[name]), []) for name in varied), *(_cell(each, row) for each in shown)]
+    parameters: list[tuple[str, list[str]]] = [(format.plain(row[name]), []) for name in sweep.varied]
+    return [*parameters, *(_cell(each, row, sweep.min_trades) for each in shown)]
 
 
-def _cell(measure: Measure, row: Mapping[str, Any]) -> tuple[str, list[str]]:
+def _cell(measure: Measure, row: Mapping[str, Any], min_trades: int) -> tuple[str, list[str]]:
     value = row[measure.name]
-    return ("–", []) if value is None else (measures.show(measure, value), measures.warnings(measure, row))
+    if value is None:
+        return "–", []
+    barred = measure.name == "trades" and value < min_trades
+    warnings = [f"never the best: fewer than {min_trades:,}"] if barred else []
+    return measures.show(measure, value), [*measures.warnings(measure, row), *warnings]

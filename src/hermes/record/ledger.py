@@ -8,18 +8,16 @@ Longer than 300 lines, because the text, the hash and the columns of a row are o
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
 
 from hermes.dataset import Dataset
-from hermes.errors import TableRefused
+from hermes.record.canonical import canonical, check_values, digest, texts
 from hermes.schemas import DATETIME, Schema
 from hermes.strategies.base import Strategy
 from hermes.version import __version__
@@ -104,10 +102,14 @@ class Head:
             history: the bars before the first one that is decided on, in order of time. They are no decisions; their
                 digest tells later whether the exchange changed what the first decisions were made from.
         """
-        digest = ZERO
-        for text in _bar_texts(history):
-            digest = _bar_digest(text, digest)
-        return cls(bars_sha256=digest)
+        made = ZERO
+        for (text,) in texts(canonical(history.select(_BAR)), [_BAR]):
+            made = bar_digest(text, made)
+        return cls(bars_sha256=made)
+
+
+#: Where a chain ends that has no row yet, and whose history nobody knows.
+NO_ROW = Head()
 
 
 def decision_schema(strategy: Strategy, *, short: bool = False) -> dict[str, pl.DataType]:
@@ -191,25 +193,26 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     Raises:
         TableRefused: a value that no record can hold, such as NaN or a text of several lines.
     """
-    _check_values(rows)
+    rows = rows.rechunk()  # what was put together from hundreds of datasets takes ten times as long
+    check_values(rows)
     written = canonical(rows)
     bounds = ["", "bars_sha256", "previous_hash", "sequence", chr(0x10FFFF)]
     parts = [[name for name in written.columns if low < name < high] for low, high in pairwise(bounds)]
-    texts = _texts(written, [*parts, _BAR])
+    pieces = texts(written, [*parts, _BAR])
     known = rows[[*Chain._fields, "kind", "datetime", "position"]].rows()
 
     ends: dict[tuple[str, ...], tuple[Any, ...]] = {}
-    for chain in {Chain(*row[:5]) for row in known}:
-        head = heads.get(chain, Head())
+    for chain in {row[:5] for row in known}:
+        head = heads.get(chain, NO_ROW)  # type: ignore[call-overload] # a chain equals the tuple of its names
         ends[chain] = head.sequence, head.hash, head.bars_sha256, head.datetime, head.position
     seals: list[tuple[int, str, str, str]] = []
-    for row, (one, two, three, four, bar) in zip(known, texts, strict=True):
-        number, previous, digest, *bar_held = ends[row[:5]]
-        number, digest = number + 1, _bar_digest(bar, digest)
-        made = _digest(f"{one}bars_sha256={digest}\n{two}previous_hash={previous}\n{three}sequence={number}\n{four}")
-        seals.append((number, digest, previous, made))
+    for row, (one, two, three, four, bar) in zip(known, pieces, strict=True):
+        number, previous, bars, *bar_held = ends[row[:5]]
+        number, bars = number + 1, bar_digest(bar, bars)
+        made = digest(f"{one}bars_sha256={bars}\n{two}previous_hash={previous}\n{three}sequence={number}\n{four}")
+        seals.append((number, bars, previous, made))
         # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
-        ends[row[:5]] = (number, made, digest, *(row[6:] if row[5] == "decision" else bar_held))
+        ends[row[:5]] = (number, made, bars, *(row[6:] if row[5] == "decision" else bar_held))
     columns = [
         pl.Series(name, values, pl.Int64 if name == "sequence" else pl.String)
         for name, values in zip(_SEALS, zip(*seals, strict=True) if seals else [()] * 4, strict=True)
@@ -221,56 +224,37 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
 
 def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
     """Where each chain ends, by its rows, which may stand in any order."""
-    chain = pl.struct(Chain._fields)
-    newest = rows.sort("sequence").group_by(chain.alias("chain")).agg(
-        pl.col("sequence", "hash", "bars_sha256").last(),
+    decided = pl.col("kind") == "decision"
+    newest = rows.group_by(Chain._fields).agg(
+        pl.col("sequence", "hash", "bars_sha256").get(pl.col("sequence").arg_max()),
         # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
         # A bar that came too late may have been decided on after newer ones.
-        pl.col("datetime", "position")
-        .filter(pl.col("kind") == "decision")
-        .sort_by(pl.col("datetime").filter(pl.col("kind") == "decision"))
-        .last(),
-    )  # fmt: skip
-    ends = newest.select("sequence", "hash", "bars_sha256", "datetime", "position")
-    return {Chain(**names): Head(*end) for names, end in zip(newest["chain"].to_list(), ends.iter_rows(), strict=True)}
+        pl.col("datetime", "position").filter(decided).get(pl.col("datetime").filter(decided).arg_max()),
+    )
+    return {Chain(*row[:5]): Head(*row[5:]) for row in newest.iter_rows()}
 
 
-class Seals(NamedTuple):
-    """What the rows of one chain must have, by their own columns and by the row before each."""
+class Due(NamedTuple):
+    """What rows must have by their own values: each its `hash`; and the texts of their bars, see `bar_digest`."""
 
     hashes: list[str]
-    bars_sha256: list[str]
+    bars: list[str]
 
 
-def seals(rows: pl.DataFrame) -> Seals:
-    """The `hash` and the `bars_sha256` that each row of one chain must have.
-
-    The first `bars_sha256` is given as if no bar had been before it; where there were some, they are not in the record.
-    """
+def due(rows: pl.DataFrame) -> Due:
+    """What each of some rows, of any chains, must have by its own values."""
     names = [name for name in rows.columns if name != "hash"]
-    before = [ZERO, *rows["bars_sha256"].to_list()[:-1]]
-    found = Seals([], [])
-    for (text, bar), digest in zip(_texts(canonical(rows), [names, _BAR]), before, strict=True):
-        found.hashes.append(_digest(text))
-        found.bars_sha256.append(_bar_digest(bar, digest))
+    found = Due([], [])
+    for text, bar in texts(canonical(rows), [names, _BAR]):
+        found.hashes.append(digest(text))
+        found.bars.append(bar)
     return found
 
 
-def canonical(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every value as the canonical text has it; null stays null.
-
-    Floats are the shortest decimals that read back as the same float, without an exponent and without `.0`.
-    """
-    written = rows.select(_written(name, kind) for name, kind in rows.schema.items())
-    floats = [name for name, kind in rows.schema.items() if kind.is_float()]
-    if not floats:
-        return written
-    has_exponent = written.select(pl.col(floats).str.contains("e", literal=True).any())
-    for name in floats:
-        if has_exponent[name][0]:
-            plain = pl.Series(name, [_plain(text) for text in written[name]], pl.String)
-            written.replace_column(written.get_column_index(name), plain)
-    return written
+def head_json(head: Head) -> dict[str, Any]:
+    """The end of a chain, as JSON shows it."""
+    at = head.datetime.isoformat() if head.datetime else None
+    return {"sequence": head.sequence, "datetime": at, "position": head.position, "record_head": head.hash}
 
 
 def to_csv(rows: pl.DataFrame) -> bytes:
@@ -286,55 +270,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return [name for name in order if name in given]
 
 
-def _written(name: str, kind: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if kind == pl.Datetime:
-        return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    text = column.cast(pl.String)  # a Boolean is true or false; a float has an exponent where that is shorter
-    return text.str.strip_suffix(".0") if kind.is_float() else text
-
-
-def _plain(text: str | None) -> str | None:
-    """A decimal without its exponent."""
-    return format(Decimal(text), "f") if text and "e" in text else text
-
-
-def _bar_texts(bars: pl.DataFrame) -> list[str]:
-    return [text for (text,) in _texts(canonical(bars.select(_BAR)), [_BAR])]
-
-
-def _texts(written: pl.DataFrame, groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """For each row a text for each group of columns: a line for each that has a value, in the order of their names."""
-    made = []
-    for number, names in enumerate(groups):
-        pieces: list[pl.Expr] = []
-        for name in sorted(names):
-            value, label, end = pl.col(name), pl.lit(f"{name}="), pl.lit("\n")
-            # In one flat row of pieces where it can be: nested ones take three times as long.
-            pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
-        text = pl.concat_str(pieces, ignore_nulls=True) if pieces else pl.lit("")
-        made.append(text.alias(str(number)))
-    return written.select(made).rows()
-
-
-def _bar_digest(text: str, before: str) -> str:
-    return _digest(f"bars_sha256={before}\n{text}")
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def _check_values(rows: pl.DataFrame) -> None:
-    """Refuse what has no canonical text."""
-    for name in rows.columns:
-        if any(sign in name for sign in "=\n\r"):
-            raise TableRefused(f"a column is called {name!r}", "a record needs names without '=' and line ends")
-    endless = [pl.col(n).is_finite().not_().any() for n, kind in rows.schema.items() if kind.is_float()]
-    empty = [pl.col(n).str.contains(r"^$|[\r\n]").any() for n, kind in rows.schema.items() if kind == pl.String]
-    found = rows.select(*endless, *empty)
-    for name in (name for name in found.columns if found[name][0]):
-        raise TableRefused(
-            f"{name} of {rows['symbol'][0]} has a value that a record cannot hold",
-            "numbers must be finite, texts must be one line and not empty",
-        )
+def bar_digest(text: str, before: str) -> str:
+    """The `bars_sha256` of a row, from its bar's text and the `bars_sha256` of the row before."""
+    return digest(f"bars_sha256={before}\n{text}")

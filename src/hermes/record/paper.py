@@ -5,21 +5,26 @@ of the next bar that is on record. A late decision is filled at the first open a
 clock. The backtest beside it has today's bars and rules, and nothing late or missed.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from hermes.record.reconciliation import CAUSES, SHORTS, Reconciliation
-from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.account import Account, Side
 from hermes.stages.backtest.engine import Result, backtest
 from hermes.stages.backtest.trading import Trading, equity_curve
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _SIGNALS = ("buy_signal", "sell_signal")
+#: What an account has to know of a row.
+PAPER = ("kind", "sequence", "datetime", *_PRICES, *_SIGNALS, "server_time", "late")
 #: The order in which differences are taken away, one cause after the other, until the backtest is left.
 _TAKEN = ("late", "missed", "bar revised", "rules or parameters changed", "unexplained")
 _NOT_CHECKED = CAUSES[-1]
@@ -79,29 +84,47 @@ class Tracking:
         }
 
 
-def paper_bars(rows: pl.DataFrame) -> pl.DataFrame:
+def paper_bars(rows: pl.DataFrame, side: Side = "long") -> pl.DataFrame:
     """The record as an account that fills at the next open can trade it.
 
     Args:
         rows: `datetime, open, high, low, close, volume, buy_signal, sell_signal, server_time, late`, one per bar, in
-            order of time.
+            order of time; with `short_signal, cover_signal` where the strategy has rules for shorts.
+        side: what the account enters.
 
     Returns:
-        The same without the last two; the signal of a late row stands on the last bar that opened before it was made.
-        Where several come to stand on one bar, the last one counts.
+        The same without `server_time` and `late`; what a late row asks for stands on the last bar that opened before it
+        was made. Where several come to stand on one bar, the last one counts: of those about longs, of those about
+        shorts, and of two entries on both sides where the account takes both.
     """
     times = rows["datetime"].to_numpy()
-    known = np.searchsorted(times, rows["server_time"].to_numpy(), side="left") - 1
     own = np.arange(rows.height)
-    at = np.where(rows["late"].to_numpy(), np.maximum(known, own), own)
-    signals = [*_SIGNALS, *(name for name in SHORTS if name in rows.columns)]
-    asks = [pl.col(one) != pl.col(other) for one, other in zip(signals[::2], signals[1::2], strict=True)]
-    asked = rows.select(*signals, at=pl.Series(at)).filter(pl.any_horizontal(asks))
-    last = asked.group_by("at", maintain_order=True).last()
-    moved = rows.select("datetime", *_PRICES).with_row_index("at").join(
-        last.cast({"at": pl.UInt32}), on="at", how="left"
-    )  # fmt: skip
-    return moved.drop("at").with_columns(pl.col(signals).fill_null(value=False))
+    at = pl.Series("at", np.where(rows["late"].to_numpy(), np.maximum(_known(rows, times), own), own))
+    bars = rows.select("datetime", *_PRICES, at=pl.Series(own))
+    pairs = [_SIGNALS, *([SHORTS] if set(SHORTS) <= set(rows.columns) else [])]
+    for enter, leave in pairs:
+        asked = rows.select(enter, leave, at, pl.Series(f"of_{enter}", own)).filter(pl.col(enter) != pl.col(leave))
+        bars = bars.join(asked.group_by("at", maintain_order=True).last(), on="at", how="left", maintain_order="left")
+    signals = [name for pair in pairs for name in pair]
+    bars = bars.with_columns(pl.col(signals).fill_null(value=False))
+    if side == "both" and len(pairs) > 1:
+        order = pl.col("of_buy_signal") - pl.col("of_short_signal")
+        both = pl.col("buy_signal") & pl.col("short_signal")
+        bars = bars.with_columns(
+            buy_signal=pl.col("buy_signal") & ~(both & (order < 0)),
+            short_signal=pl.col("short_signal") & ~(both & (order > 0)),
+        )
+    return bars.select("datetime", *_PRICES, *signals)
+
+
+def _known(rows: pl.DataFrame, times: NDArray[np.datetime64]) -> NDArray[np.intp]:
+    """For each row the last bar that opened before the row was made."""
+    return np.searchsorted(times, rows["server_time"].to_numpy(), side="left") - 1
+
+
+def _decided(record: pl.DataFrame) -> pl.DataFrame:
+    """The decisions of a record, one per bar, in order of time."""
+    return record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
 
 
 def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Result:
@@ -111,16 +134,79 @@ def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Resu
         record: of one chain, sorted by sequence.
         account: its terms; the fill is always the next open.
     """
-    decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
-    return backtest(paper_bars(decided), interval, replace(account, fill="next_open"))
+    return backtest(paper_bars(_decided(record), account.side), interval, replace(account, fill="next_open"))
+
+
+class PaperAccount:
+    """The account that trades one record alone, while the record grows: as `paper_account`, at any time.
+
+    Args:
+        account: its terms; the fill is always the next open.
+        record: of one chain, sorted by sequence; what there is of it to begin with.
+    """
+
+    def __init__(self, account: Account, record: pl.DataFrame | None = None) -> None:
+        self._side = account.side
+        self._trading = Trading(replace(account, fill="next_open"))
+        self._waiting = pl.DataFrame()  # rows whose place depends on bars that are not on record yet
+        self._sequence = -1
+        self._newest: datetime | None = None
+        if record is not None and record.height:
+            decided = _decided(record)
+            self._trade(decided)
+            self._sequence, self._newest = record["sequence"][-1], decided["datetime"][-1]
+
+    def add(self, rows: pl.DataFrame) -> bool:
+        """Go on with the next rows; those that it had before are left out.
+
+        Returns:
+            Whether that was possible: not where rows are missing, and not where a bar was decided on after newer ones,
+            which only an account that begins anew can know.
+        """
+        rows = rows.filter(pl.col("sequence") > self._sequence).unique("sequence", keep="first").sort("sequence")
+        if rows.is_empty():
+            return True
+        if rows["sequence"][0] != self._sequence + 1 or rows["sequence"][-1] != self._sequence + rows.height:
+            return False
+        decided = rows.filter(pl.col("kind") == "decision")
+        times = decided["datetime"]
+        if decided.height and not (times.is_sorted() and (self._newest is None or times[0] > self._newest)):
+            return False
+        self._sequence = rows["sequence"][-1]
+        if decided.height:
+            self._trade(decided)
+            self._newest = times[-1]
+        return True
+
+    @property
+    def position(self) -> int:
+        """What it holds after the newest bar on record: 1 long, 0 flat, -1 short."""
+        if self._waiting.is_empty():
+            return self._trading.position
+        ahead = copy.deepcopy(self._trading)
+        ahead.advance(paper_bars(self._waiting, self._side))
+        return ahead.position
+
+    def _trade(self, decided: pl.DataFrame) -> None:
+        """Trade all rows but the last ones where a late one among them may come to stand on a bar yet to come."""
+        if decided.is_empty():
+            return
+        names = [*PAPER, *(name for name in SHORTS if name in decided.columns)]
+        rows = pl.concat([self._waiting, decided.select(names)], how="diagonal") if self._waiting.height else decided
+        times, late = rows["datetime"].to_numpy(), rows["late"].to_numpy()
+        known = np.where(late, _known(rows, times), -1)
+        open_ones = np.flatnonzero(late & (rows["server_time"].to_numpy() > times[-1]))
+        end = int(open_ones[0]) if open_ones.size else rows.height
+        while end and (beyond := np.flatnonzero(known[:end] >= end)).size:
+            end = int(beyond[0])
+        if end:
+            self._trading.advance(paper_bars(rows.head(end), self._side))
+        self._waiting = rows.slice(end).select(name for name in names if name in rows.columns)
 
 
 def paper_position(record: pl.DataFrame, account: Account) -> int:
     """What the paper account holds after the newest bar on record: 1 long, 0 flat, -1 short."""
-    decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
-    trading = Trading(replace(account, fill="next_open"))
-    trading.advance(paper_bars(decided))
-    return trading.position
+    return PaperAccount(account, record).position
 
 
 def track(found: Reconciliation, account: Account, interval: str) -> Tracking | None:
@@ -136,7 +222,7 @@ def track(found: Reconciliation, account: Account, interval: str) -> Tracking | 
         return None
 
     def trade(*without: str) -> tuple[Result, pl.DataFrame]:
-        rows = _mixed(bars, without)
+        rows = _mixed(bars, without, terms.side)
         return backtest(rows, interval, terms), rows
 
     made, shown = trade()
@@ -151,26 +237,26 @@ def track(found: Reconciliation, account: Account, interval: str) -> Tracking | 
     return Tracking(made, before, equity, shares, _error(equity, before.metrics.periods_per_year))
 
 
-def _mixed(bars: pl.DataFrame, without: tuple[str, ...]) -> pl.DataFrame:
+def _mixed(bars: pl.DataFrame, without: tuple[str, ...], side: Side) -> pl.DataFrame:
     """The record, but for bars that differ by one of these causes: there it is as today's bars and rules have it."""
     taken = pl.col("cause").is_in(list(without)).fill_null(value=False)
     names = (*_PRICES, *_SIGNALS, *SHORTS)
     known = {"datetime", *(f"{side}_{name}" for side in ("today", "recorded") for name in names)} & set(bars.columns)
 
-    def side(one: str, name: str) -> pl.Expr:
+    def as_of(one: str, name: str) -> pl.Expr:
         return pl.col(f"{one}_{name}") if f"{one}_{name}" in known else pl.lit(value=False)
 
     rows = bars.select(
         "datetime",
         *(
-            pl.when(taken).then(side("today", name)).otherwise(side("recorded", name)).alias(name)
+            pl.when(taken).then(as_of("today", name)).otherwise(as_of("recorded", name)).alias(name)
             for name in names
             if name not in SHORTS or f"today_{name}" in known or f"recorded_{name}" in known
         ),
         "server_time",
         late=pl.col("late").fill_null(value=False) & ("late" not in without) & ~taken,
     ).filter(pl.col("close").is_not_null())
-    return paper_bars(rows.with_columns(pl.col("server_time").fill_null(pl.col("datetime"))))
+    return paper_bars(rows.with_columns(pl.col("server_time").fill_null(pl.col("datetime"))), side)
 
 
 def _equity(rows: pl.DataFrame, recorded: pl.DataFrame, account: Account) -> pl.DataFrame:

@@ -1,22 +1,18 @@
-"""The record of one dataset and strategy in the lake: read, verified, reconciled with today, exported.
-
-Longer than 300 lines, because its four commands read one record in one way.
-"""
+"""The record of one dataset and strategy in the lake: read, verified, reconciled with today."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from hermes.compute import compute_features, compute_signals
-from hermes.errors import HermesError, MissingTable, UsageError
+from hermes.errors import HermesError, MissingTable
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
-from hermes.record.ledger import Chain, Head
+from hermes.record.ledger import Chain, Head, head_json
 from hermes.record.paper import Tracking, track
 from hermes.record.reconciliation import Reconciliation, as_json, reconcile
 from hermes.record.table import DecisionsTable
@@ -30,7 +26,6 @@ from hermes.strategies import find_strategy, strategy_name
 from hermes.version import __version__
 
 _DRAWN = 600  # points of an equity line on a page, about
-Format = Literal["csv", "parquet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +177,7 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
     """
     record = Record(settings, lake)
     table = DecisionsTable.of(lake, record.chain)
-    rows = table.read(symbols or None, with_files=True)
+    rows = table.read(symbols or None, with_files=True, each=verification.links)
     if rows.is_empty() and not table.lost():
         raise MissingTable(f"nothing is on record in {table.name} at {lake.gold.address}", "run `hermes live` first")
     faults = [
@@ -191,7 +186,7 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
     if rows.is_empty():
         return Verified(table.name, 0, {}, faults, [], [], len(kept))
     faults += verification.misplaced(rows) + verification.find_faults(rows, whole=True)
-    there = set(rows["hash"])
+    there = set(rows.filter(pl.col("hash").is_in(kept))["hash"]) if kept else set()
     faults += [
         Fault("other head", table.name, None, None, f"the kept hash {head} is not on record")
         for head in kept
@@ -204,53 +199,6 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
         for part, known in _split(gap, settings, lake):
             (missed if known else absent).append(part)
     return Verified(table.name, rows["hash"].n_unique(), heads, faults, missed, absent, len(kept))
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A file that holds the record of some symbols."""
-
-    path: Path
-    rows: int
-    symbols: int
-    heads: dict[Chain, Head]
-
-    def as_json(self) -> dict[str, Any]:
-        """As the command line prints it."""
-        chains = [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())]
-        return {"path": str(self.path), "rows": self.rows, "chains": chains}
-
-
-def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Sequence[str] = ()) -> Exported:
-    """Write the record of some symbols, or of all, to a file: CSV holds canonical texts, Parquet typed values.
-
-    Raises:
-        MissingTable: nothing of them is on record.
-        UsageError: the file cannot be written.
-    """
-    table = DecisionsTable.of(lake, Record(settings, lake).chain)
-    rows = table.read(symbols or None)
-    if rows.is_empty():
-        raise MissingTable(
-            f"nothing is on record in {table.name} at {lake.gold.address}"
-            + (f" of {', '.join(symbols)}" if symbols else ""),
-            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
-        )
-    ordered = rows.select(ledger.in_order(rows.columns))
-    part = path.with_name(f".{path.name}.part")  # so that a file is whole or not there
-    try:
-        if kind == "csv":
-            part.write_bytes(ledger.to_csv(ordered))
-        else:
-            ordered.write_parquet(part)
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", "name a file in a folder that is there"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return Exported(path, ordered.height, ordered["symbol"].n_unique(), ledger.heads(ordered))
 
 
 def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
@@ -294,12 +242,6 @@ def on_record(settings: Settings, lake: Lake) -> dict[str, Any] | None:
     drawn = made.tracking.equity if made.tracking else pl.DataFrame()
     each = max(1, drawn.height // _DRAWN)
     return {**about, **made.as_json(), "equity": drawn.gather_every(each).to_dicts()}
-
-
-def head_json(head: Head) -> dict[str, Any]:
-    """The end of a chain, as JSON shows it."""
-    at = head.datetime.isoformat() if head.datetime else None
-    return {"sequence": head.sequence, "datetime": at, "position": head.position, "record_head": head.hash}
 
 
 def rows_json(rows: pl.DataFrame) -> list[dict[str, Any]]:

@@ -19,13 +19,15 @@ from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, check_written, fingerprint
 from hermes.record import ledger
-from hermes.record.ledger import Chain, Head
+from hermes.record.ledger import NO_ROW, Chain, Head
 from hermes.record.verification import FILE
 
 Answer = TypeVar("Answer")
+Make = Callable[[pl.DataFrame], pl.DataFrame]
 
 _MERGED = "day_"  # how the file of a whole day begins
 _ATTEMPTS = 5
+_PIECE_ROWS = 20_000
 _HEAD_COLUMNS = (*Chain._fields, "kind", "sequence", "hash", "bars_sha256", "datetime", "position")
 
 
@@ -67,8 +69,18 @@ class DecisionsTable:
         """The table's files, in order of their days."""
         return self._gold.files(self.name)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files())
+
     def read(
-        self, symbols: Collection[str] | None = None, *, since: date | None = None, with_files: bool = False
+        self,
+        symbols: Collection[str] | None = None,
+        *,
+        since: date | None = None,
+        with_files: bool = False,
+        each: Make | None = None,
     ) -> pl.DataFrame:
         """The record of some symbols, or of all, in the order of the files and of the rows in them.
 
@@ -76,14 +88,31 @@ class DecisionsTable:
             since: only what was decided on this UTC day or later.
             with_files: keep rows that stand in two files, and name each row's file in a column `_file`; else equal
                 hashes count once, and the rows are sorted by symbol and sequence.
+            each: what to make of every piece of rows as it is read, so that the whole record is never in memory.
 
         Returns:
-            Columns as in `ledger.decision_schema`; where parameters changed, the union of their columns.
+            Columns as in `ledger.decision_schema`; where parameters changed, the union of their columns. With `each`,
+            what it made.
         """
-        rows = self._settled(lambda files: self._rows(_from(files, since), symbols, None))
+        rows = self._settled(lambda files: self._rows(_from(files, since), symbols, None, each))
         if with_files or rows.is_empty():
             return rows
         return rows.drop(FILE).unique("hash", keep="first").sort(*Chain._fields, "sequence")
+
+    def days(self) -> list[date]:
+        """The UTC days on which something was decided, in order."""
+        folders = {file.key.rpartition("/")[0] for file in self.files()}
+        return sorted(day for folder in folders if (day := parse_decisions_folder(folder)))
+
+    def read_day(self, day: date, symbols: Collection[str], columns: Collection[str]) -> pl.DataFrame:
+        """What was decided on a UTC day, as it is stored: rows may stand there twice.
+
+        Args:
+            columns: those of them that are there.
+        """
+        return self._settled(
+            lambda files: self._rows(files, symbols, columns).drop(FILE, strict=False), decisions_folder(self.name, day)
+        )
 
     def symbols(self) -> list[str]:
         """Every symbol that has a row."""
@@ -119,6 +148,7 @@ class DecisionsTable:
         """
         wanted = sorted(set(chains))
         with ExitStack() as stack:
+            stack.enter_context(self._gold.keeping_staging())
             checks = [
                 stack.enter_context(self._gold.locked(self._lock_key(chain), f"the record of {chain}", command))
                 for chain in wanted
@@ -146,7 +176,7 @@ class DecisionsTable:
         sealed, ends = ledger.seal(rows, heads)
         assert ends.keys() <= self._held, "append only to chains that are held"
         # Named after the heads that it follows: two writers that both saw them cannot both publish.
-        first = sorted(heads.get(chain, Head()).hash for chain in ends)
+        first = sorted(heads.get(chain, NO_ROW).hash for chain in ends)
         newest: datetime = sealed["datetime"].max()  # type: ignore[assignment]
         begun: datetime = sealed["server_time"].min()  # type: ignore[assignment]
         ended: datetime = sealed["server_time"].max()  # type: ignore[assignment]
@@ -196,41 +226,51 @@ class DecisionsTable:
 
     # --- files to rows ----------------------------------------------------------------------------------------------
 
-    def _settled(self, ask: Callable[[list[LakeFile]], Answer]) -> Answer:
-        """What `ask` makes of the files, when no day was merged meanwhile."""
+    def _settled(self, ask: Callable[[list[LakeFile]], Answer], folder: str = "") -> Answer:
+        """What `ask` makes of the files, or of those in one folder, when no day was merged meanwhile."""
+        folder = folder or self.name
         for attempt in range(_ATTEMPTS):
-            files = self.files()
+            files = self._gold.files(folder)
             try:
                 answer = ask(files)
             except StoreError:
                 if attempt == _ATTEMPTS - 1 or self._gold.same(files):
                     raise
                 continue
-            known, now = {file.key for file in files}, {file.key for file in self.files()}
+            known, now = {file.key for file in files}, {file.key for file in self._gold.files(folder)}
             if known <= now and not any(_is_merged(key) for key in now - known):
                 return answer
         raise StoreError(f"days of {self.name} were merged again and again while it was read", "run it again")
 
     def _rows(
-        self, files: Sequence[LakeFile], symbols: Collection[str] | None, columns: Sequence[str] | None
+        self,
+        files: Sequence[LakeFile],
+        symbols: Collection[str] | None,
+        columns: Collection[str] | None,
+        each: Make | None = None,
     ) -> pl.DataFrame:
         groups: dict[tuple[tuple[str, pl.DataType], ...], list[LakeFile]] = {}
         with self._gold.errors():
             for file, schema in zip(files, self._gold.schemas(files), strict=True):
                 groups.setdefault(tuple(schema.items()), []).append(file)
             parts = []
-            for group in groups.values():
+            for kinds, group in groups.items():
                 plan = self._gold.scan(group, include_file_paths=FILE)
                 if symbols is not None:
                     plan = plan.filter(pl.col("symbol").is_in(list(symbols)))
-                parts.append((plan if columns is None else plan.select(*columns, FILE)).collect())
+                if columns is not None:
+                    plan = plan.select(*(name for name, _ in kinds if name in columns), FILE)
+                if each is None:
+                    parts.append(plan.collect())
+                else:
+                    parts += map(each, plan.collect_batches(chunk_size=_PIECE_ROWS, maintain_order=True))
         rows = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
         if rows.is_empty():
             return rows
         ordered = [FILE, *ledger.in_order(name for name in rows.columns if name != FILE)]
         places = {file.location: number for number, file in enumerate(files)}
         place = pl.col(FILE).replace_strict(places, return_dtype=pl.Int64)
-        return rows.select(ordered).sort(place, maintain_order=True) if len(parts) > 1 else rows.select(ordered)
+        return rows.select(ordered).sort(place, maintain_order=True) if len(groups) > 1 else rows.select(ordered)
 
     def _heads(self, files: Sequence[LakeFile], chains: set[Chain]) -> dict[Chain, Head]:
         days: dict[str, list[LakeFile]] = {}

@@ -1,5 +1,6 @@
 """Is the record what was written? Every trace that a change leaves in a chain, named; pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +15,10 @@ Cause = Literal[
 ]
 
 FILE = "_file"  # which file a row stands in; no column of the record, so not in its hashes
+_EDITED, _BAR = "_edited", "_bar"
+_SEALS = ("bars_sha256", "previous_hash", "hash")
+_LINKS = (*Chain._fields, "kind", "sequence", "datetime", "position", "server_time", *_SEALS)
+_BARS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +50,42 @@ class Fault:
         }
 
 
+def links(rows: pl.DataFrame) -> pl.DataFrame:
+    """What is left to check once each row was held against its own hash: a quarter of the bytes of whole rows.
+
+    Args:
+        rows: of any chains, as they are stored.
+
+    Returns:
+        The same rows with the columns that link them, `_file` where it is there, `_edited` (their values are not those
+        that were hashed) and `_bar` (the text of their bar).
+    """
+    due = ledger.due(rows.select(name for name in rows.columns if not name.startswith("_")))
+    return rows.select(
+        *_LINKS,
+        *(name for name in (FILE,) if name in rows.columns),
+        (pl.col("hash") != pl.Series(due.hashes, dtype=pl.String)).alias(_EDITED),
+        pl.Series(_BAR, due.bars, pl.String),
+    )
+
+
 def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
     """Every fault of some chains, in their order.
 
     Args:
-        rows: of any number of chains, as they are stored; rows with equal hashes count once. Where a column `_file`
-            says which file a row stands in, the order of the rows within each file is checked.
+        rows: of any number of chains, as they are stored, or what `links` made of them; rows with equal hashes count
+            once. Where a column `_file` says which file a row stands in, the order of the rows within each file is
+            checked.
         whole: the chains must begin with sequence 0; else they may begin later, as parts do.
     """
+    if _EDITED not in rows.columns:
+        rows = links(rows)
     faults: list[Fault] = []
-    for names, mine in rows.group_by(Chain._fields, maintain_order=True):
-        chain = Chain(*(str(name) for name in names))
+    for chain, mine in _by_chain(rows):
         faults += _order(chain, mine)
-        unique = mine.unique("hash", keep="first", maintain_order=True).sort("sequence")
+        unique = mine if mine["hash"].is_unique().all() else mine.unique("hash", keep="first", maintain_order=True)
+        if not unique["sequence"].is_sorted():
+            unique = unique.sort("sequence")
         if whole and (first := unique["sequence"][0]):
             detail = f"rows 0 to {first - 1:,} are missing"
             faults.append(Fault("removed", str(chain), first, unique["datetime"][0], detail))
@@ -80,15 +108,13 @@ def _order(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
 
 
 def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
-    """What the hashes say of the rows of one chain, sorted by sequence, each once."""
-    own = rows.select(name for name in rows.columns if not name.startswith("_"))
-    due = ledger.seals(own)
+    """What the hashes say of the rows of one chain (see `links`), sorted by sequence, each once."""
     checked = rows.select(
         "sequence",
         "datetime",
-        edited=pl.col("hash") != pl.Series(due.hashes, dtype=pl.String),
+        edited=pl.col(_EDITED),
         unlinked=pl.col("previous_hash") != pl.col("hash").shift(1),
-        bars=pl.col("bars_sha256") != pl.Series(due.bars_sha256, dtype=pl.String),
+        bars=_unlike_their_bars(rows),
         step=pl.col("sequence").diff(),
     ).with_columns(
         unlinked=pl.when(pl.col("step").is_null())
@@ -118,6 +144,27 @@ def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
     return sorted(found, key=lambda fault: fault.sequence or 0)
 
 
+def _unlike_their_bars(rows: pl.DataFrame) -> pl.Series:
+    """Whether the `bars_sha256` of each row is another than follows from the row before it."""
+    before, found = ZERO, [pl.Series(dtype=pl.Boolean)]
+    for piece in rows.select(_BAR, "bars_sha256").iter_slices(_BARS_AT_ONCE):
+        digests = piece["bars_sha256"].to_list()
+        due = map(ledger.bar_digest, piece[_BAR].to_list(), [before, *digests[:-1]])
+        found.append(piece["bars_sha256"] != pl.Series(list(due), dtype=pl.String))
+        before = digests[-1]
+    return pl.concat(found)
+
+
+def _by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
+    """The rows of each chain, in their order; those of a single one are not copied."""
+    chains = rows.select(Chain._fields).unique().rows()
+    if len(chains) == 1:
+        yield Chain(*chains[0]), rows
+    else:
+        for names, mine in rows.group_by(Chain._fields, maintain_order=True):
+            yield Chain(*(str(name) for name in names)), mine
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Bars between two decisions that nothing was decided on: the exchange had none, or they were missed.
@@ -135,9 +182,8 @@ class Gap:
 def find_gaps(rows: pl.DataFrame) -> list[Gap]:
     """Bars without a row between the first and the last decision of each chain."""
     gaps = []
-    decided = rows.filter(pl.col("kind") == "decision").unique("hash")
-    for names, mine in decided.group_by(Chain._fields, maintain_order=True):
-        chain = Chain(*(str(name) for name in names))
+    decided = rows.lazy().filter(pl.col("kind") == "decision").select(*Chain._fields, "datetime").collect()
+    for chain, mine in _by_chain(decided):
         times = mine.select(pl.col("datetime").unique().sort())
         due = pl.col("datetime").dt.offset_by(chain.interval)
         after = pl.col("datetime").shift(-1)

@@ -1,5 +1,7 @@
 """Intervals by the stationary bootstrap: the block length is arch's, and the ends are those of arch's resamples."""
 
+import json
+
 import numpy as np
 import pytest
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
@@ -125,3 +127,13 @@ def test_lengths_of_blocks_are_geometric(mean: float) -> None:
     assert drawn.mean() == pytest.approx(mean, rel=0.02)
     for length in (1, 2, 5):
         assert (drawn > length).mean() == pytest.approx((1 - 1 / mean) ** length, abs=0.005)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_few_wild_minutes_have_no_rate_per_year_and_no_warning() -> None:
+    returns = np.random.default_rng(4).normal(0.05, 0.3, 60).clip(-0.9)
+    made = found(returns, years=60 / 525_600, periods=525_600.0)
+    assert made.cagr_pct is None
+    low, high = made.total_return_pct or (0.0, 0.0)
+    assert -100 < low < high < 1e12
+    json.dumps(made.as_dict(), allow_nan=False)

@@ -156,12 +156,21 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     common = ["SIMUSDT", "--lake", f"{simulated_lake}/{{layer}}", "--set", "ema_fast=8,12", "--set", "rsi_low=30"]
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--json")
     (found,) = json.loads(out)["datasets"]
-    assert code == 0 and found["trials"] == 2 and (tmp_path / found["folder"] / "sweep.html").is_file()
+    assert code == 0 and found["trials"] == 2
+    page = (tmp_path / found["folder"] / "sweep.html").read_text()
+    assert page.count("never the best: fewer than 30") == 2
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--out", "mine")
     assert code == 0 and "The best 2 of 2" in out and "SIMULATED" in out
     assert "No combination has 30 trades" in out and "too few to conclude" in out
+    assert out.partition("trades of the best")[0].count(", too few") == 2, "rows that cannot be the best say so"
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--min-trades", "1", "--fees", "0.00075")
-    assert code == 0 and "looks better than it is" in out and "0.075 % fees" in out and "sharpe, next_open" in out
+    assert (
+        code == 0
+        and "looks better than it is" in out
+        and ", too few" not in out
+        and "0.075 % fees" in out
+        and "sharpe, next_open" in out
+    )
     assert (tmp_path / "mine").is_dir()
     spans = ["--train", "2m", "--test", "1m"]
     code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans, "--json", "--anchored")

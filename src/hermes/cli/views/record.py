@@ -9,9 +9,10 @@ from hermes.text import counted
 if TYPE_CHECKING:
     import polars as pl
 
+    from hermes.record.export import Exported
     from hermes.record.ledger import Chain, Head
     from hermes.record.paper import Tracking
-    from hermes.record.review import Exported, Reconciled, Verified
+    from hermes.record.review import Reconciled, Verified
     from hermes.settings import Settings
 
 _MOST = 20  # differences and gaps that are named one by one

@@ -23,8 +23,12 @@ def print_sweep(made: Swept) -> None:
     again = both_fills(found, ranked["at"].to_list())[other]
     names = [*found.varied, *_COLUMNS]
     rows = [
-        [*(_short(value) for value in row), _short(each.sharpe), _short(each.total_return_pct)]
-        for row, each in zip(ranked.select(names).iter_rows(), again, strict=True)
+        [
+            *(_cell(name, row[name], made.min_trades) for name in names),
+            _short(each.sharpe),
+            _short(each.total_return_pct),
+        ]
+        for row, each in zip(ranked.iter_rows(named=True), again, strict=True)
     ]
     title = (
         f"The best {ranked.height} of {counted(tried.table.height, 'combination')} of {found.strategies[0].name}"
@@ -39,7 +43,7 @@ def print_sweep(made: Swept) -> None:
         [
             ("bars", f"{len(found.bars):,} from {found.bars.times[0].item()} to {found.bars.times[-1].item()} UTC"),
             ("tried", tried.table.height),
-            ("trades of the best", f"at least {made.min_trades:,}; {counted(made.barred, 'combination')} had fewer"),
+            ("trades of the best", f"at least {made.min_trades:,}; {counted(made.barred, 'combination')} had too few"),
             ("skipped", skipped),
             ("holding instead", None if holding is None else f"{holding:,.2f} %"),
             (
@@ -108,6 +112,13 @@ def _luck(made: Walked) -> str:
         f" {counted(found.trades, 'holding time')} at random bars: {found.return_pct:,.1f} % against"
         f" {found.median_pct:,.1f} % (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
     )
+
+
+def _cell(name: str, value: object, min_trades: int) -> object:
+    """A value of the table; a row with too few trades to be the best says so."""
+    if name == "trades" and isinstance(value, int) and value < min_trades:
+        return f"{value:,}, too few"
+    return _short(value)
 
 
 def _short(value: object) -> object:

@@ -23,6 +23,7 @@ RESAMPLES = 1_000
 MOST_GROUPS = 2_048
 LEAST_GROUPS = 30  # fewer bars than that say nothing about how much their figures vary
 _CELLS = 250_000  # blocks that are drawn at once
+_MOST = 690.0  # growth, as a logarithm, beyond which percents are no number: a few wild bars, taken for a year
 _WORST = 1e-300  # growth of an account that lost everything, so that its logarithm is a number
 
 
@@ -109,10 +110,9 @@ def intervals(groups: Groups, years: float | None, periods: float, seed: int = 0
     variance = (squares - bars * mean**2) / (bars - 1)
     moved = variance > 1e-24
     sharpe = mean[moved] / np.sqrt(variance[moved]) * sqrt(periods)
-    yearly = _middle(np.expm1(growth / years)) if years else None
     return Intervals(
-        total_return_pct=_middle(np.expm1(growth), 100),
-        cagr_pct=yearly and (100 * yearly[0], 100 * yearly[1]),
+        total_return_pct=_grown(growth),
+        cagr_pct=_grown(growth / years) if years else None,
         sharpe=_middle(sharpe) if moved.mean() > LEVEL else None,
         block_bars=length * groups.size,
         resamples=RESAMPLES,
@@ -183,7 +183,13 @@ def _geometric(mean: float, shape: tuple[int, int], rng: np.random.Generator) ->
     return 1 + drawn.astype(np.int32)
 
 
-def _middle(values: Floats, scale: float = 1) -> tuple[float, float]:
+def _middle(values: Floats) -> tuple[float, float]:
     """The two ends between which `LEVEL` of the values lie."""
     low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return scale * float(low), scale * float(high)
+    return float(low), float(high)
+
+
+def _grown(growth: Floats) -> tuple[float, float] | None:
+    """The middle of growths, given as logarithms, in percent; None where its upper end is beyond `_MOST`."""
+    low, high = _middle(np.expm1(np.minimum(growth, _MOST)))
+    return None if high >= np.expm1(_MOST) else (100 * low, 100 * high)

@@ -37,6 +37,7 @@ SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
 FEW_TRADES = 30  # fewer say little about a Sharpe ratio
 #: Measures that are scaled to a year.
 ANNUALIZED = ("cagr_pct", "sharpe", "sortino", "calmar", "sharpe_over_holding", "alpha_pct")
+_MOST = 1e300  # a rate beyond which percents are no number
 _ROUNDING = 1e-12  # what rounding leaves of growth by nothing
 
 
@@ -287,6 +288,7 @@ def _percent(fraction: float | None) -> float | None:
 def _power(growth: float, exponent: float) -> float | None:
     """A few short bars can compound to more than a float holds: no rate to speak of."""
     try:
-        return pow(growth, exponent) - 1
+        rate = pow(growth, exponent) - 1
     except (OverflowError, ValueError):  # an account that owes has no rate either
         return None
+    return rate if rate < _MOST else None

@@ -233,6 +233,7 @@ def _write(made: Swept, out: Path) -> None:
             varied=list(found.varied),
             skipped=found.skipped,
             verdict=verdict(made),
+            min_trades=made.min_trades,
         )
     )
     try:

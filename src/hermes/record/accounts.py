@@ -1,0 +1,103 @@
+"""The paper accounts of a live process: read from the record once, day by day, then carried on with every close."""
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+
+import polars as pl
+
+from hermes.errors import HermesError
+from hermes.record.ledger import Chain
+from hermes.record.paper import PAPER, PaperAccount
+from hermes.record.reconciliation import SHORTS
+from hermes.record.table import DecisionsTable
+from hermes.stages.backtest.account import Account
+
+_COLUMNS = (*Chain._fields, *PAPER, *SHORTS)
+
+
+class PaperAccounts:
+    """What the paper account of each chain holds, however long its record is: a close costs the same at any length.
+
+    Until the record was read (`catch_up`), nobody knows what they hold.
+
+    Args:
+        table: to which nobody but the caller appends to these chains.
+        terms: of the account of each chain.
+    """
+
+    def __init__(self, table: DecisionsTable, terms: Mapping[Chain, Account]) -> None:
+        self._table, self._terms = table, terms
+        self._known: dict[Chain, PaperAccount] = {}
+        self._lost: deque[Chain] = deque()  # a bar of theirs was decided on after newer ones: they begin anew
+        self._reading = self._read()
+
+    @property
+    def behind(self) -> bool:
+        """Whether some of the record is still to be read."""
+        return len(self._known) < len(self._terms)
+
+    def position(self, chain: Chain) -> int | None:
+        """What the account of a chain holds: 1 long, 0 flat, -1 short; None where that is not known yet."""
+        account = self._known.get(chain)
+        return account.position if account else None
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Go on with rows that were just appended, of any of the chains."""
+        for chain, mine in _by_chain(rows):
+            if (account := self._known.get(chain)) and not account.add(mine):
+                del self._known[chain]
+                self._lost.append(chain)
+
+    def catch_up(self) -> None:
+        """Read one more day of the record, so that the caller can do something else in between.
+
+        Raises:
+            HermesError: it cannot be read; then the next call begins anew.
+        """
+        try:
+            next(self._reading)
+        except HermesError:
+            self._reading = self._read()
+            raise
+
+    def _read(self) -> Iterator[None]:
+        """Read the record of those that are not known, a day each time; then of each that begins anew, and so on."""
+        accounts = {chain: PaperAccount(terms) for chain, terms in self._terms.items() if chain not in self._known}
+        self._lost.clear()
+        for day in self._days():
+            yield
+            for chain, mine in self._of(day, accounts):
+                if not accounts[chain].add(mine):
+                    del accounts[chain]
+                    self._lost.append(chain)
+        self._known.update(accounts)  # what is appended from now on is added
+        while True:
+            while not self._lost:
+                yield
+            chain, parts = self._lost[0], []
+            for day in self._days():
+                yield
+                parts += [mine for _, mine in self._of(day, [chain])]
+            record = pl.concat(parts, how="diagonal").unique("sequence", keep="first").sort("sequence")
+            self._known[chain] = PaperAccount(self._terms[chain], record)
+            self._lost.popleft()
+
+    def _days(self) -> Iterator[date]:
+        """The days of the record; also those that begin meanwhile."""
+        last: date | None = None
+        while days := [day for day in self._table.days() if last is None or day > last]:
+            yield from days
+            last = days[-1]
+
+    def _of(self, day: date, chains: Collection[Chain]) -> list[tuple[Chain, pl.DataFrame]]:
+        """What was decided on that day for these chains."""
+        rows = self._table.read_day(day, {chain.symbol for chain in chains}, _COLUMNS)
+        return [(chain, mine) for chain, mine in _by_chain(rows) if chain in chains]
+
+
+def _by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
+    if rows.is_empty():
+        return
+    for names, mine in rows.group_by(Chain._fields, maintain_order=True):
+        yield Chain(*(str(name) for name in names)), mine

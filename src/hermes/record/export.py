@@ -1,0 +1,63 @@
+"""The record in a file of its own, for whoever verifies it without Hermes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hermes.errors import MissingTable, UsageError
+from hermes.lake.store import Lake
+from hermes.record import ledger
+from hermes.record.ledger import Chain, Head, chain_of, head_json
+from hermes.record.table import DecisionsTable
+from hermes.settings import Settings
+from hermes.strategies import strategy_name
+
+Format = Literal["csv", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that holds the record of some symbols."""
+
+    path: Path
+    rows: int
+    symbols: int
+    heads: dict[Chain, Head]
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line prints it."""
+        chains = [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())]
+        return {"path": str(self.path), "rows": self.rows, "chains": chains}
+
+
+def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Sequence[str] = ()) -> Exported:
+    """Write the record of some symbols, or of all, to a file: CSV holds canonical texts, Parquet typed values.
+
+    Raises:
+        MissingTable: nothing of them is on record.
+        UsageError: the file cannot be written.
+    """
+    table = DecisionsTable.of(lake, chain_of(settings.dataset, strategy_name(settings.signals.strategy)))
+    rows = table.read(symbols or None)
+    if rows.is_empty():
+        raise MissingTable(
+            f"nothing is on record in {table.name} at {lake.gold.address}"
+            + (f" of {', '.join(symbols)}" if symbols else ""),
+            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
+        )
+    ordered = rows.select(ledger.in_order(rows.columns))
+    part = path.with_name(f".{path.name}.part")  # so that a file is whole or not there
+    try:
+        if kind == "csv":
+            part.write_bytes(ledger.to_csv(ordered))
+        else:
+            ordered.write_parquet(part)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", "name a file in a folder that is there"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(path, ordered.height, ordered["symbol"].n_unique(), ledger.heads(ordered))
