@@ -141,7 +141,7 @@ def test_position_is_that_of_the_account_and_not_of_the_rules():
     record = Service(BARS).run(BEGIN, 900).record
     (curve,) = equity_curve([paper_bars(record)], ACCOUNT)
     for rows in (50, 137, 300, 500):
-        assert PaperAccount(ACCOUNT, record.head(rows)).position == curve["position"][rows - 1]
+        assert PaperAccount(ACCOUNT, record.head(rows)).position == curve["account_position"][rows - 1]
     both = Account(side="both")
     assert {-1, 1} <= {PaperAccount(both, record.head(rows)).position for rows in range(5, 500, 9)}
 

@@ -86,7 +86,7 @@ class Figures(Rows):
 
     @property
     def equity(self) -> pl.DataFrame:
-        """The account bar by bar: `datetime, equity, benchmark, drawdown_pct, position`, see `equity_curve`.
+        """The account bar by bar: `datetime, equity, benchmark, drawdown_pct, account_position`, see `equity_curve`.
 
         Computed from the rows whenever it is asked for, and held in memory; raises as `lazy` does.
         """

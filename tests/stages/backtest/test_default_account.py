@@ -103,8 +103,8 @@ def test_the_equity_curve_by_hand():
     assert curve["equity"].to_list() == pytest.approx([1_100, 1_100, 990, 1_200, 1_200])
     assert curve["benchmark"].to_list() == pytest.approx([1_100, 1_210, 1_089, 1_320, 990])
     assert curve["drawdown_pct"].to_list() == pytest.approx([0, 0, 10, 0, 0])
-    assert curve["position"].to_list() == [0, 1, 1, 0, 0]
-    assert curve["position"].dtype == pl.Int8
+    assert curve["account_position"].to_list() == [0, 1, 1, 0, 0]
+    assert curve["account_position"].dtype == pl.Int8
 
 
 @pytest.mark.parametrize(

@@ -164,10 +164,10 @@ def equity_curve(
     """Successive pieces of bars (see `Trading.advance`) → for each, what a chart shows, one row per bar.
 
     Yields:
-        `datetime, equity, benchmark, drawdown_pct, position`: equity and what `initial_cash` would be worth had it held
-        the asset from the first close on, without fees, both in the account's money; how far equity stands below its
-        highest close so far, in percent, positive; 1 where the account is long at the bar's close, -1 where it is
-        short, else 0.
+        `datetime, equity, benchmark, drawdown_pct, account_position`: equity and what `initial_cash` would be worth
+        had it held the asset from the first close on, without fees, both in the account's money; how far equity stands
+        below its highest close so far, in percent, positive; 1 where the account is long at the bar's close, -1 where
+        it is short, else 0. The rules' own `position` may be another: stops end positions that the rules still have.
     """
     trading = Trading(account)
     first_close = peak = 0.0
@@ -184,5 +184,5 @@ def equity_curve(
             equity=np.repeat(steps.equity, lengths),
             benchmark=close / first_close * account.initial_cash,
             drawdown_pct=np.repeat(100 * (peaks - steps.equity) / peaks, lengths),
-            position=np.repeat(side.astype(np.int8), lengths),
+            account_position=np.repeat(side.astype(np.int8), lengths),
         )
