@@ -41,6 +41,12 @@ def cut(piece: Piece, begin, end) -> Piece | None:
     return Piece(piece.bars.between(first, last), piece.wanted.between(first, last), rank)
 
 
+def trades_of(portfolio: Portfolio) -> list[pl.DataFrame]:
+    """The trades of each series."""
+    records, numbers = portfolio.trades()
+    return [records.frame().filter(numbers == number) for number in range(len(portfolio.symbols))]
+
+
 def whole(portfolio: Portfolio, given: list[Piece], hours: int | None = None):
     times = np.unique(np.concatenate([each.bars.times for each in given]))
     if hours is None:
@@ -62,7 +68,7 @@ def test_a_portfolio_of_one_is_the_single_account_bit_for_bit(data, seed, rows, 
     hours = data.draw(st.sampled_from([None, 7, 50]))
     mine = whole(portfolio, [Piece(replace(bars, funding=funding), wanted(given))], hours)
     assert mine.tolist() == equity.tolist()
-    assert portfolio.trades()[0].equals(single.trades())
+    assert trades_of(portfolio)[0].equals(single.trades())
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +78,7 @@ def test_neither_order_nor_cuts_matter(data, seed, account, ranked, most):
     one, two = Portfolio(account, SYMBOLS, most), Portfolio(account, SYMBOLS, most)
     equity = whole(one, given)
     assert whole(two, given, data.draw(st.sampled_from([3, 17]))).tolist() == equity.tolist()
-    for mine, other in zip(one.trades(), two.trades(), strict=True):
+    for mine, other in zip(trades_of(one), trades_of(two), strict=True):
         assert mine.equals(other)
 
 
@@ -82,13 +88,13 @@ def test_money_adds_up_and_there_are_never_too_many_positions(seed, account, mos
     given = pieces(seed, 80, 4, 0.2)
     portfolio = Portfolio(account, SYMBOLS, most)
     curve = portfolio.advance(given)
-    profit = sum(float(each["profit"].sum()) for each in portfolio.trades())
+    profit = sum(float(each["profit"].sum()) for each in trades_of(portfolio))
     assert curve.equity[-1] == pytest.approx(account.initial_cash + profit, rel=1e-9)
     assert curve.positions.max() <= most
     before = curve.equity - curve.value
     if account.side == "long":
         assert before.min() >= -1e-9 * account.initial_cash
-    trades = pl.concat(portfolio.trades())
+    trades = pl.concat(trades_of(portfolio))
     assert not trades["open"].any() or curve.positions[-1] == trades["open"].sum()
 
 
@@ -103,7 +109,7 @@ def test_what_comes_later_changes_no_earlier_fill(seed, account, most, row):
     one, two = Portfolio(account, SYMBOLS[:3], most), Portfolio(account, SYMBOLS[:3], most)
     short, long = one.advance(early), two.advance(given)
     assert long.equity[: len(short.equity)].tolist() == short.equity.tolist()
-    for mine, other in zip(one.trades(), two.trades(), strict=True):
+    for mine, other in zip(trades_of(one), trades_of(two), strict=True):
         done = mine.filter(~pl.col("open"))
         assert other.head(done.height).equals(done)
 
@@ -117,7 +123,7 @@ def test_the_higher_rank_comes_first_and_then_the_symbol():
         given = [Piece(bars, wanted(buys), np.full(20, float(rank))) for rank in ranks]
         portfolio = Portfolio(account, SYMBOLS[:3], 1)
         portfolio.advance(given)
-        assert [each.height for each in portfolio.trades()] == [int(number == expected) for number in range(3)]
+        assert [each.height for each in trades_of(portfolio)] == [int(number == expected) for number in range(3)]
 
 
 def test_all_is_an_equal_part_of_the_equity_for_each_position():
@@ -126,7 +132,7 @@ def test_all_is_an_equal_part_of_the_equity_for_each_position():
     buys[0, 5] = True
     portfolio = Portfolio(Account(fees=0), SYMBOLS, 2)
     portfolio.advance([Piece(bars, wanted(buys))] * 4)
-    spent = [each["size"][0] * each["entry_price"][0] if each.height else 0 for each in portfolio.trades()]
+    spent = [each["size"][0] * each["entry_price"][0] if each.height else 0 for each in trades_of(portfolio)]
     assert spent == pytest.approx([5000, 5000, 0, 0])
 
 

@@ -1,10 +1,12 @@
 """The bars that accounts trade on, as arrays; and their extremes in blocks, by which stops are found quickly."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from hermes.stages.backtest.arrays import Booleans, Floats, Times
 from hermes.stages.backtest.funding import Funding
@@ -17,15 +19,20 @@ class Ranges:
 
     Args:
         high, low: of the bars, in order of time, at least one.
+
+    Attributes:
+        highs, lows: the `BLOCK` bars from each row on; block_highs, block_lows: the extremes of the `BLOCK` blocks from
+            each on. Beyond the bars there are none that reach a level.
     """
 
     def __init__(self, high: Floats, low: Floats) -> None:
         self.high, self.low = high, low
         blocks = -(-len(high) // BLOCK)
-        missing = blocks * BLOCK - len(high)
-        self._highs = np.concatenate([high, np.full(missing, -np.inf)]).reshape(blocks, BLOCK)
-        self._lows = np.concatenate([low, np.full(missing, np.inf)]).reshape(blocks, BLOCK)
-        self.block_high, self.block_low = self._highs.max(axis=1), self._lows.min(axis=1)
+        wide_high, wide_low = _padded(high, blocks * BLOCK, -np.inf), _padded(low, blocks * BLOCK, np.inf)
+        self._in_blocks = tuple(each[:-BLOCK].reshape(blocks, BLOCK) for each in (wide_high, wide_low))
+        self.highs, self.lows = _windows(wide_high), _windows(wide_low)
+        self.block_highs = _windows(_padded(self._in_blocks[0].max(axis=1), blocks, -np.inf))
+        self.block_lows = _windows(_padded(self._in_blocks[1].min(axis=1), blocks, np.inf))
         self._trailed: dict[float, Booleans] = {}
         self._mirrored: Self | None = None
 
@@ -36,11 +43,27 @@ class Ranges:
         return self._mirrored
 
     def trailed(self, factor: float) -> Booleans:
-        """Of each block: whether a low is at or below `factor` times the highest high before it in that block."""
+        """Whether in the `BLOCK` blocks from each on a low is at or below `factor` times the highest high before it in
+        its block.
+        """
         if factor not in self._trailed:
-            before = np.maximum.accumulate(self._highs, axis=1)[:, :-1] * factor
-            self._trailed[factor] = np.any(self._lows[:, 1:] <= before, axis=1)
+            highs, lows = self._in_blocks
+            before = np.maximum.accumulate(highs, axis=1)[:, :-1] * factor
+            reached = np.any(lows[:, 1:] <= before, axis=1)
+            self._trailed[factor] = _windows(np.concatenate([reached, np.zeros(BLOCK, np.bool_)]))
         return self._trailed[factor]
+
+
+def _padded(values: Floats, length: int, value: float) -> Floats:
+    """The values, and behind them the same one: up to a length, and `BLOCK` more."""
+    wide = np.full(length + BLOCK, value)
+    wide[: len(values)] = values
+    return wide
+
+
+def _windows(values: NDArray[Any]) -> NDArray[Any]:
+    """The `BLOCK` values from each on; nothing is copied."""
+    return sliding_window_view(values, BLOCK)
 
 
 @dataclass(slots=True)

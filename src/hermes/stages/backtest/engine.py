@@ -78,19 +78,21 @@ class Backtest:
             self._block = piece.clear()
         while not piece.is_empty():
             room = BLOCK_ROWS - self._block.height
-            self._block.extend(piece.head(room))
-            piece = piece.slice(room)
-            if self._block.height == BLOCK_ROWS:
-                self._run()
+            part, piece = piece.head(room), piece.slice(room)
+            if part.height < BLOCK_ROWS:
+                part = self._block.extend(part)
+            if part.height == BLOCK_ROWS:
+                self._run(part)
+                self._block = self._block.clear()
 
     def finish(self) -> list[Result]:
         """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
         if self._block.height:
-            self._run()
+            self._run(self._block)
         return [trader.result(self._holding, self._interval) for trader in self._traders]
 
-    def _run(self) -> None:
-        bars = Bars.of(self._block, self._funding)
+    def _run(self, block: pl.DataFrame) -> None:
+        bars = Bars.of(block, self._funding)
         times = bars.times
         ticks = times.view(np.int64)  # numpy compares these four times as fast
         if ticks[0] <= self._last or (ticks[1:] <= ticks[:-1]).any():
@@ -99,10 +101,9 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted, held = asked_in(self._block), self._holding.add(bars.times, bars.opens, bars.close)
+        wanted, held = asked_in(block), self._holding.add(bars.times, bars.opens, bars.close)
         for trader in self._traders:
             trader.trade(bars, held, wanted)
-        self._block = self._block.clear()
 
 
 class _Trader:

@@ -5,11 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import Turns
-from hermes.stages.backtest.arrays import Booleans, Floats, Rows
+from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.exits import Ends, Exits, Levels
+from hermes.stages.backtest.exits import Ends, Exits
 
-FEWEST, MOST = 64, 8192  # entries whose exits are looked for together
+FEWEST, MOST = 64, 4096  # entries that are looked at together
+CHAINS = 512  # positions that are followed side by side
+STEP = 1024  # entries: a step of all these chains costs as much as so many, however few of them are left
 
 
 class Positions(NamedTuple):
@@ -34,13 +36,26 @@ class Positions(NamedTuple):
 class Entries:
     """The places to enter on some bars, gone through from the first to the last.
 
-    When a position ends follows from the row of its entry alone, not from the account's money. So the exits are looked
-    for many at a time; how many, depends on how many of them were needed before.
+    When a position ends follows from the row of its entry alone, not from the account's money: each entry has one that
+    may come next. Which of them are needed is not known before, and finding all exits is slow where most entries meet
+    an open position. So positions are followed from many places at once: the chains soon run into one another, and a
+    chain stops where another one has been. Where they do not, all exits are found.
+
+    Args:
+        beyond: of each entry, the row after the last bar of its series; of all bars where nothing is given.
     """
 
-    def __init__(self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns) -> None:
+    def __init__(
+        self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns, beyond: Rows | None = None
+    ) -> None:
         self._exits, self._bars, self._quotes, self._slippage, self._turns = exits, bars, quotes, slippage, turns
-        self._batch = 512 if exits.watches else MOST
+        count = len(turns.enter)
+        self._beyond = np.full(count, len(bars)) if beyond is None else beyond
+        self._following = np.full(count, -1)  # the number of the entry that may come next, -1 where it is not known
+        self._hit = np.empty(count, np.bool_)
+        self._row, self._reason = np.empty((2, count), np.intp)
+        self._spent = 0  # on chains so far, in entries
+        self._expected, self._count = -1, FEWEST
 
     def __len__(self) -> int:
         return len(self._turns.enter)
@@ -49,42 +64,69 @@ class Entries:
         """The number of the first entry at a row or after it."""
         return int(np.searchsorted(self._turns.enter, row))
 
-    def all(self) -> tuple[Rows, Rows, Floats, Floats, Ends]:
-        """Rows, sides, quotes and prices of all entries, and where a position of each would end."""
-        exits, bars, (entry, side, *_) = self._exits, self._bars, self._turns
-        quote, price, levels, hit, row, reason = self._out(entry, side)
-        return entry, side, quote, price, exits.fills(bars, self._quotes, entry, side, levels, hit, row, reason)
-
-    def _out(self, entry: Rows, side: Rows) -> tuple[Floats, Floats, Levels, Booleans, Rows, Rows]:
-        """Of each entry its quote, its price and its levels; whether one is hit, and the row and reason of its exit."""
-        exits, bars = self._exits, self._bars
-        row, reason = exits.due(self._turns, entry, side, len(bars))
-        hit = np.zeros(len(entry), np.bool_)
-        quote = self._quotes[entry]
-        price = quote * (1 + side * self._slippage)
-        levels = exits.levels(side, price)
-        if exits.watches:
-            hit, row = exits.reached(bars, entry, side, levels, row)
-        return quote, price, levels, hit, row, reason
+    def all(self) -> Positions:
+        """The positions of all entries, whether they can follow one another or not."""
+        places = np.arange(len(self))
+        self._find_exits(places)
+        return self._positions(places, len(self))
 
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
-        exits, bars = self._exits, self._bars
-        some = slice(place, place + self._batch)
-        entry, side = self._turns.enter[some], self._turns.side[some]
-        quote, price, levels, hit, row, reason = self._out(entry, side)
-        following = np.searchsorted(self._turns.enter, exits.resume(hit, row, reason)) - place
-        following[row == len(bars)] = len(self) - place  # a position that goes on has none after it
+        self._count = min(2 * self._count, MOST) if place == self._expected else FEWEST
+        following, chosen = self._following, list[int]()
+        while place < len(self) and len(chosen) < self._count:
+            if following[place] < 0:
+                self._look_from(place)
+            chosen.append(place)
+            place = following.item(place)
+        self._expected = place
+        return self._positions(np.array(chosen), place)
 
-        chosen, at = [], 0
-        steps = following.tolist()
-        while at < len(steps):
-            chosen.append(at)
-            at = steps[at]
-        if exits.watches:
-            few = len(chosen) * 8 < len(steps)
-            self._batch = max(self._batch // 2, FEWEST) if few else min(self._batch * 2, MOST)
-        kept = np.array(chosen)
-        entry, side, hit, row, reason = (each[kept] for each in (entry, side, hit, row, reason))
-        ends = exits.fills(bars, self._quotes, entry, side, levels.of(kept), hit, row, reason)
-        return Positions(kept + place, entry, side, quote[kept], price[kept], ends, place + at)
+    def _look_from(self, place: int) -> None:
+        """Follow positions from an entry, and the first time from others after it, to where they are known."""
+        chains = np.array([place])
+        if not self._spent:
+            chains = np.unique(np.linspace(place, len(self), CHAINS, endpoint=False).astype(np.intp))
+        while len(chains):
+            self._spent += STEP
+            if not self._exits.watches or self._spent >= len(self) - place:  # as much as all of them cost
+                chains = np.flatnonzero(self._following[place:] < 0) + place
+            self._find_following(chains)
+            chains = np.unique(self._following[chains])
+            chains = chains[chains < len(self)]
+            chains = chains[self._following[chains] < 0]
+
+    def _find_following(self, places: Rows) -> None:
+        """Find the exits of some entries, and the entries that may come next."""
+        self._find_exits(places)
+        row = self._row[places]
+        resume = self._exits.resume(self._hit[places], row, self._reason[places])
+        following = np.searchsorted(self._turns.enter, resume)
+        following[row == len(self._bars)] = len(self)  # a position that goes on has none after it
+        self._following[places] = following
+
+    def _find_exits(self, places: Rows) -> None:
+        """Find of some entries whether a level is reached, and row and reason of the exit."""
+        exits, (enter, sides, *_) = self._exits, self._turns
+        for begin in range(0, len(places), MOST):
+            some = places[begin : begin + MOST]
+            entry, side, beyond = enter[some], sides[some], self._beyond[some]
+            row, reason = exits.due(self._turns, entry, side, beyond)
+            hit = np.zeros(len(some), np.bool_)
+            if exits.watches:
+                levels = exits.levels(side, self._price(entry, side))
+                hit, row = exits.reached(self._bars, entry, side, levels, row, beyond)
+            self._hit[some], self._row[some], self._reason[some] = hit, row, reason
+
+    def _price(self, entry: Rows, side: Rows) -> Floats:
+        price: Floats = self._quotes[entry] * (1 + side * self._slippage)
+        return price
+
+    def _positions(self, places: Rows, following: int) -> Positions:
+        """The positions of some entries whose exits are known."""
+        exits, (enter, sides, *_) = self._exits, self._turns
+        entry, side = enter[places], sides[places]
+        price = self._price(entry, side)
+        found = self._hit[places], self._row[places], self._reason[places]
+        ends = exits.fills(self._bars, self._quotes, entry, side, exits.levels(side, price), *found)
+        return Positions(places, entry, side, self._quotes[entry], price, ends, following)

@@ -76,24 +76,28 @@ class Exits:
             target = side * (price * (1 + side * self._target))
         return Levels(stop, target, side * price)
 
-    def due(self, turns: Turns, entry: Rows, side: Rows, bars: int) -> tuple[Rows, Rows]:
-        """Where positions end at the latest, by a signal or by `max_bars`: rows (`bars`: not on these), and why."""
-        long = np.append(turns.leave_long, bars)[np.searchsorted(turns.leave_long, entry, side="right")]
-        row = long
-        if len(turns.leave_short) or (side < 0).any():
-            short = np.append(turns.leave_short, bars)[np.searchsorted(turns.leave_short, entry, side="right")]
-            row = np.where(side > 0, long, short)
+    def due(self, turns: Turns, entry: Rows, side: Rows, beyond: Rows) -> tuple[Rows, Rows]:
+        """Where positions end at the latest, by a signal or by `max_bars`: rows, and why.
+
+        Args:
+            beyond: the row after the last bar of each one's series; what ends there, goes on beyond the bars.
+        """
+        row = _next(turns.leave_long, entry, beyond)
+        if (side < 0).any():
+            row = np.where(side > 0, row, _next(turns.leave_short, entry, beyond))
         reason = np.zeros(len(row), np.intp)
         if self._max_bars is not None:
             late = row > entry + self._max_bars
-            row[late] = np.minimum(entry[late] + self._max_bars, bars)
+            row[late] = np.minimum(entry[late] + self._max_bars, beyond[late])
             reason[late] = MAX_BARS
         return row, reason
 
-    def reached(self, bars: Bars, entry: Rows, side: Rows, levels: Levels, due: Rows) -> tuple[Booleans, Rows]:
+    def reached(
+        self, bars: Bars, entry: Rows, side: Rows, levels: Levels, due: Rows, beyond: Rows | int
+    ) -> tuple[Booleans, Rows]:
         """Whether positions reach a level before what is due, and the rows at which they end."""
         # What is due comes after the levels of its bar at the close, and before them at the open.
-        end = np.minimum(due if self._at_open else due + 1, len(bars))
+        end = due if self._at_open else np.minimum(due + 1, beyond)
         found = np.empty(len(entry), np.intp)
         start = self._start(entry)
         for each, which in _sides(side):
@@ -144,11 +148,11 @@ class Exits:
 
     def ends_of(self, bars: Bars, quotes: Floats, turns: Turns, entry: int, side: int, levels: Levels) -> Ends:
         """Where one position ends that earlier bars left open; arguments as in `fills`."""
-        entries, sides = np.array([entry]), np.array([side])
-        row, reason = self.due(turns, entries, sides, len(bars))
+        entries, sides, beyond = np.array([entry]), np.array([side]), np.array([len(bars)])
+        row, reason = self.due(turns, entries, sides, beyond)
         hit = np.zeros(1, np.bool_)
         if self.watches:
-            hit, row = self.reached(bars, entries, sides, levels, row)
+            hit, row = self.reached(bars, entries, sides, levels, row, beyond)
         return self.fills(bars, quotes, entries, sides, levels, hit, row, reason)
 
     def raised(self, bars: Bars, entry: int, side: int, levels: Levels) -> Levels:
@@ -170,6 +174,12 @@ class Exits:
 
     def _factor(self, side: int) -> float | None:
         return None if self._trail is None else 1 - side * self._trail
+
+
+def _next(rows: Rows, entry: Rows, beyond: Rows) -> Rows:
+    """The first of some rows after each entry, or the one beyond its bars."""
+    found: Rows = np.append(rows, np.iinfo(np.intp).max)[np.searchsorted(rows, entry, side="right")]
+    return np.minimum(found, beyond)
 
 
 def _sides(side: Rows) -> list[tuple[int, Rows]]:

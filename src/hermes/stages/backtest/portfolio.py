@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
-from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, Turns, turns
-from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
+from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, turns
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.entries import Entries
+from hermes.stages.backtest.candidates import Asking, candidates
 from hermes.stages.backtest.exits import Exits
-from hermes.stages.backtest.funding import Charges, close_times
+from hermes.stages.backtest.funding import close_times
+from hermes.stages.backtest.grid import Grid, Grids
 from hermes.stages.backtest.merge import Leg, Merge
 from hermes.stages.backtest.orders import Orders
-from hermes.stages.backtest.trades import Outcomes, Trades
+from hermes.stages.backtest.portfolio_trades import PortfolioTrades, StillOpen
+from hermes.stages.backtest.trades import Records
 from hermes.stages.backtest.walk import Held
 
 
@@ -36,11 +37,12 @@ class Curve(NamedTuple):
     """The account at the closes of successive times.
 
     Attributes:
+        grid: the times, and the closes of all series at them.
         equity: in the account's money; value: of all that is held, net of what is owed; gross: longs and shorts added.
         positions: how many are held; changed: whether an order was filled; traded: the value of such orders.
     """
 
-    times: Times
+    grid: Grid
     equity: Floats
     value: Floats
     gross: Floats
@@ -53,7 +55,6 @@ class Curve(NamedTuple):
 class _Series:
     """What is known of one series between two blocks of bars."""
 
-    trades: Trades
     held: Held | None = None
     bars: int = 0
     resume: int = 0  # the first bar at which an entry may fill
@@ -80,77 +81,66 @@ class Portfolio:
         self._at_open = account.fill == "next_open"
         self._by_volatility = Size.of(account.size).kind == "volatility"
         self.symbols = list(symbols)
-        self._series = [_Series(Trades(inverse=account.inverse)) for _ in symbols]
+        self._series = [_Series() for _ in symbols]
+        self._grids, self._trades = Grids(len(symbols)), PortfolioTrades(inverse=account.inverse)
         self._cash = account.initial_cash
 
     def advance(self, pieces: Sequence[Piece | None]) -> Curve:
         """The next bars of every series, None for one that has none: all of those up to some time, at least one."""
-        times = _common([piece.bars.times for piece in pieces if piece])
-        legs = [self._leg(number, piece, times) for number, piece in enumerate(pieces)]
-        merge = Merge(self._account, self._orders, self._exits, legs, times, self._cash, self._most)
+        grid = self._grids.of([piece and piece.bars for piece in pieces])
+        asking = [None if piece is None else self._asking(number, piece) for number, piece in enumerate(pieces)]
+        legs = [self._leg(number, asks, grid) for number, asks in enumerate(asking)]
+        found = candidates(self._account, self._exits, [each for each in asking if each], grid)
+        merge = Merge(self._account, self._orders, legs, found, grid, self._cash, self._most)
         merge.run()
         self._cash = merge.cash
-        for series, piece, leg in zip(self._series, pieces, legs, strict=True):
-            self._keep(series, piece, leg, merge)
-        return Curve(times, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
+        self._trades.add(grid.times, *merge.records())
+        for leg in legs:
+            self._keep(leg, merge)
+        return Curve(grid, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
 
-    def _leg(self, number: int, piece: Piece | None, times: Times) -> Leg:
-        """One series on the common times of the next bars."""
-        series = self._series[number]
-        last = 1 / series.last_close if self._account.inverse and series.last_close else series.last_close
-        if piece is None:
-            resume = series.resume - series.bars
-            return Leg(number=number, times=times, first=series.bars, held=series.held, last_worth=last, resume=resume)
-        bars, wanted, rank = piece
-        ranks = np.full(len(bars), -np.inf) if rank is None else np.where(np.isnan(rank), -np.inf, rank)
+    def _asking(self, number: int, piece: Piece) -> Asking:
+        """What the next bars of one series ask for at each of them, and how that is ranked."""
+        series, (bars, wanted, rank) = self._series[number], piece
+        ranks = None if rank is None else np.where(np.isnan(rank), -np.inf, rank)
         if self._at_open:
             rows = np.concatenate([series.unfilled.rows, wanted.rows + 1])
             later = Asked(rows, np.concatenate([series.unfilled.bits, wanted.bits]))
             series.unfilled = later.between(len(bars), len(bars) + 1)
             wanted = later.between(0, len(bars))
-            ranks, series.last_rank = np.concatenate([[series.last_rank], ranks[:-1]]), float(ranks[-1])
-        found = turns(wanted, self._account, alone=False)
-        quotes = bars.opens if self._at_open else bars.close
-        charges: Charges | None = None
+            if ranks is not None:
+                ranks, series.last_rank = np.concatenate([[series.last_rank], ranks[:-1]]), float(ranks[-1])
+        return Asking(number, bars, wanted, ranks)
+
+    def _leg(self, number: int, asks: Asking | None, grid: Grid) -> Leg:
+        """One series on the common times of the next bars."""
+        series = self._series[number]
+        leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.instants[number])
+        if asks is None:
+            return leg
+        leg.bars = bars = asks.bars
         if bars.funding:
             end = series.last_time
             if end is not None:
                 end = close_times(np.array([end]), bars.funding.interval_seconds)[0]
-            charges = bars.funding.on(bars.times, bars.close, end, series.last_close)
-        return Leg(
-            number=number,
-            bars=bars,
-            first=series.bars,
-            held=series.held,
-            entries=Entries(self._exits, bars, quotes, self._orders.slippage, found).all(),
-            ranks=ranks[found.enter],
-            ends=self._end_of_held(series, bars, quotes, found),
-            worths=1 / bars.close if self._account.inverse else bars.close,
-            last_worth=last,
-            charges=charges,
-            times=times,
-            resume=series.resume - series.bars,
-            past=series.past if self._by_volatility else None,
-        )
+            leg.charges = bars.funding.on(bars.times, bars.close, end, series.last_close)
+        if self._by_volatility:
+            leg.past = series.past
+        if held := series.held:
+            assert held.levels
+            found = turns(asks.wanted, self._account, alone=False)
+            quotes = bars.opens if self._at_open else bars.close
+            entry = held.bar - series.bars
+            leg.end = self._exits.ends_of(bars, quotes, found, entry, held.side, held.levels).end(0)
+        return leg
 
-    def _end_of_held(self, series: _Series, bars: Bars, quotes: Floats, found: Turns) -> tuple[int, int, float] | None:
-        held = series.held
-        if held is None:
-            return None
-        assert held.levels
-        return self._exits.ends_of(bars, quotes, found, held.bar - series.bars, held.side, held.levels).end(0)
-
-    def _keep(self, series: _Series, piece: Piece | None, leg: Leg, merge: Merge) -> None:
+    def _keep(self, leg: Leg, merge: Merge) -> None:
         """Remember of a series what the next bars need."""
-        series.held, series.resume = merge.held.get(leg.number), leg.first + leg.resume
-        series.dropped += leg.dropped
-        times = piece.bars.times if piece else np.empty(0, "datetime64[us]")
-        before = series.last_time if series.last_time is not None else times[:1]
-        entered, left = leg.records()
-        series.trades.add(np.concatenate([np.atleast_1d(before), times]), series.bars - 1, entered, left)
-        if piece is None:
+        series, bars = self._series[leg.number], leg.bars
+        series.held, series.resume = merge.held.get(leg.number), leg.first + merge.resume[leg.number]
+        series.dropped += merge.dropped[leg.number]
+        if bars is None:
             return
-        bars = piece.bars
         if held := series.held:
             levels = held.levels or self._exits.levels(np.array([held.side]), np.array([held.price]))
             held.levels = self._exits.raised(bars, held.bar - series.bars, held.side, levels)
@@ -159,24 +149,18 @@ class Portfolio:
         if self._by_volatility:
             series.past = np.concatenate([series.past, bars.close])[-VOLATILITY_BARS - 1 :]
 
-    def outcomes(self) -> list[Outcomes]:
-        """What became of the trades of each series so far."""
-        return [
-            each.trades.outcomes(each.bars, each.last_close, each.held.funding if each.held else 0.0, each.dropped)
-            for each in self._series
+    def trades(self) -> tuple[Records, Rows]:
+        """All trades so far, and the numbers of their series: the closed ones in the order of their exits, those that
+        coincide by number, then those that are still open.
+        """
+        open_ones = [
+            StillOpen(number, each.bars, each.last_close, each.held.funding)
+            for number, each in enumerate(self._series)
+            if each.held
         ]
+        return self._trades.records(open_ones)
 
-    def trades(self) -> list[pl.DataFrame]:
-        """One row per trade of each series, see `Trades.frame`."""
-        return [
-            each.trades.frame(each.bars, each.last_close, each.held.funding if each.held else 0.0)
-            for each in self._series
-        ]
-
-
-def _common(times: list[Times]) -> Times:
-    """All times, each once, in order."""
-    first = times[0]
-    if all(len(each) == len(first) and (each is first or np.array_equal(each, first)) for each in times[1:]):
-        return first
-    return np.unique(np.concatenate(times))
+    @property
+    def dropped(self) -> list[int]:
+        """Of each series, the entries that were asked for and not made."""
+        return [each.dropped for each in self._series]

@@ -11,16 +11,17 @@ import numpy as np
 import polars as pl
 
 from hermes.dataset import periods_per_year
-from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats, Rows, Times
+from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.correlation import Correlation
 from hermes.stages.backtest.engine import BLOCK_ROWS
+from hermes.stages.backtest.equal_parts import EqualParts
 from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
 from hermes.stages.backtest.metrics import Metrics, measure, spanning
 from hermes.stages.backtest.periods import PeriodReturns
-from hermes.stages.backtest.portfolio import Curve, Piece, Portfolio
+from hermes.stages.backtest.portfolio import Piece, Portfolio
 from hermes.stages.backtest.tally import BarTally
 from hermes.stages.backtest.trades import Outcomes
 
@@ -37,7 +38,7 @@ class PortfolioResult:
             profits in percent of the initial cash.
         correlation: of the symbols' returns, in the order of `symbols`, where both have a bar and the one before it;
             null where fewer than 3 are shared or one does not vary.
-        trades: one row per trade of all symbols, see `Trades.frame`, in the order of their entries.
+        trades: one row per trade of all symbols, see `Records.frame`, in the order of their entries.
         curve: `datetime, equity, benchmark, drawdown_pct, value, gross, positions, traded`, one row per bar.
         monthly, yearly: see `PeriodReturns`.
     """
@@ -76,7 +77,7 @@ class PortfolioBacktest:
     def __init__(self, account: Account, symbols: Sequence[str], max_positions: int, interval: str) -> None:
         self._account, self._interval = account, interval
         self._portfolio = Portfolio(account, symbols, max_positions)
-        self._market = _Market(len(symbols), account.initial_cash)
+        self._parts, self._correlation = EqualParts(len(symbols), account.initial_cash), Correlation(len(symbols))
         self._tally, self._holding = BarTally(account), Holding()
         self._periods = PeriodReturns(account.initial_cash)
         self._waiting: list[pl.DataFrame] = []
@@ -86,11 +87,12 @@ class PortfolioBacktest:
     def update(self, pieces: Sequence[Piece | None]) -> None:
         """The next bars of every series, None of one that has none: all of those up to some time, at least one."""
         curve = self._portfolio.advance(pieces)
+        self._correlation.add(curve.grid)
         frame = pl.DataFrame(
             {
-                "datetime": curve.times,
+                "datetime": curve.grid.times,
                 "equity": curve.equity,
-                "benchmark": self._market.add(curve, pieces),
+                "benchmark": self._parts.add(curve.grid, [piece and piece.bars for piece in pieces]),
                 "value": curve.value,
                 "gross": curve.gross,
                 "positions": curve.positions,
@@ -124,16 +126,21 @@ class PortfolioBacktest:
         """What came of it; nothing may be fed after it."""
         if self._rows:
             self._measure(self._rows)
-        outcomes, frames = self._portfolio.outcomes(), self._portfolio.trades()
-        metrics = measure(self._tally, self._holding, _merged(outcomes), self._account, self._interval)
-        jumps = self._market.jumps()
-        over = sum(int(spanning(each, found).sum()) for each, found in zip(outcomes, jumps, strict=True))
-        metrics = replace(metrics, price_jumps=sum(map(len, jumps)), trades_over_jumps=over)
+        records, numbers = self._portfolio.trades()
+        outcomes = records.outcomes(sum(self._portfolio.dropped))
+        metrics = measure(self._tally, self._holding, outcomes, self._account, self._interval)
+        jumps, jumped = self._parts.jumps, np.zeros(len(numbers), np.bool_)
+        for number, times in jumps.items():
+            mine = numbers == number
+            jumped[mine] = spanning(outcomes, times)[mine]
+        metrics = replace(metrics, price_jumps=sum(map(len, jumps.values())), trades_over_jumps=int(jumped.sum()))
         curve = pl.concat(self._curve).drop("changed")
         peak = pl.col("equity").cum_max()
         curve = curve.with_columns(drawdown_pct=100 * (peak - pl.col("equity")) / peak)
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
         average = curve["equity"].mean()
+        trades = records.frame()
+        trades.insert_column(0, pl.Series("symbol", self._portfolio.symbols, pl.String).gather(numbers))
         turnover = None
         if years and isinstance(average, float) and average > 0:
             turnover = float(curve["traded"].sum()) / 2 / average / years
@@ -141,14 +148,9 @@ class PortfolioBacktest:
             metrics=metrics,
             benchmark=self._benchmark(curve),
             turnover=turnover,
-            symbols=self._symbols(outcomes),
-            correlation=self._market.correlation(),
-            trades=pl.concat(
-                [
-                    each.insert_column(0, pl.lit(name).alias("symbol"))
-                    for name, each in zip(self._portfolio.symbols, frames, strict=True)
-                ]
-            ).sort("entry_time", "symbol", maintain_order=True),
+            symbols=self._symbols(outcomes, numbers),
+            correlation=self._correlation.matrix(),
+            trades=trades.sort("entry_time", "symbol", maintain_order=True),
             curve=curve.select(
                 "datetime", "equity", "benchmark", "drawdown_pct", "value", "gross", "positions", "traded"
             ),
@@ -174,132 +176,22 @@ class PortfolioBacktest:
             "sharpe": sharpe,
         }
 
-    def _symbols(self, outcomes: Sequence[Outcomes]) -> pl.DataFrame:
+    def _symbols(self, outcomes: Outcomes, numbers: Rows) -> pl.DataFrame:
+        """Of each symbol what its trades came to."""
+        count = len(self._portfolio.symbols)
+
+        def added(values: Floats) -> Floats:
+            return np.bincount(numbers, values, count)
+
+        wins = outcomes.profit[: outcomes.closed] > 0
         return pl.DataFrame(
             {
                 "symbol": self._portfolio.symbols,
-                "trades": [len(each.bars) for each in outcomes],
-                "wins": [int((each.profit[: each.closed] > 0).sum()) for each in outcomes],
-                "contribution_pct": [100 * float(each.profit.sum()) / self._account.initial_cash for each in outcomes],
-                "fees": [float(each.fees.sum()) for each in outcomes],
-                "funding": [float(each.funding.sum()) for each in outcomes],
-                "dropped": [each.refused for each in outcomes],
+                "trades": np.bincount(numbers, minlength=count),
+                "wins": np.bincount(numbers[: outcomes.closed][wins], minlength=count),
+                "contribution_pct": 100 * added(outcomes.profit) / self._account.initial_cash,
+                "fees": added(outcomes.fees),
+                "funding": added(outcomes.funding),
+                "dropped": self._portfolio.dropped,
             }
         )
-
-
-class _Market:
-    """All series on common times: held in equal parts, and how their returns go together."""
-
-    def __init__(self, count: int, cash: float) -> None:
-        self._count, self._cash = count, cash
-        self._first = np.zeros(count)
-        self._last = np.zeros(count)
-        self._present = np.zeros(count, np.bool_)  # at the last of the times so far
-        self._jumps: list[list[Times]] = [[] for _ in range(count)]
-        self._sums = np.zeros((5, count, count))
-
-    def add(self, curve: Curve, pieces: Sequence[Piece | None]) -> Floats:
-        """The next bars → what equal parts, each held from its symbol's first close on, are worth at each of them."""
-        times = curve.times
-        closes = np.empty((self._count, len(times) + 1))
-        present = np.zeros((self._count, len(times) + 1), np.bool_)
-        closes[:, 0], present[:, 0] = self._last, self._present
-        worth = np.zeros(len(times))
-        for number, piece in enumerate(pieces):
-            if piece is None:
-                closes[number, 1:] = self._last[number]
-            elif len(piece.bars) == len(times):
-                closes[number, 1:], present[number, 1:] = piece.bars.close, True
-            else:
-                at = np.searchsorted(times, piece.bars.times)
-                present[number, at + 1] = True
-                rows = np.searchsorted(piece.bars.times, times, side="right")
-                closes[number, 1:] = np.concatenate([[self._last[number]], piece.bars.close])[rows]
-            if piece is not None:
-                self._look_for_jumps(number, piece)
-            if not self._first[number] and piece is not None:
-                self._first[number] = piece.bars.close[0]
-            if self._count == 1:
-                worth = closes[0, 1:].copy()
-            else:
-                part = self._cash / self._count
-                held = closes[number, 1:] > 0
-                first = self._first[number] or 1.0
-                worth += np.where(held, part * (closes[number, 1:] / first), part)
-        self._correlate(closes, present)
-        self._last, self._present = closes[:, -1].copy(), present[:, -1].copy()
-        return worth
-
-    def _look_for_jumps(self, number: int, piece: Piece) -> None:
-        """As `Holding` does."""
-        bars = piece.bars
-        before = np.concatenate([[self._last[number] or bars.opens[0]], bars.close[:-1]])
-        jumped = (bars.opens >= JUMP_FACTOR * before) | (bars.opens * JUMP_FACTOR <= before)
-        if jumped.any():
-            self._jumps[number].append(bars.times[jumped])
-
-    def jumps(self) -> list[Times]:
-        """Of each symbol the times at which its price jumped."""
-        return [np.concatenate([np.empty(0, "M8[us]"), *found]) for found in self._jumps]
-
-    def _correlate(self, closes: Floats, present: Any) -> None:
-        both = present[:, 1:] & present[:, :-1]
-        before = np.where(closes[:, :-1] > 0, closes[:, :-1], 1.0)
-        returns = np.where(both, closes[:, 1:] / before - 1, 0.0)
-        if both.all():  # then every two share all of them, and one product is enough
-            count, sums, squares = both.shape[1], returns.sum(axis=1), np.square(returns).sum(axis=1)
-            self._sums[0] += count
-            self._sums[1] += sums[:, None]
-            self._sums[2] += sums
-            self._sums[3] += squares[:, None]
-            self._sums[4] += returns @ returns.T
-            return
-        mask = both.astype(np.float64)
-        self._sums += np.stack(
-            [
-                mask @ mask.T,
-                returns @ mask.T,
-                mask @ returns.T,
-                (returns * returns) @ mask.T,
-                returns @ returns.T,
-            ]
-        )
-
-    def correlation(self) -> list[list[float | None]]:
-        """Of the returns of every two."""
-        n, x, y, xx, xy = self._sums
-        with np.errstate(divide="ignore", invalid="ignore"):
-            covariance = xy / n - x / n * (y / n)
-            one, other = xx / n - (x / n) ** 2, (xx / n - (x / n) ** 2).T
-            found = covariance / np.sqrt(one * other)
-        known = (n >= 3) & (one > 1e-18) & (other > 1e-18)
-        return [
-            [min(1.0, max(-1.0, float(value))) if known[i, j] else None for j, value in enumerate(row)]
-            for i, row in enumerate(found)
-        ]
-
-
-def _merged(outcomes: Sequence[Outcomes]) -> Outcomes:
-    """The trades of all symbols as those of one account: the closed ones by their exits, then those still open."""
-    exits = np.concatenate([each.exits for each in outcomes])
-    order: Rows = np.argsort(exits, kind="stable")
-
-    def joined(name: str) -> Any:
-        columns = [getattr(each, name) for each in outcomes]
-        closed = np.concatenate([column[: each.closed] for column, each in zip(columns, outcomes, strict=True)])
-        still_open = [column[each.closed :] for column, each in zip(columns, outcomes, strict=True)]
-        return np.concatenate([closed[order], *still_open])
-
-    return Outcomes(
-        joined("bars"),
-        joined("return_pct"),
-        joined("profit"),
-        joined("fees"),
-        joined("funding"),
-        len(exits),
-        joined("entries"),
-        exits[order],
-        np.concatenate([each.seconds for each in outcomes])[order],
-        sum(each.refused for each in outcomes),
-    )

@@ -44,20 +44,21 @@ def first_hits(ranges: Ranges, watch: Watch) -> Rows:
     """
     found = watch.end.copy()
     pending = np.flatnonzero(watch.start < watch.end)
-    left = watch.of(pending)
-    # The rows up to the next block, then whole blocks, then the rows of the block that has it.
+    left = watch if len(pending) == len(found) else watch.of(pending)
+    # The first rows, then whole blocks from the next edge on, then the rows of the block that has it.
     edge = (left.start // BLOCK + 1) * BLOCK
     hit, row, peak = _rows(ranges, left, edge)
-    found[pending[hit]] = row[hit]
+    found[pending[hit]] = np.minimum(row[hit], left.end[hit])
     going = np.flatnonzero(~hit & (edge < left.end))
     pending, left = pending[going], left.of(going)._replace(start=edge[going], peak=peak[going])
     while len(pending):
         hit, block, peak = _blocks(ranges, left)
-        inside = np.flatnonzero(hit)
+        inside = np.flatnonzero(hit & (block * BLOCK < left.end))
         if len(inside):
-            exact = left.of(inside)._replace(start=block[inside] * BLOCK, peak=peak[inside])
-            really, row, _ = _rows(ranges, exact, exact.start + BLOCK)
-            found[pending[inside[really]]] = row[really]  # the last block may reach beyond the end
+            start = block[inside] * BLOCK
+            exact = left.of(inside)._replace(start=start, peak=peak[inside])
+            _, row, _ = _rows(ranges, exact, start)
+            found[pending[inside]] = np.minimum(row, exact.end)  # the last block may reach beyond the end
         after = left.start + BLOCK * BLOCK
         going = np.flatnonzero(~hit & (after < left.end))
         pending, left = pending[going], left.of(going)._replace(start=after[going], peak=peak[going])
@@ -65,45 +66,42 @@ def first_hits(ranges: Ranges, watch: Watch) -> Rows:
 
 
 def _rows(ranges: Ranges, watch: Watch, edge: Rows) -> tuple[Booleans, Rows, Floats]:
-    """Look at the rows from each start up to the edge, at most `BLOCK` of them.
+    """Look at `BLOCK` rows from each start on, whatever the end.
 
     Returns:
-        Whether something is reached, the first such row, and the highest price before it or before the edge.
+        Whether something is reached, the first such row, and the highest price before the edge.
     """
-    rows = watch.start[:, None] + np.arange(BLOCK)
-    outside = rows >= np.minimum(edge, watch.end)[:, None]
-    rows = np.minimum(rows, len(ranges.high) - 1)
-    high, low = ranges.high[rows], ranges.low[rows]
-    high[outside], low[outside] = -np.inf, np.inf
-    return _first(high, low, None, watch)
+    hit, row, peaks = _first(ranges.highs[watch.start], ranges.lows[watch.start], None, watch)
+    if peaks is None:
+        return hit, row, watch.peak
+    return hit, row, peaks[np.arange(len(peaks)), edge - watch.start]
 
 
 def _blocks(ranges: Ranges, watch: Watch) -> tuple[Booleans, Rows, Floats]:
-    """Look at the next `BLOCK` blocks from each start, which is the first row of one; as `_rows`, with blocks."""
-    blocks = (watch.start // BLOCK)[:, None] + np.arange(BLOCK)
-    outside = blocks * BLOCK >= watch.end[:, None]
-    blocks = np.minimum(blocks, len(ranges.block_high) - 1)
-    high, low = ranges.block_high[blocks], ranges.block_low[blocks]
-    high[outside], low[outside] = -np.inf, np.inf
-    trailed = None if watch.factor is None else ranges.trailed(watch.factor)[blocks] & ~outside
-    hit, place, peak = _first(high, low, trailed, watch._replace(start=watch.start // BLOCK))
-    return hit, place, peak
+    """Look at the next `BLOCK` blocks from each start, which is the first row of one.
 
-
-def _first(high: Floats, low: Floats, trailed: Booleans | None, watch: Watch) -> tuple[Booleans, Rows, Floats]:
-    """The first column of each line that reaches a level, and the highest price before it."""
-    level = watch.stop[:, None]
-    if watch.factor is None:
-        reached = (low <= level) | (high >= watch.target[:, None])
-        peaks = None
-    else:
-        peaks = np.maximum.accumulate(np.column_stack([watch.peak, high]), axis=1)
-        reached = (low <= np.maximum(level, peaks[:, :-1] * watch.factor)) | (high >= watch.target[:, None])
-        if trailed is not None:
-            reached |= trailed
-    hit: Booleans = np.any(reached, axis=1)
-    column: Rows = np.argmax(reached, axis=1)
+    Returns:
+        Whether a level is reached in one, the first such block, and the highest price before it or before the last.
+    """
+    start = watch.start // BLOCK
+    trailed = None if watch.factor is None else ranges.trailed(watch.factor)[start]
+    high, low = ranges.block_highs[start], ranges.block_lows[start]
+    hit, block, peaks = _first(high, low, trailed, watch._replace(start=start))
     if peaks is None:
-        return hit, watch.start + column, watch.peak
-    last = np.where(hit, column, high.shape[1])
-    return hit, watch.start + column, peaks[np.arange(len(peaks)), last]
+        return hit, block, watch.peak
+    return hit, block, peaks[np.arange(len(peaks)), np.where(hit, block - start, BLOCK)]
+
+
+def _first(high: Floats, low: Floats, trailed: Booleans | None, watch: Watch) -> tuple[Booleans, Rows, Floats | None]:
+    """The first column of each line that reaches a level, and where something trails the highest price before each."""
+    level, peaks = watch.stop[:, None], None
+    reached = high >= watch.target[:, None]
+    if watch.factor is not None:
+        peaks = np.maximum.accumulate(np.column_stack([watch.peak, high]), axis=1)
+        level = np.maximum(level, peaks[:, :-1] * watch.factor)
+    reached |= low <= level
+    if trailed is not None:
+        reached |= trailed
+    column: Rows = np.argmax(reached, axis=1)
+    hit: Booleans = reached[np.arange(len(column)), column]
+    return hit, watch.start + column, peaks

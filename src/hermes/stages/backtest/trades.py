@@ -5,17 +5,17 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from hermes.schemas import DATETIME
 from hermes.stages.backtest.arrays import Floats, Rows, Times
 from hermes.stages.backtest.exits import REASONS
 
 #: What is remembered of entries and of exits, one column each; `bar` counts from the first bar.
 ENTRY = "bar", "price", "units", "fees", "side"
 EXIT = "bar", "price", "fees", "reason", "funding"
+_NO_ENTRY, _NO_EXIT, _NO_TIME = np.empty((0, len(ENTRY))), np.empty((0, len(EXIT))), np.empty(0, "datetime64[us]")
 
 
 class Outcomes(NamedTuple):
-    """What became of every trade, one value each; as in `Trades.frame`. Only the last may still be open.
+    """What became of every trade, one value each; as in `Records.frame`. Those still open come last.
 
     `entries` and `exits` are the times of the bars that filled the orders, exits of the closed ones only, and `seconds`
     the time between them. `refused` counts the entries that were too small.
@@ -31,6 +31,75 @@ class Outcomes(NamedTuple):
     exits: Times
     seconds: Floats
     refused: int
+
+
+class Records(NamedTuple):
+    """All trades of an account: the closed ones, then those that are still open.
+
+    Attributes:
+        entry, left: a row of `ENTRY` and one of `EXIT` for each; `left` says of an open one what leaving it at the last
+            close would be, without fees.
+        entries, exits: the times of the bars that filled the orders, exits of the closed ones only.
+    """
+
+    entry: Floats
+    left: Floats
+    entries: Times
+    exits: Times
+    inverse: bool = False
+
+    @property
+    def closed(self) -> int:
+        """How many are closed."""
+        return len(self.exits)
+
+    def outcomes(self, refused: int = 0) -> Outcomes:
+        """What became of the trades; `refused`: entries that were too small."""
+        units, price, gone = self.entry[:, 2], self.entry[:, 1], self.left[:, 1]
+        if self.inverse:
+            price, gone = 1 / price, 1 / gone
+        value = np.abs(units) * price
+        fees, funding = self.entry[:, 3] + self.left[:, 2], self.left[:, 4]
+        profit = units * (gone - price) - fees - funding
+        seconds = (self.exits - self.entries[: self.closed]) / np.timedelta64(1, "s")
+        bars = (self.left[:, 0] - self.entry[:, 0]).astype(np.intp)
+        returned = 100 * profit / value
+        return Outcomes(bars, returned, profit, fees, funding, self.closed, self.entries, self.exits, seconds, refused)
+
+    def frame(self) -> pl.DataFrame:
+        """One row per trade, in order.
+
+        Returns:
+            `entry_time, entry_price, exit_time, exit_price, bars, return_pct, profit, fees, open, side, size, funding,
+            reason`. Times are those of the bars that filled the orders, prices include slippage, `bars` counts the
+            closes at which the position was held. `return_pct` is the profit, net of both fees and of funding, in
+            percent of the value bought or sold short. `side` is `long` or `short`; `size` is in the base currency (in
+            the quote currency where the contract is inverse); `funding` is negative where it was received; `reason` is
+            one of `exits.REASONS`. A trade still open has no exit and no reason; its profit is that at the last close,
+            without an exit fee.
+        """
+        found, count = self.outcomes(), len(self.entry)
+        missing = count - self.closed  # exits, of trades still open
+        left = self.left[: self.closed]
+        sides, reasons = pl.Series(["short", "long"]), pl.Series(REASONS)
+        return pl.DataFrame(
+            {
+                "entry_time": self.entries,
+                "entry_price": self.entry[:, 1],
+                "exit_time": pl.Series(self.exits).extend_constant(None, missing),
+                "exit_price": pl.Series(left[:, 1]).extend_constant(None, missing),
+                "bars": found.bars,
+                "return_pct": found.return_pct,
+                "profit": found.profit,
+                "fees": found.fees,
+                "open": np.arange(count) >= self.closed,
+                "side": sides.gather((self.entry[:, 4] > 0).astype(np.uint32)),
+                "size": np.abs(self.entry[:, 2]),
+                "funding": found.funding,
+                "reason": reasons.gather(left[:, 3].astype(np.uint32)).extend_constant(None, missing),
+            },
+            schema_overrides={"bars": pl.Int64},
+        )
 
 
 class Trades:
@@ -53,74 +122,14 @@ class Trades:
                 kept.append(found)
                 when.append(times[found[:, 0].astype(np.intp) - bars])
 
-    def outcomes(self, bars: int, last_close: float, funding: float = 0.0, refused: int = 0) -> Outcomes:
-        """What became of the trades.
+    def records(self, bars: int, last_close: float, funding: float = 0.0) -> Records:
+        """All trades so far.
 
         Args:
             bars: how many there were; last_close: of the last one.
             funding: paid so far for a trade still open.
-            refused: entries that were too small.
         """
-        entry, exit_ = self._sides()
-        closed = len(exit_)
-        still_open = np.array([[bars, last_close, 0.0, 0.0, funding]])[: len(entry) - closed]
-        out = np.concatenate([exit_, still_open])
-        units, price, gone = entry[:, 2], entry[:, 1], out[:, 1]
-        if self._inverse:
-            price, gone = 1 / price, 1 / gone
-        value = np.abs(units) * price
-        fees = entry[:, 3] + out[:, 2]
-        profit = units * (gone - price) - fees - out[:, 4]
-        entered, left = self._times()
-        seconds = (left - entered[:closed]) / np.timedelta64(1, "s")
-        bars_held = (out[:, 0] - entry[:, 0]).astype(np.intp)
-        returned = 100 * profit / value
-        return Outcomes(bars_held, returned, profit, fees, out[:, 4], closed, entered, left, seconds, refused)
-
-    def frame(self, bars: int, last_close: float, funding: float = 0.0) -> pl.DataFrame:
-        """One row per trade so far, in order; arguments as in `outcomes`.
-
-        Returns:
-            `entry_time, entry_price, exit_time, exit_price, bars, return_pct, profit, fees, open, side, size, funding,
-            reason`. Times are those of the bars that filled the orders, prices include slippage, `bars` counts the
-            closes at which the position was held. `return_pct` is the profit, net of both fees and of funding, in
-            percent of the value bought or sold short. `side` is `long` or `short`; `size` is in the base currency (in
-            the quote currency where the contract is inverse); `funding` is negative where it was received; `reason` is
-            one of `exits.REASONS`. A trade still open has no exit and no reason; its profit is that at the last close,
-            without an exit fee.
-        """
-        entry, exit_ = self._sides()
-        found = self.outcomes(bars, last_close, funding)
-        entered, left = self._times()
-        missing = [None] * (len(entry) - found.closed)  # the exit of a trade still open
-        return pl.DataFrame(
-            {
-                "entry_time": entered,
-                "entry_price": entry[:, 1],
-                "exit_time": pl.Series(left).extend(pl.Series(missing, dtype=DATETIME)),
-                "exit_price": pl.Series(exit_[:, 1]).extend(pl.Series(missing, dtype=pl.Float64)),
-                "bars": found.bars,
-                "return_pct": found.return_pct,
-                "profit": found.profit,
-                "fees": found.fees,
-                "open": np.arange(len(entry)) >= found.closed,
-                "side": pl.Series(np.where(entry[:, 4] > 0, "long", "short").tolist(), dtype=pl.String),
-                "size": np.abs(entry[:, 2]),
-                "funding": np.append(exit_[:, 4], [funding] * len(missing)),
-                "reason": pl.Series([REASONS[int(each)] for each in exit_[:, 3]] + missing, dtype=pl.String),
-            },
-            schema_overrides={"bars": pl.Int64},
-        )
-
-    def _times(self) -> tuple[Times, Times]:
-        entered, left = (
-            np.concatenate([np.empty(0, "datetime64[us]"), *times]) for times in (self._entry_times, self._exit_times)
-        )
-        return entered, left
-
-    def _sides(self) -> tuple[Floats, Floats]:
-        entry, exit_ = (
-            np.concatenate([np.empty((0, len(columns))), *found])
-            for columns, found in ((ENTRY, self._entered), (EXIT, self._left))
-        )
-        return entry, exit_
+        entry, left = np.concatenate([_NO_ENTRY, *self._entered]), np.concatenate([_NO_EXIT, *self._left])
+        still_open = np.array([[bars, last_close, 0.0, 0.0, funding]])[: len(entry) - len(left)]
+        entries, exits = np.concatenate([_NO_TIME, *self._entry_times]), np.concatenate([_NO_TIME, *self._exit_times])
+        return Records(entry, np.concatenate([left, still_open]), entries, exits, self._inverse)

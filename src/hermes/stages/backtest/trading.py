@@ -14,7 +14,7 @@ from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import Funding, close_times
 from hermes.stages.backtest.orders import Filled, Orders
-from hermes.stages.backtest.trades import Outcomes, Trades
+from hermes.stages.backtest.trades import Outcomes, Records, Trades
 from hermes.stages.backtest.walk import Held, Walk
 
 #: What a backtest needs of every bar: times ascending, prices positive, nothing null.
@@ -72,13 +72,15 @@ class Trading:
         return self._held.side if self._held else 0
 
     def trades(self) -> pl.DataFrame:
-        """One row per trade so far, see `Trades.frame`."""
-        return self._trades.frame(self._bars, self._last_close, self._held.funding if self._held else 0.0)
+        """One row per trade so far, see `Records.frame`."""
+        return self._records().frame()
 
     def outcomes(self) -> Outcomes:
         """What became of the trades so far."""
-        funding = self._held.funding if self._held else 0.0
-        return self._trades.outcomes(self._bars, self._last_close, funding, self.dropped)
+        return self._records().outcomes(self.dropped)
+
+    def _records(self) -> Records:
+        return self._trades.records(self._bars, self._last_close, self._held.funding if self._held else 0.0)
 
     def advance(self, piece: pl.DataFrame, funding: Funding | None = None) -> Steps:
         """The next bars (`BARS`, at least one; `RANGE` and `SHORTS` where needed) → the account's equity."""
