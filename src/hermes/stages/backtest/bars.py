@@ -1,5 +1,6 @@
 """The bars that accounts trade on, as arrays; and their extremes in blocks, by which stops are found quickly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ class Ranges:
     """Highs and lows of successive bars, and of blocks of them, as a long position sees them.
 
     Args:
-        high, low: of the bars, in order of time, at least one.
+        high, low: of the bars, in order of time, at least one; see `padded`.
 
     Attributes:
         highs, lows: the `BLOCK` bars from each row on; block_highs, block_lows: the extremes of the `BLOCK` blocks from
@@ -26,20 +27,20 @@ class Ranges:
     """
 
     def __init__(self, high: Floats, low: Floats) -> None:
-        self.high, self.low = high, low
-        blocks = -(-len(high) // BLOCK)
-        wide_high, wide_low = _padded(high, blocks * BLOCK, -np.inf), _padded(low, blocks * BLOCK, np.inf)
-        self._in_blocks = tuple(each[:-BLOCK].reshape(blocks, BLOCK) for each in (wide_high, wide_low))
-        self.highs, self.lows = _windows(wide_high), _windows(wide_low)
-        self.block_highs = _windows(_padded(self._in_blocks[0].max(axis=1), blocks, -np.inf))
-        self.block_lows = _windows(_padded(self._in_blocks[1].min(axis=1), blocks, np.inf))
+        self._wide = high, low
+        self.high, self.low = high[:-BLOCK], low[:-BLOCK]
+        self.highs, self.lows = _windows(high), _windows(low)
+        blocks = np.arange(0, len(self.high), BLOCK)
+        self.block_highs = _windows(padded([np.maximum.reduceat(self.high, blocks)], -np.inf))
+        self.block_lows = _windows(padded([np.minimum.reduceat(self.low, blocks)], np.inf))
         self._trailed: dict[float, Booleans] = {}
         self._mirrored: Self | None = None
 
     def mirrored(self) -> Self:
         """The same bars with their prices negated: as a short position sees them."""
         if self._mirrored is None:
-            self._mirrored = type(self)(-self.low, -self.high)
+            high, low = self._wide
+            self._mirrored = type(self)(-low, -high)
         return self._mirrored
 
     def trailed(self, factor: float) -> Booleans:
@@ -47,18 +48,17 @@ class Ranges:
         its block.
         """
         if factor not in self._trailed:
-            highs, lows = self._in_blocks
+            blocks = -(-len(self.high) // BLOCK)
+            highs, lows = (each[: blocks * BLOCK].reshape(blocks, BLOCK) for each in self._wide)
             before = np.maximum.accumulate(highs, axis=1)[:, :-1] * factor
             reached = np.any(lows[:, 1:] <= before, axis=1)
             self._trailed[factor] = _windows(np.concatenate([reached, np.zeros(BLOCK, np.bool_)]))
         return self._trailed[factor]
 
 
-def _padded(values: Floats, length: int, value: float) -> Floats:
-    """The values, and behind them the same one: up to a length, and `BLOCK` more."""
-    wide = np.full(length + BLOCK, value)
-    wide[: len(values)] = values
-    return wide
+def padded(parts: Sequence[Floats], value: float) -> Floats:
+    """Successive values, and behind them `BLOCK` times the same one."""
+    return np.concatenate([*parts, np.full(BLOCK, value)])
 
 
 def _windows(values: NDArray[Any]) -> NDArray[Any]:
@@ -87,8 +87,25 @@ class Bars:
         high, low = (frame[name].to_numpy() if name in frame.columns else None for name in ("high", "low"))
         return cls(times, opens, close, high, low, funding)
 
+    @classmethod
+    def joined(cls, several: Sequence["Bars"]) -> "Bars":
+        """The bars of several series, one series after the other."""
+        if len(several) == 1:
+            return several[0]
+        times, opens, close = (
+            np.concatenate([getattr(each, name) for each in several]) for name in ("times", "opens", "close")
+        )
+        bars = cls(times, opens, close)
+        highs, lows = (
+            [each for one in several if (each := getattr(one, name)) is not None] for name in ("high", "low")
+        )
+        if highs:
+            bars._ranges = Ranges(padded(highs, -np.inf), padded(lows, np.inf))
+            bars.high, bars.low = bars._ranges.high, bars._ranges.low
+        return bars
+
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.close)
 
     def between(self, begin: int, end: int) -> "Bars":
         """The bars from `begin` up to, not including, `end`."""
@@ -101,5 +118,5 @@ class Bars:
         """Made once, however many accounts trade on these bars."""
         if self._ranges is None:
             assert self.high is not None and self.low is not None
-            self._ranges = Ranges(self.high, self.low)
+            self._ranges = Ranges(padded([self.high], -np.inf), padded([self.low], np.inf))
         return self._ranges

@@ -68,7 +68,7 @@ def _several(asking: Sequence[Asking]) -> Iterator[list[Asking]]:
 def _of_several(account: Account, exits: Exits, asking: Sequence[Asking], grid: Grid) -> tuple[Rows | Floats, ...]:
     """The entries of some series, whose bars are put one after the other: keys, numbers, ranks, and the others."""
     at_open = account.fill == "next_open"
-    bars = _joined([each.bars for each in asking])
+    bars = Bars.joined([each.bars for each in asking])
     ends = np.cumsum([len(each.bars) for each in asking])
     begins = ends - [len(each.bars) for each in asking]
     rows = [each.wanted.rows + begin for each, begin in zip(asking, begins, strict=True)]
@@ -87,7 +87,7 @@ def _of_several(account: Account, exits: Exits, asking: Sequence[Asking], grid: 
     entry, row = entry - begins[which], row - begins[which]
     at, end = entry.copy(), row.copy()  # among the common times
     for number, each in enumerate(asking):
-        instants = grid.instants[each.number]
+        instants = grid.lines[each.number].instants
         if instants is not None:
             mine = which == number
             at[mine], end[mine] = instants[entry[mine]], np.append(instants, 0)[row[mine]]
@@ -96,13 +96,3 @@ def _of_several(account: Account, exits: Exits, asking: Sequence[Asking], grid: 
     end_keys[goes_on] = len(grid.times) * PHASES
     numbers = np.array([each.number for each in asking])[which]
     return at * PHASES + phase, numbers, ranks, entry, side, quote, end_keys, row, reason, end_quote
-
-
-def _joined(bars: Sequence[Bars]) -> Bars:
-    """The bars of several series, one series after the other."""
-    if len(bars) == 1:
-        return bars[0]
-    ranges = [[], []] if bars[0].high is None else [[each.high for each in bars], [each.low for each in bars]]
-    high, low = (np.concatenate(each) if each else None for each in ranges)  # type: ignore[arg-type]
-    opens, close = np.concatenate([each.opens for each in bars]), np.concatenate([each.close for each in bars])
-    return Bars(np.concatenate([each.times for each in bars]), opens, close, high, low)

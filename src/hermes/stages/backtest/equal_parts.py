@@ -21,21 +21,24 @@ class EqualParts:
     def add(self, grid: Grid, bars: Sequence[Bars | None]) -> Floats:
         """The next bars → what all is worth at each of the times; of one series alone, its close."""
         worth = np.zeros(len(grid.times))
-        for number, each in enumerate(bars):
-            closes = grid.closes[number]
+        for number, (line, each) in enumerate(zip(grid.lines, bars, strict=True)):
             if each is not None:
-                self._look_for_jumps(number, each, closes.item(0))
+                self._look_for_jumps(number, each, line.before)
                 self._first[number] = self._first[number] or each.close[0]
             if self._alone:
-                return closes[1:].copy()
-            held = self._part * (closes[1:] / (self._first[number] or 1.0))
-            worth += held if closes[0] else np.where(closes[1:] > 0, held, self._part)
+                return line.closes.copy()
+            held = self._part * (line.closes / (self._first[number] or 1.0))
+            worth += held if line.before or line.instants is None else np.where(line.closes > 0, held, self._part)
         return worth
 
     def _look_for_jumps(self, number: int, bars: Bars, last_close: float) -> None:
         """As `Holding` does."""
-        before = np.concatenate([[last_close or bars.opens[0]], bars.close[:-1]])
-        jumped = (bars.opens >= JUMP_FACTOR * before) | (bars.opens * JUMP_FACTOR <= before)
+        before = last_close or bars.opens[0]
+        lowest, highest = min(before, bars.close.min()), max(before, bars.close.max())
+        if bars.opens.max() < JUMP_FACTOR * lowest and bars.opens.min() * JUMP_FACTOR > highest:
+            return
+        closes = np.concatenate([[before], bars.close[:-1]])
+        jumped = (bars.opens >= JUMP_FACTOR * closes) | (bars.opens * JUMP_FACTOR <= closes)
         if jumped.any():
             self._jumps.setdefault(number, []).append(bars.times[jumped])
 

@@ -7,12 +7,12 @@ from heapq import heappop, heappush
 import numpy as np
 
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Size
-from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.candidates import Candidates
 from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL
 from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED, Charges
-from hermes.stages.backtest.grid import Grid
+from hermes.stages.backtest.grid import Grid, Line
 from hermes.stages.backtest.orders import Orders
 from hermes.stages.backtest.trades import ENTRY, EXIT
 from hermes.stages.backtest.walk import Held
@@ -27,7 +27,7 @@ class Leg:
     Attributes:
         first: bars that came before these; held: the position then.
         resume: the first row at which an entry may fill.
-        instants: see `Grid`; bars: None where it has no bar at these times.
+        line: its closes at the common times; bars: None where it has none at them.
         end: row, reason and quote of the end of what is held; charges: its funding.
         past: the closes before that tell the volatility, None where it is not needed.
     """
@@ -36,7 +36,7 @@ class Leg:
     first: int
     held: Held | None
     resume: int
-    instants: Rows | None
+    line: Line
     bars: Bars | None = None
     end: tuple[int, int, float] | None = None
     charges: Charges | None = None
@@ -44,13 +44,12 @@ class Leg:
 
     def instant(self, row: int) -> int:
         """Of a row, among the common times."""
-        return row if self.instants is None else self.instants.item(row)
+        return row if self.line.instants is None else self.line.instants.item(row)
 
     def row_at(self, instant: int) -> int:
         """The row of the last bar at an instant; -1 where it is one before these."""
-        if self.bars is None:
-            return -1
-        return instant if self.instants is None else int(np.searchsorted(self.instants, instant, side="right")) - 1
+        instants = self.line.instants
+        return instant if instants is None else int(np.searchsorted(instants, instant, side="right")) - 1
 
 
 class Merge:
@@ -74,9 +73,6 @@ class Merge:
     ) -> None:
         self._account, self._orders, self._legs, self._most = account, orders, legs, most
         self._candidates, self._count, self._begin = candidates, len(grid.times), cash
-        self._worths = grid.closes
-        if account.inverse:
-            self._worths = np.divide(1, grid.closes, out=np.zeros(grid.closes.shape), where=grid.closes > 0)
         self._at_open = account.fill == "next_open"
         self._phase = OPENED if self._at_open else CLOSED
         self._by_volatility = Size.of(account.size).kind == "volatility"
@@ -103,9 +99,13 @@ class Merge:
             if self._heap and self._heap[0][0] <= key:
                 self._catch_up(key)
             number = numbers[place]
-            if number not in held and rows[place] >= resume[number]:
-                self._at(key)
-                self._enter(place, number, key)
+            if number in held or rows[place] < resume[number]:
+                continue
+            if self.cash <= 0 or len(held) >= self._most:
+                self.dropped[number] += 1
+                continue
+            self._at(key)
+            self._enter(place, number, key)
         self._catch_up(last)
         if ruined is not None:
             self._liquidate(ruined)
@@ -129,9 +129,8 @@ class Merge:
     def _liquidate(self, instant: int) -> None:
         """Close everything at its last close."""
         for number in sorted(self.held):
-            worth = self._worths.item(number, instant + 1)
-            row = self._legs[number].row_at(instant)
-            self._leave(number, instant, row, LIQUIDATION, 1 / worth if self._account.inverse else worth)
+            leg = self._legs[number]
+            self._leave(number, instant, leg.row_at(instant), LIQUIDATION, leg.line.close(instant))
 
     def _start(self) -> None:
         """What is held when the bars begin."""
@@ -178,18 +177,14 @@ class Merge:
         found, instant = self._candidates, key // PHASES
         row, side = found.rows[place], found.sides[place]
         decided = instant - self._at_open
-        filled = None
-        if len(self.held) < self._most:
-            if self._decided is None and self._orders.needs_equity:
-                self._decided = self._equity_at(decided)
-            free = self.cash
-            if self._may_owe:
-                owed = [number for number, held in self.held.items() if held.units < 0]
-                free -= 2 * sum(
-                    abs(self.held[each].units) * self._worths.item(each, decided + 1) for each in sorted(owed)
-                )
-            volatility = self._volatility(number, row - self._at_open) if self._by_volatility else None
-            filled = self._orders.enter(side, found.quotes[place], self.cash, free, self._decided or 0.0, volatility)
+        if self._decided is None and self._orders.needs_equity:
+            self._decided = self._equity_at(decided)
+        free = self.cash
+        if self._may_owe:
+            owed = [number for number, held in self.held.items() if held.units < 0]
+            free -= 2 * sum(abs(self.held[each].units) * self._worth(each, decided) for each in sorted(owed))
+        volatility = self._volatility(number, row - self._at_open) if self._by_volatility else None
+        filled = self._orders.enter(side, found.quotes[place], self.cash, free, self._decided or 0.0, volatility)
         if filled is None:
             self.dropped[number] += 1
             return
@@ -212,7 +207,11 @@ class Merge:
         """Before anything was filled that coincides, at the closes of an instant; -1 is the one before these."""
         cash, left = self._group
         standing = sorted([*((number, held.units) for number, held in self.held.items()), *left])
-        return cash + sum(units * self._worths.item(number, instant + 1) for number, units in standing)
+        return cash + sum(units * self._worth(number, instant) for number, units in standing)
+
+    def _worth(self, number: int, instant: int) -> float:
+        """One unit of a series at the last close."""
+        return self._orders.worth(self._legs[number].line.close(instant))
 
     def _volatility(self, number: int, row: int) -> float | None:
         leg = self._legs[number]
@@ -253,10 +252,18 @@ class Merge:
         numbers, begins, ends = spans[:, (0, 2, 3)].T.astype(np.intp)
         lengths = ends - begins
         instants = np.arange(lengths.sum()) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
-        worth = np.repeat(spans[:, 1], lengths) * self._worths[np.repeat(numbers, lengths), instants + 1]
-        self.value = np.bincount(instants, worth, count)
-        self.gross = np.bincount(instants, np.abs(worth), count)
-        self.positions = np.bincount(instants, minlength=count)
+        closes = [
+            self._legs[each].line.closes[begin:end] for each, begin, end in zip(numbers, begins, ends, strict=True)
+        ]
+        worths = np.concatenate([np.empty(0), *closes])
+        if self._account.inverse:
+            worths = 1 / worths
+        worth = np.repeat(spans[:, 1], lengths) * worths
+        self.value = self.gross = np.bincount(instants, worth, count)
+        if self._may_owe:
+            self.gross = np.bincount(instants, np.abs(worth), count)
+        going_on = np.bincount(begins, minlength=count + 1) - np.bincount(ends, minlength=count + 1)
+        self.positions = np.cumsum(going_on[:count])
         at = np.array([instant for instant, _ in self._cashes])
         self.changed = np.zeros(count, np.bool_)
         self.changed[at[1:]] = True

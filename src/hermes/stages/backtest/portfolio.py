@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, turns
-from hermes.stages.backtest.arrays import Booleans, Floats, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Asking, candidates
+from hermes.stages.backtest.candidates import Asking, Candidates, candidates
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import close_times
 from hermes.stages.backtest.grid import Grid, Grids
@@ -33,16 +33,23 @@ class Piece(NamedTuple):
     rank: Floats | None = None
 
 
+class Prospect(NamedTuple):
+    """What may be done on the next bars: their closes, the series, and where they may be entered."""
+
+    grid: Grid
+    legs: list[Leg]
+    candidates: Candidates
+
+
 class Curve(NamedTuple):
     """The account at the closes of successive times.
 
     Attributes:
-        grid: the times, and the closes of all series at them.
         equity: in the account's money; value: of all that is held, net of what is owed; gross: longs and shorts added.
         positions: how many are held; changed: whether an order was filled; traded: the value of such orders.
     """
 
-    grid: Grid
+    times: Times
     equity: Floats
     value: Floats
     gross: Floats
@@ -87,17 +94,28 @@ class Portfolio:
 
     def advance(self, pieces: Sequence[Piece | None]) -> Curve:
         """The next bars of every series, None for one that has none: all of those up to some time, at least one."""
-        grid = self._grids.of([piece and piece.bars for piece in pieces])
+        return self.trade(self.look(pieces, self.grid(pieces)))
+
+    def grid(self, pieces: Sequence[Piece | None]) -> Grid:
+        """The closes of the next bars."""
+        return self._grids.of([piece and piece.bars for piece in pieces])
+
+    def look(self, pieces: Sequence[Piece | None], grid: Grid) -> Prospect:
+        """Find on the next bars where series may be entered and left; nothing depends on the account's money yet."""
         asking = [None if piece is None else self._asking(number, piece) for number, piece in enumerate(pieces)]
         legs = [self._leg(number, asks, grid) for number, asks in enumerate(asking)]
-        found = candidates(self._account, self._exits, [each for each in asking if each], grid)
+        return Prospect(grid, legs, candidates(self._account, self._exits, [each for each in asking if each], grid))
+
+    def trade(self, prospect: Prospect) -> Curve:
+        """Fill the orders on the next bars."""
+        grid, legs, found = prospect
         merge = Merge(self._account, self._orders, legs, found, grid, self._cash, self._most)
         merge.run()
         self._cash = merge.cash
         self._trades.add(grid.times, *merge.records())
         for leg in legs:
             self._keep(leg, merge)
-        return Curve(grid, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
+        return Curve(grid.times, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
 
     def _asking(self, number: int, piece: Piece) -> Asking:
         """What the next bars of one series ask for at each of them, and how that is ranked."""
@@ -115,7 +133,7 @@ class Portfolio:
     def _leg(self, number: int, asks: Asking | None, grid: Grid) -> Leg:
         """One series on the common times of the next bars."""
         series = self._series[number]
-        leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.instants[number])
+        leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.lines[number])
         if asks is None:
             return leg
         leg.bars = bars = asks.bars

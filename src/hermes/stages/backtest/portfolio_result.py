@@ -4,6 +4,7 @@ Longer than 300 lines, because curve, trades, symbols and benchmark are measured
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,12 @@ import polars as pl
 from hermes.dataset import periods_per_year
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.correlation import Correlation
 from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.equal_parts import EqualParts
 from hermes.stages.backtest.equity import Steps
+from hermes.stages.backtest.grid import Grid
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
 from hermes.stages.backtest.metrics import Metrics, measure, spanning
@@ -86,13 +89,17 @@ class PortfolioBacktest:
 
     def update(self, pieces: Sequence[Piece | None]) -> None:
         """The next bars of every series, None of one that has none: all of those up to some time, at least one."""
-        curve = self._portfolio.advance(pieces)
-        self._correlation.add(curve.grid)
+        grid = self._portfolio.grid(pieces)
+        # Neither needs the other, and NumPy lets both go on at once; orders are filled in Python, after that.
+        with ThreadPoolExecutor(1) as beside:
+            market = beside.submit(self._add_market, grid, [piece and piece.bars for piece in pieces])
+            prospect = self._portfolio.look(pieces, grid)
+        curve = self._portfolio.trade(prospect)
         frame = pl.DataFrame(
             {
-                "datetime": curve.grid.times,
+                "datetime": curve.times,
                 "equity": curve.equity,
-                "benchmark": self._parts.add(curve.grid, [piece and piece.bars for piece in pieces]),
+                "benchmark": market.result(),
                 "value": curve.value,
                 "gross": curve.gross,
                 "positions": curve.positions,
@@ -104,6 +111,11 @@ class PortfolioBacktest:
         self._rows += frame.height
         while self._rows >= BLOCK_ROWS:
             self._measure(BLOCK_ROWS)
+
+    def _add_market(self, grid: Grid, bars: Sequence[Bars | None]) -> Floats:
+        """What the next bars are without any account: the returns' correlation, and what holding is worth."""
+        self._correlation.add(grid)
+        return self._parts.add(grid, bars)
 
     def _measure(self, count: int) -> None:
         """The next bars in the engine's blocks, so that sums of floats are the same to the last bit."""
