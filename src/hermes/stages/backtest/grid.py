@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
     def close(self, instant: int) -> float:
         """The last close at a time; -1 is ahead of all."""
-        return self.closes.item(instant) if instant >= 0 else self.before
+        return float(self.closes.item(instant)) if instant >= 0 else self.before
 
     def present(self) -> Booleans:
         """Whether there is a bar at each time."""

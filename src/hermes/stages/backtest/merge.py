@@ -80,6 +80,10 @@ class Merge:
         self._may_owe = account.side != ("short" if account.inverse else "long")
         self.cash = cash
         self.held: dict[int, Held] = {}
+        # Of all that coincides: when it does, cash and what was sold since, and the equity where that is needed.
+        self._key = -1
+        self._group: tuple[float, list[tuple[int, float]]] = 0.0, []
+        self._decided: float | None = None
 
     def run(self) -> None:
         """Fill all orders; an account with nothing left is closed at that close."""
@@ -124,7 +128,8 @@ class Merge:
     def _at(self, key: int) -> None:
         """What happens from here on coincides, until the next key."""
         if key != self._key:
-            self._key, self._group, self._decided = key, (self.cash, []), None
+            self._key, self._group = key, (self.cash, [])
+            self._decided = None
 
     def _liquidate(self, instant: int) -> None:
         """Close everything at its last close."""
@@ -137,8 +142,7 @@ class Merge:
         self.cash, self.held = self._begin, {}
         self.resume, self.dropped = [leg.resume for leg in self._legs], [0] * len(self._legs)
         self._heap: list[tuple[int, int, int, int, int]] = []
-        self._key, self._group = -1, (0.0, list[tuple[int, float]]())
-        self._decided: float | None = None
+        self._key = -1
         self._entered: list[tuple[float, ...]] = []
         self._left: list[tuple[float, ...]] = []
         self._cashes: list[tuple[int, float]] = [(0, self._begin)]
@@ -259,9 +263,10 @@ class Merge:
         if self._account.inverse:
             worths = 1 / worths
         worth = np.repeat(spans[:, 1], lengths) * worths
-        self.value = self.gross = np.bincount(instants, worth, count)
+        self.value: Floats = np.bincount(instants, worth, count).astype(np.float64, copy=False)
+        self.gross = self.value
         if self._may_owe:
-            self.gross = np.bincount(instants, np.abs(worth), count)
+            self.gross = np.bincount(instants, np.abs(worth), count).astype(np.float64, copy=False)
         going_on = np.bincount(begins, minlength=count + 1) - np.bincount(ends, minlength=count + 1)
         self.positions = np.cumsum(going_on[:count])
         at = np.array([instant for instant, _ in self._cashes])

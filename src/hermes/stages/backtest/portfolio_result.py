@@ -193,7 +193,8 @@ class PortfolioBacktest:
         count = len(self._portfolio.symbols)
 
         def added(values: Floats) -> Floats:
-            return np.bincount(numbers, values, count)
+            found: Floats = np.bincount(numbers, values, count).astype(np.float64, copy=False)
+            return found
 
         wins = outcomes.profit[: outcomes.closed] > 0
         return pl.DataFrame(
