@@ -205,7 +205,7 @@ def test_account_refuses_rows_that_it_cannot_go_on_with():
 
 def paper_position(record: pl.DataFrame) -> int:
     (curve,) = equity_curve([paper_bars(record.sort("datetime"))], ACCOUNT)
-    return curve["position"][-1]
+    return curve["account_position"][-1]
 
 
 @pytest.mark.parametrize(

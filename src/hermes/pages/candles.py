@@ -123,7 +123,7 @@ def marks(signals: pl.DataFrame, trades: pl.DataFrame, candles: pl.DataFrame) ->
 
     Args:
         signals: as `signals` returns them.
-        trades: as `Trades.frame` returns them.
+        trades: as `Records.frame` returns them.
         candles: as `aggregate` returns them.
 
     Returns:

@@ -47,7 +47,7 @@ def trades(rows: pl.DataFrame, symbol: str) -> Markup:
     """The trades, sortable; the button of each shows it in the charts.
 
     Args:
-        rows: as `Trades.frame` returns them.
+        rows: as `Records.frame` returns them.
         symbol: what was traded, to write prices with enough digits.
     """
     unit = format.quote_currency(symbol)
@@ -69,7 +69,7 @@ def exits(trades: pl.DataFrame) -> list[tuple[str, ...]]:
     """What the closed trades came to, by the reason of their exits; nothing where signals ended all of them.
 
     Args:
-        trades: as `Trades.frame` returns them.
+        trades: as `Records.frame` returns them.
     """
     closed = trades.filter(~pl.col("open"))
     if set(closed["reason"]) <= {"signal"}:

@@ -81,7 +81,7 @@ class Figures(Rows):
 
     @property
     def trades(self) -> pl.DataFrame:
-        """One row per trade with the configured fill, see `Trades.frame`."""
+        """One row per trade with the configured fill, see `Records.frame`."""
         return self.result.trades
 
     @property

@@ -28,7 +28,7 @@ class Result:
 
     Attributes:
         metrics: every measure.
-        trades: one row per trade, see `Trades.frame`; `price_jump`: whether the price jumped while it was held.
+        trades: one row per trade, see `Records.frame`; `price_jump`: whether the price jumped while it was held.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
         intervals: how far chance moves the figures on bars like these; None where there are too few, nothing moved, or
