@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from hermes.dataset import Dataset
-from hermes.market import RunOptions, run_market
+from hermes.market import run_market
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
+from hermes.steps.run import RunOptions
 from hermes.workers.pool import Place, completed, place
 
 FIRST, MONTHS = date(2017, 8, 1), 96  # 17,500 bars of 4 h

@@ -17,10 +17,11 @@ from hermes.dataset import Dataset
 from hermes.errors import MissingTable
 from hermes.lake import catalog, sql
 from hermes.lake.store import Lake
-from hermes.market import RunOptions, _run_task, held, run_market
+from hermes.market import _run_task, held, run_market
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.comparison import UNIVERSE
+from hermes.steps.run import RunOptions
 from hermes.workers.pool import Place, place
 
 SYMBOLS = [f"SIM{number}USDT" for number in range(4)]

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from time import monotonic, perf_counter, sleep
 from typing import Any, Self
@@ -18,23 +18,11 @@ from hermes.redaction import redact, told
 from hermes.settings import Settings
 from hermes.steps.comparison import Universe, publish_universe
 from hermes.steps.ingest import archive_series
+from hermes.steps.run import RunOptions
 from hermes.text import counted
 from hermes.workers.pool import Place, completed
 
 LOCKED_S = 120  # how long a dataset is waited for that somebody else is working on
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Which part of the pipeline runs for every dataset; see `pipeline.run`."""
-
-    source: str = "archive"
-    frequencies: tuple[str, ...] = ()
-    since: date | None = None
-    until: date | None = None
-    audited: bool = True
-    reported: bool = True
-    fresh_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from hermes.errors import AuditFault, HermesError, UsageError
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
     from hermes.lake.store import Lake
-    from hermes.market import Outcome, RunOptions
+    from hermes.market import Outcome
     from hermes.settings import Settings
+    from hermes.steps.run import RunOptions
 
 SymbolsFile = Annotated[Path | None, typer.Option(help="A file of symbols, one on a line; - reads stdin.")]
 All = Annotated[bool, typer.Option("--all", help="Every symbol that the archive holds, or the layer of --from.")]
@@ -76,7 +77,7 @@ def register(app: typer.Typer) -> None:
         cluster: Cluster = None,
     ) -> None:
         """Run the full pipeline, from the archive to signals and their page, for one dataset or for many."""
-        from hermes.market import RunOptions
+        from hermes.steps.run import RunOptions
 
         if (quote or match != "*") and not all_symbols:
             raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")

@@ -1,6 +1,7 @@
-"""What one run of the pipeline did."""
+"""Which part of the pipeline one run covers, and what it did."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from hermes.steps.audit import Audited
@@ -12,6 +13,19 @@ from hermes.steps.signals import Signalled
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which part of the pipeline runs for every dataset; see `pipeline.run`."""
+
+    source: str = "archive"
+    frequencies: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    audited: bool = True
+    reported: bool = True
+    fresh_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
