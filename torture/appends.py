@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import polars as pl
 from tests.s3_server import S3Server, serve
 
 from hermes.errors import DatasetLocked, HermesError
 from hermes.lake.backends import lease
 from hermes.lake.store import Lake
 from hermes.record import ledger
+from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, misplaced
 from torture import closes, faults, lakes, victims
 from torture.lake_mutants import no_create_only, no_staging
@@ -44,12 +46,21 @@ def fork_allowed() -> None:
     no_create_only()
 
 
-def heads_forgotten() -> None:
-    """Who starts again does not look where the chains end."""
-    closes.DecisionsTable.heads = lambda *_: {}  # type: ignore[method-assign]
+def removed_too_early() -> None:
+    """The files of a day are removed before the merged one is there."""
+    create = DecisionsTable._create
+
+    def removing(self: DecisionsTable, key: str, rows: pl.DataFrame) -> None:
+        folder, _, name = key.rpartition("/")
+        if name.startswith("day_"):
+            for file in self._gold.files(folder):
+                self._gold.remove(file.key)
+        create(self, key, rows)
+
+    DecisionsTable._create = removing  # type: ignore[method-assign]
 
 
-MUTANTS = {"no_staging": no_staging, "fork_allowed": fork_allowed, "heads_forgotten": heads_forgotten}
+MUTANTS = {"no_staging": no_staging, "fork_allowed": fork_allowed, "removed_too_early": removed_too_early}
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 `docs/record-format.md` specifies the text and the hashes for other languages. In short: the canonical text of a row is
 one line `name=value` for each column that has a value, except `hash`, in the order of the names; `hash` is its SHA-256.
 As the text holds `previous_hash`, no row can change without changing every hash after it.
-
-Longer than 300 lines, because the text, the hash and the columns of a row are one format.
 """
 
 import json
