@@ -335,6 +335,19 @@ def test_a_foreign_table_that_is_honest_is_tested(audit: Audit, foreign) -> None
     assert (found.checks["columns"].verdict, found.verdict) == ("tested", "tested")
 
 
+@pytest.mark.parametrize("cuts", [QUICK_CUTS, FULL_CUTS])
+@pytest.mark.parametrize("bars", [1, 2, 5])
+def test_a_few_bars_are_said_to_be_checked_where_they_were(bars: int, cuts: int, audit: Audit, foreign) -> None:
+    found = audit("smart_momentum", cuts, root=foreign(lambda table: table.head(bars)))
+    said = {name: check.detail for name, check in found.checks.items()}
+    assert said["columns"] == "; ".join(f"{name} has no value" for name in NAMES)
+    assert found.checks["warm_up"].verdict == "not_checked"
+    assert found.cuts == bars - 1, "a cut that keeps all bars cuts nothing"
+    for name in ("cuts", "continuity"):
+        assert found.checks[name].verdict == ("tested" if bars > 1 else "not_checked"), said[name]
+    assert bars == 1 or f"{bars} bars in chunks of {bars // 2} rows" in said["continuity"]
+
+
 def test_a_table_cut_out_of_a_longer_one_is_compared_where_its_beginning_shows_no_more(audit: Audit, foreign) -> None:
     found = audit("smart_momentum", root=foreign(lambda table: table.tail(1_500)))
     assert found.checks["columns"].verdict == "tested", found.checks["columns"]

@@ -123,7 +123,9 @@ def audit(
         advance(1, "rules")
         everything = subject.compute(bars)
         turning, happened = turning_cuts(everything, decided_columns(selection.strategy), quick=quick)
-        chosen = [*turning, *random_cuts(bars.height, cuts, random)]
+        turning = [cut for cut in turning if cut < bars.height]  # else nothing is cut off
+        anywhere = random_cuts(bars.height, cuts, random)
+        chosen = [*turning, *anywhere]
         peek = look_ahead(bars, subject.compute, chosen, everything)
         advance(1, "cuts")
         compared = subject.compared()
@@ -132,7 +134,10 @@ def audit(
         if not quick:
             needed = warm_up(bars, subject.compute, [random.randrange(bars.height // 2 + 1) for _ in range(STARTS)])
         advance(1, "warm-up")
-        sizes = [1_009] if quick else [7, 1_000, random.randrange(2, bars.height + 2)]
+        # Chunks of all bars at once would test nothing.
+        most = max(1, bars.height // 2)
+        wanted = [1_009] if quick else [7, 1_000, random.randrange(2, bars.height + 2)]
+        sizes = list(dict.fromkeys(min(size, most) for size in wanted))
         splits = [[random.randrange(bars.height) for _ in range(9)] for _ in sizes]
         broken = continuity(everything, everything, subject.in_chunks, sizes, splits)
         advance(1, "continuity")
@@ -144,7 +149,7 @@ def audit(
     )
     tried = (
         f"{counted(len(chosen), 'cut')} of {span}: {len(turning):,} right after one of the "
-        f"{counted(happened, 'bar')} on which the position turned or a rule became true, {cuts:,} at random "
+        f"{counted(happened, 'bar')} on which the position turned or a rule became true, {len(anywhere):,} at random "
         f"(seed {seed})"
     )
     made = Audited(
@@ -155,12 +160,10 @@ def audit(
         seed=seed,
         checks={
             "rules": _rules(rules, selection.found.outside, peek, len(chosen)),
-            "cuts": Check("fault", f"{peek}, once later bars are missing")
-            if peek
-            else Check("tested", f"{tried}; later bars changed nothing before them"),
+            "cuts": _cuts(peek, tried, len(chosen)),
             "columns": subject.told(compared),
-            "warm_up": _warm_up(needed, quick=quick),
-            "continuity": _continuity(rules, broken, sizes, span),
+            "warm_up": _warm_up(needed, _empty(everything, subject.computed), quick=quick),
+            "continuity": _continuity(rules, broken, sizes if bars.height > 1 else [], span),
         },
         warm_up=needed,
         seconds=perf_counter() - started,
@@ -185,9 +188,24 @@ def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: 
     return Check("proven", f"{counted(len(rules.each), 'rule')}: each looks at its own bar and {bars}, by construction")
 
 
-def _warm_up(needed: pl.DataFrame, *, quick: bool) -> Check:
+def _cuts(peek: Difference | None, tried: str, cuts: int) -> Check:
+    if peek:
+        return Check("fault", f"{peek}, once later bars are missing")
+    if not cuts:
+        return Check("not_checked", "one bar cannot be cut")
+    return Check("tested", f"{tried}; later bars changed nothing before them")
+
+
+def _empty(everything: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The columns without any value on these bars."""
+    return [name for name in columns if everything[name].null_count() == everything.height]
+
+
+def _warm_up(needed: pl.DataFrame, empty: Sequence[str], *, quick: bool) -> Check:
     if quick:
         return Check("not_checked", f"it takes more than {QUICK_CUTS} cuts")
+    if empty:
+        return Check("not_checked", f"{first_of(empty)}: no value on so few bars")
     endless = needed.filter(pl.col("bars").is_null())["column"].to_list()
     worst_of_all = needed.drop_nulls().sort("bars").tail(1)
     said = [f"{name} needs {counted(bars, 'bar')}" for name, bars in worst_of_all.iter_rows()]
@@ -203,6 +221,8 @@ def _continuity(rules: Rules, broken: Difference | None, sizes: Sequence[int], s
         )
     if broken:
         return Check("fault", f"{broken}, in chunks")
+    if not sizes:
+        return Check("not_checked", "one bar cannot be cut into chunks")
     chunks = f"{', '.join(f'{size:,}' for size in sizes)} rows"
     running = rules.whole.running
     rounding = f"; the last digits of {first_of(running)} depend on where a chunk begins" if running else ""

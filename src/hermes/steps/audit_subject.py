@@ -98,10 +98,8 @@ class Subject:
         if compared and compared.difference:
             return Check("fault", f"{compared.difference}, which is what the bars give")
         said = []
-        if compared:
-            said.append(
-                f"{first_of(self.stored)} on all {counted(self.table.rows, 'bar')}: stored is what the bars give"
-            )
+        if compared and (full := [name for name in self.stored if name not in compared.empty]):
+            said.append(f"{first_of(full)} on all {counted(self.table.rows, 'bar')}: stored is what the bars give")
             said += [f"{name} from bar {bars + 1:,} on, as the table begins amid its history"
                      for name, bars in compared.begins.items()]  # fmt: skip
         if self.derived:

@@ -34,8 +34,8 @@ def turning_cuts(judged: pl.DataFrame, rules: Sequence[str], *, quick: bool) -> 
 
 
 def random_cuts(rows: int, count: int, random: Random) -> list[int]:
-    """As many cuts at random bars, each keeping from one bar to all of them."""
-    return [random.randrange(1, rows + 1) for _ in range(count)]
+    """Cuts at random bars, each keeping from one bar to all but one: as many as `count`, or all that there are."""
+    return random.sample(range(1, rows), min(count, rows - 1))
 
 
 def spread(values: Sequence[int], most: int) -> list[int]:
