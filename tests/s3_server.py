@@ -25,6 +25,7 @@ class S3Server:
     endpoint: str
     access_key: str = "hermes-tests"
     secret_key: str = "wJalrXUtnFEMIsecret"
+    pid: int = 0  # of its process
 
     def flags(self, **changed: str) -> dict[str, str]:
         """As settings."""
@@ -69,6 +70,7 @@ def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
             )  # fmt: skip
         try:
             if answers(process, server.endpoint):
+                server.pid = process.pid
                 yield server
                 return
         finally:

@@ -25,6 +25,7 @@ SUITES = (
     "s3_faults",
     "stores",
     "slow",
+    "receivers",
     "crowd",
     "snapshot",
     "load",

@@ -138,7 +138,10 @@ def held(settings: Settings, source: str, *, quote: str = "", match: str = "*") 
     if not found:
         where = settings.archive.url if source == "archive" else settings.layer_url(source)
         asked = f"{like.market} symbol at {like.interval} like {match}{f' quoted in {quote.upper()}' if quote else ''}"
-        raise MissingTable(f"{where} holds no {asked} ({len(there):,} symbols there)", "see `hermes ls`")
+        raise MissingTable(
+            f"{where} holds no {asked} ({len(there):,} symbols there)",
+            "ask for others with --quote, --match, --market or --interval",
+        )
     return found
 
 

@@ -151,6 +151,18 @@ def test_a_settings_file_that_cannot_be_read_is_one_line(path: str):
         Settings.load(file=Path(path), environ={})
 
 
+def test_a_working_folder_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", refused)  # as `sudo -u hermes hermes ls` in /root; root itself may read all
+    with pytest.raises(SettingsError, match=r"^hermes\.toml cannot be read: Permission denied → .*start in a folder"):
+        Settings.load(environ={})
+    monkeypatch.undo()
+    (tmp_path / "mine.toml").write_text("")
+    assert Settings.load(environ={}, file=tmp_path / "mine.toml")
+
+
 def test_names_outside_the_convention_are_refused():
     with pytest.raises(NameRefused):
         load({"dataset.symbol": "../x"})
@@ -300,7 +312,8 @@ def test_no_signature_shows_the_environment(monkeypatch: pytest.MonkeyPatch):
     seen = 0
     for module in map(importlib.import_module, names):
         for _, member in inspect.getmembers(module):
-            for function in (member, *(each for _, each in inspect.getmembers(member, callable))):
+            methods = inspect.getmembers(member, callable) if inspect.isclass(member) else ()
+            for function in (member, *(each for _, each in methods)):
                 if inspect.isroutine(function) and str(getattr(function, "__module__", "")).startswith("hermes"):
                     seen += 1
                     found = inspect.signature(function).parameters.values()

@@ -9,6 +9,7 @@ Longer than 300 lines, because reading and publishing share one class: nothing i
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -23,7 +24,7 @@ from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, Stor
 from hermes.lake.backends import folder, s3, s3_client
 from hermes.lake.backends.lock import Check, Holder, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
-from hermes.redaction import open_cause
+from hermes.redaction import open_cause, redact
 from hermes.schemas import ARROW_SCHEMA
 from hermes.settings import Settings
 from hermes.text import counted
@@ -40,6 +41,8 @@ _FOOTER_FORMAT = "hermes_format"
 FORMAT = 2  # of what Hermes writes; 1 had no `hermes_format`, see docs/upgrade.md
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers that a store is asked for at once
+#: How Polars begins what it says of bytes that are no Parquet; a store that cannot be reached is told otherwise.
+_DAMAGE = re.compile("parquet: File out of specification|unable to decode the encoded schema")
 NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
 
 
@@ -337,14 +340,15 @@ class Layer:
             raise
         except PolarsError as error:
             cause = open_cause(error)
-            raise (folder.disk_error(error, where) or self._explained(error, where)) from cause
+            if known := folder.disk_error(error, where):
+                raise known from cause
+            raise (_damaged(what, error) if _DAMAGE.match(str(error)) else self._explained(error, where)) from cause
         except (ValueError, OverflowError) as error:
             if "out of range" not in str(error):  # what Python says of a year 16051
                 raise
             raise StoreError(f"{what} holds an impossible time ({error})", NAMES_DAMAGE) from error
         except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
-            first = str(error).partition("\n")[0][:200]
-            raise StoreError(f"{what} is damaged (Polars: {first})", NAMES_DAMAGE) from error
+            raise _damaged(what, error) from error
         except OSError as error:
             if error.errno is None:
                 raise self._explained(error, where) from open_cause(error)
@@ -426,6 +430,11 @@ class Lake:
             mine = copy.copy(self)
             mine.bronze = self.bronze.checked(check)
             yield mine, held
+
+
+def _damaged(what: str, error: BaseException) -> StoreError:
+    first = redact(str(error).partition("\n")[0])[:200]
+    return StoreError(f"{what} is damaged (Polars: {first})", NAMES_DAMAGE)
 
 
 def footer_of(about: Mapping[str, Any], key: str | None = None) -> dict[str, str]:

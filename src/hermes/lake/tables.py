@@ -77,7 +77,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
                     "remove the file that repeats the other's bars",
                 )
         if not parts:
-            raise TableRefused(f"the table of {symbol} has no rows", "run `hermes features` again")
+            raise TableRefused(f"the table of {symbol} has no rows", "remove its files and run `hermes features` again")
         ordered = [part.file for part in parts]
         plans = [
             _normalized(layer, group, schemas[group[0].key], columns) for group in _alike(ordered, schemas, columns)
@@ -131,7 +131,7 @@ def _bad_price(table: Table, row: int, name: str, price: float | None) -> TableR
     part, row = _located(table, row)
     return TableRefused(
         f"{part.file.key}: {name} of row {row + 1:,} is {price}",
-        "every bar needs prices above zero: run `hermes features` again, or correct the file",
+        "every bar needs prices above zero: correct the file, or remove it and run `hermes features` again",
     )
 
 
@@ -149,7 +149,7 @@ def _disorder(table: Table, row: int, time: datetime, before: datetime) -> Table
     what = "repeats" if time == before else "is earlier than"
     return TableRefused(
         f"{part.file.key}: datetime of row {row + 1:,} ({time}) {what} the row before ({before})",
-        "rows must be unique and in time order: run `hermes features` again, or sort the file",
+        "rows must be unique and in time order: sort the file, or remove it and run `hermes features` again",
     )
 
 

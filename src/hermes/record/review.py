@@ -110,9 +110,11 @@ class Record:
         if not rows.is_empty():
             rows = rows.filter(pl.col("provider") == self.chain.provider)
         if rows.is_empty():
+            of = self.chain
             raise MissingTable(
-                f"nothing of {self.chain} is on record at {self._lake.gold.address}",
-                f"run `hermes live {self.chain.symbol} --interval {self.chain.interval}` first",
+                f"nothing of {of} is on record at {self._lake.gold.address}",
+                f"run `hermes live {of.symbol} --market {of.market} --interval {of.interval} --strategy {of.strategy}`"
+                " first",
             )
         return rows
 

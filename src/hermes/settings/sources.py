@@ -39,16 +39,17 @@ def _ambient(environ: Mapping[str, str]) -> Layer:
 
 def _from_file(file: Path | None) -> Layer:
     path = file or Path(CONFIG_FILE)
-    if file is None and not path.is_file():
-        return
     try:
+        if file is None and not path.is_file():
+            return
         with path.open("rb") as opened:
             content = opened.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise SettingsError(f"{path} is larger than {LARGEST:,} bytes", "give --config a TOML file of settings")
         settings = list(_flattened(tomllib.loads(content.decode("utf-8-sig")), "", str(path)))
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}", "give --config a TOML file") from None
+        cure = "give --config a TOML file" + ("" if file else ", or start in a folder that you may read")
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", cure) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}", "correct the file") from None
     except RecursionError:

@@ -156,10 +156,14 @@ def ingest(
 def read_refused(dataset: Dataset, lake: Lake) -> dict[str, str]:
     """Archive files of a dataset and its frequency that the last ingest to ask for them refused, and why."""
     try:
-        said = lake.bronze.read_json(dataset.refused_key, "which files were refused", "`hermes ingest` makes it again")
+        return _kept(dataset, lake)
     except StoreError as error:  # a note, which the next ingest makes again
         event("refused", level=WARNING, message=str(error))
         return {}
+
+
+def _kept(dataset: Dataset, lake: Lake) -> dict[str, str]:
+    said = lake.bronze.read_json(dataset.refused_key, "which files were refused", "`hermes ingest` makes it again")
     return {str(stem): str(why) for stem, why in (said or {}).items()}
 
 
@@ -169,12 +173,15 @@ def _note(lake: Lake, asked: Sequence[ArchiveFile], refused: Mapping[str, Hermes
         event("refused", level=WARNING, message=f"left out: {error}", file=stem)
     for dataset in dict.fromkeys(file.dataset for file in asked):
         mine = {file.stem for file in asked if file.dataset == dataset}
-        before = read_refused(dataset, lake)
-        now = {stem: why for stem, why in before.items() if stem not in mine}
+        try:
+            before: dict[str, str] | None = _kept(dataset, lake)
+        except StoreError:  # it is made again
+            before = None
+        now = {stem: why for stem, why in (before or {}).items() if stem not in mine}
         now |= {stem: error.message for stem, error in refused.items() if stem in mine}
         if now and now != before:
             lake.bronze.write_bytes(dataset.refused_key, json.dumps(now, indent=2, sort_keys=True).encode())
-        elif before and not now:
+        elif not now and before != {}:
             lake.bronze.remove(dataset.refused_key)
 
 

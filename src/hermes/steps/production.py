@@ -4,7 +4,8 @@ An experiment with other parameters, another span or another account is publishe
 by its name, and never taken for what production decides on.
 """
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hermes.dataset import Dataset, parse_signals_table, strategy_file
@@ -18,10 +19,8 @@ from hermes.steps.promotion import FORMER, promoted
 from hermes.strategies import find_strategy, strategy_name
 
 MOST_NAMED = 5  # executions that an error describes
-_NOT_THIS = (
-    "run `hermes signals` with these settings, name one with --execution (`show`, `report`), or pin one:"
-    " `hermes promote EXECUTION`"
-)
+#: Options of the account that are not called as their settings.
+_OPTIONS = {"initial_cash": "--cash"}
 
 
 def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -137,7 +136,32 @@ def _chosen(settings: Settings, lake: Lake, table: str, strategy: str, execution
     what = "made as what is promoted" if known else "made as the settings say"
     there = "; ".join(_described(each, wanted) for each in executions[: -MOST_NAMED - 1 : -1])
     more = f"; and {len(executions) - MOST_NAMED} older" if len(executions) > MOST_NAMED else ""
-    raise MissingTable(f"{table} has no execution {what}. There is {there}{more}", _NOT_THIS)
+    cure = _how_to_read(table, executions[-1], wanted, pinned=known is not None)
+    raise MissingTable(f"{table} has no execution {what}. There is {there}{more}", cure)
+
+
+def _how_to_read(table: str, execution: Execution, wanted: Mapping[str, Any], *, pinned: bool) -> str:
+    """What to type to read an execution that was not made as `wanted` says, and to make one that is."""
+    tellable = execution.lineage and "parameters" in wanted and not pinned
+    options = " ".join(_options(execution.lineage, wanted)) if tellable else f"--execution {execution.name}"
+    read = f"`hermes show` and `hermes report` read the newest with {options}"
+    if not execution.lineage:
+        return f"{read}; `hermes signals` makes one as the settings say"
+    pin = f"`hermes promote {table}/{execution.name}` has everything read it"
+    if pinned:
+        return f"{read}; {pin}; `hermes promote --withdraw {table}` goes back to what the settings say"
+    return f"{read}; {pin}; `hermes signals` makes one as the settings say"
+
+
+def _options(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """The options that turn what is `wanted` into what the lineage says."""
+    parameters = wanted["parameters"]
+    for name, made, _ in _differences(lineage, wanted):
+        value = shlex.quote("" if made is None else str(made))
+        is_parameter = name in parameters or name in lineage.get("parameters", {})
+        yield (
+            f"--set {name}={value}" if is_parameter else f"{_OPTIONS.get(name, '--' + name.replace('_', '-'))} {value}"
+        )
 
 
 def _described(execution: Execution, wanted: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def promote_features(
     """
     if not columns:
         raise UsageError("no column was named", "name those to promote, like zscore_20")
-    known = promoted_columns(lake)
+    known = _to_replace(lake) if not withdraw else promoted_columns(lake)
     if withdraw:
         if lacking := [name for name in columns if name not in known]:
             raise MissingTable(f"{lacking[0]} is not promoted", f"promoted: {', '.join(known) or 'none'}")
@@ -68,7 +68,7 @@ def promote_features(
     if lacking := [name for name in columns if name not in there]:
         raise UsageError(
             f"the feature set {settings.features.feature_set} has no column {lacking[0]}",
-            "write it first: `hermes features --feature-set` with --columns",
+            f"write it first: `hermes features --feature-set {settings.features.feature_set} --columns {lacking[0]}`",
         )
     indicators = known_indicators(settings.features.indicators)
     doubts(columns, indicators)
@@ -90,6 +90,16 @@ def promoted_columns(lake: Lake) -> Mapping[str, str]:
     except (KeyError, AttributeError):
         where = lake.gold.locate(KEY)
         raise StoreError(f"{where} is incomplete: nobody can tell which columns production has", _CURE) from None
+
+
+def _to_replace(lake: Lake) -> Mapping[str, str]:
+    """`promoted_columns`; what cannot be read is made again, as its cure says."""
+    try:
+        return promoted_columns(lake)
+    except StoreError as error:
+        if error.cure != _CURE:  # it is the store that fails
+            raise
+        return {}
 
 
 def check_sources(promoted: Mapping[str, str], known: Known) -> None:

@@ -180,6 +180,20 @@ def test_certificates_that_are_not_right(tmp_path: Path):
 def test_http_and_https_that_are_mixed_up(private: tuple[Double, Path]):
     with serve_double() as plain:
         assert "does not speak TLS" in reason(plain.endpoint.replace("http", "https"), **KEYS).message
+    silent = reason(private[0].endpoint.replace("https", "http"), **KEYS)
+    assert "ends the connection without an answer" in silent.message
+    assert "http:// or https://" in silent.cure
+
+
+def test_a_tls_port_that_says_so(monkeypatch: pytest.MonkeyPatch):
+    said = b"Client sent an HTTP request to an HTTPS server.\n"  # MinIO, and whatever else is written in Go
+    monkeypatch.setattr("tests.s3_double._Handler.do_GET", lambda self: self._answer(400, said))
+    with serve_double() as server:
+        error = reason(server.endpoint, **KEYS)
+    assert (error.message, error.cure) == (
+        f"s3://silver: the store at {server.endpoint} speaks TLS only",
+        "write s3.endpoint (AWS_ENDPOINT_URL) with https://",
+    )
 
 
 @pytest.mark.parametrize(

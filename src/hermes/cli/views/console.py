@@ -5,11 +5,13 @@ import json
 import logging
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -22,13 +24,16 @@ from hermes.progress import Advance, Progress
 from hermes.redaction import printable, redact
 
 if TYPE_CHECKING:
-    pass
+    from io import TextIOWrapper
 
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
-out = Console(highlight=False, width=None if sys.stdout and sys.stdout.isatty() else 140)
-err = Console(stderr=True, highlight=False)
+_PADDING = 2  # cells around each column
+_LEAST_NAME, _LEAST_VALUE = 20, 30  # cells of a fact's two columns
+
+out = Console(highlight=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 140)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 class Bars(Progress):
@@ -75,7 +80,9 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows as CSV on stdout, with a header; NULL is an empty cell."""
+    """Rows as CSV on stdout, with a header, in UTF-8 as a file is; NULL is an empty cell."""
+    sys.stdout.flush()
+    cast("TextIOWrapper", sys.stdout).reconfigure(encoding="utf-8", errors="replace")
     written = csv.writer(sys.stdout, lineterminator="\n")
     written.writerow(columns)
     written.writerows(rows)
@@ -114,26 +121,61 @@ def print_error(error: HermesError, what: str = "") -> None:
     err.print(f"[bold red]error:[/] {shown(f'{what}{error.message}{cure}')}", soft_wrap=True)
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
-    """A plain table; numbers to the right."""
-    table = Table(
-        title=shown(title) if title else None, title_justify="left", title_style="bold", box=None, header_style="bold"
-    )
-    for position, name in enumerate(columns):
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", whole: int = 0) -> None:
+    """A plain table; numbers to the right.
+
+    Args:
+        whole: so many columns, the first ones, are names that people copy, and never broken; where that does not fit
+            without breaking other words, each row is shown as facts.
+    """
+    texts = [[shown(name), *(shown(row[position]) for row in rows)] for position, name in enumerate(columns)]
+    widths = _widths(texts, whole) if whole else [None] * len(texts)
+    if not widths:
+        for row in rows:
+            print_facts(str(row[0]), list(zip(columns[1:], row[1:], strict=True)))
+        return
+    table = Table(box=None, header_style="bold")
+    for position, ((name, *_), width) in enumerate(zip(texts, widths, strict=True)):
         numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        table.add_column(shown(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(shown(value) for value in row))
-    out.print(table)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", width=width)
+    for cells in zip(*(column[1:] for column in texts), strict=True):
+        table.add_row(*cells)
+    _print_table(table, title)
+
+
+def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
+    """Of each column, so that no word is broken, and no text in the first `whole`; empty where that does not fit."""
+    full = [max(cell_len(text) for text in texts) for texts in columns]
+    least = [max(cell_len(word) for text in texts for word in text.split() or [""]) for texts in columns]
+    widths = full[:whole] + least[whole:]
+    left = out.width - sum(widths) - _PADDING * len(widths)
+    if left < 0:
+        return []
+    for position in sorted(range(len(full)), key=lambda each: full[each] - widths[each]):
+        more = min(left, full[position] - widths[position])
+        widths[position] += more
+        left -= more
+    return widths
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
-    """A titled list of names and values."""
-    table = Table(title=shown(title), title_justify="left", title_style="bold", box=None, show_header=False)
-    table.add_column(style="dim", min_width=20)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(shown(name), shown(value))
+    """A titled list of names and values; no word is broken, so that paths can be copied."""
+    say("[bold]{}[/]", title)
+    texts = [(shown(name), shown(value)) for name, value in facts]
+    width = max(_LEAST_NAME, *(cell_len(name) for name, _ in texts), 0)
+    indent = " " * (width + 1 + _PADDING)
+    for name, value in texts:
+        lines = textwrap.wrap(
+            value, max(out.width - len(indent), _LEAST_VALUE), break_long_words=False, break_on_hyphens=False
+        )
+        begin = f" [dim]{name}[/]{' ' * (width - cell_len(name) + _PADDING)}"
+        out.print(f"{begin}{f'{chr(10)}{indent}'.join(lines)}", soft_wrap=True)
+
+
+def _print_table(table: Table, title: str) -> None:
+    """The title is a line of its own: as the table's it would be broken at the table's width."""
+    if title:
+        say("[bold]{}[/]", title)
     out.print(table)
 
 

@@ -63,7 +63,7 @@ def print_verified(made: "Verified") -> None:
     for address in made.missing:
         print_error(AuditFault(f"{address} was published and is missing", gone))
     for said in made.unreadable:
-        print_error(AuditFault(f"{said}", "see `hermes doctor`"))
+        print_error(AuditFault(said))
 
 
 def print_pruned(made: "Pruned") -> None:

@@ -130,7 +130,8 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
         )
         for table in found
     ]
-    print_rows(("table", "also called", "rows", "span (UTC)", "files", "size", "executions", "read by default"), rows)
+    columns = ("table", "also called", "rows", "span (UTC)", "files", "size", "executions", "read by default")
+    print_rows(columns, rows, whole=2)
     print_facts("Where", [(table["table"], table["path"]) for table in found])
 
 

@@ -105,6 +105,11 @@ _CAUSES = (
         f"check {_ENDPOINT}",
     ),
     (
+        r"IncompleteMessage|ConnectionReset|BrokenPipe|[Cc]onnection reset|closed connection without response",
+        "{store} ends the connection without an answer",
+        f"check whether {_ENDPOINT} is to begin with http:// or https://, and that the server is well",
+    ),
+    (
         r"error sending request|[Cc]onnect|operation timed out|TimedOut|timed out|kind: Timeout",
         "{store} cannot be reached",
         f"check {_ENDPOINT} and that the server is running",

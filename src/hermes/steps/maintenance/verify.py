@@ -115,7 +115,7 @@ def _judge(layer: Layer, file: LakeFile) -> tuple[_Verdict, str]:
             if now == [file] and found == layer.hashed(file):
                 break
         except StoreError as error:
-            return "unreadable", error.message
+            return "unreadable", str(error)
         file = now[0] if now else file
     return "differs", ""
 

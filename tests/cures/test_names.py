@@ -1,49 +1,17 @@
 """What errors advise exists: every command, option and setting that a cure names can be typed."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 import typer.main
+from tests.cures.found import cures
 
-import hermes
-from hermes import errors
 from hermes.cli.app import app
 from hermes.settings import Settings
 
-SOURCES = Path(hermes.__file__).parent
-KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, errors.HermesError)}
 COMMANDS = typer.main.get_command(app).commands
 SETTINGS = {name for name, _, _ in Settings.load(environ={}).items()}
 SECTIONS = {name.partition(".")[0] for name in SETTINGS}
-
-
-def text(node: ast.expr) -> str:
-    """A string with … for what is filled in."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
-    if isinstance(node, ast.BinOp):
-        return text(node.left) + text(node.right)
-    if isinstance(node, ast.IfExp):
-        return f"{text(node.body)}\n{text(node.orelse)}"
-    return "…"
-
-
-def cures() -> dict[str, str]:
-    """Cure → where it is raised."""
-    found = {}
-    for path in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            name = getattr(node, "func", None)
-            name = getattr(name, "id", getattr(name, "attr", ""))
-            if isinstance(node, ast.Call) and name in KINDS and len(node.args) > 1:
-                for cure in text(node.args[1]).split("\n"):
-                    if cure.strip("…"):
-                        found[cure] = f"{path.relative_to(SOURCES)}:{node.lineno}"
-    return found
 
 
 CURES = cures()
@@ -56,10 +24,6 @@ def group(words: list[str]) -> tuple[object, list[str]]:
     while command is not None and hasattr(command, "commands") and rest and rest[0] in command.commands:
         command, rest = command.commands[rest[0]], rest[1:]
     return command, rest
-
-
-def test_there_are_cures_to_check():
-    assert len(CURES) > 100
 
 
 @pytest.mark.parametrize("cure", CURES)
