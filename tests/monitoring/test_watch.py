@@ -285,3 +285,17 @@ def test_decisions_on_record_are_told_once_and_not_again_by_a_run(settings: Sett
     assert (got[-1]["record_head"], got[-1]["late"], got[-1]["link"]) == ("ab" * 32, True, "s3://gold/x")
     run(settings, JANUARY)
     assert receiver.received == []
+
+
+def test_shorts_are_told_where_nothing_is_bought_or_sold(settings: Settings):
+    rows = pl.DataFrame(
+        {
+            "kind": "decision", "strategy": "mine", "parameters": "{}", "late": False, "hash": "ab" * 32,
+            "datetime": [datetime(2025, 1, 1, hour) for hour in range(4)], "close": 100.0, "position": [0, -1, -1, 0],
+            "buy_signal": False, "sell_signal": False,
+            "short_signal": [False, True, False, False], "cover_signal": [False, False, False, True],
+        }
+    )  # fmt: skip
+    got: list[dict] = []
+    notices.tell_decisions(Lake.open(settings), settings.dataset, rows, "s3://gold/x", got.append)
+    assert [(each["kind"], each["position"]) for each in got] == [("short", -1), ("cover", 0)]

@@ -19,7 +19,7 @@ from hermes.lake.store import Lake
 from hermes.live.engine import Engine, Round
 from hermes.live.series import to_microseconds
 from hermes.logs import event
-from hermes.monitoring.notices import tell_decisions
+from hermes.monitoring.notices import is_signal, tell_decisions
 from hermes.monitoring.outbox import Outbox, Receiver
 from hermes.monitoring.receivers import find_receivers
 from hermes.redaction import told
@@ -111,7 +111,7 @@ class Watcher:
         if work.made is None or not self._receivers:
             return
         rows = work.made.decided
-        for symbol in rows.filter(rows["buy_signal"] | rows["sell_signal"])["symbol"].unique(maintain_order=True):
+        for symbol in rows.filter(is_signal(rows.columns))["symbol"].unique(maintain_order=True):
             dataset = self._tasks[symbol].dataset
             outbox = Outbox(self._lake, dataset.signals_table(self._strategy))
             part = rows.filter(rows["symbol"] == symbol)

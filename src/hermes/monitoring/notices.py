@@ -6,7 +6,7 @@ tells of its last bar alone: what happened before, nobody waits for.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from logging import WARNING
@@ -46,10 +46,17 @@ class Execution:
     last: datetime
 
 
+def is_signal(columns: Iterable[str]) -> pl.Expr:
+    """Whether a row has a signal: one of those that a table with these columns has."""
+    there = set(columns)
+    return pl.any_horizontal(name for name in _SIGNALS if name in there)
+
+
 def last_signal(lake: Lake, made: Execution) -> datetime | None:
     """Open time (UTC) of the last bar with a signal."""
     with lake.gold.errors():
-        found = lake.gold.scan([made.file]).filter(_is_signal()).select(pl.col("datetime").max()).collect().item()
+        rows = lake.gold.scan([made.file])
+        found = rows.filter(is_signal(rows.collect_schema())).select(pl.col("datetime").max()).collect().item()
     return found if isinstance(found, datetime) else None
 
 
@@ -62,7 +69,8 @@ def tell_new(lake: Lake, made: Execution, send: Send) -> None:
     marks = _Marks(lake, made.dataset, made.strategy, made.parameters)
     until = marks.until or made.last - _A_MOMENT
     with lake.gold.errors():
-        new = lake.gold.scan([made.file]).filter(_is_signal() & (pl.col("datetime") > until)).collect()
+        rows = lake.gold.scan([made.file])
+        new = rows.filter(is_signal(rows.collect_schema()) & (pl.col("datetime") > until)).collect()
     marks.tell(
         _notices(new, made.dataset, made.strategy, made.parameters, {"execution": made.file.location}),
         until,
@@ -82,7 +90,7 @@ def tell_decisions(lake: Lake, dataset: Dataset, rows: pl.DataFrame, location: s
     """
     decided = rows.filter(pl.col("kind") == "decision")
     for (strategy, parameters), part in decided.group_by("strategy", "parameters", maintain_order=True):
-        signals = part.filter(_is_signal())
+        signals = part.filter(is_signal(part.columns))
         if signals.is_empty():
             continue
         given = json.loads(str(parameters))
@@ -195,10 +203,6 @@ def _about(dataset: Dataset) -> dict[str, Any]:
         "dataset": {name: getattr(dataset, name) for name in names},
         "simulated": is_simulated(dataset.symbol),
     }
-
-
-def _is_signal() -> pl.Expr:
-    return pl.col("buy_signal") | pl.col("sell_signal")
 
 
 def _utc(at: datetime) -> str:

@@ -21,17 +21,22 @@ _SHORT = 12  # digits of a hash that people compare
 
 def print_decisions(settings: "Settings", rows: "pl.DataFrame") -> None:
     """One line for each decision."""
-    names = ("datetime", "kind", "close", "buy_signal", "sell_signal", "position", "late", "server_time", "hash")
+    names = ("datetime", "kind", "close", "position", "late", "server_time", "hash")
     told = [
-        (at, kind, close, _signal(buy, sell), position, "late" if late else "", decided, digest[:_SHORT])
-        for at, kind, close, buy, sell, position, late, decided, digest in rows.select(names).iter_rows()
+        (at, kind, close, " and ".join(asked), position, "late" if late else "", decided, digest[:_SHORT])
+        for (at, kind, close, position, late, decided, digest), asked in zip(
+            rows.select(names).iter_rows(), _signals(rows), strict=True
+        )
     ]
     header = ("bar (UTC)", "kind", "close", "signal", "position", "", "decided (server's time)", "hash")
     print_rows(header, told, f"On record: {settings.dataset}")
 
 
-def _signal(buy: bool, sell: bool) -> str:
-    return " and ".join(name for name, found in (("buy", buy), ("sell", sell)) if found)
+def _signals(rows: "pl.DataFrame") -> list[list[str]]:
+    """The signals of each row by name: buy, sell, short, cover."""
+    names = [name for name in ("buy_signal", "sell_signal", "short_signal", "cover_signal") if name in rows.columns]
+    found = rows.select(names).iter_rows()
+    return [[name.removesuffix("_signal") for name, asked in zip(names, row, strict=True) if asked] for row in found]
 
 
 def print_head(chain: "Chain", head: "Head") -> None:
