@@ -9,10 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.other_servers import CannotBeMade, environment
+from tests.s3_server import S3Server
 
 from hermes.errors import HermesError, MissingTable, UsageError
 from hermes.iceberg import export_iceberg
+from hermes.lake.iceberg_catalog import open_catalog
 from hermes.lake.store import Lake
+from hermes.pipeline import features, ingest, refine
 from hermes.settings import Settings
 from hermes.steps.maintenance.prune import prune
 from hermes.steps.signals import read_signals, signals
@@ -70,6 +73,48 @@ def test_three_readers_read_the_same_rows(load, tmp_path: Path, monkeypatch: pyt
         theirs = tmp_path / "theirs.parquet"
         folder = Path(table.location().removeprefix("file://"))
         query = f"select * from icebergLocal('{folder}') order by datetime into outfile '{theirs}' format Parquet"
+        code = "import sys, chdb; chdb.query(sys.argv[1])"
+        subprocess.run([chdb, "-c", code, query], check=True, timeout=120, cwd=tmp_path)
+        ours = rows.select(pl.exclude("year", "month"))
+        assert same_rows(pl.read_parquet(theirs).cast({"datetime": pl.Datetime("us")}), ours)
+        theirs.unlink()
+
+
+def test_on_s3_three_readers_read_the_same_rows(
+    s3_server: S3Server, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chdb: Path
+) -> None:
+    monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
+    monkeypatch.chdir(tmp_path)
+    flags = {"lake.url": "s3://iceberg-lake/{layer}", "archive.url": str(simulated), "dataset.symbol": "SIMUSDT"}
+    settings = Settings.load(flags | s3_server.flags(), environ={})
+    lake = Lake.open(settings)
+    ingest(settings, lake)
+    refine(settings, lake)
+    features(settings, lake)
+    signals(settings, lake)
+    wanted = {
+        SIGNALS: read_signals(settings, lake).collect(),
+        FEATURES: lake.gold.scan(lake.gold.files(FEATURES)).collect(),
+    }
+    made = export_iceberg(settings, lake, tables=["signals", "features"])
+    assert [path.name for path in tmp_path.glob("*")] == ["iceberg.db"], "the catalog is in the current folder"
+    keys = {
+        "aws_endpoint_url": s3_server.endpoint,
+        "aws_access_key_id": s3_server.access_key,
+        "aws_secret_access_key": s3_server.secret_key,
+        "aws_region": "us-east-1",
+        "aws_allow_http": "true",
+    }
+    catalog = open_catalog(settings)
+    for each in made.tables:
+        rows, table = wanted[each.name.removeprefix("hermes.")], catalog.load_table(each.name)
+        assert table.location().startswith("s3://iceberg-lake/iceberg/")
+        assert same_rows(pl.DataFrame(table.scan().to_arrow()).sort("datetime"), rows)
+        assert same_rows(pl.scan_iceberg(table, storage_options=keys).collect().sort("datetime"), rows)
+        theirs = tmp_path / "theirs.parquet"
+        address = table.location().replace("s3://", f"{s3_server.endpoint}/")
+        where = f"icebergS3('{address}', '{s3_server.access_key}', '{s3_server.secret_key}')"
+        query = f"select * from {where} order by datetime into outfile '{theirs}' format Parquet"
         code = "import sys, chdb; chdb.query(sys.argv[1])"
         subprocess.run([chdb, "-c", code, query], check=True, timeout=120, cwd=tmp_path)
         ours = rows.select(pl.exclude("year", "month"))

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from tests.record.decisions import Service, simulated_bars
 from tests.record.lakes import put_record
+from tests.s3_server import S3Server
 from tests.serve.conftest import TABLE, Running, at, running
 
 from hermes.errors import StoreError, UsageError
@@ -22,6 +23,10 @@ from hermes.serve import handlers
 from hermes.serve.handlers import PAGE_POLICY, POLICY
 from hermes.serve.reading import Reader, reading
 from hermes.serve.server import Server
+from hermes.settings import Settings
+from hermes.steps.features import features
+from hermes.steps.ingest import ingest
+from hermes.steps.refine import refine
 from hermes.steps.signals import signals
 
 
@@ -237,6 +242,33 @@ def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert out == ""
     assert err == "stopped\n"
+
+
+def test_a_lake_on_s3_is_shown_and_not_touched(s3_server: S3Server, simulated: Path, tmp_path: Path) -> None:
+    flags = {"lake.url": "s3://served-lake/{layer}", "archive.url": str(simulated), "dataset.symbol": "SIMUSDT"}
+    settings = Settings.load(flags | s3_server.flags(), environ={})
+    lake = Lake.open(settings)
+    ingest(settings, lake)
+    refine(settings, lake)
+    features(settings, lake)
+    made = signals(settings, lake)
+
+    def objects() -> list[tuple[str, str]]:
+        layers = (lake.bronze, lake.silver, lake.gold, lake.test)
+        return [(file.key, file.version) for layer in layers for file in layer.files("", "")]
+
+    before = objects()
+    with running(settings) as server:
+        overview = server.ask("/")
+        assert "s3://served-lake/{layer}" in overview.text
+        assert "SIMUSDT 4h (simulated)" in overview.text
+        assert "<td>" in server.ask(f"/tables/{TABLE}").text
+        assert server.ask(f"/tables/{TABLE}/{made.execution}").status == 200
+        assert "Simulated market." in server.ask(f"/tables/{TABLE}/{made.execution}/report.html").text
+        with server.events() as stream:
+            assert next_event(stream)[0] == "status"
+        assert s3_server.secret_key not in overview.text
+    assert objects() == before
 
 
 def test_an_empty_lake_says_how_to_fill_it(tmp_path: Path) -> None:
