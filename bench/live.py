@@ -9,7 +9,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,8 @@ from hermes.live.engine import Engine, Round
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar
 from hermes.live.loop import Listener, Loop
-from hermes.live.series import later, to_microseconds
+from hermes.live.reader import Read
+from hermes.live.times import later, to_microseconds
 from hermes.settings import Settings
 from hermes.testing.exchange import SimulatedExchange, random_bars
 
@@ -53,7 +54,7 @@ class SharedClock(Clock):
 
     def elapsed(self) -> float:
         """The same: it is never set back."""
-        return monotonic() + struct.unpack("d", self._moved)[0]
+        return monotonic() + float(struct.unpack("d", self._moved)[0])
 
     def move_to(self, at: float) -> None:
         """Move on to an instant."""
@@ -104,52 +105,65 @@ def settings(root: Path, url: str, symbol: int, interval: str) -> Settings:
 
 
 def fill(task: Settings, bars: list[Bar], lake: Lake) -> None:
-    """History in bronze, by way of an archive: months from 1h up, days below."""
-    daily = task.dataset.interval_seconds < 3600
-    dataset = task.dataset.with_frequency("daily" if daily else "monthly")
+    """History in bronze, by way of an archive's months."""
+    dataset = task.dataset
     folder = Path(task.archive.url) / dataset.archive_folder
     folder.mkdir(parents=True)
     periods: dict[str, list[str]] = {}
     for bar in bars:
         at = datetime.fromtimestamp(bar.open_time / 1e6, UTC).date()
-        periods.setdefault(dataset.archive_stem(at if daily else at.replace(day=1)), []).append(bar.line)
+        periods.setdefault(dataset.archive_stem(at.replace(day=1)), []).append(bar.line)
     for stem, lines in periods.items():
         with ZipFile(folder / f"{stem}.zip", "w") as packed:
             packed.writestr(f"{stem}.csv", "\n".join([*lines, ""]))
-    pipeline.ingest(task, lake, frequencies=["daily"] if daily else [])
+    pipeline.ingest(task, lake)
 
 
-class _Watch(Listener):
-    """Notes when decisions were published, and moves the clock on to the next close."""
+class _Measured(Loop):
+    """Notes how long each close took, and moves the clock on to the next one."""
 
-    def __init__(self, clock: SharedClock, closes: int, loop_stop: Event) -> None:
-        self._clock, self._closes, self._stop = clock, closes, loop_stop
-        self.delays: list[float] = []
-        self.work: list[float] = []
+    def __init__(self, engine: Engine, clock: SharedClock, closes: int) -> None:
+        super().__init__(engine)
+        self._clock, self._closes, self._listed_at = clock, closes, 0.0
+        self.delays: list[float] = []  # until the decisions of all symbols were on record
+        self.work: list[float] = []  # until their bars and status files were published, too
         self.memory: list[float] = []
-        self._left: dict[float, int] = {}
-        self._spent = 0.0
+        self.listener = _Noted(self)
+
+    def note(self, engine: Engine, made: Round) -> None:
+        """Decisions were published: are they the last ones of this close?"""
+        now, at = self._clock.time(), max(made.decided["datetime"].to_list())
+        closed = later(at, engine.series[0].dataset.interval, 1)
+        if all(series.decided_until >= at for series in engine.series):
+            self._listed_at = to_microseconds(closed) / 1e6 + LISTING_S
+            self.delays.append(now - self._listed_at)
+
+    def _publish(self, reads: Sequence[Read]) -> None:
+        super()._publish(reads)
+        if len(self.delays) > len(self.work):
+            self.work.append(self._clock.time() - self._listed_at)
+            self.memory.append(_memory())
+            self.move()
+            if len(self.work) >= self._closes:
+                self.stop.set()
+
+    def move(self) -> None:
+        """To shortly before the next close."""
+        self._clock.move_to(to_microseconds(self.engine.series[0].next_close) / 1e6 - BEFORE_S)
+
+
+class _Noted(Listener):
+    def __init__(self, loop: _Measured) -> None:
+        self._loop = loop
 
     def started(self, engine: Engine) -> None:
-        self._move(engine)
+        self._loop.delays.clear()
+        self._loop.work.clear()
+        self._loop.memory.clear()
+        self._loop.move()
 
     def decided(self, engine: Engine, made: Round) -> None:
-        now = self._clock.time()
-        at = made.decided["datetime"].max()
-        closed = later(at, engine.series[0].dataset.interval, 1)
-        self._spent += made.seconds
-        waiting = [series for series in engine.series if series.decided_until < at]
-        if not waiting:
-            self.delays.append(now - to_microseconds(closed) / 1e6 - LISTING_S)
-            self.work.append(self._spent)
-            self.memory.append(_memory())
-            self._spent = 0.0
-            if len(self.delays) >= self._closes:
-                self._stop.set()
-            self._move(engine)
-
-    def _move(self, engine: Engine) -> None:
-        self._clock.move_to(to_microseconds(engine.series[0].next_close) / 1e6 - BEFORE_S)
+        self._loop.note(engine, made)
 
 
 def closes(
@@ -173,11 +187,9 @@ def closes(
         client.budget.most = 10**9  # minutes pass in no time here
         with stack, ExitStack() as held:
             held.callback(client.close)
-            loop = Loop(Engine.start(tasks, lake, client, held))
-            watch = _Watch(clock, warm + count, loop.stop)
-            loop.listener = watch
+            loop = _Measured(Engine.start(tasks, lake, client, held), clock, warm + count)
             loop.run()
-        delays, spent, memory = (each[warm:] for each in (watch.delays, watch.work, watch.memory))
+        delays, spent, memory = (each[warm:] for each in (loop.delays, loop.work, loop.memory))
         cuts = quantiles(delays, n=100) if len(delays) > 1 else delays * 99
         return {
             "median": median(delays), "p99": cuts[98], "longest": max(delays), "work": max(spent),
@@ -239,20 +251,20 @@ def section(folder: Path, *, quick: bool) -> list[Section]:
             "Live: from a close to its decision",
             "`hermes live` against the simulated exchange on loopback, which runs in a process of its own. The delay is"
             f" the time from the instant at which the exchange lists a bar's successor ({1000 * LISTING_S:.0f} ms after"
-            " the close) to the decisions of all symbols on record, synced to disk; the work is what the process did"
-            " for the close, publishing included. Milliseconds. *Everything anew* is the notebook's way for the same"
+            " the close) to the decisions of all symbols on record, synced to disk; all done is when their bars and"
+            " their status files are published, too. Milliseconds. *Everything anew* is the notebook's way for the same"
             " bar: a new process computes all features and signals of the whole series and writes them.",
-            ("what", "closes", "delay, median", "delay, 99 %", "work, median", "work, most", "memory, MB"),
+            ("what", "closes", "delay, median", "delay, 99 %", "all done, median", "all done, most", "memory, MB"),
             rows,
             [
                 at_most("delay, 1 symbol, median", 1000 * single["median"], 100, "ms"),
                 at_most("delay, 1 symbol, 99th percentile", 1000 * single["p99"], 250, "ms"),
                 at_most("delay, 100 symbols, the last one", found["100 symbols, 4h, 17,500 bars"]["longest"], 2, "s"),
-                at_most("work of one close, 500 symbols", many["work"], 6, "s"),
+                at_most("one close all done, 500 symbols", many["work"], 6, "s"),
                 at_most("memory, 500 symbols", many["memory"], 1500, "MB"),
                 at_most("memory, 500 symbols, last close / first", many["last"] / many["first"], 1.1),
                 at_least("everything anew / the resident process", again.seconds / single["median work"], 10),
-                at_most("work of a close, 1,000,000 bars / 100,000 bars", longer, 1.2),
+                at_most("one close all done, 1,000,000 bars / 100,000 bars", longer, 1.2),
             ],
         ),
         *scheduled(folder / "scheduled", quick=quick),

@@ -12,11 +12,12 @@ import polars as pl
 
 from hermes.dataset import RECENT, Dataset
 from hermes.lake.store import Lake
+from hermes.live.days import to_rows
 from hermes.live.engine import Engine
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar
 from hermes.live.loop import Loop
-from hermes.live.recent import to_rows, top_up
+from hermes.live.recent import top_up
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults
 from hermes.settings import Settings

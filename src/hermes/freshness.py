@@ -18,7 +18,8 @@ class Freshness:
     Attributes:
         newest: open time of the newest bar; expected: of the newest bar that is over by now.
         age: from the newest bar's close until now.
-        stale: whether the newest bar is older than expected by more than two intervals and the lag of its files.
+        stale: whether the newest bar is older than expected by more than two intervals and the lag of its files;
+            never that of a simulated market, whose bars are of no time that passes.
     """
 
     newest: datetime
@@ -47,15 +48,19 @@ def expected_bar(newest: datetime, interval: str, now: datetime) -> datetime:
     return found
 
 
-def freshness(newest: datetime, interval: str, frequencies: Collection[str], now: datetime) -> Freshness:
+def freshness(
+    newest: datetime, interval: str, frequencies: Collection[str], now: datetime, *, simulated: bool = False
+) -> Freshness:
     """Judge the newest bar.
 
     Args:
         newest: its open time; now: both naive UTC.
         interval: of the bars, by its name.
         frequencies: how bars of this series arrive: recent, daily, monthly; the quickest of them counts.
+        simulated: whether they are of a simulated market.
     """
     expected = expected_bar(newest, interval, now)
     lag = min((LAGS[each] for each in frequencies if each in LAGS), default=LAGS["monthly"])
     two = bar_close(interval, bar_close(interval, expected)) - expected
-    return Freshness(newest, expected, now - bar_close(interval, newest), expected - newest > two + lag)
+    stale = not simulated and expected - newest > two + lag
+    return Freshness(newest, expected, now - bar_close(interval, newest), stale)

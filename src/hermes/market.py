@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from time import monotonic, perf_counter, sleep
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hermes import pipeline
 from hermes.dataset import Dataset
@@ -16,11 +16,13 @@ from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.redaction import redact, told
 from hermes.settings import Settings
-from hermes.steps.comparison import Universe, publish_universe
 from hermes.steps.ingest import archive_series
 from hermes.steps.run import RunOptions
 from hermes.text import counted
 from hermes.workers.pool import Place, completed
+
+if TYPE_CHECKING:
+    from hermes.steps.comparison import Universe
 
 LOCKED_S = 120  # how long a dataset is waited for that somebody else is working on
 
@@ -57,7 +59,7 @@ class Market:
     """What became of all datasets, in the order they were asked for; `universe` compares those that are done."""
 
     outcomes: Sequence[Outcome]
-    universe: Universe | None
+    universe: "Universe | None"
     where: str
     seconds: float
 
@@ -113,6 +115,8 @@ def run_market(
             failed += outcome.made is None
             advance(1, f"{failed:,} failed, {rows / (perf_counter() - started):,.0f} rows/s")
     outcomes = [*(found[each.dataset] for each in tasks), *refused]
+    from hermes.steps.comparison import publish_universe  # noqa: PLC0415 - one dataset needs no table of many
+
     universe = publish_universe(tasks[0], Lake.open(tasks[0]), [_row(each) for each in outcomes], page=options.reported)
     return Market(outcomes, universe, where.name, perf_counter() - started)
 

@@ -3,8 +3,9 @@
 import os
 import sys
 import traceback
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from keyword import iskeyword
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 _modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
+
+
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> "Sequence[EntryPoint]":
+    """Those of a group, of the packages on this `sys.path`: to look for them opens a file of every package."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and what is shipped needs it not
+
+    return tuple(entry_points(group=group))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,8 @@ class Kind:
         Raises:
             HermesError: of this kind, where two packages bring one name, or one takes a shipped name.
         """
-        from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and what is shipped needs it not
-
         found: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in _entry_points(self.group, tuple(sys.path)):
             if point.name in self.shipped or point.name in found:
                 rival = _package(found[point.name]) if point.name in found else "hermes"
                 raise self.error(

@@ -1,7 +1,7 @@
 """A market for the tests of live work: a lake, a simulated exchange and a clock that only tests move."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -91,18 +91,30 @@ def tables(settings: Settings, lake: Lake) -> dict[str, pl.DataFrame]:
 
 @contextmanager
 def market(
-    root: Path, history: int, future: int, symbols: int = 1, *, plans: Any = None, interval: str = "1m", **server: Any
+    root: Path,
+    history: int,
+    future: int,
+    symbols: int = 1,
+    *,
+    plans: Any = None,
+    interval: str = "1m",
+    flags: Mapping[str, str] | None = None,
+    **server: Any,
 ) -> Iterator[Market]:
-    """So many bars are over when it opens, and so many more will come."""
+    """So many bars are over when it opens, and so many more will come.
+
+    Args:
+        flags: more settings; the lake is below `root` where they name none.
+    """
     clock = ManualClock(START)
     with SimulatedExchange(clock, **server) as exchange:
         tasks, bars = [], {}
         for number in range(symbols):
             settings = Settings.load(
-                lake={"url": str(root / "{layer}")},
+                {"lake.url": str(root / "{layer}"), **(flags or {})},
                 dataset={"symbol": f"SIM{number:03d}USDT", "interval": interval},
                 signals={"strategy": STRATEGY},
-                live={"url": exchange.url, "settle_seconds": 2.0, "poll_seconds": 20.0},
+                live={"url": exchange.url, "settle_seconds": 2.0, "poll_seconds": 20.0 if interval == "1m" else 600.0},
                 archive={"url": str(root / "archive")},
             )
             step = settings.dataset.interval_seconds

@@ -1,7 +1,8 @@
 """The law: whatever happens on the way, what live work leaves is what the archive alone gives.
 
-Any arrival order, any faults that end, any kills, any split of history between daily and recent: bronze values, silver,
-features and signals are those of the archive alone; the record is whole, in one chain, each closed bar once.
+Any arrival order, any faults that end, any kills, any split of time between processes, and any split of history between
+monthly, daily and recent: bronze values, silver, features and signals are those of the archive alone; the record is
+whole, in one chain, each closed bar once.
 """
 
 from collections import deque
@@ -18,8 +19,10 @@ from tests.live.live_market import MINUTE, START, Market, archive_alone, decided
 
 from hermes import pipeline
 from hermes.errors import ExchangeError, HermesError
+from hermes.live import days as days_module
 from hermes.live import engine as engine_module
 from hermes.live import exchange as exchange_module
+from hermes.live import reader as reader_module
 from hermes.live import recent as recent_module
 from hermes.live import series as series_module
 from hermes.live.exchange import Exchange
@@ -59,10 +62,11 @@ def courses(draw):
         "plans": plans,
         "missing": draw(st.lists(bars, max_size=2, unique=True)),
         "faults": draw(st.lists(st.sampled_from([None, None, *FAULTS]), max_size=25)),
-        "runs": draw(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 9)), min_size=1, max_size=4)),
+        "runs": draw(st.lists(st.tuples(st.integers(20, 840), st.integers(0, 540)), min_size=1, max_size=4)),
         "kills": draw(st.lists(st.integers(0, 25), max_size=2)),
         "skew": draw(st.sampled_from([0, -3600, 3600])),
-        "archived": draw(st.integers(0, HISTORY)),
+        "monthly": draw(st.integers(0, HISTORY)),
+        "daily": tuple(sorted((draw(st.integers(0, HISTORY)), draw(st.integers(0, HISTORY))))),
     }
 
 
@@ -70,13 +74,13 @@ def follow(live: Market, course) -> None:
     """Live processes one after the other, some of which are killed, with pauses between them."""
     live.server.faults = deque(course["faults"])
     kills = deque(course["kills"])
-    for minutes, pause in course["runs"]:
+    for seconds, pause in course["runs"]:
         with pytest.MonkeyPatch.context() as patch:
             if kills:
                 die_at(patch, kills.popleft())
             with suppress(Killed, ExchangeError):  # six faults in a row end it, too: it has to be started again
-                live.run(minutes * 60 + 7)
-        live.clock.move(pause * 60)
+                live.run(seconds)
+        live.clock.move(pause)
     live.server.faults.clear()
     live.clock.move(400)  # every plan is over
     live.run(70)
@@ -114,11 +118,11 @@ def check(root: Path, course) -> None:
         name = live.dataset.symbol
         bars = [bar for at, bar in enumerate(live.bars[name]) if at not in course["missing"]]
         live.server.add(live.dataset, bars, course["plans"])
-        published = [bar for bar in bars[: course["archived"]] if bar.end <= live.server.now()]
-        if published:
-            day = live.dataset.with_frequency("daily")
-            write_archive(root / "archive", day, published)
-            pipeline.ingest(live.tasks[0], live.lake, frequencies=["daily"])
+        for frequency, begin, end in (("monthly", 0, course["monthly"]), ("daily", *course["daily"])):
+            held = [bar for bar in bars[begin:end] if bar.end <= live.server.now()]  # no archive has what is to come
+            if held:
+                write_archive(root / "archive", live.dataset.with_frequency(frequency), held)
+                pipeline.ingest(live.tasks[0], live.lake, frequencies=[frequency])
         follow(live, course)
         over = [bar for bar in bars if bar.end <= live.server.now()]
         record, made = live.record(), live.finish()
@@ -151,7 +155,8 @@ def test_live_is_replay_is_archive(course):
         check(Path(folder), course)
 
 
-CALM = {"plans": {}, "missing": [], "faults": [], "runs": [(6, 0)], "kills": [], "skew": 0, "archived": 0}
+CALM = {"plans": {}, "missing": [], "faults": [], "runs": [(367, 0)], "kills": [], "skew": 0, "monthly": 0,
+        "daily": (0, 0)}  # fmt: skip
 AT = FIRST + (HISTORY + 2) * MINUTE
 
 
@@ -206,9 +211,9 @@ def page_overlap_dropped(patch):
 def reconnect_without_refill(patch):
     """After an outage only the newest bars are read."""
     patch.setattr(
-        engine_module.Engine,
+        reader_module.Reader,
         "_reading_of",
-        lambda self, series, server_time: engine_module.Reading(
+        lambda self, series, server_time: reader_module.Reading(
             server_time, self.exchange.read(series.dataset, server_time - 2 * MINUTE, 10)
         ),
     )
@@ -228,7 +233,7 @@ def late_bar_never_looked_for(patch):
 
 def revision_ignored(patch):
     """A bar that was taken once stays as it was."""
-    patch.setattr(recent_module.Day, "merge", lambda self, rows, server_time: [])
+    patch.setattr(days_module.Day, "merge", lambda self, rows, server_time: [])
 
 
 MUTANTS = [
@@ -236,9 +241,9 @@ MUTANTS = [
     (local_clock_trusted, {**CALM, "skew": 3600}),
     (last_bar_taken_open, CALM),
     (successor_not_awaited, {**CALM, "plans": {AT: Plan(changes_s=1)}, "watch": "revisions"}),
-    (page_overlap_dropped, {**CALM, "runs": [(6, 0)]}),
+    (page_overlap_dropped, CALM),
     (reconnect_without_refill, {**CALM, "outage": True}),
-    (late_bar_never_looked_for, {**CALM, "plans": {AT: Plan(late_s=200)}, "runs": [(12, 0)]}),
+    (late_bar_never_looked_for, {**CALM, "plans": {AT: Plan(late_s=200)}, "runs": [(727, 0)]}),
     (revision_ignored, {**CALM, "plans": {AT: Plan(changes_s=65)}}),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from hermes.dataset import Dataset
 from hermes.errors import SettingsError, StoreError
 from hermes.lake.store import Lake
-from hermes.live.series import silver_reader
+from hermes.live.history import silver_reader
 from hermes.pipeline import features, ingest, refine, signals
 from hermes.schemas import INDICATORS
 from hermes.stages.bronze.simulate import write_archive

@@ -160,6 +160,7 @@ def show(settings: "Settings", start: date, months: int, seconds: float, *, as_j
     """Go on live where the simulated archive of the demo ends: its exchange is on this machine, and its time flies."""
     from tempfile import TemporaryDirectory
 
+    from hermes.cli.views import live as views
     from hermes.lake.store import Lake
     from hermes.live.status import newest_bar
     from hermes.stages.bronze.simulate import write_archive
@@ -181,7 +182,11 @@ def show(settings: "Settings", start: date, months: int, seconds: float, *, as_j
         record = settings.record.model_copy(update={"late_seconds": float(step)})
         own = settings.model_copy(update={"live": live, "record": record})
         until = round((clock.time() + seconds * clock.speed) * 1_000_000)
+        if not as_json:
+            views.print_demo(seconds, clock.speed)
         stay([own], Lake.open(own), as_json=as_json, until=until, clock=clock)
+    if not as_json:
+        views.print_demo_end(own)
 
 
 @contextmanager

@@ -99,10 +99,10 @@ def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
 
 
 def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dict[str, Any]:
-    """One table for people: name in SQL, where it is, rows, first and last open time, bytes, executions.
+    """One table for people: name in SQL, where it is, rows, first and last open time, interval, bytes, executions.
 
-    Of executions it is the one that readers get, `execution`; it, `rows`, `first` and `last` are None where they get
-    none.
+    `interval` is None for a table of many datasets. Of executions it is the one that readers get, `execution`; it,
+    `rows`, `first` and `last` are None where they get none.
     """
     layer: Layer = getattr(lake, table.layer)
     meant, rows, first, last = None, None, None, None
@@ -119,6 +119,7 @@ def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dic
         "rows": rows,
         "first": first and first.isoformat(),
         "last": last and last.isoformat(),
+        "interval": table.dataset and table.dataset.interval,
         "files": len(table.files) if meant is None else 1,
         "bytes": table.size,
         "executions": table.executions,

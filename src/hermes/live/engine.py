@@ -1,7 +1,4 @@
-"""Reads closed bars of many datasets, decides on them, and publishes bars and decisions; `loop` says when.
-
-Longer than 300 lines, because reading, deciding and publishing a close share the state of its series.
-"""
+"""Reads closed bars of many datasets, decides on them, and publishes bars and decisions; `loop` says when."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,17 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from threading import Thread
-from time import perf_counter
 from typing import Self, TypeGuard
 
 import polars as pl
 
 from hermes.errors import HermesError, NotServed
 from hermes.lake.store import Lake
+from hermes.live.days import Day, publish_days, to_rows
 from hermes.live.exchange import Exchange
-from hermes.live.finality import Bar, Reading, judge
-from hermes.live.recent import RECHECKED, Day, instant, publish_days, to_rows, top_up
-from hermes.live.series import Series
+from hermes.live.finality import Bar, judge
+from hermes.live.reader import READERS, Read, Reader
+from hermes.live.recent import RECHECKED, top_up
+from hermes.live.series import Series, as_bars
+from hermes.live.times import instant
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.record import ledger
@@ -33,38 +32,22 @@ from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 from hermes.strategies.contract import check_strategy
 
-READERS = 8  # requests at once
-GATHER_S = 1.0  # how long answers of the same close wait for each other before they are decided on
 PUBLISHED_AT_ONCE = 100  # datasets that are locked at the same time: each lock is an open file
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round did.
+    """What one round decided.
 
     Attributes:
         server_time: of its readings (naive UTC).
         decided: sealed rows, see `record.ledger`; empty where nothing closed.
         key: the file in gold that holds them.
-        bars: bars that went to bronze.
-        seconds: of work, without waiting for the exchange.
     """
 
     server_time: datetime
     decided: pl.DataFrame
     key: str
-    bars: int
-    seconds: float
-    failed: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class _Read:
-    """The answer of one dataset, or what went wrong."""
-
-    series: Series
-    reading: Reading | None = None
-    error: BaseException | None = None
 
 
 @dataclass(slots=True)
@@ -73,22 +56,17 @@ class Engine:
 
     Attributes:
         refused: datasets that were left out at the start, and why.
-        skew_s: how far this machine's clock is ahead of the server's; told, never used.
+        newest_change: series (by `id`) whose bars changed since the caller has cleared it.
     """
 
     lake: Lake
-    exchange: Exchange
+    reader: Reader
     strategy: Strategy
     series: list[Series]
     table: DecisionsTable
     late_seconds: float
     refused: dict[str, HermesError] = field(default_factory=dict)
-    skew_s: float = 0.0
-    server_time: int = 0
-    read_elapsed: float = 0.0
     newest_change: set[int] = field(default_factory=set)
-    _results: "SimpleQueue[_Read]" = field(default_factory=SimpleQueue)
-    _reading: set[int] = field(default_factory=set)
     _failures: dict[int, int] = field(default_factory=dict)
 
     # --- start ------------------------------------------------------------------------------------------------------
@@ -120,8 +98,8 @@ class Engine:
         dataset = first.dataset
         table = DecisionsTable(lake, strategy.name, dataset.market, dataset.interval)
         table = stack.enter_context(table.held(chains, "live"))
-        engine = cls(lake, exchange, strategy, [], table, first.record.late_seconds)
-        engine.measure_time()
+        engine = cls(lake, Reader(exchange), strategy, [], table, first.record.late_seconds)
+        engine.reader.measure_time()
         heads = table.heads(chains)
         with progress.task(f"catch up, {strategy.name}", len(tasks), "datasets") as advance:
             ready = engine._each(lambda task: _read_up(task, lake, exchange), list(chains.values()), READERS)
@@ -187,96 +165,31 @@ class Engine:
             if (recorded := parts.get((series.dataset.symbol,))) is not None:
                 series.compare(recorded)
 
-    # --- time -------------------------------------------------------------------------------------------------------
-
-    def measure_time(self) -> int:
-        """Ask for the server's time (microseconds), and how far this machine's clock is ahead of it."""
-        before = self.exchange.clock.time()
-        self.server_time = self.exchange.server_time()
-        after = self.exchange.clock.time()
-        self.read_elapsed = self.exchange.clock.elapsed()
-        self.skew_s = (before + after) / 2 - self.server_time / 1e6
-        return self.server_time
+    @property
+    def exchange(self) -> Exchange:
+        """What is read from."""
+        return self.reader.exchange
 
     def server_now(self) -> int:
-        """About what the server's clock says now (microseconds): to know how long to wait, never what is closed."""
-        return self.server_time + round((self.exchange.clock.elapsed() - self.read_elapsed) * 1_000_000)
-
-    # --- reading ----------------------------------------------------------------------------------------------------
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether answers are still to come."""
-        return bool(self._reading)
-
-    def read(self, due: Sequence[Series]) -> int:
-        """Begin to read these datasets, all at once; those that are being read already are left out.
-
-        Returns:
-            How many are being read now.
-        """
-        due = [series for series in due if id(series) not in self._reading]
-        if due:
-            server_time = self.measure_time()
-            self._reading |= {id(series) for series in due}
-            waiting: SimpleQueue[Series] = SimpleQueue()
-            for series in due:
-                waiting.put(series)
-            for _ in range(min(READERS, len(due))):
-                Thread(target=self._reader, args=(waiting, server_time), daemon=True, name="hermes-reader").start()
-        return len(self._reading)
-
-    def _reader(self, waiting: "SimpleQueue[Series]", server_time: int) -> None:
-        while True:
-            try:
-                series = waiting.get_nowait()
-            except Empty:
-                return
-            try:
-                self._results.put(_Read(series, self._reading_of(series, server_time)))
-            except BaseException as error:  # else the dataset would count as being read, forever
-                self._results.put(_Read(series, error=error))
-
-    def _reading_of(self, series: Series, server_time: int) -> Reading:
-        """The newest bars, in one request where nothing was missed."""
-        start = series.reads_from()
-        step = series.dataset.interval_seconds * 1_000_000
-        limit = (server_time - start) // step + 3
-        if limit <= min(99, self.exchange.api.most_bars):
-            return Reading(server_time, self.exchange.read(series.dataset, start, max(10, limit)))
-        bars = {}
-        for reading in self.exchange.readings(series.dataset, start):
-            bars.update({bar.open_time: bar for bar in reading.bars})
-        return Reading(server_time, [bars[time] for time in sorted(bars)])
-
-    def gathered(self, seconds: float) -> list[_Read]:
-        """Answers that came within so many seconds, and those of the same close that follow shortly."""
-        found: list[_Read] = []
-        until = perf_counter() + seconds
-        while self._reading:
-            try:
-                found.append(self._results.get(timeout=max(0.0, until - perf_counter())))
-            except Empty:
-                return found
-            self._reading.discard(id(found[-1].series))
-            if len(found) == 1:
-                until = perf_counter() + GATHER_S
-        return found
+        """About what the server's clock says now (microseconds); see `Reader.server_now`."""
+        return self.reader.server_now()
 
     # --- one close --------------------------------------------------------------------------------------------------
 
-    def decide(self, reads: Sequence[_Read]) -> Round:
-        """Take the answers in, and publish what closed: bars to bronze, then decisions of all datasets in one file.
+    def decide(self, reads: Sequence[Read]) -> Round:
+        """Take the answers in, decide on what closed, and publish the decisions of all datasets in one file.
+
+        What closed waits in memory for `publish_bars`, which nobody has to wait for: were it lost, the next start would
+        read it again, and compare it with the record.
 
         Raises:
-            StoreError: the lake cannot be written. What closed stays in memory, and is published by the next round.
+            StoreError: the lake cannot be written. What closed is decided on by the next round.
         """
-        started = perf_counter()
-        failed, closed = [], []
+        closed = []
         for each in reads:
             series = each.series
             if each.reading is None:
-                failed.append(self._failed(each))
+                self._failed(each)
                 continue
             self._failures.pop(id(series), None)
             settle = round(series.settings.live.settle_seconds * 1_000_000)
@@ -285,21 +198,21 @@ class Engine:
             if new := series.unseen(judged.closed):
                 closed.append((series, new, each.reading.server_time))
         self._take(closed)
-        bars = self._publish_bars()
         decided, key = self._publish_decisions()
-        return Round(instant(self.server_time), decided, key, bars, perf_counter() - started, failed)
+        return Round(instant(self.reader.server_time), decided, key)
 
     def _take(self, closed: "Sequence[tuple[Series, list[Bar], int]]") -> None:
         """Take bars in: parsed all at once, as a hundred small texts take a hundred times as long as one."""
         if not closed:
             return
-        rows, begin = to_rows([bar for _, bars, _ in closed for bar in bars], "the bars of this close"), 0
-        for series, bars, server_time in closed:
-            if series.take(rows.slice(begin, len(bars)), server_time):
+        rows, begin = to_rows([bar for _, new, _ in closed for bar in new], "the bars of this close"), 0
+        bars = as_bars(rows)
+        for series, new, server_time in closed:
+            if series.take(rows.slice(begin, len(new)), bars.slice(begin, len(new)), server_time):
                 self.newest_change.add(id(series))
-            begin += len(bars)
+            begin += len(new)
 
-    def _failed(self, read: _Read) -> str:
+    def _failed(self, read: Read) -> None:
         """Note that a dataset could not be read; what cannot end by itself is raised."""
         error = read.error
         assert error is not None
@@ -310,12 +223,14 @@ class Engine:
         level = logging.WARNING if self._failures[id(read.series)] == 1 else logging.INFO
         message = f"{read.series.dataset}: {known.message}"
         event("reading", level=level, message=message, dataset=str(read.series.dataset), cure=known.cure)
-        return str(read.series.dataset)
 
-    def _publish_bars(self) -> int:
-        """Publish recent days that changed; where somebody else works on the dataset, they wait for the next round."""
+    def publish_bars(self) -> None:
+        """Publish recent days that changed; where somebody else works on the dataset, they wait for the next round.
+
+        Raises:
+            StoreError: the lake cannot be written.
+        """
         pending = [(series, days) for series in self.series if (days := series.days.pending())]
-        published = 0
         for begin in range(0, len(pending), PUBLISHED_AT_ONCE):
             batch = pending[begin : begin + PUBLISHED_AT_ONCE]
             with self.lake.locked_each([series.dataset for series, _ in batch], "live") as (lake, held):
@@ -323,16 +238,16 @@ class Engine:
                 all_days: list[Day] = [day for _, days in taken for day in days]
                 publish_days(lake, all_days, self.exchange.source)
             for series, days in taken:
-                published += len(days)
                 series.days.published(days)
-        return published
 
     def _publish_decisions(self) -> tuple[pl.DataFrame, str]:
         """Decide on what is not on record yet, and append it to the record of each dataset."""
         parts: dict[ledger.Kind, list[pl.DataFrame]] = {"decision": [], "revision": []}
         made = []
         for series in self.series:
-            new, revised = series.decisions()
+            if (since := series.due) is None:
+                continue
+            new, revised = series.decisions(since)
             if new.height or revised.height:
                 made.append((series, new))
                 parts["decision"].append(new)
@@ -346,7 +261,7 @@ class Engine:
                 self.series[0].dataset,
                 self.strategy,
                 decided_at=decided_at,
-                server_time=instant(self.server_time),
+                server_time=instant(self.reader.server_time),
                 late_seconds=self.late_seconds,
                 kind=kind,
             )

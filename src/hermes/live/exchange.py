@@ -4,15 +4,11 @@ Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1
 Spot answers in microseconds where a header asks for them, as its archive does since 2025; futures in milliseconds, as
 theirs does. COIN-M answers with the *last* bars before the end of a span, which may be 200 days, so it is asked span
 by span; spot and USD-M with the first ones after its start.
-
-Longer than 300 lines, because every request goes through one place that knows limits, weights and bans.
 """
 
 import http.client
-import json
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, TypeVar
@@ -20,9 +16,10 @@ from urllib.parse import urlencode
 
 from hermes.dataset import Dataset
 from hermes.errors import ExchangeError, NotServed, SymbolUnknown
+from hermes.live import answers
 from hermes.live.budget import Budget
 from hermes.live.clock import Clock
-from hermes.live.finality import COLUMNS, Bar, Reading, in_order
+from hermes.live.finality import Bar, Reading, in_order
 from hermes.live.transport import Answer, Transport
 from hermes.settings import LiveSettings
 
@@ -37,7 +34,6 @@ SURE_LIMIT = 500  # bars that every server answers with if it has them
 _MILLISECONDS = 1000  # microseconds in one
 _DAY = 86_400_000_000
 _UNKNOWN_SYMBOL = -1121
-_CELL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Exchange:
         Raises:
             ExchangeError: it did not answer, see `_ask`.
         """
-        return self._ask("/time", 1, _server_time)
+        return self._ask("/time", 1, answers.server_time)
 
     def read(self, dataset: Dataset, start: int, limit: int, end: int | None = None) -> list[Bar]:
         """Bars that open at `start` or later (microseconds), in order of time, each once: the first `limit` of them.
@@ -135,7 +131,7 @@ class Exchange:
         step = dataset.interval_seconds * 1_000_000
 
         def bars(answer: Any) -> list[Bar]:
-            found = _bars(answer)
+            found = answers.bars(answer)
             if len(found) > limit:
                 raise ExchangeError(f"{len(found):,} bars came, {limit:,} were asked for")
             for bar in found:
@@ -215,13 +211,13 @@ class Exchange:
                 if (used := answer.headers.get("x-mbx-used-weight-1m", "")).isdigit():
                     self.budget.told(int(used))
                 if answer.status == 429 and waited < LONGEST_WAIT_S:
-                    pause = _retry_after(answer)
+                    pause = answers.retry_after(answer)
                     waited += pause
                     self.budget.pause(pause)
                     failure = f"it asked to wait {pause:.0f} s, again and again (HTTP 429)"
                     continue
                 self._check(answer)
-                return decode(_parsed(answer))
+                return decode(answers.parsed(answer))
             except (NotServed, SymbolUnknown):
                 raise
             except (OSError, http.client.HTTPException, ExchangeError) as error:
@@ -244,60 +240,16 @@ class Exchange:
         if status == 200:
             return
         if status == 418:
-            raise self.budget.ban(self.host, _retry_after(answer))
+            raise self.budget.ban(self.host, answers.retry_after(answer))
         if status in (403, 451):
             raise NotServed(
                 f"{self.host} does not serve this place (HTTP {status})",
                 "take a proxy where it may be used ([live] proxy), another [live] url, or the archive alone",
             )
-        code, said = _complaint(answer.body)
+        code, said = answers.complaint(answer.body)
         if code == _UNKNOWN_SYMBOL:
             raise SymbolUnknown(said)
         final = 400 <= status < 500 and status not in (408, 425, 429)
         raise ExchangeError(
             f"{self.host} answered HTTP {status}: {said or 'nothing more'}", "report it" if final else "", final
         )
-
-
-def _parsed(answer: Answer) -> Any:
-    """The body as JSON, with every number as the text that it was."""
-    try:
-        return json.loads(answer.body, parse_int=str, parse_float=str)
-    except ValueError as error:
-        raise ExchangeError(f"the answer is not JSON ({error})") from None
-
-
-def _server_time(found: Any) -> int:
-    time = found.get("serverTime") if isinstance(found, dict) else None
-    if not isinstance(time, str) or not time.isdigit() or len(time) not in (13, 16):
-        raise ExchangeError(f"the answer {str(found)[:100]!r} tells no serverTime")
-    return int(time) * (_MILLISECONDS if len(time) == 13 else 1)
-
-
-def _bars(found: Any) -> Sequence[Bar]:
-    """The rows of an answer, each of 12 numbers, as the archive's line has them."""
-    if not isinstance(found, list):
-        raise ExchangeError(f"the answer {str(found)[:100]!r} is no list of bars")
-    bars = []
-    for row in found:
-        sound = isinstance(row, list) and len(row) == COLUMNS and all(isinstance(cell, str) for cell in row)
-        if not sound or not all(_CELL.fullmatch(cell) for cell in row):
-            raise ExchangeError(f"the row {str(row)[:200]!r} is no bar of {COLUMNS} numbers")
-        if not all(row[at].isdigit() and len(row[at]) in (13, 16) for at in (0, 6)):
-            raise ExchangeError(f"the row {str(row)[:200]!r} has times that are none")
-        bars.append(Bar(tuple(row)))
-    return bars
-
-
-def _complaint(body: bytes) -> tuple[int, str]:
-    """The exchange's own code and words for an error."""
-    try:
-        found = json.loads(body)
-        return int(found["code"]), str(found["msg"])[:200]
-    except (ValueError, KeyError, TypeError):
-        return 0, ""
-
-
-def _retry_after(answer: Answer) -> float:
-    said = answer.headers.get("retry-after", "")
-    return min(float(said), 86_400.0 * 3) if said.isdigit() else 60.0

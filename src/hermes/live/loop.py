@@ -19,9 +19,10 @@ from hermes.errors import (
 )
 from hermes.live.engine import Engine, Round
 from hermes.live.merging import DayMerger
-from hermes.live.recent import instant
-from hermes.live.series import Series, later, to_microseconds
-from hermes.live.status import Heartbeat, publish_status
+from hermes.live.reader import Read
+from hermes.live.series import Series
+from hermes.live.service import Heartbeat, StatusFiles
+from hermes.live.times import instant, later, to_microseconds
 from hermes.logs import event
 from hermes.steps.features import features
 from hermes.steps.refine import refine
@@ -63,6 +64,7 @@ class Loop:
     stop: Event = field(default_factory=Event)
     wake: Event = field(default_factory=Event)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    _status: StatusFiles = field(default_factory=StatusFiles)
     _stale: dict[int, Series] = field(default_factory=dict)  # to be consolidated
     _hours: dict[int, int] = field(default_factory=dict)
     _merger: DayMerger = field(default_factory=DayMerger)
@@ -97,11 +99,11 @@ class Loop:
             if until is not None and now >= until:
                 return
             self._read([series for series in engine.series if series.read_at <= now])
-            if reads := engine.gathered(LOOK_S):
+            if reads := engine.reader.gathered(LOOK_S):
                 self._publish(reads)
                 self._schedule([read.series for read in reads])
                 continue
-            if engine.is_reading:
+            if engine.reader.is_reading:
                 continue
             if self._retry_at and now >= self._retry_at:
                 self._publish([])
@@ -132,7 +134,7 @@ class Loop:
         if not due:
             return
         try:
-            self.engine.read(due)
+            self.engine.reader.read(due)
             self._failures = 0
         except NotServed:
             raise
@@ -172,7 +174,7 @@ class Loop:
 
     def _measure(self) -> None:
         try:
-            self.engine.measure_time()
+            self.engine.reader.measure_time()
             if self._failures:
                 self._failures = 0
         except NotServed:
@@ -184,10 +186,14 @@ class Loop:
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
-    def _publish(self, reads: Sequence[object]) -> None:
+    def _publish(self, reads: Sequence[Read]) -> None:
         engine = self.engine
         try:
-            made = engine.decide(reads)  # type: ignore[arg-type]
+            made = engine.decide(reads)
+            if made.decided.height:
+                self.listener.decided(engine, made)
+                self._status.decided(made.decided)
+            engine.publish_bars()
         except (LockLost, AlreadyPublished):
             raise
         except StoreError as error:
@@ -202,9 +208,8 @@ class Loop:
             if self._follows(series):
                 self._stale[id(series)] = series
             series.trim()
+        self._tell_status()
         if made.decided.height:
-            self.listener.decided(engine, made)
-            self._tell_status()
             self._merger.on(engine, made.server_time.date())
 
     def _follows(self, series: Series) -> bool:
@@ -251,7 +256,7 @@ class Loop:
 
     def _tell_status(self) -> None:
         try:
-            publish_status(self.engine, self.heartbeat)
+            self._status.publish(self.engine)
         except (LockLost, StoreError) as error:
             event("status", level=logging.WARNING, message=error.message)
 

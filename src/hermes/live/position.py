@@ -6,6 +6,10 @@ from typing import Any
 
 import polars as pl
 
+SIDES = ("buy", "sell", "short", "cover")
+SIGNALS = tuple(f"{side}_signal" for side in SIDES)  # columns; without rules for shorts the first two
+ENTERED = {"buy": 1, "short": -1}  # the position after it
+
 
 @dataclass(slots=True)
 class Position:
@@ -13,7 +17,7 @@ class Position:
 
     Attributes:
         since: open time of the bar after which it holds this; None where it has held nothing else.
-        last_signal: open time, side and close of the newest bar with a signal.
+        last_signal: open time, side (one of `SIDES`) and close of the newest bar with a signal.
     """
 
     position: int | None = None
@@ -22,13 +26,23 @@ class Position:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Go on with judged rows, in order of time."""
-        signalled = rows.filter(pl.col("buy_signal") != pl.col("sell_signal"))
+        signalled = rows.filter(pl.any_horizontal(_asks(rows)))
         if signalled.height:
             last = signalled.row(-1, named=True)
-            side = "buy" if last["buy_signal"] else "sell"
+            asked = [side for side in SIDES if last.get(f"{side}_signal")]
+            # A bar may ask to leave one side and to enter the other: what it entered is what it is known by.
+            side = next((side for side in asked if ENTERED.get(side) == last["position"]), asked[0])
             self.last_signal = {"datetime": last["datetime"].isoformat(), "side": side, "price": last["close"]}
         turns = rows.filter(pl.col("position") != pl.col("position").shift(1, fill_value=self.position))
         if turns.height:
             self.since = turns["datetime"][-1]
         if rows.height:
             self.position = int(rows["position"][-1])
+
+
+def _asks(rows: pl.DataFrame) -> list[pl.Expr]:
+    """Where a bar asks for a change: what asks to enter and to leave one side changes nothing."""
+    asks = [pl.col("buy_signal") != pl.col("sell_signal")]
+    if "short_signal" in rows.columns:
+        asks.append(pl.col("short_signal") != pl.col("cover_signal"))
+    return asks

@@ -1,7 +1,4 @@
-"""One dataset as a live process holds it: its bars in memory, what they decide, and what was decided on already.
-
-Longer than 300 lines, because bars, decisions and position of a series change together.
-"""
+"""One dataset as a live process holds it: its bars in memory, what they decide, and what was decided on already."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,24 +7,23 @@ from typing import Self
 
 import polars as pl
 
-from hermes.dataset import INTERVAL_SECONDS, RECENT, Dataset
-from hermes.errors import MissingTable
-from hermes.indicators.registry import known_indicators
+from hermes.dataset import RECENT, Dataset
 from hermes.lake.store import Lake
+from hermes.live import history
+from hermes.live.days import RecentDays
 from hermes.live.finality import Bar, Waiting
+from hermes.live.history import computed, position_before, silver_reader
 from hermes.live.position import Position
-from hermes.live.recent import OVERLAP, RECHECKED, RecentDays, before_hole, covered, in_microseconds, instant
+from hermes.live.recent import OVERLAP, RECHECKED, covered
+from hermes.live.times import before_hole, in_microseconds, instant, later
 from hermes.record.ledger import Head
-from hermes.schemas import silver_schema
 from hermes.settings import Settings
-from hermes.stages.gold.blocks import LEAD, Compute, Read, proven_lead
-from hermes.stages.gold.features import with_indicators
-from hermes.stages.gold.splits import adjusted
+from hermes.stages.gold import blocks
+from hermes.stages.gold.blocks import Compute, proven_lead
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS
 
-WHOLE_BARS = 100_000  # a series of so many is computed from its first bar on, bit for bit; a longer one from its tail
 BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
 _BAR = list(BARS)
 _SAID = [*_BAR, "buy_signal", "sell_signal", "position"]  # what a revision says anew
@@ -39,7 +35,8 @@ class Series:
 
     Attributes:
         bars: `strategies.columns.BARS`, in order of time: all of them, or the tail of a long series.
-        base: position before the first of them.
+        lead: how many of the first of them are there only for the columns of later ones: none where all bars are here.
+        base: position before the first bar after those.
         archived_until: open time of the newest bar that the archive gave; what the exchange says of older ones changes
             nothing, as silver believes the archive.
         decided_until: open time of the newest bar on record.
@@ -54,6 +51,7 @@ class Series:
     compute: Compute
     days: RecentDays
     bars: pl.DataFrame
+    lead: int
     base: int
     archived_until: datetime
     decided_until: datetime
@@ -80,16 +78,14 @@ class Series:
         """
         dataset = settings.dataset
         read, rows = silver_reader(settings, lake)
-        compute = _computed(settings, strategy)
-        if rows <= WHOLE_BARS:
-            bars, base = read(0, rows), 0
+        compute = computed(settings, strategy)
+        if rows <= history.WHOLE_BARS:
+            bars, lead, base = read(0, rows), 0, 0
         else:
             lead = proven_lead(read, rows, compute, strategy.columns)
             begin = max(0, rows - 2 * lead)
-            bars, base = (
-                read(begin, rows),
-                position_before(read, begin, compute, strategy, settings.signals.start, lead),
-            )
+            bars, lead = read(begin, rows), lead if begin else 0
+            base = position_before(read, begin + lead, compute, strategy, settings.signals.start)
         if head is None or head.datetime is None:
             head = Head.before_first(read(0, rows - 1)) if head is None else head
             decided_until = bars["datetime"][-2] if bars.height > 1 else datetime.min
@@ -97,12 +93,11 @@ class Series:
             decided_until = head.datetime
         archived = [last for key, (_, last) in covered(dataset, lake).items() if f"/{RECENT}/" not in key]
         made = cls(
-            settings, strategy, compute, RecentDays(dataset, lake), bars, base,
+            settings, strategy, compute, RecentDays(dataset, lake), bars, lead, base,
             archived_until=instant(max(archived, default=0)), decided_until=decided_until, head=head,
         )  # fmt: skip
         if bars.height > 1:
-            known = made.judged(bars["datetime"][0]).filter(pl.col("datetime") <= decided_until)
-            made.held.add(known)
+            made.held.add(made.judged(bars["datetime"][0]).filter(pl.col("datetime") <= decided_until))
         return made
 
     @property
@@ -135,11 +130,17 @@ class Series:
             del self._seen[time]
         return new
 
-    def take(self, rows: pl.DataFrame, server_time: int) -> bool:
-        """Take closed bars in (`schemas.BRONZE`, in order of time); says whether anything is new or different."""
+    def take(self, rows: pl.DataFrame, bars: pl.DataFrame, server_time: int) -> bool:
+        """Take closed bars in; says whether anything is new or different.
+
+        Args:
+            rows: as `schemas.BRONZE`, in order of time.
+            bars: the same, see `as_bars`.
+        """
         taken = self.days.take(rows, server_time)
-        differs = self.replace(_as_bars(taken.rows).filter(pl.col("datetime") > self.archived_until))
-        return differs or taken.new > 0
+        if bars["datetime"][0] <= self.archived_until:
+            bars = bars.filter(pl.col("datetime") > self.archived_until)
+        return self.replace(bars) or taken.new > 0
 
     def replace(self, rows: pl.DataFrame) -> bool:
         """Put these bars in place of what is in memory; says whether that differed. Older than all of it is ignored."""
@@ -185,13 +186,19 @@ class Series:
 
     # --- decisions --------------------------------------------------------------------------------------------------
 
+    @property
+    def due(self) -> datetime | None:
+        """Open time of the first bar that `decisions` has to look at; None where there is nothing to decide."""
+        since = min([*self.revised, *self.skipped, self.decided_until + timedelta(microseconds=1)])
+        return since if since <= self.newest else None
+
     def judged(self, since: datetime) -> pl.DataFrame:
-        """The bars from `since` on, with the strategy's columns, conditions, signals and position."""
+        """The bars from `since` on, with the strategy's columns, conditions, signals and position; none of the lead."""
         table = self.compute(self.bars)
         times = table["datetime"]
-        start = self.settings.signals.start
-        begin = int(times.search_sorted(start)) if start else 0
-        position = 0 if start and start > times[0] else self.base
+        begin, position, start = self.lead, self.base, self.settings.signals.start
+        if start and start > times[begin]:
+            begin, position = int(times.search_sorted(start)), 0
         first = max(begin, int(times.search_sorted(since)))
         known = self._judged
         if known and known[0] < since and first and times[first - 1] == known[0]:
@@ -200,16 +207,18 @@ class Series:
         made = signals(table.slice(begin - context), self.strategy, context, position)
         return made.filter(pl.col("datetime") >= since)
 
-    def decisions(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def decisions(self, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What is not on record yet: decisions, and revisions of what was decided on bars that changed since.
 
-        Columns as `judged`, and `symbol`.
+        Args:
+            since: from `due`.
+
+        Returns:
+            Columns as `judged`, and `symbol`.
         """
-        since = min([*self.revised, *self.skipped, self.decided_until + timedelta(microseconds=1)])
-        if since > self.newest:
-            empty = self.bars.clear()
-            return empty, empty
         made = self.judged(since).with_columns(symbol=pl.lit(self.dataset.symbol))
+        if not self.skipped and not self.revised:
+            return made, made.clear()
         is_new = (pl.col("datetime") > self.decided_until) | pl.col("datetime").is_in(list(self.skipped))
         said = {
             at: values for at, values in self.revised.items() if at <= self.decided_until and at not in self.skipped
@@ -244,80 +253,18 @@ class Series:
 
     def trim(self) -> None:
         """Drop bars that no column needs any more, where the series is long."""
-        if self.base == 0 and self.bars.height <= WHOLE_BARS:
+        most = 2 * self.lead + blocks.LEAD if self.lead else history.WHOLE_BARS
+        if self.bars.height <= most:
             return
         lead = proven_lead(self._rows, self.bars.height, self.compute, self.strategy.columns)
         drop = self.bars.height - 2 * lead
-        if drop > LEAD:
-            judged = self.judged(self.bars["datetime"][0])
-            self.base = int(judged["position"][drop - 1])
-            self.bars = self.bars.slice(drop).rechunk()
+        if drop > 0:
+            before = self.bars["datetime"][drop + lead - 1]
+            self.base = int(self.judged(before)["position"][0])
+            self.bars, self.lead = self.bars.slice(drop).rechunk(), lead
 
 
-def silver_reader(settings: Settings, lake: Lake) -> tuple[Read, int]:
-    """A function that reads bars of silver by row, adjusted for known splits, and how many there are.
-
-    Raises:
-        MissingTable: there is none.
-    """
-    dataset = settings.dataset
-    files = lake.silver.files(dataset.silver_folder)
-    if not files:
-        raise MissingTable(f"silver has no rows of {dataset}", "run `hermes refine` first")
-    bars = lake.silver.scan(files, schema=silver_schema(dataset.market)).select(_BAR)
-    plan = adjusted(bars, settings.quality.of(dataset.symbol))
-    rows = sum(about["rows"] for about in lake.silver.footers(files, "rows"))
-
-    def read(begin: int, end: int) -> pl.DataFrame:
-        with lake.silver.errors():
-            return plan.slice(begin, end - begin).collect(engine="streaming")
-
-    return read, rows
-
-
-def position_before(
-    read: Read, end: int, compute: Compute, strategy: Strategy, start: datetime | None, lead: int
-) -> int:
-    """The position before row `end`: that of the last turn before it, looked for block by block, backwards."""
-    until = end
-    while until > 0:
-        begin = max(0, until - WHOLE_BARS)
-        before = min(begin, lead)
-        bars = compute(read(begin - before, until))
-        judged = signals(bars, strategy, before, 0)
-        turns = judged.filter(pl.col("buy_signal") != pl.col("sell_signal"))
-        if start:
-            turns = turns.filter(pl.col("datetime") >= start)
-        if turns.height:
-            return int(turns["buy_signal"][-1])
-        until = begin
-    return 0
-
-
-def _computed(settings: Settings, strategy: Strategy) -> Compute:
-    """Gives bars the strategy's columns."""
-    families = known_indicators(settings.features.indicators).families
-
-    def compute(bars: pl.DataFrame) -> pl.DataFrame:
-        return with_indicators(bars.lazy(), strategy.columns, settings.dataset.interval, families).collect()
-
-    return compute
-
-
-def later(at: datetime, interval: str, bars: int) -> datetime:
-    """The instant so many bars after an open time; months are the calendar's."""
-    if interval == "1mo":
-        month = at.year * 12 + at.month - 1 + bars
-        return at.replace(year=month // 12, month=month % 12 + 1)
-    return at + timedelta(seconds=INTERVAL_SECONDS[interval] * bars)
-
-
-def to_microseconds(at: datetime) -> int:
-    """Naive UTC as microseconds since 1970."""
-    return (at - datetime(1970, 1, 1)) // timedelta(microseconds=1)
-
-
-def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
+def as_bars(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of bronze as bars in memory."""
     time = in_microseconds(pl.col("open_time")).cast(BARS["datetime"]).alias("datetime")
     return rows.select(time, *(name for name in _BAR if name != "datetime"))

@@ -1,26 +1,20 @@
 """What holds now: for each dataset the newest bar and its age, the position, the last signal, and who keeps it."""
 
 import json
-import os
-import socket
-import uuid
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from hermes.dataset import RECENT, Dataset, parse_signals_table
+from hermes.dataset import RECENT, Dataset, is_simulated, parse_signals_table
 from hermes.errors import MissingTable
 from hermes.freshness import freshness
 from hermes.lake import catalog
 from hermes.lake.store import Lake
-from hermes.live.position import Position
-from hermes.live.recent import in_microseconds, instant
-from hermes.live.series import Series, later
+from hermes.live.position import SIGNALS, Position
+from hermes.live.times import in_microseconds, instant, later
 from hermes.record import ledger
 from hermes.record.paper import paper_position
 from hermes.record.table import DecisionsTable
@@ -29,43 +23,10 @@ from hermes.settings import Settings
 from hermes.steps.account import account_of
 from hermes.strategies import find_strategy
 
-if TYPE_CHECKING:
-    from hermes.live.engine import Engine
-
 MOST_BYTES = 256_000_000  # of a table of decisions that is read for a status
-MOST_AT_A_CLOSE = 8_000_000, 20  # bytes, and datasets, up to which it is read at each close
-FOLDER = "status"
-SERVICES = f"{FOLDER}/services"
+FOLDER = "status"  # in gold: a file for each dataset
+SERVICES = f"{FOLDER}/services"  # and for each live process
 FORGOTTEN = timedelta(days=7)  # after which what a dead service left is taken away
-
-
-@dataclass(slots=True)
-class Heartbeat:
-    """One small file in gold that says that a live process is alive, and how far its clock is off."""
-
-    key: str = field(
-        default_factory=lambda: f"{SERVICES}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.json"
-    )
-    started: datetime | None = None
-
-    def write(self, engine: "Engine", *, ended: bool = False) -> None:
-        """Say so now.
-
-        Raises:
-            StoreError: gold cannot be written.
-        """
-        now = instant(engine.server_now())
-        self.started = self.started or now
-        told = {
-            "at": _utc(now),
-            "started": _utc(self.started),
-            "ended": ended,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "clock_skew_seconds": round(engine.skew_s, 3),
-            "tables": [series.dataset.signals_table(engine.strategy.name) for series in engine.series],
-        }
-        engine.lake.gold.write_bytes(self.key, json.dumps(told).encode())
 
 
 def heartbeats(lake: Lake) -> dict[str, datetime]:
@@ -113,25 +74,26 @@ def described(
         frequencies: how its bars arrive, see `freshness.freshness`.
         account_position: what the paper account holds, None where it is not known.
     """
-    fresh = freshness(newest, dataset.interval, frequencies, now) if newest else None
+    simulated = is_simulated(dataset.symbol)
+    fresh = freshness(newest, dataset.interval, frequencies, now, simulated=simulated) if newest else None
     return {
         "symbol": dataset.symbol,
         "market": dataset.market,
         "interval": dataset.interval,
         "strategy": strategy,
         "parameters": dict(parameters),
-        "newest_bar": _utc(newest),
+        "newest_bar": utc(newest),
         "age_seconds": round(fresh.age.total_seconds(), 3) if fresh else None,
-        "expected_bar": _utc(fresh.expected) if fresh else None,
+        "expected_bar": utc(fresh.expected) if fresh else None,
         "stale": fresh is None or fresh.stale,
         "position": held.position,
         "account_position": account_position,
-        "since": _utc(held.since),
+        "since": utc(held.since),
         "last_signal": held.last_signal and {
-            **held.last_signal, "datetime": _utc(datetime.fromisoformat(held.last_signal["datetime"]))
+            **held.last_signal, "datetime": utc(datetime.fromisoformat(held.last_signal["datetime"]))
         },
-        "next_close": _utc(later(fresh.expected, dataset.interval, 2)) if fresh else None,
-        "heartbeat": _utc(heartbeat),
+        "next_close": utc(later(fresh.expected, dataset.interval, 2)) if fresh else None,
+        "heartbeat": utc(heartbeat),
         "record_head": head.hash if head and head.sequence >= 0 else None,
     }  # fmt: skip
 
@@ -171,9 +133,10 @@ def status(
         raise MissingTable(f"the lake has no bar of {dataset}", "run `hermes ingest` or `hermes live` first")
     held = Position()
     if files := catalog.executions(lake, dataset, strategy.name):
-        names = ["datetime", "close", "buy_signal", "sell_signal", "position"]
         with lake.gold.errors():
-            held.add(lake.gold.scan(files[-1:]).select(names).collect())
+            plan = lake.gold.scan(files[-1:])
+            names = [name for name in plan.collect_schema() if name in ("datetime", "close", *SIGNALS, "position")]
+            held.add(plan.select(names).collect())
     chain = ledger.chain_of(dataset, strategy.name)
     table = DecisionsTable.of(lake, chain)
     head, on_paper = table.heads([chain]).get(chain), None
@@ -236,45 +199,6 @@ def newest_bar(dataset: Dataset, lake: Lake) -> tuple[datetime | None, set[str]]
         return lake.silver.scan(files).select(pl.col("datetime").max()).collect().item(), {dataset.data_frequency}
 
 
-def publish_status(engine: "Engine", heartbeat: Heartbeat) -> None:
-    """Publish what holds now, one file for each dataset, all together.
-
-    Raises:
-        StoreError: gold cannot be written.
-    """
-    now = instant(engine.server_now())
-    parameters = engine.strategy.parameters.model_dump(mode="json")
-    changed = _changed(engine.series)
-    known = _small_records(engine, changed)
-    with ExitStack() as stack:
-        stack.enter_context(engine.lake.gold.keeping_staging())
-        staged = {}
-        for series in changed:
-            record = known.get(series.dataset.symbol)
-            on_paper = None if record is None else paper_position(record, account_of(series.settings, fill="next_open"))
-            told = described(
-                series.dataset, engine.strategy.name, parameters, series.newest, series.held,
-                now=now, frequencies=(RECENT,), heartbeat=now, head=series.head, account_position=on_paper,
-            )  # fmt: skip
-            path = stack.enter_context(engine.lake.gold.staged(".json"))
-            path.write_text(json.dumps(told))
-            staged[f"{FOLDER}/{series.dataset.signals_table(engine.strategy.name)}.json"] = path
-            series.told_until = series.decided_until
-        if staged:
-            engine.lake.gold.replace_all(staged, in_order=False)
-
-
-def _small_records(engine: "Engine", changed: Sequence[Series]) -> dict[str, pl.DataFrame]:
-    """The records of these, where they are so small that a close does not wait for them."""
-    most, datasets = MOST_AT_A_CLOSE
-    if not changed or len(engine.series) > datasets:
-        return {}
-    return records(changed[0].settings, engine.lake, [each.dataset.symbol for each in changed], most)
-
-
-def _changed(series: Sequence[Series]) -> list[Series]:
-    return [each for each in series if each.told_until != each.decided_until]
-
-
-def _utc(at: datetime | None) -> str | None:
+def utc(at: datetime | None) -> str | None:
+    """Naive UTC as text."""
     return at.isoformat() + "Z" if at else None

@@ -17,7 +17,7 @@ from hermes.dataset import expanded
 from hermes.errors import HermesError
 from hermes.lake.store import Lake
 from hermes.live.engine import Engine, Round
-from hermes.live.series import to_microseconds
+from hermes.live.times import to_microseconds
 from hermes.logs import event
 from hermes.monitoring.notices import is_signal, tell_decisions
 from hermes.monitoring.outbox import Outbox, Receiver
@@ -80,7 +80,7 @@ class Watcher:
             figures = {
                 "hermes_live_heartbeat_timestamp_seconds": engine.exchange.clock.time(),
                 "hermes_live_last_bar_open_timestamp_seconds": to_microseconds(series.newest) / 1e6,
-                "hermes_live_clock_skew_seconds": engine.skew_s,
+                "hermes_live_clock_skew_seconds": engine.reader.skew_s,
             }
             if made is not None:
                 closed = series.next_close - timedelta(seconds=dataset.interval_seconds)

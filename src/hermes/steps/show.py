@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
 from hermes.lineage import Lineage
 from hermes.settings import Settings
 from hermes.steps.production import find_execution
+from hermes.steps.warnings import freshness_of, warnings_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,24 @@ class Shown:
     Attributes:
         execution: its folder's name; path: address of its signals.
         lineage: what its footer says.
+        freshness: how old the newest bar is now.
     """
 
     settings: Settings
     execution: str
     path: str
     lineage: Lineage
+    freshness: Freshness
 
     @property
     def fills(self) -> Mapping[str, Mapping[str, Any]]:
         """The measures with each fill, those of an older Hermes with the configured one alone."""
         return self.lineage.fills or {self.lineage.backtest["fill"]: self.lineage.metrics}
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every reason not to take these signals and their measures at their word, as of now."""
+        return warnings_now(self.settings.dataset, self.lineage.warnings, self.freshness)
 
     def as_json(self) -> dict[str, Any]:
         """The lineage by name, with `execution` and `path`."""
@@ -51,4 +60,5 @@ def show(settings: Settings, lake: Lake | None = None, *, execution: str | None 
     lake = opened(settings, lake, "show")
     found = find_execution(settings, lake, execution)
     lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
-    return Shown(settings, found.name, found.file.location, lineage)
+    fresh = freshness_of(settings.dataset, lake, lineage.newest_bar)
+    return Shown(settings, found.name, found.file.location, lineage, fresh)

@@ -79,9 +79,9 @@ def duration(seconds: float) -> str:
 def freshness_of(dataset: Dataset, lake: Lake, newest: datetime) -> Freshness:
     """How old the newest bar of a feature table is now, by how its bars arrive in bronze."""
     arrive = [each for each in BRONZE_FREQUENCIES if lake.bronze.files(dataset.with_frequency(each).bronze_folder)]
-    return freshness(
-        newest, dataset.interval, arrive or [dataset.data_frequency], datetime.now(UTC).replace(tzinfo=None)
-    )
+    now = datetime.now(UTC).replace(tzinfo=None)
+    known = arrive or [dataset.data_frequency]
+    return freshness(newest, dataset.interval, known, now, simulated=is_simulated(dataset.symbol))
 
 
 def _spanning(metrics: Mapping[str, Any]) -> str:

@@ -74,9 +74,19 @@ def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout; what a terminal would act on, or cannot show, is written as JSON's own escapes."""
+    sys.stdout.write(_json(document, indent=2))
+
+
+def print_json_line(document: Mapping[str, Any]) -> None:
+    """One JSON document on a line of its own, which is on its way when this returns; escaped as by `print_json`."""
+    sys.stdout.write(_json(document))
+    sys.stdout.flush()
+
+
+def _json(document: Mapping[str, Any], indent: int | None = None) -> str:
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(document, indent=2, ensure_ascii=not is_unicode, default=str)
-    sys.stdout.write(_UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+    text = json.dumps(document, indent=indent, ensure_ascii=not is_unicode, default=str)
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n"
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

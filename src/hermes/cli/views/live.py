@@ -1,8 +1,7 @@
 """What live work shows: a table that redraws for people, one JSON object a line for machines."""
 
-import json
-import sys
 from datetime import datetime, timedelta
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,11 +9,13 @@ from rich.live import Live as RichLive
 from rich.table import Table
 
 from hermes.cli.views import console
+from hermes.dataset import is_simulated
 from hermes.errors import HermesError
 from hermes.live.engine import Engine, Round
 from hermes.live.loop import Listener
 from hermes.live.series import Series
 from hermes.live.watcher import Watcher
+from hermes.settings import LakeSettings, Settings
 from hermes.text import counted
 
 SHOWN = 40  # datasets in the table; more would not fit
@@ -61,7 +62,7 @@ class Lines(_View):
         """Everything is up to date."""
         datasets = [series.dataset.symbol for series in engine.series]
         _line("started", strategy=engine.strategy.name, interval=engine.series[0].dataset.interval, datasets=datasets,
-              clock_skew_seconds=round(engine.skew_s, 3))  # fmt: skip
+              clock_skew_seconds=round(engine.reader.skew_s, 3))  # fmt: skip
 
     def decided(self, engine: Engine, made: Round) -> None:
         """A line for each row of the record."""
@@ -72,7 +73,7 @@ class Lines(_View):
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
         """It is alive."""
-        _line("heartbeat", next_close=_told(next_close), clock_skew_seconds=round(engine.skew_s, 3))
+        _line("heartbeat", next_close=_told(next_close), clock_skew_seconds=round(engine.reader.skew_s, 3))
 
     def trouble(self, error: HermesError) -> None:
         """What is tried again."""
@@ -98,9 +99,9 @@ class Live(_View):
 
     def started(self, engine: Engine) -> None:
         """Show what holds."""
-        if abs(engine.skew_s) > 1:
+        if engine.reader.is_clock_off:
             console.print_note(
-                f"this machine's clock is {engine.skew_s:+.1f} s off the exchange's; nothing depends on it"
+                f"this machine's clock is {engine.reader.skew_s:+.1f} s off the exchange's; nothing depends on it"
             )
         self._show(engine)
 
@@ -135,14 +136,14 @@ class Live(_View):
 
 def _table(engine: Engine, trouble: str) -> Table:
     now = datetime(1970, 1, 1) + timedelta(microseconds=engine.server_now())
-    skew = f", this machine's clock {engine.skew_s:+.1f} s" if abs(engine.skew_s) > 1 else ""
+    skew = f", this machine's clock {engine.reader.skew_s:+.1f} s" if engine.reader.is_clock_off else ""
     names = ("symbol", "newest bar", "close", "position", "since", "last signal", "next close in", "record")
     title = f"{engine.strategy.name} on {counted(len(engine.series), 'dataset')}, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
     table = Table(title=console.shown(title), title_justify="left", title_style="bold", box=None, header_style="bold")
     for name in names:
         table.add_column(name, justify="right" if name in ("close", "next close in") else "left")
     for series in engine.series[:SHOWN]:
-        table.add_row(*_row(series, now))
+        table.add_row(*(console.shown(cell) for cell in _row(series, now)))
     if len(engine.series) > SHOWN:
         table.add_row(f"… {len(engine.series) - SHOWN:,} more")
     if trouble:
@@ -165,11 +166,35 @@ def _row(series: Series, now: datetime) -> tuple[str, ...]:
     )
 
 
+def print_demo(seconds: float, speed: float) -> None:
+    """What is about to be seen."""
+    console.print_simulated()
+    said = "Live for {} seconds: an exchange on this machine, whose time runs {} times as fast."
+    console.say(said, f"{seconds:g}", f"{speed:,.0f}")
+
+
+def print_demo_end(settings: Settings) -> None:
+    """What was made, and what to do next."""
+    symbol, lake = settings.dataset.symbol, settings.lake.url
+    elsewhere = "" if lake == LakeSettings().url else f" --lake {quote(lake)}"
+    console.say("Every decision is on record. Next:")
+    for words, what in (
+        (f"status {symbol}{elsewhere}", "what holds now"),
+        (f"record show {symbol}{elsewhere}", "the decisions, when each was made and on which bar"),
+        (f"record verify {symbol}{elsewhere}", "checks that nobody changed one of them"),
+        (f"record reconcile {symbol}{elsewhere}", "decides again, and names each difference"),
+        ("live BTCUSDT --interval 4h", "the same on the exchange's own bars; needs the network, no keys"),
+    ):
+        console.say("  [bold]hermes {}[/]: {}", words, what)
+
+
 def print_status(found: list[dict[str, Any]]) -> None:
     """What holds now, a row for each dataset."""
     columns = ("symbol", "interval", "strategy", "newest bar", "age", "position", "since", "last signal", "next close",
                "heartbeat", "")  # fmt: skip
     rows = []
+    if any(is_simulated(each["symbol"]) for each in found):
+        console.print_simulated()
     for each in found:
         signal = each["last_signal"]
         rows.append(
@@ -199,8 +224,7 @@ def _age(seconds: float | None) -> str:
 
 
 def _line(event: str, **facts: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, **facts}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    console.print_json_line({"event": event, **facts})
 
 
 def _told(value: Any) -> Any:

@@ -60,7 +60,7 @@ def print_market(made: "Market") -> None:
     facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "none"))
     if found := next((each["checks"]["rules"] for each in made.done if each["checks"]), None):  # all have one strategy
         facts.append(("rules", f"{spaced(found['verdict'])}: {found['detail']}"))
-    stale = [each for each in made.done if each["freshness"]["stale"] and not is_simulated(each["symbol"])]
+    stale = [each for each in made.done if each["freshness"]["stale"]]
     if stale:
         oldest = min(each["freshness"]["newest_bar"] for each in stale)
         facts.append(

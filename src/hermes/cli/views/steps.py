@@ -1,11 +1,12 @@
 """What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.cli.views.measures import by_fill, print_measures, print_warnings
-from hermes.dataset import is_simulated
+from hermes.dataset import bar_close, is_simulated
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
 from hermes.steps.warnings import duration
@@ -117,12 +118,14 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
     if not found:
         say("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
         return
+    now = datetime.now(UTC).replace(tzinfo=None)
     rows = [
         (
             table["table"],
             table["alias"],
             table["rows"],
             table["first"] and f"{table['first']} → {table['last']}".replace("T", " "),
+            _age(table, now),
             table["files"],
             f"{table['bytes'] / 1e6:,.2f} MB",
             table["executions"] or None,
@@ -130,9 +133,17 @@ def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
         )
         for table in found
     ]
-    columns = ("table", "also called", "rows", "span (UTC)", "files", "size", "executions", "read by default")
+    columns = ("table", "also called", "rows", "span (UTC)", "age", "files", "size", "executions", "read by default")
     print_rows(columns, rows, whole=2)
     print_facts("Where", [(table["table"], table["path"]) for table in found])
+
+
+def _age(table: Mapping[str, Any], now: datetime) -> str | None:
+    """How long ago the newest bar of a table closed."""
+    if not (table["last"] and table["interval"]):
+        return None
+    closed = bar_close(table["interval"], datetime.fromisoformat(table["last"]))
+    return duration(max(0.0, (now - closed).total_seconds()))
 
 
 def _read_by_default(table: Mapping[str, Any]) -> str | None:
@@ -148,9 +159,10 @@ def print_shown(found: "Shown") -> None:
     if is_simulated(lineage.dataset["symbol"]):
         print_simulated()
     print_measures(by_fill(found.fills, lineage.backtest["fill"]), lineage.dataset["symbol"])
-    print_warnings(lineage.warnings)
-    apart = ("execution", "metrics", "fills", "warnings", "sources", "audit")
-    print_facts(found.execution, [(name, inline(v)) for name, v in found.as_json().items() if name not in apart])
+    print_warnings(found.warnings)
+    apart = ("execution", "metrics", "fills", "warnings", "sources", "audit", "freshness")
+    plain = [(name, inline(value)) for name, value in found.as_json().items() if name not in apart]
+    print_facts(found.execution, [("newest bar", newest(found.freshness)), *plain])
     print_verdict(lineage.audit)
     columns = ("path", "size", "rows", "fingerprint")
     print_rows(columns, [[getattr(source, name) for name in columns] for source in lineage.sources], "Made from")

@@ -1,0 +1,45 @@
+"""Times of bars: open and close times as datetimes, and as the microseconds that the exchange counts in. Pure."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from hermes.dataset import INTERVAL_SECONDS
+from hermes.stages.bronze.klines import MILLISECONDS_BELOW
+
+DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1)
+
+
+def instant(time: int) -> datetime:
+    """Microseconds since 1970 as naive UTC."""
+    return _EPOCH + timedelta(microseconds=time)
+
+
+def to_microseconds(at: datetime) -> int:
+    """Naive UTC as microseconds since 1970."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def later(at: datetime, interval: str, bars: int) -> datetime:
+    """The instant so many bars after an open time; months are the calendar's."""
+    if interval == "1mo":
+        month = at.year * 12 + at.month - 1 + bars
+        return at.replace(year=month // 12, month=month % 12 + 1)
+    return at + timedelta(seconds=INTERVAL_SECONDS[interval] * bars)
+
+
+def in_microseconds(time: pl.Expr) -> pl.Expr:
+    """Times of bronze, which are in the units of their files."""
+    return pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
+
+
+def as_microseconds(time: int) -> int:
+    """One such time."""
+    return time * 1000 if time < MILLISECONDS_BELOW else time
+
+
+def before_hole(times: pl.Series, step: int) -> int:
+    """The last of ascending times (microseconds) before the first hole among them; the last of all without one."""
+    holes = (times.diff() > 1.5 * step).arg_true()
+    return int(times[int(holes[0]) - 1] if len(holes) else times[-1])
