@@ -111,9 +111,8 @@ def market(
         tasks, bars = [], {}
         for number in range(symbols):
             settings = Settings.load(
-                {"lake.url": str(root / "{layer}"), **(flags or {})},
+                {"lake.url": str(root / "{layer}"), "signals.strategy": STRATEGY, **(flags or {})},
                 dataset={"symbol": f"SIM{number:03d}USDT", "interval": interval},
-                signals={"strategy": STRATEGY},
                 live={"url": exchange.url, "settle_seconds": 2.0, "poll_seconds": 20.0 if interval == "1m" else 600.0},
                 archive={"url": str(root / "archive")},
             )

@@ -9,6 +9,7 @@ from tests.live.live_market import MINUTE, archive_alone, decided, market
 
 from hermes.live import history, series
 from hermes.live.history import computed, position_before
+from hermes.live.series import Series
 from hermes.stages.gold import blocks
 from hermes.stages.signals.plan import signals
 from hermes.strategies import find_strategy
@@ -46,13 +47,14 @@ def test_what_is_decided_from_the_tail_is_what_the_archive_gives(tmp_path: Path,
         assert record["buy_signal"].any() and record["sell_signal"].any()
 
 
-def test_the_position_at_any_bar_is_that_of_the_whole_history(tmp_path: Path, short_memory: None):
-    with market(tmp_path, SEED_BARS, 5) as live, live.loop() as loop:
-        (held,) = loop.engine.series
-        settings, lake = held.settings, live.lake
+def test_the_position_at_any_bar_is_that_of_the_whole_history(
+    tmp_path: Path, short_memory: None, monkeypatch: pytest.MonkeyPatch
+):
+    with market(tmp_path, SEED_BARS, 5, flags={"signals.strategy": "smart_momentum"}) as live:
+        live.finish()
+        settings, lake = live.tasks[0], live.lake
         read, rows = history.silver_reader(settings, lake)
-        found = find_strategy("smart_momentum")  # its turns are rare: what is held before a block matters for long
-        strategy = found.make({})
+        strategy = find_strategy("smart_momentum").make({})  # its turns are rare: what was held before matters for long
         compute = computed(settings, strategy)
         table = compute(read(0, rows))
         whole = signals(table, strategy, 0, 0)
@@ -63,6 +65,14 @@ def test_the_position_at_any_bar_is_that_of_the_whole_history(tmp_path: Path, sh
         for end in range(rows // 2 - 50, rows, 397):
             expected = later["position"][end - 1 - rows // 2] if end > rows // 2 else 0
             assert position_before(read, end, compute, strategy, start) == expected, end
+        turned = 0
+        for end in range(WHOLE + 100, rows, 197):
+            monkeypatch.setattr(series, "silver_reader", lambda *_, end=end: (read, end))
+            held = Series.load(settings, strategy, lake, None)
+            known = held.judged(held.bars["datetime"][held.lead])
+            assert known["position"].equals(whole["position"][end - known.height : end]), end
+            turned += whole["position"][end - known.height - 1] != whole["position"][max(0, end - 2 * held.lead - 1)]
+        assert turned, "nothing turned within a lead"
 
 
 def test_a_start_within_the_lead_begins_flat(tmp_path: Path, short_memory: None):
