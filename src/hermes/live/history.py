@@ -75,6 +75,7 @@ def computed(settings: Settings, strategy: Strategy) -> Compute:
     families = known_indicators(settings.features.indicators).families
 
     def compute(bars: pl.DataFrame) -> pl.DataFrame:
-        return with_indicators(bars.lazy(), strategy.columns, settings.dataset.interval, families).collect()
+        plan = with_indicators(bars.lazy(), strategy.columns, settings.dataset.interval, families)
+        return plan.collect(engine="in-memory")  # the streaming engine takes three times as long for 20,000 bars
 
     return compute
