@@ -212,7 +212,7 @@ def test_settings_are_given_as_they_stand_in_the_file():
 
 
 def test_the_version_names_the_libraries_and_loads_none_of_them():
-    script = "import sys; from hermes.cli.app import _exit_code; sys.argv[1:] = ['--version']; _exit_code()\n"
+    script = "import sys; from hermes.cli.entry import _exit_code; sys.argv[1:] = ['--version']; _exit_code()\n"
     loaded = "print([name for name in ('polars', 'obstore', 'duckdb', 'bokeh') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script + loaded], capture_output=True, text=True, check=True)
     assert f"hermes {hermes.__version__}\npython {sys.version.split()[0]}\npolars {pl.__version__}\n" in done.stdout
