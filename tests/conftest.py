@@ -37,6 +37,9 @@ BY_PLACE = {
 QUICK_EXAMPLES = 10
 END_S = 60.0  # threads and child processes that tests left behind have to end within
 
+# vectorbt, an oracle of some tests, computes the same without Numba's compiler, which takes a minute in each process.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+
 profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
 profile.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.generate))  # shrinking takes minutes
 profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
@@ -72,6 +75,14 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_is_not_waited_for() -> Iterator[None]:
+    """No test cuts the power: those that ask whether data is synced watch the calls, and need not wait for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster, Security
 
 from hermes.errors import ClusterError, UsageError
 from hermes.settings import Settings
+from hermes.workers import dask
 from hermes.workers import pool as executor
 from hermes.workers.dask import Pool
 from hermes.workers.pool import RESENT, Place, completed, place
@@ -281,7 +282,8 @@ def certificate(folder: Path) -> dict[str, Path]:
     return files
 
 
-def test_a_scheduler_that_stays_away_is_an_error(settings):
+def test_a_scheduler_that_stays_away_is_an_error(settings, monkeypatch):
+    monkeypatch.setattr(dask, "_CONNECT_S", 0.3)
     with pytest.raises(ClusterError, match="no Dask scheduler answers"), place(settings, cluster="tcp://127.0.0.1:1"):
         pass
 
