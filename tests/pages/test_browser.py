@@ -1,7 +1,12 @@
 """The page in a real browser: what a script-free look at its text cannot tell."""
 
-from tests.pages.chromium import NEEDED, Browser, opened, quiet
+import pytest
+from tests.pages.chromium import NEEDED, OFFLINE, Browser, opened, quiet
+from tests.pages.test_account_pages import portfolio, sweep, walk
 
+from hermes.pages.portfolio import portfolio_page
+from hermes.pages.sweep import sweep_page
+from hermes.pages.walk_forward import walk_forward_page
 from hermes.steps.production import find_execution
 from hermes.steps.report import report
 
@@ -55,7 +60,7 @@ def test_the_published_window(browser, real):
     assert browser.run(column) == sorted(returns, reverse=True)
 
     # A zoom in one chart is a zoom in all, and the price axis follows what is in view.
-    before = {plot: span(browser, plot, "x") for plot in ("price", "bounded", "equity", "drawdown")}
+    before = {plot: span(browser, plot, "x") for plot in ("price", "volume", "bounded", "equity", "drawdown", "sharpe")}
     prices = span(browser, "price", "y")
     browser.run("document.querySelector('[data-days=\"91\"]').click()")
     browser.frame()
@@ -65,6 +70,19 @@ def test_the_published_window(browser, real):
     assert before["drawdown"] != after["drawdown"]
     assert span(browser, "price", "y")[0] > prices[0]
     assert 500 < drawn(browser, "candles") < 560
+
+    # Equity and holding are 100 where the view begins.
+    index = """(name => { const data = Bokeh.documents[0].get_model_by_name('equity bars').data;
+        const first = data.time.findIndex(at => at >= Bokeh.documents[0].roots()[0].x_range.start);
+        return data[name][first] })"""
+    assert [browser.run(f"{index}({name!r})") for name in ("equity index", "benchmark index")] == [100, 100]
+
+    # Marks stand off their candles by the same number of pixels, however far the view is zoomed.
+    away = """(kind => { const plot = Bokeh.documents[0].get_model_by_name('price'), {start, end} = plot.y_range;
+        const {edge, y} = Bokeh.documents[0].get_model_by_name(kind).data_source.data;
+        return Math.log(y[0] / edge[0]) / Math.log(end / start) * plot.inner_height })"""
+    assert round(browser.run(f"{away}('buy')")) == -13
+    assert round(browser.run(f"{away}('sell')")) == 13
 
     # So is a drag with the mouse.
     browser.run("document.querySelector('.price').scrollIntoView({block: 'center'})")
@@ -97,4 +115,29 @@ def test_never_traded_on_a_phone_in_the_dark(browser, never_trades):
     light = browser.run("getComputedStyle(document.body).backgroundColor"), browser.run(label)
     assert dark[0] != light[0]
     assert dark[1] != light[1]
+    quiet(browser)
+
+
+@pytest.mark.parametrize(
+    ("make", "charts"),
+    [
+        (lambda: portfolio_page(portfolio()), ["equity", "drawdown", "positions"]),
+        (lambda: walk_forward_page(walk()), ["equity", "drawdown"]),
+        (lambda: sweep_page(sweep()), []),
+    ],
+    ids=["portfolio", "walk forward", "sweep"],
+)
+def test_other_pages_on_a_phone(browser, tmp_path, make, charts):
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+    path = tmp_path / "page.html"
+    path.write_text(make(), "utf-8")
+    browser.call("Network.emulateNetworkConditions", **OFFLINE)
+    browser.open(path)
+    if charts:
+        browser.wait("document.documentElement.dataset.ready")
+        assert browser.run("Bokeh.documents[0].roots().map(each => each.name)") == charts
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+    before = browser.run("getComputedStyle(document.body).backgroundColor")
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run("getComputedStyle(document.body).backgroundColor") != before
     quiet(browser)

@@ -33,6 +33,8 @@ from hermes.cli.options import (
     STRATEGY,
     Execution,
     Frequency,
+    OpenPage,
+    PageOut,
     Since,
     Until,
 )
@@ -224,17 +226,23 @@ run.register(app)
     app,
     "report BTCUSDT",
     "report BTCUSDT --execution execution_20251005_214748",
+    "report BTCUSDT --open",
+    "report BTCUSDT --out btc.html",
     flags=(*SPAN, *STRATEGY, *ACCOUNT),
 )
-def report(line: Invocation, execution: Execution = None) -> None:
+def report(line: Invocation, execution: Execution = None, out: PageOut = None, open_page: OpenPage = False) -> None:
     """Make the page of one execution: charts, measures, trades, quality and lineage in one HTML file."""
     from hermes.cli.views import console, steps
     from hermes.pipeline import report as make_page
+    from hermes.steps.local_files import page_path
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = make_page(settings, lake, execution=execution, progress=console.Bars())
+        path = out and page_path(out, settings.dataset.symbol if len(line.symbols) > 1 else "")
+        made = make_page(settings, lake, execution=execution, out=path, progress=console.Bars())
         if not line.json:
             steps.print_reported(made)
+        if open_page:
+            console.open_page(made.path, made.execution, lambda: made.html)
         return made.as_json()
 
     line.each(work)

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         from hermes.cli.views.compare import print_compared
         from hermes.pages.compare import compare_page
         from hermes.steps.compare import compare as measure_both
+        from hermes.steps.local_files import page_path, write_text
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             made = measure_both(settings, lake, first=first, second=second, seed=seed, progress=console.Bars())
@@ -41,10 +42,8 @@ def register(app: typer.Typer) -> None:
                 print_compared(made)
             told = made.as_json()
             if out:
-                symbol = settings.dataset.symbol
-                path = out.with_stem(f"{out.stem}_{symbol}") if len(line.symbols) > 1 else out
-                path.write_text(compare_page(told, made.curve, str(settings.dataset)), encoding="utf-8")
-                told["page"] = str(path)
+                path = page_path(out, settings.dataset.symbol if len(line.symbols) > 1 else "")
+                told["page"] = write_text(path, compare_page(told, made.curve, str(settings.dataset)))
                 if not line.json:
                     console.print_note(f"page: {path}")
             return told

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import typer
@@ -21,6 +22,13 @@ Frequency = Annotated[
 Execution = Annotated[
     str | None, typer.Option(help="Folder of one execution; default: the newest of what was promoted or configured.")
 ]
+PageOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="Write the page to this local file, one for each symbol, and not to the lake."
+    ),
+]
+OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of local worker processes (Dask).")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
 

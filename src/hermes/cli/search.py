@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Sample = Annotated[int | None, typer.Option("--random", min=1, help="Try only so many combinations, at random.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random; the same seed gives the same result.")]
 Out = Annotated[Path, typer.Option(help="Local folder; every sweep makes a folder of its own in it.")]
+PageOut = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write the page here, one for each symbol.")
+]
 Train = Annotated[str, typer.Option(help="Past to choose in: 2y, 6m (months), 8w or 90d.")]
 Test = Annotated[str, typer.Option(help="Bars to measure the choice on, right after it.")]
 Anchored = Annotated[bool, typer.Option("--anchored", help="Choose in all of the past since the first bar.")]
@@ -69,7 +72,7 @@ def register(app: typer.Typer) -> None:
     @command(
         app,
         "walkforward BTCUSDT --set ema_fast=8:20:4 --set ema_slow=20,26,50 --train 2y --test 6m",
-        "walkforward BTCUSDT --set st_multiplier=2:4:0.5 --anchored --by sortino",
+        "walkforward BTCUSDT --set st_multiplier=2:4:0.5 --anchored --by sortino --out walkforward.html",
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
     def walkforward(
@@ -79,6 +82,7 @@ def register(app: typer.Typer) -> None:
         by: By = "sharpe",
         sample: Sample = None,
         seed: Seed = 0,
+        out: PageOut = None,
         workers: Workers = None,
         cluster: Cluster = None,
         *,
@@ -86,6 +90,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Choose parameters in the past, measure them in the next window, again and again; then test for luck."""
         from hermes.cli.views import console, search
+        from hermes.steps.local_files import page_path, write_text
         from hermes.steps.search.walkforward import walkforward
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
@@ -94,7 +99,13 @@ def register(app: typer.Typer) -> None:
                 made = walkforward(sent, lake, **spans, sample=sample, seed=seed, where=where, progress=console.Bars())
             if not line.json:
                 search.print_walk(made)
-            return made.as_json()
+            told = made.as_json()
+            if out:
+                path = page_path(out, settings.dataset.symbol if len(line.symbols) > 1 else "")
+                told["page"] = write_text(path, made.html)
+                if not line.json:
+                    console.print_note(f"page: {path}")
+            return told
 
         line.each(work)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from bokeh.models import ColumnDataSource
+from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
@@ -29,6 +29,11 @@ DRAWDOWNS: Mapping[str, Line] = {
     "drawdown_pct": Line("strategy", DOWN, 1.6),
 }
 SHARPES: Mapping[str, Line] = {"benchmark_sharpe": Line("holding", HOLDING, 1.2), "sharpe": Line("strategy", UP, 1.6)}
+
+
+def suffixed(lines: Mapping[str, Line], suffix: str) -> dict[str, Line]:
+    """The same lines over the columns whose names end so."""
+    return {f"{name}{suffix}": line for name, line in lines.items()}
 
 
 def equity_panel(
@@ -80,8 +85,9 @@ def sharpe_panel(builder: PanelBuilder, window: str, lines: Mapping[str, Line] =
 
 def positions_panel(builder: PanelBuilder) -> Drawn:
     """How many positions were held."""
-    source = ColumnDataSource({"time": builder.times, "positions": builder.bars["positions"].to_numpy()})
+    source = ColumnDataSource({"time": builder.times, "positions": small(builder.bars["positions"], 0)})
     plot = builder.empty("positions", source, "0", tags=["from 0"])
+    plot.yaxis.ticker = BasicTicker(min_interval=1)
     drawn = plot.step("time", "positions", source=source, line_color=UP, line_width=1.2, mode="after")
     builder.hover(plot, drawn, [("positions", "@positions")])
     return Drawn(plot, "Positions held", "", [])

@@ -68,11 +68,12 @@ def _shown(measure: Measure, values: measures.Measures) -> str:
 def _differences(found: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
     if not found:
         return []
-    low, high = found["log_growth_interval"]
-    rows: list[tuple[str, ...]] = [
-        ("Log growth", f"{found['log_growth']:+.4f}", f"{low:+.4f} to {high:+.4f}", f"{found['growth_p']:.3f}")
-    ]
+    rows: list[tuple[str, ...]] = [_difference("Log growth", found, "log_growth", "growth_p", 4)]
     if found["sharpe"] is not None:
-        low, high = found["sharpe_interval"]
-        rows.append(("Sharpe", f"{found['sharpe']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{found['sharpe_p']:.3f}"))
+        rows.append(_difference("Sharpe", found, "sharpe", "sharpe_p", 3))
     return rows
+
+
+def _difference(label: str, found: Mapping[str, Any], name: str, p_value: str, decimals: int) -> tuple[str, ...]:
+    low, high = (format.signed(each, decimals) for each in found[f"{name}_interval"])
+    return label, format.signed(found[name], decimals), f"{low} to {high}", format.number(found[p_value], 3)

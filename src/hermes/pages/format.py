@@ -33,6 +33,11 @@ def percent(value: float, decimals: int = 2) -> str:
     return f"{number(value, decimals)}{THIN}%"
 
 
+def signed(value: float, decimals: int = 2) -> str:
+    """A difference, always with its sign: `+0.12`."""
+    return f"{'+' if value > 0 else ''}{number(value, decimals)}"
+
+
 def exact_percent(fraction: float, space: str = " ") -> str:
     """A fraction to its last digit: `0.00075` → `0.075 %`."""
     return f"{(Decimal(repr(fraction)) * 100).normalize():f}{space}%"

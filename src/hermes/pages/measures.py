@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hermes.measures import GROUPS, Measure, Unit
+from hermes.measures import GROUPS, Measure, Unit, named
 from hermes.pages import format
 from hermes.pages.rendering import render
 from hermes.stages.backtest.metrics import ANNUALIZED
@@ -28,6 +28,16 @@ _SHOW: Mapping[Unit, Callable[[Any], str]] = {
 def show(measure: Measure, value: Any) -> str:
     """A value of a measure as text."""
     return _SHOW[measure.unit](value)
+
+
+def shown(name: str, value: Any) -> str:
+    """A value of the measure of this name; a dash where it has none."""
+    return "–" if value is None else show(named([name])[0], value)
+
+
+def label(name: str) -> str:
+    """What the measure of this name is called."""
+    return named([name])[0].label
 
 
 def table(columns: Mapping[str, Measures], unit: str) -> Markup:

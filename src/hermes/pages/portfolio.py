@@ -2,19 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import fmean
 from typing import Any
 
 import polars as pl
 
 from hermes.measures import named
-from hermes.pages import format, measures
-from hermes.pages.line_chart import line_chart
-from hermes.pages.rendering import page
+from hermes.pages import charts, format, measures, tables
+from hermes.pages.account_chart import (
+    ACCOUNT,
+    drawdown_panel,
+    equity_panel,
+    positions_panel,
+    sharpe_panel,
+    suffixed,
+)
+from hermes.pages.account_curve import account_curve, seconds_of
+from hermes.pages.panel import PanelBuilder
+from hermes.pages.rendering import Tile, page
+from hermes.text import counted
 
 MOST_TRADES, MOST_CORRELATED = 500, 40
 _SHOWN = ("total_return_pct", "sharpe", "max_drawdown_pct", "cagr_pct", "trades", "win_rate_pct", "exposure_pct",
           "fees_paid", "end_value")  # fmt: skip
+_LINES = {name: ACCOUNT[name] for name in ("benchmark", "equity")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,8 @@ class PortfolioPage:
     """Everything that the page says; `result` by the names of `PortfolioResult.as_json`.
 
     Attributes:
+        curve: `datetime, equity, benchmark, positions` and others, one row per bar.
+        monthly, yearly: returns, see `PeriodReturns`.
         warnings: what has to be known before the figures are trusted.
     """
 
@@ -36,6 +50,8 @@ class PortfolioPage:
     result: Mapping[str, Any]
     curve: pl.DataFrame
     trades: pl.DataFrame
+    monthly: pl.DataFrame
+    yearly: pl.DataFrame
     warnings: Sequence[str] = ()
 
 
@@ -45,16 +61,24 @@ def portfolio_page(made: PortfolioPage) -> str:
     matrix = made.result["correlation"]["matrix"]
     known = [value for i, row in enumerate(matrix) for value in row[:i] if value is not None]
     shown = made.trades.tail(MOST_TRADES).reverse()
+    drawn = _charts(made.curve, made.interval)
     return page(
         "portfolio.html",
         f"{format.title(made.strategy)}: portfolio of {len(symbols)}",
+        charts.scripts(),
+        "data: blob:",
         made=made,
         symbols=symbols,
         warnings=made.warnings,
         account={**made.backtest, **made.account},
         measures=_measures(made.result["metrics"], made.result["benchmark"]),
-        equity=line_chart(made.curve, ("equity", "benchmark"), ("equity", "benchmark")),
-        drawdown=line_chart(made.curve, ("drawdown_pct",), ("drawdown",)),
+        tiles=_tiles(made.result["metrics"], made.result["benchmark"]),
+        first=made.curve["datetime"][0],
+        last=made.curve["datetime"][-1],
+        bars=made.curve.height,
+        panels=drawn.panels,
+        charts_json=drawn.json,
+        months=tables.months(made.monthly, made.yearly),
         symbol_rows=[_symbol(each) for each in sorted(made.result["symbols"], key=_contribution, reverse=True)],
         correlation=_correlation(symbols, matrix) if len(symbols) <= MOST_CORRELATED else None,
         mean_correlation=fmean(known) if known else None,
@@ -63,11 +87,35 @@ def portfolio_page(made: PortfolioPage) -> str:
     )
 
 
+def _charts(curve: pl.DataFrame, interval: str) -> charts.Charts:
+    shown = account_curve(curve.select("datetime", "equity", "benchmark", "positions"), list(_LINES), interval)
+    builder = PanelBuilder(shown, timedelta(seconds=seconds_of(interval, curve.height, shown.height)))
+    drawn = [
+        equity_panel(builder, _LINES, ""),
+        drawdown_panel(builder, suffixed(_LINES, "_drawdown_pct")),
+        positions_panel(builder),
+    ]
+    if shown["equity_sharpe"].is_not_nan().any():
+        drawn.append(sharpe_panel(builder, "half a year", suffixed(_LINES, "_sharpe")))
+    return charts.assemble(drawn)
+
+
+def _tiles(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[Tile]:
+    few = format.few_trades(metrics["trades"])
+    shown = {name: measures.shown(name, metrics[name]) for name in ("total_return_pct", "max_drawdown_pct", "sharpe")}
+    beside = {name: measures.shown(name, held.get(name)) for name in shown}
+    return [
+        Tile("Portfolio", shown["total_return_pct"], f"ends at {format.number(metrics['end_value'])}", "main"),
+        Tile("Holding equal parts", beside["total_return_pct"], "without fees"),
+        Tile("Max drawdown", shown["max_drawdown_pct"], f"holding {beside['max_drawdown_pct']}"),
+        Tile("Sharpe", shown["sharpe"], few or counted(metrics["trades"], "trade"), "warn" if few else ""),
+    ]
+
+
 def _measures(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for each in named(_SHOWN):
-        value, beside = metrics[each.name], held.get(each.name)
-        text = "–" if value is None else measures.show(each, value)
+        text, beside = measures.shown(each.name, metrics[each.name]), held.get(each.name)
         warned = "; ".join([text, *measures.warnings(each, metrics)])
         rows.append((each.label, warned, "" if beside is None else measures.show(each, beside)))
     turnover = "–" if metrics["turnover"] is None else format.number(metrics["turnover"])

@@ -262,6 +262,8 @@ def _publish(
             result=result.as_json(),
             curve=result.curve,
             trades=result.trades,
+            monthly=result.monthly,
+            yearly=result.yearly,
             warnings=warnings,
         )
     )

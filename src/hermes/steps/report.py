@@ -3,14 +3,13 @@
 Longer than 300 lines, because the figures, the checks of them and the bars that are drawn come from one pass.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from hermes.errors import MissingTable, StoreError
+from hermes.errors import MissingTable
 from hermes.lake.executions import Execution as Found
 from hermes.lake.store import Lake
 from hermes.pages import format, notebook
@@ -18,6 +17,7 @@ from hermes.pages.execution import Execution, execution_page
 from hermes.pages.thumbnail import thumbnail
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.steps.local_files import page_path, write_text
 from hermes.steps.page_data import measured_execution
 from hermes.steps.production import find_execution
 from hermes.steps.results import StepResult
@@ -49,7 +49,9 @@ class Reported(StepResult):
 
     @property
     def html(self) -> str:
-        """The page itself; raises MissingTable where it is no longer in the settings' lake."""
+        """The page itself; raises MissingTable where it is no longer there."""
+        if (local := Path(self.path.removeprefix("file://"))).is_file():
+            return local.read_text("utf-8")
         table = self.settings.dataset.signals_table(strategy_name(self.settings.signals.strategy))
         content = Lake.open(self.settings).gold.read(f"{table}/{self.execution}/report.html")
         if content is None:
@@ -146,14 +148,15 @@ def report(
 
     Raises:
         MissingTable, StoreError: see `report_page`; or `out` cannot be written.
+        UsageError: `out` is not the name of a page.
     """
     started = perf_counter()
-    trades_file = f"{out.stem}.csv" if out else "trades.csv"
+    trades_file = f"{page_path(out).stem}.csv" if out else "trades.csv"
     made = report_page(settings, lake, execution=execution, record=record, trades_file=trades_file, progress=progress)
     texts = {"trades": made.trades, "thumbnail": made.thumbnail, "page": made.html}
     if out:
         places = {"trades": out.with_suffix(".csv"), "thumbnail": out.with_suffix(".svg"), "page": out}
-        paths = {name: _write(places[name], text) for name, text in texts.items()}
+        paths = {name: write_text(places[name], text) for name, text in texts.items()}
     else:
         folder = made.execution.file.key.rpartition("/")[0]
         keys = {"trades": "trades.csv", "thumbnail": "report.svg", "page": "report.html"}
@@ -172,18 +175,6 @@ def report(
         made.trade_count,
         perf_counter() - started,
     )
-
-
-def _write(path: Path, text: str) -> str:
-    """Write a local file, whole or not at all; returns where it is."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StoreError(f"{path}: {error.strerror or error}", "name another file with --out") from error
-    return str(path.resolve())
 
 
 def _thumbnail(measured: Execution) -> str:

@@ -84,10 +84,10 @@ def test_every_row_is_a_backtest(opened, tmp_path):
 def test_the_page_asks_nobody_and_warns(opened, tmp_path):
     made = sweep(*opened(**{f"{OWN}ema_fast": "8:20:4", f"{OWN}ema_slow": "12,20,26", **WIDE}), out=tmp_path)
     page = (made.folder / "sweep.html").read_text()
-    assert "://" not in page and "<script" not in page
+    assert "://" not in page and page.count("<script") == 1 and "src=" not in page
     assert "any skill" not in page and "too few to conclude" in page
     for words in (
-        "SIMULATED",
+        "Simulated market",
         "8 combinations",
         "4 skipped",
         "Deflated Sharpe ratio",
@@ -164,7 +164,7 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     assert "No combination has 30 trades" in out and "too few to conclude" in out
     assert out.partition("trades of the best")[0].count(", too few") == 2, "rows that cannot be the best say so"
     code, out = run(monkeypatch, capfd, tmp_path, "sweep", *common, "--min-trades", "1", "--fees", "0.00075")
-    assert code == 0 and "looks better than it is" in out and "0.075 % fees" in out and "sharpe, next_open" in out
+    assert code == 0 and "looks better than it is" in out and "0.075 % fees" in out and "Sharpe, next_open" in out
     assert ", too few" not in out
     assert (tmp_path / "mine").is_dir()
     spans = ["--train", "2m", "--test", "1m"]
@@ -172,7 +172,10 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     (found,) = json.loads(out)["datasets"]
     assert code == 0 and len(found["windows"]) == 4
     assert len({each["train_first"] for each in found["windows"]}) == 1
-    code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans)
+    code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans, "--out", "walk.html")
+    page = (tmp_path / "walk.html").read_text()
+    assert "Walk forward</p>" in page and "SIMUSDT" in page and "luck test" in page and page.count("charts-json") > 0
+    assert run(monkeypatch, capfd, tmp_path, "walkforward", *common, *spans, "--out", "walk.pdf")[0] == 2
     assert code == 0 and "luck test" in out and "flat at the start" in out and "decay of sharpe" in out
     assert "out of sample, close fill" in out and "out of sample, next_open fill" in out
     code, out = run(monkeypatch, capfd, tmp_path, "walkforward", *common[:3], *spans)

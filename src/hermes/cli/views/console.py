@@ -5,9 +5,12 @@ import json
 import logging
 import re
 import sys
+import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -118,6 +121,22 @@ def print_note(text: str) -> None:
         logs.event("note", message=text)
     else:
         err.print(shown(text), soft_wrap=True)
+
+
+def open_page(path: str, name: str, html: Callable[[], str]) -> None:
+    """Open a page in the browser.
+
+    Args:
+        path: where it is; what is not a local file is opened from a copy in the folder for temporary files.
+        name: of that copy.
+        html: gives the page.
+    """
+    local = Path(path.removeprefix("file://"))
+    if not local.is_file():
+        local = Path(tempfile.mkdtemp(prefix="hermes-")) / f"{name}.html"
+        local.write_text(html(), encoding="utf-8")
+    if not webbrowser.open(local.resolve().as_uri()):
+        print_note(f"no browser could be opened; the page is {local}")
 
 
 def print_error(error: HermesError, what: str = "") -> None:

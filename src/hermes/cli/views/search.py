@@ -2,9 +2,10 @@
 
 from hermes.cli.views import console, measures
 from hermes.dataset import is_simulated
+from hermes.measures import named
 from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
-from hermes.steps.search.verdict import verdict
+from hermes.steps.search.verdict import verdict, walk_verdict
 from hermes.steps.search.walkforward import Walked
 from hermes.text import counted
 
@@ -34,7 +35,9 @@ def print_sweep(made: Swept) -> None:
         f"The best {ranked.height} of {counted(tried.table.height, 'combination')} of {found.strategies[0].name}"
         f" on {dataset}, filled at {account.fill}; the last two columns filled at {other}"
     )
-    console.print_rows([*names, f"sharpe, {other}", f"return, {other}"], rows, title)
+    labels = [*found.varied, *(_heading(name) for name in _COLUMNS)]
+    again_at = [f"{_heading(name)}, {other}" for name in ("sharpe", "total_return_pct")]
+    console.print_rows([*labels, *again_at], rows, title)
     measures.print_few(ranked["trades"].min())
     skipped = f"{found.skipped:,}" + (f", the first because {found.reason}" if found.skipped else "")
     holding = tried.trials[0].metrics.benchmark_return_pct
@@ -72,11 +75,12 @@ def print_walk(made: Walked) -> None:
         ]
         for each in made.windows()
     ]
-    header = ("from", "to", "chosen", f"{made.by} before", made.by, "return, %", "holding, %", "trades")
+    by = _heading(made.by)
+    after = (_heading(name) for name in ("total_return_pct", "benchmark_return_pct", "trades"))
+    header = ("from", "to", "chosen", f"{by} before", by, *after)
     console.print_rows(header, rows, f"Chosen by {made.by} in the past, measured in the next window, on {dataset}")
     measures.print_few(min(each["trades"] for each in made.windows()))
     fill = made.candidates.settings.backtest.fill
-    at = "close" if fill == "close" else "open"
     columns = {f"out of sample, {name} fill": metrics.as_dict() for name, metrics in found.fills.items()}
     if found.in_sample is not None:
         columns[f"best in hindsight, {fill} fill"] = found.in_sample.as_dict()
@@ -84,34 +88,16 @@ def print_walk(made: Walked) -> None:
     console.print_facts(
         "Walk forward",
         [
-            ("combinations", f"{len(made.candidates.strategies):,} tried, {made.candidates.skipped:,} skipped"),
-            (f"decay of {made.by}", _decay(made)),
-            ("positions", f"flat at the start of every window; what is still held is sold at its last bar's {at}"),
-            ("chosen by", f"{made.by} with {fill} fill; the other column trades the same choices with the other fill"),
-            ("luck test", _luck(made)),
+            *walk_verdict(made),
             ("seconds", f"{made.seconds:.2f}"),
         ],
     )
 
 
-def _decay(made: Walked) -> str:
-    """The cost of choosing: both accounts are sold at the same edges."""
-    if len(made.candidates.strategies) < 2:
-        return "none: with one combination there is nothing to choose"
-    if made.decay_pct is None:
-        return "not defined: hindsight gained nothing, or nothing was traded"
-    return f"{made.decay_pct:.0f} % from the best in hindsight, sold at the same edges, to out of sample"
-
-
-def _luck(made: Walked) -> str:
-    found = made.luck
-    if found is None:
-        return "no trade out of sample"
-    return (
-        f"better than {found.percentile:.1f} % of {found.draws:,} accounts with the same"
-        f" {counted(found.trades, 'holding time')} at random bars: {found.return_pct:,.1f} % against"
-        f" {found.median_pct:,.1f} % (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
-    )
+def _heading(name: str) -> str:
+    """What a column of this measure is called, with the unit of its figures."""
+    (measure,) = named([name])
+    return f"{measure.label}, %" if measure.unit in ("change", "percent", "fall") else measure.label
 
 
 def _cell(name: str, value: object, min_trades: int) -> object:

@@ -60,6 +60,20 @@ class Candidates:
         found = {key: asked(*each) for key, each in zip(distinct, signals, strict=True)}
         return [found[key] for key in keys]
 
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The parameters that have one value, and the feature set they read, where it is not production's."""
+        fixed = {name: value for name, value in self.parameters(0).items() if name not in self.varied}
+        feature_set = self.settings.features.feature_set
+        return fixed | ({"feature set": feature_set} if feature_set else {})
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The terms of the account, by their names in the settings; None for those that vary."""
+        settings = self.settings
+        terms = {**settings.backtest.model_dump(), **settings.account.model_dump()}
+        return terms | dict.fromkeys(self.varied.keys() & terms.keys())
+
     def parameters(self, number: int) -> dict[str, Any]:
         """All parameters of one combination."""
         found: dict[str, Any] = self.strategies[number].parameters.model_dump(mode="json")

@@ -207,19 +207,11 @@ def _folder(tried: Trials, out: Path) -> Path:
     return out / f"{dataset.signals_table(name).removeprefix('trading_signals_')}_{datetime.now(UTC):%Y%m%d_%H%M%S_%f}"
 
 
-def _fixed(found: Candidates) -> dict[str, Any]:
-    """The parameters that have one value, and the feature set they read, where it is not production's."""
-    fixed = {name: value for name, value in found.parameters(0).items() if name not in found.varied}
-    feature_set = found.settings.features.feature_set
-    return fixed | ({"feature set": feature_set} if feature_set else {})
-
-
 def _write(made: Swept, out: Path) -> None:
     """The table twice and the page, in a new folder that appears whole or not at all."""
     tried, folder = made.tried, made.folder
     dataset, name = tried.candidates.settings.dataset, tried.candidates.strategies[0].name
-    found, settings = tried.candidates, tried.candidates.settings
-    terms = {**settings.backtest.model_dump(), **settings.account.model_dump(), **dict.fromkeys(found.varied)}
+    found = tried.candidates
     page = sweep_page(
         Sweep(
             title=f"{format.title(name)} on {dataset}",
@@ -227,8 +219,8 @@ def _write(made: Swept, out: Path) -> None:
             first=found.bars.times[0].item(),
             last=found.bars.times[-1].item(),
             bars=len(found.bars),
-            account=terms,
-            fixed=_fixed(found),
+            account=found.terms,
+            fixed=found.fixed,
             table=tried.table,
             varied=list(found.varied),
             skipped=found.skipped,

@@ -1,12 +1,14 @@
-"""What the figures of a sweep mean, in words: none of them says more than was found."""
+"""What the figures of a sweep and of a walk forward mean, in words: none of them says more than was found."""
 
 from math import sqrt
 from typing import TYPE_CHECKING
 
 from hermes.stages.backtest.overfitting import Deflated
+from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.steps.search.sweep import Swept
+    from hermes.steps.search.walkforward import Walked
 
 ENOUGH = 0.95  # confidence below which a figure may well be luck
 
@@ -82,3 +84,36 @@ def _luck(found: Deflated, unless: str = "") -> str:
     if found.probability < ENOUGH:
         return "Below 95 %: it may well be luck."
     return f"Above 95 %: luck among so many tries hardly explains it{unless}."
+
+
+def walk_verdict(made: "Walked") -> list[tuple[str, str]]:
+    """What became of choosing: what is told, and the text."""
+    fill = made.candidates.settings.backtest.fill
+    at = "close" if fill == "close" else "open"
+    return [
+        ("combinations", f"{len(made.candidates.strategies):,} tried, {made.candidates.skipped:,} skipped"),
+        (f"decay of {made.by}", _decay(made)),
+        ("positions", f"flat at the start of every window; what is still held is sold at its last bar's {at}"),
+        ("chosen by", f"{made.by} with {fill} fill; the other column trades the same choices with the other fill"),
+        ("luck test", _chance(made)),
+    ]
+
+
+def _decay(made: "Walked") -> str:
+    """The cost of choosing: both accounts are sold at the same edges."""
+    if len(made.candidates.strategies) < 2:
+        return "none: with one combination there is nothing to choose"
+    if made.decay_pct is None:
+        return "not defined: hindsight gained nothing, or nothing was traded"
+    return f"{made.decay_pct:.0f} % from the best in hindsight, sold at the same edges, to out of sample"
+
+
+def _chance(made: "Walked") -> str:
+    found = made.luck
+    if found is None:
+        return "no trade out of sample"
+    return (
+        f"better than {found.percentile:.1f} % of {found.draws:,} accounts with the same"
+        f" {counted(found.trades, 'holding time')} at random bars: {found.return_pct:,.1f} % against"
+        f" {found.median_pct:,.1f} % (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
+    )

@@ -5,9 +5,12 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
+from hermes.dataset import is_simulated
 from hermes.errors import UsageError
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
+from hermes.pages import format
+from hermes.pages.walk_forward import WalkForwardPage, walk_forward_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.backtest.luck import Luck, luck
@@ -15,16 +18,24 @@ from hermes.stages.backtest.walk_forward import CHOICES, Tested, WalkForward, sp
 from hermes.steps.account import account_of
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
+from hermes.steps.search.verdict import walk_verdict
 from hermes.workers.pool import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A walk forward, and the luck test of its out-of-sample trades (None where there is none)."""
+    """A walk forward, and the luck test of its out-of-sample trades (None where there is none).
+
+    Attributes:
+        by: the measure that was chosen by; train, test, anchored: as they were asked for.
+    """
 
     candidates: Candidates
     found: WalkForward
     by: str
+    train: str
+    test: str
+    anchored: bool
     luck: Luck | None
     seconds: float
 
@@ -57,6 +68,36 @@ class Walked:
             "trades": each.test.trades,
             "few_trades": each.test.few_trades,
         }
+
+    @property
+    def html(self) -> str:
+        """All of it as one page."""
+        chosen, settings = self.candidates, self.candidates.settings
+        fill = settings.backtest.fill
+        order = sorted(self.found.fills, key=lambda each: each != fill)
+        columns = {f"Out of sample, {format.spaced(each)} fill": self.found.fills[each].as_dict() for each in order}
+        if self.found.in_sample is not None:
+            columns["Best in hindsight"] = self.found.in_sample.as_dict()
+        return walk_forward_page(
+            WalkForwardPage(
+                title=f"{format.title(chosen.strategies[0].name)} on {settings.dataset}",
+                simulated=is_simulated(settings.dataset.symbol),
+                interval=settings.dataset.interval,
+                account=chosen.terms,
+                by=self.by,
+                train=self.train,
+                test=self.test,
+                anchored=self.anchored,
+                trials=len(chosen.strategies),
+                skipped=chosen.skipped,
+                varied=list(chosen.varied),
+                fixed=chosen.fixed,
+                windows=self.windows(),
+                columns=columns,
+                findings=walk_verdict(self),
+                curve=self.found.curve,
+            )
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Counts, every window, the stitched measures against those of hindsight and holding, the luck test."""
@@ -115,7 +156,7 @@ def walkforward(
     trials = measured(chosen, spans(cut), where, progress)
     found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)
     tested = luck(found.bars, found.wanted, account, seed=seed)
-    return Walked(chosen, found, by, tested, perf_counter() - started)
+    return Walked(chosen, found, by, train, test, anchored, tested, perf_counter() - started)
 
 
 def _varied(found: Candidates, number: int) -> Mapping[str, Any]:

@@ -1,0 +1,48 @@
+"""The equity of accounts, bar by bar, as charts show it: drawdowns, rolling Sharpe ratios, few enough rows."""
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+import polars as pl
+
+from hermes.dataset import INTERVAL_SECONDS, periods_per_year
+from hermes.pages.candles import MOST_CANDLES
+from hermes.stages.backtest.rolling import rolling_sharpe
+
+
+def account_curve(curve: pl.DataFrame, names: Sequence[str], interval: str) -> pl.DataFrame:
+    """Add what charts show of these accounts, and put rows together where there are more than a page can hold.
+
+    Args:
+        curve: `datetime`, the equities, and maybe other columns; one row per bar, at least one.
+        names: of the equities; none has a null.
+        interval: of the bars.
+
+    Returns:
+        All columns, and for each name `…_drawdown_pct` (of the highest equity so far, positive) and `…_sharpe` (of the
+        half year up to the bar; NaN before). A row that stands for several bars has the last value of each, the deepest
+        drawdown, and of other columns the highest value.
+    """
+    periods = periods_per_year(interval)
+    window = max(2, round(periods / 2))
+    more = {}
+    for name in names:
+        equity = curve[name].to_numpy()
+        peak = np.maximum.accumulate(equity)
+        more[f"{name}_drawdown_pct"] = 100 * (peak - equity) / peak
+        before = equity[:-1]
+        returns = np.append(0.0, np.divide(equity[1:], before, out=np.ones(len(before)), where=before > 0) - 1)
+        more[f"{name}_sharpe"] = rolling_sharpe(returns, returns**2, np.ones(len(returns)), window, periods)
+    whole = curve.with_columns(**{name: pl.Series(values) for name, values in more.items()})
+    each = ceil(curve.height / MOST_CANDLES)
+    if each == 1:
+        return whole
+    last = ["datetime", *names, *(f"{name}_sharpe" for name in names)]
+    grouped = whole.group_by(pl.int_range(pl.len()).alias("row") // each, maintain_order=True)
+    return grouped.agg(pl.col(last).last(), pl.exclude("row", *last).max()).drop("row")
+
+
+def seconds_of(interval: str, bars: int, rows: int) -> int:
+    """How long a row of a curve lasts that was put together from `bars` to `rows`."""
+    return INTERVAL_SECONDS[interval] * ceil(bars / max(1, rows))

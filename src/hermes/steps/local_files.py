@@ -1,0 +1,35 @@
+"""Pages that are written to a local file instead of the lake."""
+
+import os
+from pathlib import Path
+
+from hermes.errors import StoreError, UsageError
+
+_PAGES = (".html", ".htm")
+
+
+def page_path(out: Path, symbol: str = "") -> Path:
+    """Where a page goes; with a symbol, its name gets that at its end, so that each symbol has its own.
+
+    Raises:
+        UsageError: the name is not that of a page.
+    """
+    if out.suffix.lower() not in _PAGES:
+        raise UsageError(f"--out {out} is not the name of an HTML file", f"name it like {out.stem or 'report'}.html")
+    return out.with_stem(f"{out.stem}_{symbol}") if symbol else out
+
+
+def write_text(path: Path, text: str) -> str:
+    """Write a local file, whole or not at all; returns its absolute path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StoreError(f"{path}: {error.strerror or error}", "name another file with --out") from error
+    return str(path.resolve())
