@@ -45,9 +45,8 @@ def append(root: str, symbols: int, closes: int) -> Callable[[], Mapping[str, An
         at = pl.concat([judged[number % 4].slice(close, 1) for number in range(symbols)])
         server = at["datetime"][0] + timedelta(minutes=1, milliseconds=300)
         at = at.with_columns(symbol=pl.Series(names))
-        rows.append(
-            ledger.decisions(at, DATASET, strategy, decided_at=server, server_time=server, late_seconds=60)
-        )  # fmt: skip
+        decided = ledger.decisions(at, DATASET, strategy, decided_at=server, server_time=server, late_seconds=60)
+        rows.append(decided.sort("symbol", "datetime", maintain_order=True))  # as a live process hands them over
 
     def work() -> Mapping[str, Any]:
         heads: Mapping[Chain, Head] = {}

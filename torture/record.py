@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -332,7 +332,7 @@ def unlinked() -> None:
     """Each append begins a chain of hashes of its own."""
     seal = ledger.seal
     ledger.seal = lambda rows, heads: seal(
-        rows, {chain: replace(head, hash=ledger.ZERO) for chain, head in heads.items()}
+        rows, {chain: head._replace(hash=ledger.ZERO) for chain, head in heads.items()}
     )
 
 

@@ -50,9 +50,9 @@ def check_values(rows: pl.DataFrame) -> None:
     for name in rows.columns:
         if any(sign in name for sign in "=\n\r"):
             raise TableRefused(f"a column is called {name!r}", "a record needs names without '=' and line ends")
-    endless = [pl.col(n).is_finite().not_().any() for n, kind in rows.schema.items() if kind.is_float()]
-    empty = [pl.col(n).str.contains(r"^$|[\r\n]").any() for n, kind in rows.schema.items() if kind == pl.String]
-    found = rows.select(*endless, *empty)
+    floats = [name for name, kind in rows.schema.items() if kind.is_float()]
+    strings = [name for name, kind in rows.schema.items() if kind == pl.String]
+    found = rows.select(pl.col(floats).is_finite().not_().any(), pl.col(strings).str.contains(r"^$|[\r\n]").any())
     for name in (name for name in found.columns if found[name][0]):
         raise TableRefused(
             f"{name} of {rows['symbol'][0]} has a value that a record cannot hold",

@@ -7,7 +7,6 @@ As the text holds `previous_hash`, no row can change without changing every hash
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Self
@@ -74,8 +73,7 @@ def chain_of(dataset: Dataset, strategy: str) -> Chain:
     return Chain(dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The end of a chain, which is all that is needed to append to it.
 
     Attributes:
@@ -199,24 +197,23 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     pieces = texts(written, [*parts, _BAR])
     known = rows[[*Chain._fields, "kind", "datetime", "position"]].rows()
 
-    ends: dict[tuple[str, ...], tuple[Any, ...]] = {}
-    for chain in {row[:5] for row in known}:
-        head = heads.get(chain, NO_ROW)  # type: ignore[call-overload] # a chain equals the tuple of its names
-        ends[chain] = head.sequence, head.hash, head.bars_sha256, head.datetime, head.position
+    ends: dict[tuple[str, ...], Head] = {}
     seals: list[tuple[int, str, str, str]] = []
     for row, (one, two, three, four, bar) in zip(known, pieces, strict=True):
-        number, previous, bars, *bar_held = ends[row[:5]]
-        number, bars = number + 1, bar_digest(bar, bars)
+        chain = row[:5]  # equals the `Chain` of these names
+        head = ends.get(chain) or heads.get(chain, NO_ROW)  # type: ignore[call-overload]
+        number, previous, bars = head.sequence + 1, head.hash, bar_digest(bar, head.bars_sha256)
         made = digest(f"{one}bars_sha256={bars}\n{two}previous_hash={previous}\n{three}sequence={number}\n{four}")
         seals.append((number, bars, previous, made))
         # A revision is of a bar that was decided on before: it moves neither the newest bar nor its position.
-        ends[row[:5]] = (number, made, bars, *(row[6:] if row[5] == "decision" else bar_held))
+        at, position = row[6:] if row[5] == "decision" else (head.datetime, head.position)
+        ends[chain] = Head(number, made, bars, at, position)
     columns = [
         pl.Series(name, values, pl.Int64 if name == "sequence" else pl.String)
         for name, values in zip(_SEALS, zip(*seals, strict=True) if seals else [()] * 4, strict=True)
     ]
     sealed = rows.hstack(columns)
-    moved = {Chain(*chain): Head(*end) for chain, end in ends.items()}
+    moved = {Chain(*chain): end for chain, end in ends.items()}
     return Sealed(sealed[in_order(sealed.columns)], moved)
 
 
