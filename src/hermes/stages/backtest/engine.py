@@ -1,5 +1,7 @@
 """The backtest as a stream: bars in pieces of any size go in, one result for each account comes out, in flat memory."""
 
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
-from hermes.stages.backtest.account import Account, Asked
-from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.bars import Bars
+from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
@@ -59,6 +62,8 @@ class Backtest:
         self._interval, self._funding, self._accounts = interval, funding, accounts
         self._holding = Holding()
         self._traders = [_Trader(account) for account in accounts]
+        self._beside = ThreadPoolExecutor(1, "measure")
+        self._measured: Future[None] | None = None  # the block before
         self._block = pl.DataFrame()
         self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
 
@@ -89,6 +94,9 @@ class Backtest:
         """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
         if self._block.height:
             self._run(self._block)
+        if self._measured:
+            self._measured.result()
+        self._beside.shutdown()
         return [trader.result(self._holding, self._interval) for trader in self._traders]
 
     def _run(self, block: pl.DataFrame) -> None:
@@ -101,9 +109,17 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted, held = asked_in(block), self._holding.add(bars.times, bars.opens, bars.close)
-        for trader in self._traders:
-            trader.trade(bars, held, wanted)
+        wanted = asked_in(block)
+        steps = [trader.trading.trade(bars, wanted) for trader in self._traders]
+        # While a block is measured the next one is traded; NumPy lets both go on at once.
+        if self._measured:
+            self._measured.result()
+        self._measured = self._beside.submit(self._measure, bars, steps)
+
+    def _measure(self, bars: Bars, steps: Sequence[Steps]) -> None:
+        held = self._holding.add(bars.times, bars.opens, bars.close)
+        for trader, each in zip(self._traders, steps, strict=True):
+            trader.measure(bars.times, held, each)
 
 
 class _Trader:
@@ -111,19 +127,18 @@ class _Trader:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._trading = Trading(account)
+        self.trading = Trading(account)
         self._tally = BarTally(account)
         self._periods = PeriodReturns(account.initial_cash)
 
-    def trade(self, bars: Bars, held: Floats, wanted: Asked) -> None:
-        steps = self._trading.trade(bars, wanted)
-        self._tally.add(bars.times, held, steps)
-        self._periods.add(bars.times, steps)
+    def measure(self, times: Times, held: Floats, steps: Steps) -> None:
+        self._tally.add(times, held, steps)
+        self._periods.add(times, steps)
 
     def result(self, holding: Holding, interval: str) -> Result:
-        outcomes = self._trading.outcomes()
+        outcomes = self.trading.outcomes()
         metrics = measure(self._tally, holding, outcomes, self._account, interval)
-        trades = self._trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
+        trades = self.trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
         ruined = metrics.end_value <= 0  # growth has no logarithm then: no interval would hold the estimate
         return Result(

@@ -1,10 +1,16 @@
 """Equity at the closes of bars, as a step function."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from hermes.stages.backtest.arrays import Floats, Rows
+
+#: Values that are gone through together: arrays of them stay in the processor's cache, and the memory of larger ones is
+#: given back to the system and asked for again each time, which takes longer than most of what is done with them.
+TOGETHER = 16_000
 
 
 class Steps(NamedTuple):
@@ -23,6 +29,13 @@ class Steps(NamedTuple):
     equity: Floats
     size: Floats
     value: Floats
+
+    def parts(self) -> Iterator[tuple[int, int, "Steps"]]:
+        """At most `TOGETHER` steps at a time, with the bars from and up to which they are."""
+        edges = [*self.rows[::TOGETHER].tolist(), self.bars]
+        for number, (begin, end) in enumerate(pairwise(edges)):
+            some = slice(number * TOGETHER, (number + 1) * TOGETHER)
+            yield begin, end, Steps(end - begin, self.rows[some] - begin, *(each[some] for each in self[2:]))
 
     def returns(self, before: float) -> Floats:
         """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.schemas import JUMP_FACTOR
+from hermes.stages.backtest.equity import TOGETHER
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -43,18 +44,22 @@ class Holding:
             self._jumps.append(times[jumped])
         before[0] = self.last_close or close[0]
         returns: Floats = close / before - 1
-        small, large = returns, np.abs(returns) > _SMALL
-        if large.any():
-            small = np.where(large, 0.0, returns)
-            self._large.append(returns[large])
-        power = np.ones(len(small))
-        for exponent in range(1, _ORDER + 1):
-            power = power * small
-            self._powers[exponent] += power.sum()
+        for begin in range(0, len(returns), TOGETHER):
+            self._add_powers(returns[begin : begin + TOGETHER])
         self.bars += len(close)
         self.first_close = self.first_close or float(close[0])
         self.last_close = float(close[-1])
         return returns
+
+    def _add_powers(self, returns: Floats) -> None:
+        if returns.max() > _SMALL or returns.min() < -_SMALL:
+            large = np.abs(returns) > _SMALL
+            self._large.append(returns[large])
+            returns = np.where(large, 0.0, returns)
+        power = returns
+        for exponent in range(1, _ORDER + 1):
+            self._powers[exponent] += power.sum()
+            power = power * returns
 
     @property
     def jumps(self) -> Times:

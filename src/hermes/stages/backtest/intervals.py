@@ -72,10 +72,13 @@ class Groups:
             self._sums[:] = 0.0
             self._sums[:, : MOST_GROUPS // 2] = joined
             self.size *= 2
-        group = (self.bars + rows) // self.size
-        growth = np.log(np.maximum(1 + returns, _WORST))
-        values = growth, returns, np.square(returns)
-        self._sums += np.array([np.bincount(group, each, MOST_GROUPS) for each in values])
+        groups = np.arange(self.bars // self.size, (self.bars + bars - 1) // self.size + 1)
+        begins = np.searchsorted(rows, groups * self.size - self.bars)
+        some = np.diff(begins, append=len(rows)) > 0
+        groups, begins = groups[some], begins[some]
+        growth = np.log(np.multiply.reduceat(np.maximum(1 + returns, _WORST), begins))
+        values = growth, np.add.reduceat(returns, begins), np.add.reduceat(np.square(returns), begins)
+        self._sums[:, groups] += values
         self.bars += bars
 
     @property

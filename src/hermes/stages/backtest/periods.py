@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from hermes.stages.backtest.arrays import Times
+from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import Steps
 
 
@@ -12,7 +12,8 @@ class PeriodReturns:
 
     def __init__(self, initial_cash: float) -> None:
         self._initial_cash = initial_cash
-        self._months = [pl.DataFrame(schema={"month": pl.Date, "equity": pl.Float64})]
+        self._months: list[Times] = [np.empty(0, "datetime64[D]")]
+        self._equity: list[Floats] = [np.empty(0)]
 
     def add(self, times: Times, steps: Steps) -> None:
         """The next bars' times (ascending) and the account's equity through them."""
@@ -21,7 +22,8 @@ class PeriodReturns:
         ends = np.searchsorted(times, (months + 1).astype(times.dtype)) - 1
         seen = np.diff(ends, prepend=-1) > 0  # a month may have no bar
         equity = steps.equity[np.searchsorted(steps.rows, ends[seen], side="right") - 1]
-        self._months.append(pl.DataFrame({"month": months[seen].astype("datetime64[D]"), "equity": equity}))
+        self._months.append(months[seen].astype("datetime64[D]"))
+        self._equity.append(equity)
 
     def monthly(self) -> pl.DataFrame:
         """`month` (Date of its first day), `return_pct`; months without a bar have no row."""
@@ -33,6 +35,7 @@ class PeriodReturns:
 
     def _returns(self, period: pl.Expr) -> pl.DataFrame:
         """Equity at the end of each period against that at the end of the one before."""
-        ends = pl.concat(self._months).group_by(period, maintain_order=True).agg(pl.col("equity").last())
+        found = pl.DataFrame({"month": np.concatenate(self._months), "equity": np.concatenate(self._equity)})
+        ends = found.group_by(period, maintain_order=True).agg(pl.col("equity").last())
         before = pl.col("equity").shift(1, fill_value=self._initial_cash)
         return ends.select(pl.exclude("equity"), return_pct=100 * (pl.col("equity") - before) / before)

@@ -39,6 +39,10 @@ class BarTally:
 
     def add(self, times: Times, held: Floats, steps: Steps) -> None:
         """The next bars' times, what holding returned at each, and the account's equity through them."""
+        for begin, end, part in steps.parts():
+            self._add(times[begin:end], held[begin:end], part)
+
+    def _add(self, times: Times, held: Floats, steps: Steps) -> None:
         returns = steps.returns(self.equity)
         self.groups.add(steps.rows, returns, steps.bars)
         self.together.add(returns, held[steps.rows])
@@ -82,9 +86,9 @@ class BarTally:
         peaks = np.maximum(np.maximum.accumulate(steps.equity), self._peak)
         self._peak = float(peaks[-1])
         self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
-        at_peak = steps.equity == peaks
+        at_peak = np.flatnonzero(steps.equity == peaks)
         begins, ends = steps.rows[at_peak], np.append(steps.rows[1:], steps.bars)[at_peak]
-        if self._below is None and not at_peak[0]:
+        if self._below is None and not (len(begins) and begins[0] == 0):
             self._below = _moment(times[0])
         if self._below is not None and len(begins):
             self._longest = max(self._longest, _moment(times[begins[0]]) - self._below)
@@ -112,7 +116,7 @@ class _Tail:
 
     def add(self, returns: Floats) -> None:
         """Some bars' returns; those of bars that lost nothing may be left out."""
-        losses = returns[returns < 0]
+        losses = returns[np.flatnonzero(returns < 0)]
         self._new.append(losses)
         self._waiting += len(losses)
         if self._waiting > MOST_LOSSES:
