@@ -89,13 +89,11 @@ class Bars:
 
     @classmethod
     def joined(cls, several: Sequence["Bars"]) -> "Bars":
-        """The bars of several series, one series after the other."""
+        """The bars of several series, one series after the other, without their times."""
         if len(several) == 1:
             return several[0]
-        times, opens, close = (
-            np.concatenate([getattr(each, name) for each in several]) for name in ("times", "opens", "close")
-        )
-        bars = cls(times, opens, close)
+        opens, close = (np.concatenate([getattr(each, name) for each in several]) for name in ("opens", "close"))
+        bars = cls(several[0].times[:0], opens, close)
         highs, lows = (
             [each for one in several if (each := getattr(one, name)) is not None] for name in ("high", "low")
         )
