@@ -340,6 +340,11 @@ class FundingRates(Dataset):
         found = re.fullmatch(re.escape(f"{self.symbol}-{FUNDING}-") + r"(\d{4})-(0[1-9]|1[0-2])", stem)
         return date(int(found[1]), int(found[2]), 1) if found else None
 
+    def bronze_key(self, period: date) -> str:
+        """Bronze file of a month, whatever the frequency; `period` is a day of it."""
+        folder = f"{self.bronze_folder}/year={period.year}/month={period.month:02d}"
+        return f"{folder}/{self.archive_stem(period)}.parquet"
+
     @property
     def bronze_folder(self) -> str:
         """Folder of the bronze files."""

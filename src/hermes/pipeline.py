@@ -132,9 +132,12 @@ def ingest(
     if archived or not frequencies:
         made += ingest_archive(settings, lake, frequencies=archived, since=since, until=until, progress=progress)
     if RECENT in frequencies:
-        from hermes.live.recent import top_up  # noqa: PLC0415 - the archive alone needs no client of the exchange
+        # The archive alone needs no client of the exchange.
+        from hermes.live.funding import top_up_funding  # noqa: PLC0415
+        from hermes.live.recent import top_up  # noqa: PLC0415
 
         made += top_up(settings, lake, since=since, until=until, progress=progress)
+        top_up_funding(settings, lake, since=since)
     return made
 
 

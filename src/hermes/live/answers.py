@@ -44,6 +44,22 @@ def bars(found: Any) -> Sequence[Bar]:
     return decoded
 
 
+def funding(found: Any, symbol: str, start: int) -> list[tuple[int, float]]:
+    """The rows of an answer: each names the contract, and has a time and a rate from -1 to 1."""
+    if not isinstance(found, list):
+        raise ExchangeError(f"the answer {str(found)[:100]!r} is no list of funding rates")
+    rows, last = [], start - 1
+    for row in found:
+        cells = row if isinstance(row, dict) else {}
+        time, rate = (str(cells.get(name, "")) for name in ("fundingTime", "fundingRate"))
+        sound = cells.get("symbol") == symbol and time.isdigit() and len(time) == 13 and _CELL.fullmatch(rate)
+        if not sound or int(time) <= last or abs(float(rate)) > 1:
+            raise ExchangeError(f"the row {str(row)[:200]!r} is no funding of {symbol} after the one before it")
+        last = int(time)
+        rows.append((last, float(rate)))
+    return rows
+
+
 def complaint(body: bytes) -> tuple[int, str]:
     """The exchange's own code and words for an error."""
     try:

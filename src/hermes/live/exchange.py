@@ -1,9 +1,9 @@
-"""The exchange's REST interface: server time and klines, politely and stubbornly. The only source of live bars.
+"""The exchange's REST interface: server time, klines and funding, politely and stubbornly.
 
-Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1, 2, 5 or 10 by the limit asked for.
-Spot answers in microseconds where a header asks for them, as its archive does since 2025; futures in milliseconds, as
-theirs does. COIN-M answers with the *last* bars before the end of a span, which may be 200 days, so it is asked span
-by span; spot and USD-M with the first ones after its start.
+The only source of live bars. Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1, 2, 5 or
+10 by the limit asked for. Spot answers in microseconds where a header asks for them, as its archive does since 2025;
+futures in milliseconds, as theirs does. COIN-M answers with the *last* bars before the end of a span, which may be 200
+days, so it is asked span by span; spot and USD-M with the first ones after its start.
 """
 
 import http.client
@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from hermes.dataset import Dataset
+from hermes.dataset import Dataset, FundingRates
 from hermes.errors import ExchangeError, NotServed, SymbolUnknown
 from hermes.live import answers
 from hermes.live.budget import Budget
@@ -30,6 +30,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between attempts, of which a random
 LONGEST_WAIT_S = 600.0  # that a 429 may ask for
 SPAN_DAYS = 200  # between start and end on COIN-M
 COIN_M_OPENED = 1_596_240_000_000_000  # 2020-08-01
+FUNDING_LIMIT = 1000  # rates that one answer holds
+FUNDING_WEIGHT = 24  # they have a limit of their own, 500 requests in five minutes: as many are sent as of this weight
 SURE_LIMIT = 500  # bars that every server answers with if it has them
 _MILLISECONDS = 1000  # microseconds in one
 _DAY = 86_400_000_000
@@ -141,13 +143,17 @@ class Exchange:
                     raise ExchangeError(f"a bar came that opens at {bar.cells[0]}, before the start that was asked for")
             return in_order(found)
 
-        try:
-            return self._ask(f"/klines?{urlencode(query)}", self.api.weight(limit), bars)
-        except SymbolUnknown:
-            raise SymbolUnknown(
-                f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
-                "check the symbol and --market; one that was delisted is left to the archive",
-            ) from None
+        return self._ask_of(dataset, f"/klines?{urlencode(query)}", self.api.weight(limit), bars)
+
+    def funding(self, rates: FundingRates, start: int) -> list[tuple[int, float]]:
+        """Funding of a contract from `start` on (milliseconds), in order: times and rates, the first `FUNDING_LIMIT`.
+
+        Raises:
+            SymbolUnknown: the exchange has no such contract.
+            ExchangeError: see `_ask`.
+        """
+        path = f"/fundingRate?{urlencode({'symbol': rates.symbol, 'startTime': start, 'limit': FUNDING_LIMIT})}"
+        return self._ask_of(rates, path, FUNDING_WEIGHT, lambda answer: answers.funding(answer, rates.symbol, start))
 
     def readings(self, dataset: Dataset, start: int, limit: int | None = None) -> Iterator[Reading]:
         """Read on from `start` (microseconds) to the newest bar, page by page.
@@ -194,6 +200,16 @@ class Exchange:
                 return max(start, bars[0].open_time)
             start += SPAN_DAYS * _DAY
         return min(start, now)
+
+    def _ask_of(self, dataset: Dataset, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
+        """Ask about a symbol."""
+        try:
+            return self._ask(path, weight, decode)
+        except SymbolUnknown:
+            raise SymbolUnknown(
+                f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
+                "check the symbol and --market; one that was delisted is left to the archive",
+            ) from None
 
     def _ask(self, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
         """GET until a whole, sound answer came.

@@ -1,4 +1,7 @@
-"""Funding rates of perpetual contracts: archive → bronze → silver, and what the account is charged."""
+"""Funding rates of perpetual contracts: archive → bronze → silver, and what the account is charged.
+
+What the exchange gave since comes into bronze by `live.funding`.
+"""
 
 from datetime import date, datetime, timedelta
 from logging import WARNING
@@ -6,7 +9,7 @@ from logging import WARNING
 import numpy as np
 import polars as pl
 
-from hermes.dataset import Dataset, FundingRates
+from hermes.dataset import RECENT, Dataset, FundingRates
 from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused
 from hermes.lake.store import Lake
 from hermes.logs import event
@@ -71,13 +74,18 @@ def ingest_funding(
 def refine_funding(settings: Settings, lake: Lake) -> None:
     """Make silver's clean series of bronze's files; years that did not change are not written again."""
     rates = FundingRates.of(settings.dataset)
-    if rates is None or not (files := lake.bronze.files(rates.bronze_folder)):
+    if rates is None:
+        return
+    folders = rates.with_frequency(RECENT).bronze_folder, rates.bronze_folder
+    files = [file for folder in folders for file in lake.bronze.files(folder)]
+    if not files:
         return
     with lake.bronze.errors():
-        read = {
-            file.key.rpartition("/")[2].removesuffix(".parquet"): lake.bronze.scan([file]).collect() for file in files
-        }
-    clean = clean_funding(read, rates.symbol)
+        read = [(_source(file.key), lake.bronze.scan([file]).collect()) for file in files]
+    clean, differing = clean_funding(read, rates.symbol)
+    if differing:
+        message = f"{rates}: {differing} rates of the archive are not those that the exchange gave: the archive counts"
+        event("funding", level=WARNING, message=message, dataset=str(rates), differing=differing)
     made = []
     for (year,), rows in clean.group_by(pl.col("datetime").dt.year(), maintain_order=True):
         key = rates.silver_key(int(year))
@@ -88,6 +96,12 @@ def refine_funding(settings: Settings, lake: Lake) -> None:
         made.append((key, rows, {"layer": "silver", "rows": rows.height}))
     if made:
         lake.silver.write_all(made)
+
+
+def _source(key: str) -> str:
+    """What silver calls a bronze file: its stem, with `recent/` before it where the exchange gave it."""
+    stem = key.rpartition("/")[2].removesuffix(".parquet")
+    return f"{RECENT}/{stem}" if f"/{RECENT}/" in key else stem
 
 
 def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:

@@ -1,7 +1,7 @@
 """An exchange on loopback for tests, measurements and the demo: recorded bars at any speed, with planned faults.
 
-It answers as the real one does, as far as Hermes asks: server time and klines of three markets, weights and their
-header, a bar that forms until it closes. What goes wrong is planned by whoever runs it, see `Plan` and `FAULTS`.
+It answers as the real one does, as far as Hermes asks: server time, klines and funding of three markets, weights and
+their header, a bar that forms until it closes. What goes wrong is planned by whoever runs it, see `Plan` and `FAULTS`.
 
 Longer than 300 lines, because it is one server: its answers, its faults and its clock share one state.
 """
@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from hermes.dataset import INTERVAL_SECONDS, Dataset
 from hermes.live.clock import Clock
-from hermes.live.exchange import APIS, SPAN_DAYS
+from hermes.live.exchange import APIS, FUNDING_LIMIT, SPAN_DAYS
 from hermes.live.finality import Bar
 
 #: What an answer to a request for klines may suffer.
@@ -83,6 +83,7 @@ class SimulatedExchange:
         self.requests: dict[str, int] = {}
         self.refused = 0
         self._series: dict[tuple[str, str, str], _Series] = {}
+        self._funding: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self._used: tuple[int, int] = (0, 0)  # minute, weight
         self._lock = Lock()
         self._server = _Server(self)
@@ -109,6 +110,23 @@ class SimulatedExchange:
         listed = list(bars)
         series = _Series(listed, [bar.open_time for bar in listed], dict(plans or {}))
         self._series[(dataset.market, dataset.symbol, dataset.interval)] = series
+
+    def add_funding(self, dataset: Dataset, rates: Iterable[tuple[int, str]]) -> None:
+        """List the funding of a contract: all times (milliseconds) that it will ever have, in order, and the rates."""
+        self._funding[(dataset.market, dataset.symbol)] = list(rates)
+
+    def funding(self, market: str, query: Mapping[str, str]) -> list[dict[str, Any]] | None:
+        """The answer to a request for funding rates; None for a contract that is not listed."""
+        listed = self._funding.get((market, query["symbol"]))
+        if listed is None:
+            return None
+        begin, now = int(query.get("startTime", "0")), self.now() // 1000
+        limit = min(int(query.get("limit", "100")), FUNDING_LIMIT)
+        found = [(time, rate) for time, rate in listed if begin <= time <= now][:limit]
+        return [
+            {"symbol": query["symbol"], "fundingTime": time, "fundingRate": rate, "markPrice": "1.0"}
+            for time, rate in found
+        ]
 
     def now(self) -> int:
         """The server's time, in microseconds."""
@@ -239,6 +257,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif name == "time":
             now = exchange.now()
             self._answer(200, json.dumps({"serverTime": now if microseconds else now // 1000}).encode(), headers)
+        elif name == "fundingRate" and market != "spot":
+            rates = exchange.funding(market, query)
+            unknown = b'{"code": -1121, "msg": "Invalid symbol."}'
+            self._answer(*((400, unknown) if rates is None else (200, json.dumps(rates).encode())), headers)
         elif name == "klines":
             self._klines(market, query, microseconds, headers)
         else:

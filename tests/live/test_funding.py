@@ -1,0 +1,100 @@
+"""Funding that the exchange itself gives: into bronze and silver, once, until the archive has its month."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from hermes.dataset import Dataset, FundingRates
+from hermes.errors import ExchangeError
+from hermes.lake.store import Lake
+from hermes.live import exchange as client
+from hermes.live.exchange import Exchange
+from hermes.live.funding import top_up_funding
+from hermes.schemas import BRONZE_FUNDING
+from hermes.settings import Settings
+from hermes.steps.funding import funding_of, missing_funding, refine_funding
+from hermes.testing.clock import ManualClock
+from hermes.testing.exchange import SimulatedExchange
+
+DATASET = Dataset(market="um", symbol="SIMUSDT", interval="8h")
+RATES = FundingRates.of(DATASET)
+FOLDER = "binance/data/um/recent/fundingRate/SIMUSDT"
+BEGIN = datetime(2024, 11, 20, tzinfo=UTC)
+
+
+def listed(count: int) -> list[tuple[int, str]]:
+    """A rate every eight hours, some milliseconds late."""
+    times = [BEGIN + number * timedelta(hours=8) for number in range(count)]
+    return [(int(time.timestamp() * 1000) + 7, f"{number / 1e5:.8f}") for number, time in enumerate(times)]
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    return Lake.open(_settings(tmp_path))
+
+
+def _settings(root, url: str = "") -> Settings:
+    flags = {"lake.url": f"{root}/{{layer}}", "dataset.market": "um", "dataset.symbol": "SIMUSDT", "live.url": url}
+    return Settings.load({**flags, "dataset.interval": "8h"}, environ={})
+
+
+def test_funding_comes_once_and_is_charged_at_its_times(tmp_path, lake, monkeypatch):
+    monkeypatch.setattr(client, "FUNDING_LIMIT", 7)
+    monkeypatch.setattr("hermes.live.funding.FUNDING_LIMIT", 7)
+    clock = ManualClock((BEGIN + timedelta(days=20, hours=1)).timestamp())
+    with SimulatedExchange(clock) as server:
+        server.add_funding(DATASET, listed(90))
+        settings = _settings(tmp_path, server.url)
+        exchange = Exchange("um", settings.live, clock)
+        assert top_up_funding(settings, lake, exchange=exchange) == 2, "November and December"
+        assert top_up_funding(settings, lake, exchange=exchange) == 0
+        clock.wait(exchange.stop, 8 * 3600)
+        assert top_up_funding(settings, lake, exchange=exchange) == 1
+        exchange.close()
+    assert [file.key.removeprefix(f"{FOLDER}/") for file in lake.bronze.files(FOLDER)] == [
+        "year=2024/month=11/SIMUSDT-fundingRate-2024-11.parquet",
+        "year=2024/month=12/SIMUSDT-fundingRate-2024-12.parquet",
+    ]
+    refine_funding(settings, lake)
+    funding = funding_of(DATASET, lake)
+    assert len(funding.times) == 62 and funding.rates[3] == 3e-5
+    assert funding.times[3].item() == datetime(2024, 11, 21)
+    assert not missing_funding(DATASET, funding, datetime(2024, 11, 20), datetime(2024, 12, 10))
+    assert "2024-12-10 08:00" in missing_funding(DATASET, funding, datetime(2024, 11, 20), datetime(2024, 12, 12))
+
+
+def test_the_archive_counts_and_is_where_reading_goes_on(tmp_path, lake, caplog):
+    rows = [(number, time, 8, 0.5 if number == 4 else float(rate)) for number, (time, rate) in enumerate(listed(33), 1)]
+    clock = ManualClock((BEGIN + timedelta(days=20)).timestamp())
+    with SimulatedExchange(clock) as server:
+        server.add_funding(DATASET, listed(90))
+        settings = _settings(tmp_path, server.url)
+        exchange = Exchange("um", settings.live, clock)
+        top_up_funding(settings, lake, exchange=exchange)
+        november = pl.DataFrame(rows, schema=BRONZE_FUNDING, orient="row")
+        lake.bronze.write_all([(RATES.bronze_key(date(2024, 11, 1)), november, {"rows": november.height})])
+        asked = len(server.requests)
+        assert top_up_funding(settings, lake, exchange=exchange) == 0
+        assert server.requests["/fapi/v1/fundingRate"] == 2 and len(server.requests) == asked
+        exchange.close()
+    refine_funding(settings, lake)
+    assert "1 rates of the archive are not those" in caplog.text
+    assert funding_of(DATASET, lake).rates[3] == 0.5
+    with lake.silver.errors():
+        sources = lake.silver.scan(lake.silver.files(RATES.silver_folder)).select("source").collect().to_series()
+    assert sources[3] == "SIMUSDT-fundingRate-2024-11" and sources[-1] == "recent/SIMUSDT-fundingRate-2024-12"
+
+
+def test_what_the_exchange_does_not_give_is_said_and_changes_nothing(tmp_path, lake, caplog):
+    clock = ManualClock(BEGIN.timestamp() + 1)
+    with SimulatedExchange(clock) as server:
+        settings = _settings(tmp_path, server.url)
+        exchange = Exchange("um", settings.live, clock)
+        assert top_up_funding(settings, lake, exchange=exchange) == 0
+        assert "knows no symbol SIMUSDT (um)" in caplog.text
+        server.add_funding(DATASET, [(listed(1)[0][0], "7")])
+        with pytest.raises(ExchangeError, match="is no funding of SIMUSDT"):
+            exchange.funding(RATES, 0)
+        exchange.close()
+    assert not lake.bronze.files(FOLDER)
