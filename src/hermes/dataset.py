@@ -125,6 +125,20 @@ def expanded(path: str) -> Path:
         ) from None
 
 
+def absolute(path: str) -> Path:
+    """`expanded`, from the root of the file system.
+
+    Raises:
+        UsageError: it is relative to a working folder that was removed; or as `expanded`.
+    """
+    try:
+        return expanded(path).absolute()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{_short(path)} is relative to a working folder that no longer exists", "start in a folder that exists"
+        ) from None
+
+
 def strategy_file(spec: str) -> tuple[Path, str | None] | None:
     """File and class of a strategy given as `./mine.py:Breakout` or `./mine.py`; None if `spec` is a name."""
     found = _STRATEGY_FILE.fullmatch(spec)

@@ -18,7 +18,7 @@ import pytest
 from obstore.exceptions import BaseError, GenericError
 from tests.memory_lake import memory_lake
 
-from hermes.errors import AlreadyPublished, LockLost, StoreError
+from hermes.errors import AlreadyPublished, LockLost, StoreError, UsageError
 from hermes.lake.backends import folder, hash_records, s3, s3_client
 from hermes.lake.files import sha256
 from hermes.lake.store import Lake, Layer, fingerprint
@@ -781,3 +781,17 @@ def test_a_figure_that_changed_in_a_footer_is_noticed(local: Layer):
 def test_an_impossible_time_is_damage(local: Layer):
     with pytest.raises(StoreError, match="impossible time"), local.errors():
         pl.Series([2**60], dtype=pl.Datetime("us")).max()
+
+
+def test_a_lake_below_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    before = Path.cwd()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        with pytest.raises(UsageError, match="a working folder that no longer exists"):
+            Lake.open(Settings.load(environ={}))
+        assert Lake.open(Settings.load({"lake.url": f"{tmp_path}/{{layer}}"}, environ={})).gold.files("") == []
+    finally:
+        monkeypatch.chdir(before)

@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
-from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, expanded, strategy_file
+from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, absolute, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings import sections
@@ -125,25 +125,23 @@ class Settings(sections.Section):
 
     def with_absolute_paths(self) -> Self:
         """The same settings for a process with another working folder on the same file system."""
-        lake = (
-            self.lake if "://" in self.lake.url else sections.LakeSettings(url=str(expanded(self.lake.url).absolute()))
-        )
+        lake = self.lake if "://" in self.lake.url else sections.LakeSettings(url=str(absolute(self.lake.url)))
         archive = self.archive
         if "://" not in archive.url:
-            archive = sections.ArchiveSettings(url=str(expanded(archive.url).absolute()))
+            archive = sections.ArchiveSettings(url=str(absolute(archive.url)))
         signals = self.signals
         if file := strategy_file(signals.strategy):
             path, name = file
             spec = str(path.absolute()) + (f":{name}" if name else "")
             signals = signals.model_copy(update={"strategy": spec})
-        files = tuple(str(expanded(name).absolute()) for name in self.features.indicators)
+        files = tuple(str(absolute(name)) for name in self.features.indicators)
         features = self.features.model_copy(update={"indicators": files})
         upkeep = self.upkeep
         if upkeep.metrics_file:
-            upkeep = sections.UpkeepSettings(metrics_file=str(expanded(upkeep.metrics_file).absolute()))
+            upkeep = sections.UpkeepSettings(metrics_file=str(absolute(upkeep.metrics_file)))
         s3 = self.s3
         if s3.ca_file:
-            s3 = s3.model_copy(update={"ca_file": str(expanded(s3.ca_file).absolute())})
+            s3 = s3.model_copy(update={"ca_file": str(absolute(s3.ca_file))})
         made = {"lake": lake, "s3": s3, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
         return self.model_copy(update=made)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hermes.dataset import expanded
+from hermes.dataset import absolute
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.backends.hash_records import Records, remove_empty, sync
 from hermes.lake.backends.lock import Check, Holder, file_lock, unlocked
@@ -62,7 +62,7 @@ class Folder:
     """Keys are paths below the folder `address`."""
 
     def __init__(self, address: str) -> None:
-        root = expanded(address).absolute()
+        root = absolute(address)
         self.root = root.resolve() if ".." in root.parts else root  # else it would make the folders that `..` leaves
         self.address = str(self.root)
         self.scan_options: dict[str, Any] | None = None
