@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from unittest.mock import patch
 
-from hermes.cli import app
+from hermes.cli import entry
 
 #: Exit codes that a command may have: done, failed, wrong usage, a fault found.
 CODES = frozenset({0, 1, 2, 3})
@@ -51,7 +51,7 @@ def hermes(*arguments: str, folder: Path, environ: Mapping[str, str] | None = No
         TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
     ):
         with _written_to(1, out.fileno()), _written_to(2, err.fileno()), redirect_stdout(out), redirect_stderr(err):
-            code = app._exit_code()
+            code = entry._exit_code()
         return Said(arguments, code, *(_read(file) for file in (out, err)))
 
 
