@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from tests.s3_double import Double, Quirks, serve_double
+from tests.s3_double import Double, Quirks, _Handler, serve_double
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, HermesError, SettingsError, StoreError
@@ -196,11 +196,42 @@ def test_a_tls_port_that_says_so(monkeypatch: pytest.MonkeyPatch):
     )
 
 
+@pytest.mark.parametrize("answer", [b"", b"<html>log in", b"\x00\xff\x1b[2J"])
+@pytest.mark.parametrize(
+    "act",
+    [lambda made: made.silver.files("t"), lambda made: made.silver.write_bytes("t", b""), use],
+)
+def test_an_address_at_which_something_else_answers(monkeypatch: pytest.MonkeyPatch, answer: bytes, act: Callable):
+    for method in ("GET", "PUT"):
+        monkeypatch.setattr(f"tests.s3_double._Handler.do_{method}", lambda self: something_else(self, answer))
+    with serve_double() as server:
+        server.buckets["silver"] = {}
+        error = reason(server.endpoint, act, **KEYS)
+    assert "does not answer as S3 does" in error.message
+    assert "s3.endpoint (AWS_ENDPOINT_URL)" in error.cure
+
+
+def something_else(handler: _Handler, answer: bytes) -> None:
+    handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+    handler._answer(200, answer)
+
+
+def test_an_object_that_went_away_after_it_was_listed():
+    with serve_double() as server:
+        made = lake(server)
+        made.silver.write("t/x.parquet", pl.DataFrame({"a": [1]}), {})
+        (file,) = made.silver.files("t")
+        del server.buckets["silver"]["t/x.parquet"]
+        with pytest.raises(StoreError, match="has no object any more that it listed a moment ago") as refused:
+            made.silver.footer(file)
+        assert "run again" in refused.value.cure
+
+
 @pytest.mark.parametrize(
     ("code", "keys", "said", "cure"),
     [
         ("AccessDenied", {}, "requires keys, and none are set", "AWS_ACCESS_KEY_ID"),
-        ("AccessDenied", KEYS, "does not allow these keys to do this", "give them leave"),
+        ("AccessDenied", KEYS, "does not allow these keys to do this", "allow them to list"),
         ("InvalidAccessKeyId", KEYS, "refuses these keys: it does not know the access key", "MINIO_ROOT_USER"),
         ("SignatureDoesNotMatch", KEYS, "refuses these keys: the secret key is another one", "check s3.access_key"),
     ],
@@ -242,7 +273,7 @@ def test_a_lake_below_a_prefix_needs_no_other_right(part: Double):
 
 def test_a_lake_where_keys_may_not_list_is_told(part: Double):
     made = lake(part, lake__url="s3://company/another/{layer}")
-    with pytest.raises(StoreError, match="does not allow these keys to do this → give them leave to list"):
+    with pytest.raises(StoreError, match="does not allow these keys to do this → allow them to list"):
         made.gold.read("none.json")
     settings = Settings.load({"lake.url": "s3://company/another/{layer}", **part.flags()}, environ={})
     found = diagnose(settings)

@@ -105,6 +105,16 @@ _CAUSES = (
         f"check {_ENDPOINT}",
     ),
     (
+        r"invalid list response|Unable to extract metadata|neither what was put nor what was there",
+        "{store} does not answer as S3 does",
+        f"check {_ENDPOINT}: another service, a proxy or a login page may answer there",
+    ),
+    (
+        r"Object at location \S+ not found",
+        "{store} has no object any more that it listed a moment ago",
+        "run again; something else may be removing objects there",
+    ),
+    (
         r"IncompleteMessage|ConnectionReset|BrokenPipe|[Cc]onnection reset|closed connection without response",
         "{store} ends the connection without an answer",
         f"check whether {_ENDPOINT} is to begin with http:// or https://, and that the server is well",
