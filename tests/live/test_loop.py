@@ -11,7 +11,8 @@ from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone
 
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
-from hermes.record.paper import paper_position
+from hermes.live.status import records, status
+from hermes.record.paper import PaperAccount
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, find_gaps
 from hermes.steps.account import account_of
@@ -248,11 +249,26 @@ def test_status_files_say_what_holds(tmp_path):
         record = live.record()
         assert told["position"] == record["position"][-1]
         assert told["record_head"] == record["hash"][-1]
-        assert told["account_position"] == paper_position(record, account_of(live.tasks[0], fill="next_open"))
+        assert told["account_position"] == PaperAccount(account_of(live.tasks[0]), record).position
         assert told["stale"] is False
         assert datetime.fromisoformat(told["newest_bar"]).replace(tzinfo=None) == record["datetime"][-1]
         signalled = live.finish()["signals"].filter(pl.col("buy_signal") | pl.col("sell_signal"))
         assert told["last_signal"]["price"] == signalled["close"][-1]
+
+
+def test_the_paper_account_of_a_long_record_is_known_once_it_was_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("hermes.live.service.MOST_BYTES", 0)
+    with market(tmp_path, 200, 10) as live, live.loop() as loop:
+        key = f"status/{live.dataset.signals_table('donchian_breakout')}.json"
+        loop._publish([])
+        assert json.loads(live.lake.gold.read(key))["account_position"] is None
+        loop.run(until=loop.engine.server_now() + 2 * MINUTE)
+        told, record = json.loads(live.lake.gold.read(key)), live.record()
+        assert told["account_position"] == PaperAccount(account_of(live.tasks[0]), record).position
+        assert told["record_head"] == record["hash"][-1]
+        monkeypatch.setattr("hermes.live.status.MOST_BYTES", 0)
+        assert records(live.tasks[0], live.lake, [live.dataset.symbol]) == {}
+        assert status(live.tasks[0], live.lake)["account_position"] == told["account_position"]
 
 
 def test_the_archive_outranks_what_was_seen_live_and_says_so_on_record(tmp_path):

@@ -109,7 +109,7 @@ class Loop:
                 self._publish([])
             poll = engine.series[0].settings.live.poll_seconds
             next_read = min(series.read_at for series in engine.series)
-            if self._stale and (next_read - now > _SECOND) and self._consolidate_one():
+            if next_read - now > _SECOND and (self._follow() or (self._stale and self._consolidate_one())):
                 continue
             if engine.exchange.clock.elapsed() - last_beat >= poll:
                 self._measure()
@@ -223,6 +223,14 @@ class Loop:
                 return False
             self._hours[id(series)] = hour
         return when != "never"
+
+    def _follow(self) -> bool:
+        """Let the paper accounts go on with what they have not read of the record; says whether there was something."""
+        try:
+            return self._status.follow(self.engine)
+        except HermesError as error:
+            event("status", level=logging.WARNING, message=error.message, cure=error.cure)
+            return False
 
     def _consolidate_one(self) -> bool:
         """Bring one dataset's silver, features and signals up to date; says whether there was one."""

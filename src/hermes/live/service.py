@@ -4,23 +4,24 @@ import json
 import os
 import socket
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from hermes.dataset import RECENT
+from hermes.errors import HermesError
 from hermes.lake.store import Layer
 from hermes.live.engine import Engine
 from hermes.live.series import Series
-from hermes.live.status import FOLDER, SERVICES, described, records, utc
+from hermes.live.status import FOLDER, SERVICES, described, utc
 from hermes.live.times import instant
-from hermes.record.paper import paper_position
+from hermes.record.accounts import PaperAccounts
+from hermes.record.ledger import chain_of
 from hermes.steps.account import account_of
 
-MOST_DATASETS = 20  # whose records are kept in memory, to know what the paper account holds
-MOST_BYTES = 8_000_000  # of these records
+MOST_BYTES = 32_000_000  # of a record that is read at once; a longer one day by day, between closes
 
 
 class Heartbeat:
@@ -51,19 +52,30 @@ class Heartbeat:
 
 
 class StatusFiles:
-    """The status files of one process. Records are read once, and grow by what is decided."""
+    """The status files of one process, and the paper accounts that they tell of."""
 
     def __init__(self) -> None:
-        self._records: dict[str, pl.DataFrame] | None = None  # not read yet
-        self._too_long = False
+        self._accounts: PaperAccounts | None = None  # until something is told
 
     def decided(self, rows: pl.DataFrame) -> None:
         """These rows are on record now."""
-        if self._records is None or self._too_long:
-            return
-        for (symbol,), part in rows.group_by("symbol"):
-            before = self._records.get(str(symbol))
-            self._records[str(symbol)] = part if before is None else pl.concat([before, part], how="diagonal_relaxed")
+        if self._accounts:
+            self._accounts.add(rows)
+
+    def follow(self, engine: Engine) -> bool:
+        """Let the paper accounts read one more day of a long record; says whether there was one to read.
+
+        Raises:
+            HermesError: it cannot be read.
+        """
+        if self._accounts is None or not self._accounts.behind:
+            return False
+        self._accounts.catch_up()
+        if not self._accounts.behind:
+            for series in engine.series:
+                series.told_until = None
+            self.publish(engine)
+        return True
 
     def publish(self, engine: Engine) -> None:
         """Publish what holds now of every dataset where that has changed, all together.
@@ -75,6 +87,7 @@ class StatusFiles:
         if not changed:
             return
         now, gold = instant(engine.server_now()), engine.lake.gold
+        self._accounts = self._accounts or _accounts(engine)
         with ExitStack() as stack:
             stack.enter_context(gold.keeping_staging())
             staged = {}
@@ -89,20 +102,22 @@ class StatusFiles:
         told = described(
             series.dataset, engine.strategy.name, engine.strategy.parameters.model_dump(mode="json"), series.newest,
             series.held, now=now, frequencies=(RECENT,), heartbeat=now, head=series.head,
-            account_position=self._on_paper(series, engine),
+            account_position=self._accounts.position(chain_of(series.dataset, engine.strategy.name))
+            if self._accounts
+            else None,
         )  # fmt: skip
         path = stack.enter_context(gold.staged(".json"))
         path.write_text(json.dumps(told))
         return path
 
-    def _on_paper(self, series: Series, engine: Engine) -> int | None:
-        """What the paper account holds; None where the records are too long to be kept in memory."""
-        if self._records is None:
-            symbols = [each.dataset.symbol for each in engine.series]
-            few = len(symbols) <= MOST_DATASETS
-            self._records = records(series.settings, engine.lake, symbols, MOST_BYTES) if few else {}
-            self._too_long = not self._records and any(each.head.sequence >= 0 for each in engine.series)
-        if sum(record.estimated_size() for record in self._records.values()) > MOST_BYTES:
-            self._records, self._too_long = {}, True
-        record = self._records.get(series.dataset.symbol)
-        return None if record is None else paper_position(record, account_of(series.settings, fill="next_open"))
+
+def _accounts(engine: Engine) -> PaperAccounts:
+    """The paper accounts of an engine's datasets, which know a record that is not long."""
+    name = engine.strategy.name
+    terms = {chain_of(each.dataset, name): account_of(each.settings) for each in engine.series}
+    accounts = PaperAccounts(engine.table, terms)
+    if engine.table.size <= MOST_BYTES:
+        with suppress(HermesError):  # then it is read later
+            while accounts.behind:
+                accounts.catch_up()
+    return accounts

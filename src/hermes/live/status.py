@@ -16,7 +16,7 @@ from hermes.lake.store import Lake
 from hermes.live.position import SIGNALS, Position
 from hermes.live.times import in_microseconds, instant, later
 from hermes.record import ledger
-from hermes.record.paper import paper_position
+from hermes.record.paper import PaperAccount
 from hermes.record.table import DecisionsTable
 from hermes.schemas import BRONZE
 from hermes.settings import Settings
@@ -98,11 +98,11 @@ def described(
     }  # fmt: skip
 
 
-def records(settings: Settings, lake: Lake, symbols: Sequence[str], most: int = MOST_BYTES) -> dict[str, pl.DataFrame]:
-    """The records of some symbols, read together; empty where the table has more than `most` bytes."""
+def records(settings: Settings, lake: Lake, symbols: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The records of some symbols, read together; empty where the table has more than `MOST_BYTES`."""
     strategy, like = find_strategy(settings.signals.strategy).kind.name, settings.dataset
     table = DecisionsTable(lake, strategy, like.market, like.interval)
-    if sum(file.size for file in table.files()) > most:
+    if table.size > MOST_BYTES:
         return {}
     rows = table.read([like.with_symbol(symbol).symbol for symbol in symbols])
     return {str(symbol): part for (symbol,), part in rows.group_by("symbol")} if rows.height else {}
@@ -120,7 +120,7 @@ def status(
     Args:
         now: naive UTC; this machine's clock without it.
         beats: from `heartbeats`, where many are asked about.
-        record: of this dataset, from `records`: without it nobody knows what the paper account holds.
+        record: of this dataset, from `records`; without it only a live process knows what the paper account holds.
 
     Raises:
         MissingTable: the lake has no bar of the dataset.
@@ -141,7 +141,9 @@ def status(
     table = DecisionsTable.of(lake, chain)
     head, on_paper = table.heads([chain]).get(chain), None
     if record is not None and record.height:
-        on_paper = paper_position(record, account_of(settings, fill="next_open"))
+        on_paper = PaperAccount(account_of(settings), record).position
+    elif head:
+        on_paper = _told_position(lake, dataset.signals_table(strategy.name), head)
     if head and head.datetime:
         day_before = (head.datetime - timedelta(days=1)).date()
         _go_on(held, table.read([dataset.symbol], since=day_before) if record is None else record, head)
@@ -153,6 +155,15 @@ def status(
         now=now or datetime.now(UTC).replace(tzinfo=None),
         frequencies=frequencies, heartbeat=heartbeat, head=head, account_position=on_paper,
     )  # fmt: skip
+
+
+def _told_position(lake: Lake, table: str, head: ledger.Head) -> int | None:
+    """What a live process says that the paper account holds, where it says so of the newest row."""
+    try:
+        told = json.loads(lake.gold.read(f"{FOLDER}/{table}.json") or b"{}")
+        return told["account_position"] if told["record_head"] == head.hash else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _go_on(held: Position, rows: pl.DataFrame, head: ledger.Head) -> None:

@@ -204,11 +204,6 @@ class PaperAccount:
         self._waiting = rows.slice(end).select(name for name in names if name in rows.columns)
 
 
-def paper_position(record: pl.DataFrame, account: Account) -> int:
-    """What the paper account holds after the newest bar on record: 1 long, 0 flat, -1 short."""
-    return PaperAccount(account, record).position
-
-
 def track(found: Reconciliation, account: Account, interval: str) -> Tracking | None:
     """The paper account beside the backtest; None where no bar of the record can be compared yet.
 
