@@ -1,4 +1,4 @@
-"""Frames in, frames out: features, signals and measures of frames that are at hand, with no lake in between.
+"""Frames in, frames out: features, signals and measures without a lake.
 
 The same definitions as the pipeline's; nothing here is read from a lake or written to one.
 """

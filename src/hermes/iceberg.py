@@ -1,4 +1,4 @@
-"""The lake's tables as Iceberg tables, for engines that are not ours: `hermes export iceberg`.
+"""The lake's tables as Iceberg tables, for other engines: `hermes export iceberg`.
 
 - Signals: every execution is a snapshot with a tag of its name. Its immutable file is registered where it is.
 - Features: snapshots that follow the files that Hermes replaces. Rows are copied, because a replaced file would break

@@ -1,4 +1,4 @@
-"""What Hermes tells of its work through the standard `logging` (logger `hermes`), and how commands put it on stderr.
+"""Messages through the standard `logging` (logger `hermes`), and how commands write them to stderr.
 
 As a library Hermes only logs, and whoever imports it decides what becomes of that. The command line writes for people,
 who see warnings here and progress bars elsewhere, or one JSON object a line for schedulers: `time` (UTC), `level`,

@@ -1,4 +1,4 @@
-"""Code of the user's: a Python file that is run once, or what an installed package names as its entry points."""
+"""Users' code: a Python file that is run once, or the entry points of an installed package."""
 
 import os
 import sys

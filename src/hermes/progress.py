@@ -1,4 +1,4 @@
-"""How long work tells how far it is; silent unless somebody listens."""
+"""Progress of long work; silent unless somebody listens."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Secrets that this process was given are masked in everything that it says: errors, tracebacks, logs."""
+"""Masks the secrets of this process in all output: errors, tracebacks, logs."""
 
 import re
 

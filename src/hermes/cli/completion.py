@@ -1,4 +1,4 @@
-"""What the shell offers after an option: names that are known without loading anything heavy."""
+"""Shell completion of option values, from names that are known without heavy imports."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

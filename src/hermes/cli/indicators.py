@@ -1,4 +1,4 @@
-"""The commands about indicators: which there are, and how to start one."""
+"""The commands about indicators: list them, promote their columns, and start one of your own."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands about a lake: what it holds, is its store fit, are its bytes those that were published, what can go."""
+"""The commands about a lake: list, show, query, diagnose, verify, promote and prune."""
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
 from pathlib import Path

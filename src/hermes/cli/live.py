@@ -1,4 +1,4 @@
-"""The commands about now: decide on closed bars as they come, and say what holds."""
+"""The commands about live work: decide on bars as they close, and show the current state."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 import os

@@ -1,4 +1,4 @@
-"""The commands about the record: what was decided live, whether it was changed, and whether it still holds."""
+"""The commands about the record: show, verify, reconcile and export what was decided live."""
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The commands about strategies themselves: which there are, and how to start one."""
+"""The commands about strategies: list them, and start one of your own."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 from collections.abc import Mapping

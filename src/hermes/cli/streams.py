@@ -1,4 +1,4 @@
-"""What a command prints on: streams that may be full, closed, or short of characters never change what was done."""
+"""Output streams: one that is full, closed or lacks characters never changes the result of a command."""
 
 import errno
 import os

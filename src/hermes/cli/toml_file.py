@@ -1,4 +1,4 @@
-"""Settings written as a `hermes.toml` for people: every setting that there is, explained, and never a secret.
+"""A commented `hermes.toml`: every setting, explained, and never a secret.
 
 The text is made from the model of the settings, so it cannot tell of one that is not there.
 """

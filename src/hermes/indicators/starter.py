@@ -1,4 +1,4 @@
-"""An indicator of one's own to start from, with its test: what `hermes new-indicator` writes."""
+"""The templates that `hermes new-indicator` writes: an indicator and its test."""
 
 from pathlib import Path
 from string import Template

@@ -1,4 +1,4 @@
-"""What the lake's backends speak of: one file as it was when it was listed."""
+"""One file of the lake, as it was when it was listed."""
 
 import hashlib
 import io

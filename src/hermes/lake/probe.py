@@ -1,4 +1,4 @@
-"""One layer tried out with objects of our own: what Hermes needs of a store, checked before money depends on it.
+"""Tests of one layer with objects of our own: what Hermes needs from a store, checked before money depends on it.
 
 Nothing of a probe stays: its objects are removed, and folders that were not there before.
 """

@@ -1,1 +1,1 @@
-"""What `hermes run` leaves for those who watch it: a metrics file, and notices of signals and failures."""
+"""Monitoring of `hermes run`: a metrics file, and notices of signals and failures."""

@@ -1,4 +1,4 @@
-"""Which signals nobody was told of yet, and what a notice of one says.
+"""Signals that were not reported yet, and what a notice of one says.
 
 How far the receiver has been told stands beside the executions, in `notified.json`: the last bar, for each combination
 of parameters. It moves on only over what was taken, so a notice that got lost is told by the next run. The first run

@@ -1,4 +1,4 @@
-"""Notices that wait for their receivers: kept in gold until each receiver has taken them.
+"""Queued notices: kept in gold until every receiver has accepted them.
 
 Whoever decides puts a notice here, which is one small file, and goes on. Delivery comes after, outside any dataset's
 lock: whatever a receiver does, it delays no run and no close. What nobody took is kept, told, and tried again by the

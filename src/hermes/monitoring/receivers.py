@@ -1,4 +1,4 @@
-"""Who is told: the signed webhook, and every address that Apprise sends to."""
+"""The receivers of notices: the signed webhook, and every address that Apprise sends to."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A signed POST to whoever waits for signals, by the rules of Standard Webhooks.
+"""The webhook: a signed POST as specified by Standard Webhooks.
 
 Each notice is JSON and carries three headers. `webhook-id` is the same whenever the same thing is told again, by a
 retry or by a later run: drop what you have seen. `webhook-timestamp` is the second of sending (Unix); refuse old ones.

@@ -1,4 +1,4 @@
-"""Where settings come from: other tools' variables, hermes.toml, HERMES_* variables, flags."""
+"""The sources of settings: other tools' variables, hermes.toml, HERMES_* variables, flags."""
 
 import tomllib
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Texts with names in braces, which people are told of signals and failures with; pure."""
+"""Templates of notices about signals and failures: texts with names in braces; pure."""
 
 from collections.abc import Mapping
 from string import Formatter

@@ -1,4 +1,4 @@
-"""What can be proven, and what can only be tried, on the user's own data: five checks, and the verdict is kept."""
+"""What can be proven, and what can only be tested, on the user's own data: five checks, and the verdict is kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Frames that callers bring: Polars or pandas, checked before anything is computed from them."""
+"""Frames from callers: Polars or pandas, checked before anything is computed from them."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 

@@ -1,4 +1,4 @@
-"""What indicators there are, told for people and programs, and judged by construction."""
+"""The list of indicators, for people and programs, each judged by construction."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""One execution → all that its page shows, measured anew in one pass over its signal file."""
+"""One execution → everything its page shows, measured again in one pass over its signal file."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Columns that a deliberate step moved from a feature set into the definition of the lake's production tables."""
+"""Columns that were promoted from a feature set into the definition of the lake's production tables."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Does a strategy keep its contract? Asked once, before any row is read."""
+"""Checks that a strategy keeps its contract, once, before any row is read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

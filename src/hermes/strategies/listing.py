@@ -1,4 +1,4 @@
-"""What strategies there are, told for people and programs."""
+"""The list of strategies, for people and programs."""
 
 from typing import Any
 

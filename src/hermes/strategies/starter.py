@@ -1,4 +1,4 @@
-"""A strategy of one's own to start from, with its test: what `hermes new-strategy` writes."""
+"""The templates that `hermes new-strategy` writes: a strategy and its test."""
 
 from pathlib import Path
 from string import Template

@@ -1,4 +1,4 @@
-"""The simulated exchange's websocket: it says when a bar closes, until it goes silent, shuts down or hangs up."""
+"""The simulated exchange's websocket: it reports each close, until it goes silent, shuts down or disconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks on a Dask cluster: one started here, or one that runs already.
+"""Tasks on a Dask cluster: one started here, or one that is already running.
 
 Most of Dask's calls wait without end for a peer that accepts a connection and then says nothing, and a connection that
 breaks during the TLS handshake can end Dask's own tasks. So each call that waits for another process has a deadline.

@@ -1,4 +1,4 @@
-"""Where tasks run: threads of this process, spawned processes of this machine, or a Dask cluster that runs already.
+"""Where tasks run: threads of this process, spawned processes of this machine, or a running Dask cluster.
 
 All three are a `concurrent.futures.Executor`, so what is done does not know where. A task carries names and settings
 only: `Settings` travels without secrets, and whoever runs it opens the lake itself.

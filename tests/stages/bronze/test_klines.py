@@ -299,7 +299,7 @@ def test_the_same_member_twice_is_refused() -> None:
         archive.writestr(f"{STEM}.csv", row(0))
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr(f"{STEM}.csv", row(0))
-    assert "2 members" in refusal(packed.getvalue())
+    assert "2 files" in refusal(packed.getvalue())
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"<html>404</html>", b"\x00" * 1000])

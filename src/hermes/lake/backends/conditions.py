@@ -1,4 +1,4 @@
-"""What a store makes of conditional requests, tried out on an object of our own.
+"""Which conditional requests a store honours, tested with an object of our own.
 
 The same PUT that AWS, MinIO and SeaweedFS refuse overwrites the object on a store that ignores its condition, and
 Ceph's gateway refuses an etag in quotes that it takes without. Nothing in an answer tells these stores apart; trying

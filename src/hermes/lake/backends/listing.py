@@ -1,4 +1,4 @@
-"""Listings of a bucket that others use, too: keys that are no paths do not hide those that are.
+"""Listings of a shared bucket: keys that are not paths do not hide those that are.
 
 obstore refuses a whole listing for one key like `a//b` or `a/../b`, which S3 takes as any other. Where it does, the
 listing is asked for once more, by a request of our own, and such keys are passed over: no file of Hermes is named so.

@@ -1,4 +1,4 @@
-"""Where files wait before they are published, and how those of a dead process are told from those of a live one.
+"""Staged files that wait to be published, and how those of dead processes are recognized.
 
 Every process stages in a folder of its own, and holds a lock on the file beside it for as long as it does. The
 system drops the lock when the process ends, however it ends: what nobody has locked is a leftover. Process numbers

@@ -1,4 +1,4 @@
-"""What each check of an audit ends with: one of four words, and what was looked at."""
+"""The result of each check of an audit: one of four words, and what was looked at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Proof that nothing is lost or changed between chunks: any way of cutting the rows gives the same rows."""
+"""Tests of continuity: any way of cutting the rows into chunks gives the same rows."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise

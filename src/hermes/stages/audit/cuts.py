@@ -1,4 +1,4 @@
-"""At which bars the data is cut: right after something happened, because that is where a peek shows."""
+"""At which bars the data is cut: right after something happened, because that is where look-ahead shows."""
 
 from collections.abc import Sequence
 from random import Random

@@ -1,4 +1,4 @@
-"""Proof that nothing looks ahead: bars that come later never change what was said before them."""
+"""Tests for look-ahead: later bars must never change earlier rows."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The exchange's archive, wherever it stands: list, fetch, verify checksums. The only download code.
+"""The exchange's archive, wherever it is: list, fetch, verify checksums. The only download code.
 
 Longer than 300 lines, because folders, S3 and http servers differ in what they can list and say, and callers need not
 know which of them it is.

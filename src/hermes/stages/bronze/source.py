@@ -1,4 +1,4 @@
-"""How one file of an archive is read, whatever stands in its place: never a hang, never bytes of another file."""
+"""Reading one file of an archive: it never hangs, and never returns bytes of another file."""
 
 import re
 import stat

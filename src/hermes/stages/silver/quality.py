@@ -1,4 +1,4 @@
-"""Gaps, zero-volume bars, coverage: measured and reported, never invented."""
+"""Gaps, zero-volume bars, coverage: measured and reported, never filled."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

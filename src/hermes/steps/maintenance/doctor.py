@@ -1,4 +1,4 @@
-"""A lake's address tried out, layer by layer, with a cure for whatever is not as Hermes needs it."""
+"""Tests the lake's address, layer by layer, with a cure for everything that is not as Hermes needs it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

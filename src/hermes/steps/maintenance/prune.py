@@ -1,4 +1,4 @@
-"""Old executions go, recent days that the archive repeats, and what dead runs left in staging.
+"""Removes old executions, recent days that the archive repeats, and what dead runs left in staging.
 
 What is live, new, read by production or another tool's stays. Executions need no lock beside running commands: one is
 created under a new name, later than all that are there, and only names that were listed before are removed, never the

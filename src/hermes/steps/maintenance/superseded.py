@@ -1,4 +1,4 @@
-"""Recent days that the archive has come to say the very same of: they are not needed any more.
+"""Recent days that the archive now repeats exactly: they are not needed any more.
 
 A day on which both disagree stays: it is what was seen live, and the quality table counts the difference.
 """

@@ -1,4 +1,4 @@
-"""Every published file read again and compared with the SHA-256 that was put on record when it was published."""
+"""Reads every published file again and compares it with the SHA-256 recorded when it was published."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
