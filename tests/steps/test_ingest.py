@@ -188,7 +188,7 @@ def mixed_units(lines: list[str]) -> list[str]:
 
 
 REFUSED = {
-    "corrupt zip": (lambda path: publish_bytes(path, path.read_bytes()[:-200]), KlinesRefused, "not a sound zip"),
+    "corrupt zip": (lambda path: publish_bytes(path, path.read_bytes()[:-200]), KlinesRefused, "not a valid zip"),
     "wrong checksum": (
         lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), ChecksumMismatch, "its CHECKSUM says",
     ),
@@ -456,7 +456,7 @@ def test_an_archive_that_goes_away_keeps_what_was_verified(sim, tmp_path: Path, 
         ({"archive__url": "/nowhere"}, "does not exist"),
         ({"archive__url": "http://127.0.0.1:1"}, "cannot be read"),
         ({"archive__url": "s3://bucket", "s3__endpoint": "http://127.0.0.1:1"}, "cannot be read"),
-        ({"archive__url": "ftp://x"}, "is no folder"),
+        ({"archive__url": "ftp://x"}, "is not a folder"),
     ],
 )
 def test_what_the_archive_lacks_is_one_line(

@@ -78,10 +78,4 @@ def register(app: typer.Typer) -> None:
             f"hermes indicators --indicators ./{indicator}",
             f"hermes features SIMUSDT --feature-set test --indicators ./{indicator} --columns {name}_20",
         ]
-        if line.json:
-            console.print_json({"indicator": str(indicator), "test": str(test), "next": then})
-        else:
-            console.print_facts("Wrote", [("indicator", indicator), ("its test", test)])
-            console.print_facts(
-                "Now (`hermes demo` makes SIMUSDT)", [(f"{n}.", text) for n, text in enumerate(then, 1)]
-            )
+        console.print_starter({"indicator": indicator, "test": test}, then, as_json=line.json)

@@ -7,7 +7,7 @@ import typer
 
 from hermes.cli.command import Invocation, command
 from hermes.cli.options import ACCOUNT, SPAN, STRATEGY
-from hermes.cli.run import Match, Quote, SymbolsFile, symbols_in
+from hermes.cli.run import Match, Quote, SymbolsFile, named_symbols
 from hermes.errors import UsageError
 from hermes.text import counted
 
@@ -47,11 +47,7 @@ def register(app: typer.Typer) -> None:
         from hermes.market import held
         from hermes.steps.portfolio import portfolio
 
-        named = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
-        if all_symbols and named:
-            raise UsageError("--all cannot be combined with symbols", "name the symbols, or use --all")
-        if (quote or match != "*") and not all_symbols:
-            raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
+        named = named_symbols(line, symbols_file, quote, match, all_symbols=all_symbols)
         if all_symbols:
             named = [each.symbol for each in held(line.settings(), "gold", quote=quote, match=match)]
         if not named:

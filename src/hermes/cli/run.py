@@ -79,11 +79,7 @@ def register(app: typer.Typer) -> None:
         """Run the full pipeline, from the archive to signals and their page, for one dataset or for many."""
         from hermes.steps.run import RunOptions
 
-        if (quote or match != "*") and not all_symbols:
-            raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
-        if all_symbols and (line.symbols or symbols_file):
-            raise UsageError("--all cannot be combined with symbols", "name the symbols, or use --all")
-        symbols: list[str | None] = [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
+        symbols: list[str | None] = [*named_symbols(line, symbols_file, quote, match, all_symbols=all_symbols)]
         layers = [{"dataset.interval": each} for each in interval or []] or [{}]
         if all_symbols:
             wanted: Wanted = [
@@ -168,6 +164,21 @@ def _tasks(line: Invocation, wanted: Wanted) -> "tuple[list[Settings], list[Outc
     if not tasks:
         raise refused[0][1]
     return list(tasks.values()), [outcome for outcome, _ in refused]
+
+
+def named_symbols(
+    line: Invocation, symbols_file: Path | None, quote: str, match: str, *, all_symbols: bool
+) -> list[str]:
+    """The symbols on the line and in a file.
+
+    Raises:
+        UsageError: there are some beside --all; or there is no --all for --quote and --match to choose among.
+    """
+    if (quote or match != "*") and not all_symbols:
+        raise UsageError("--quote and --match choose among --all symbols", "add --all, or leave them out")
+    if all_symbols and (line.symbols or symbols_file):
+        raise UsageError("--all cannot be combined with symbols", "name the symbols, or use --all")
+    return [*line.symbols, *(symbols_in(symbols_file) if symbols_file else [])]
 
 
 def symbols_in(path: Path) -> list[str]:

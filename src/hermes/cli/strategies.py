@@ -46,13 +46,7 @@ def register(app: typer.Typer) -> None:
             f"hermes backtest SIMUSDT --strategy ./{strategy} --set window=30",
             f"hermes signals SIMUSDT --strategy ./{strategy} --set window=30",
         ]
-        if line.json:
-            console.print_json({"strategy": str(strategy), "test": str(test), "next": then})
-        else:
-            console.print_facts("Wrote", [("strategy", strategy), ("its test", test)])
-            console.print_facts(
-                "Now (`hermes demo` makes SIMUSDT)", [(f"{n}.", text) for n, text in enumerate(then, 1)]
-            )
+        console.print_starter({"strategy": strategy, "test": test}, then, as_json=line.json)
 
 
 _LISTS = {"columns": "columns", "conditions": "conditions"}

@@ -17,6 +17,7 @@ from hermes.dataset import Dataset
 from hermes.errors import KlinesRefused
 from hermes.schemas import BRONZE
 from hermes.stages.bronze.klines import read_zip
+from hermes.text import counted
 
 MONTHLY = Dataset()
 DAILY = MONTHLY.with_frequency("daily")
@@ -172,7 +173,7 @@ def test_a_ragged_line_is_refused_wherever_it_stands(data: st.DataObject) -> Non
     kept = data.draw(st.integers(1, 14).filter(lambda count: count != 12))
     lines[bad] = ",".join([*cells, "0", "0"][:kept])
     message = refusal(zipped("\n".join(lines) + data.draw(st.sampled_from(["", "\n", "\r\n"]))))
-    assert f"has {kept} columns on line {bad + 1}, not 12" in message
+    assert f"has {counted(kept, 'column')} on line {bad + 1}, not 12" in message
 
 
 def test_a_long_and_a_short_line_do_not_make_up_for_each_other() -> None:
@@ -180,7 +181,7 @@ def test_a_long_and_a_short_line_do_not_make_up_for_each_other() -> None:
 
 
 def test_a_blank_line_within_is_refused() -> None:
-    assert "1 columns on line 2" in refusal(zipped(f"{row(0)}\n\n{row(1)}\n"))
+    assert "1 column on line 2" in refusal(zipped(f"{row(0)}\n\n{row(1)}\n"))
 
 
 @given(
@@ -225,7 +226,7 @@ def test_a_damaged_first_row_is_no_header() -> None:
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    assert "no plain text" in refusal(zipped(row(0).encode()[:-1] + b"\xff\n"))
+    assert "not plain text" in refusal(zipped(row(0).encode()[:-1] + b"\xff\n"))
 
 
 @pytest.mark.parametrize("csv", ["", "\n", "\ufeff", HEADER, HEADER + "\n", HEADER + "\r\n"])
@@ -304,7 +305,7 @@ def test_the_same_member_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"<html>404</html>", b"\x00" * 1000])
 def test_what_is_no_zip_is_refused(data: bytes) -> None:
-    assert "not a sound zip" in refusal(data)
+    assert "not a valid zip" in refusal(data)
 
 
 def test_an_encrypted_zip_is_refused() -> None:

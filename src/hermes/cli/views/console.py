@@ -208,6 +208,15 @@ def _print_table(table: Table, title: str) -> None:
     out.print(table)
 
 
+def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bool) -> None:
+    """The files that were written to start from, and what to run next."""
+    if as_json:
+        print_json({**{name: str(path) for name, path in paths.items()}, "next": then})
+        return
+    print_facts("Wrote", list(paths.items()))
+    print_facts("Now (`hermes demo` makes SIMUSDT)", [(f"{n}.", text) for n, text in enumerate(then, 1)])
+
+
 def print_simulated() -> None:
     """The label that stands wherever simulated data is shown."""
     say("[bold yellow]SIMULATED MARKET[/]: synthetic prices; nothing here says how a strategy trades.")
