@@ -112,14 +112,14 @@ def ingest(line: Invocation, frequency: Frequency = None, since: Since = None, u
 @command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
 def refine(line: Invocation) -> None:
     """Make one clean series of bronze, and print its quality."""
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import console, quality, steps
     from hermes.steps.refine import refine as refine_bars
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
         made = refine_bars(settings, lake, progress=console.Bars())
         if not line.json:
             steps.print_files(f"Silver of {settings.dataset}", made.written, made.unchanged)
-            steps.print_quality(made.quality)
+            quality.print_quality(made.quality)
         return made.as_json()
 
     line.each(work)

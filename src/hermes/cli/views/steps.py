@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.cli.views.measures import by_fill, print_measures, print_warnings
+from hermes.cli.views.quality import print_quality
 from hermes.dataset import bar_close, is_simulated
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from hermes.freshness import Freshness
     from hermes.settings import Settings
     from hermes.stages.audit.checks import Check
-    from hermes.stages.silver.quality import Quality
     from hermes.steps.audit import Audited
     from hermes.steps.backtest import Backtested
     from hermes.steps.ingest import Ingested
@@ -166,40 +166,6 @@ def print_shown(found: "Shown") -> None:
     print_verdict(lineage.audit)
     columns = ("path", "size", "rows", "fingerprint")
     print_rows(columns, [[getattr(source, name) for name in columns] for source in lineage.sources], "Made from")
-
-
-def print_quality(quality: "Quality") -> None:
-    """The quality table: what is there, what is missing, what was rejected."""
-    tally = quality.tally
-    expected = counted(quality.expected_bars, "bar")
-    rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally.rejected.items()) or "none"
-    facts: list[tuple[str, Any]] = [
-        ("rows", quality.rows),
-        ("period", f"{quality.first} → {quality.last} UTC"),
-        ("coverage", f"{quality.coverage_pct:.3f} % (missing: {quality.missing_bars:,} of {expected})"),
-        ("gaps", f"{quality.gap_count:,}, longest {quality.max_gap_hours or 0:g} h between two bars"),
-        ("zero-volume bars", quality.zero_volume_bars),
-        ("off-grid / short bars", f"{quality.off_grid_bars:,} / {tally.short_bars:,}"),
-        ("files left out", ", ".join(quality.refused_files) or "none"),
-        ("bars still open", f"{tally.open_bars:,} (left out)"),
-        ("rejected rows", rejected),
-        ("price jumps", _jumps(quality)),
-        ("identical duplicates", tally.identical_duplicates),
-        ("files disagree", f"{counted(tally.conflicts, 'bar')} (kept: daily, else monthly)"),
-        ("without CHECKSUM", ", ".join(quality.missing_checksums) or "none"),
-    ]
-    print_facts(f"Quality of {quality.symbol} {quality.interval}", facts)
-
-
-def _jumps(quality: "Quality") -> str:
-    """How many opens are far from the close before, and the largest of them."""
-    if not quality.price_jumps:
-        return "none"
-    largest = max(quality.price_jumps, key=lambda jump: max(jump.factor, 1 / jump.factor))
-    return (
-        f"{quality.price_jump_count:,}, the largest at {largest.bar} UTC, {largest.hours:,.0f} h after the bar before:"
-        f" {largest.close:g} → {largest.open:g}"
-    )
 
 
 def print_signals(made: "Signalled") -> None:
