@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,8 @@ from tests.pages.lakes import made
 from hermes import pipeline
 from hermes.errors import MissingTable, StoreError
 from hermes.lake import catalog
-from hermes.pages import candles
+from hermes.pages import candles, charts
+from hermes.pages.execution import execution_page
 from hermes.steps import page_data
 from hermes.steps.production import find_execution
 from hermes.steps.report import report
@@ -134,3 +136,77 @@ def test_the_sober_fill_can_be_the_configured_one(tmp_path, simulated_archive):
     assert "filled at the next bar's open" in page.replace("&#39;", "'")
     assert "5 basis points of slippage" in page
     assert page.index("Filled at the next open") < page.index("Filled at the close")
+
+
+SWING = """
+import polars as pl
+from hermes.strategies.base import Strategy
+
+class Swing(Strategy):
+    name = "swing"
+    columns = ("sma_10",)
+    look_back = 1
+
+    def conditions(self):
+        close, average = pl.col("close"), pl.col("sma_10")
+        return {
+            "rises": (close > average * 1.01) & (close.shift(1) <= average.shift(1) * 1.01),
+            "falls": (close < average * 0.99) & (close.shift(1) >= average.shift(1) * 0.99),
+            "near": (close / average - 1).abs() < 0.002,
+        }
+
+    def buy(self):
+        return pl.col("rises")
+
+    def sell(self):
+        return pl.col("near")
+
+    def short(self):
+        return pl.col("falls")
+
+    def cover(self):
+        return pl.col("near")
+"""
+
+
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+def test_orders_of_shorts_and_of_stops_have_marks_and_reasons(tmp_path, simulated_archive, fill):
+    file = tmp_path / "swing.py"
+    file.write_text(SWING)
+    account = {"account__side": "both", "account__stop_loss": 0.02, "backtest__fill": fill}
+    settings, lake = made(
+        tmp_path / "lake", simulated_archive, dataset__symbol="SIMUSDT", signals__strategy=str(file), **account
+    )
+    done = report(settings, lake)
+    page, trades = text(done.path), pl.read_csv(done.trades_path)
+    assert {"short", "long"} == set(trades["side"])
+    assert {"signal", "stop_loss"} <= set(trades["reason"].drop_nulls())
+    for label in ("buy", "sell", "short", "cover", "exit by a stop or another limit"):
+        assert f"</i>{label}</li>" in page
+    assert "short position held" in page
+    stopped = trades.filter(pl.col("reason") == "stop_loss")
+    assert f'<th scope="row">stop loss</th><td>{stopped.height:,}</td>' in page
+
+
+def test_what_a_footer_says_does_not_become_markup(simulated):
+    settings, lake = simulated
+    evil = "</script><script>alert(1)</script>"
+    shown = page_data.measured_execution(lake, find_execution(settings, lake), settings.dataset)
+    lineage = shown.lineage.model_copy(
+        update={
+            "feature_set": evil,
+            "trial": {"version": evil, "columns": [evil]},
+            "indicators": {evil: evil},
+            "parameters": {evil: evil},
+        }
+    )
+    trades = shown.trades.with_columns(reason=pl.lit(evil), side=pl.lit("long"))
+    html = execution_page(
+        replace(
+            shown, lineage=lineage, trades=trades, notes=[evil], warnings=[evil], sharpe_window=evil, trades_file=evil,
+            marks=shown.marks.with_columns(said=pl.lit(evil)),
+        )
+    )  # fmt: skip
+    assert "<script>alert" not in html
+    assert "Reads feature set &lt;/script&gt;" in html
+    assert html.count("<script>") == html.count("<script>", html.index("</footer>")) == 1 + len(charts.scripts())
