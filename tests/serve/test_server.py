@@ -78,6 +78,24 @@ def test_a_stored_page_is_shown_as_it_was_published(root: Path, tmp_path: Path) 
     assert reader.page(TABLE, folder.name) == "<p>as published"
 
 
+def test_the_page_of_a_comparison_leads_to_those_of_its_datasets(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "gold", tmp_path / "gold")
+    folder = tmp_path / "gold" / "universe_smart_momentum" / "execution_20250101_000000"
+    folder.mkdir(parents=True)
+    pl.DataFrame({"symbol": ["SIMUSDT"]}).write_parquet(folder / "universe.parquet")
+    (folder / "universe.html").write_text("<p>as published")
+    link = f"trading_signals_smart_momentum_spot_SIMUSDT_4h/{execution(root)}/report.html"
+    with running(at(tmp_path)) as server:
+        assert server.ask(f"/tables/universe_smart_momentum/{folder.name}/report.html").text == "<p>as published"
+        assert "Open its page" in server.ask(f"/tables/universe_smart_momentum/{folder.name}").text
+        assert "Simulated market." in server.ask(f"/tables/{link}").text
+        (folder / "universe.html").unlink()
+        assert "Open its page" not in server.ask(f"/tables/universe_smart_momentum/{folder.name}").text
+        answer = server.ask(f"/tables/universe_smart_momentum/{folder.name}/report.html")
+        assert answer.status == 404
+        assert "has no page" in answer.text
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "NONSENSE"])
 def test_nothing_but_reading_is_answered(server: Running, method: str) -> None:
     for path in ("/", f"/tables/{TABLE}", "/events", "/nowhere"):

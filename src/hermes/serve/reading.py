@@ -9,7 +9,7 @@ from hermes.dataset import Dataset, is_simulated
 from hermes.errors import HermesError, MissingTable, StoreError
 from hermes.lake import catalog
 from hermes.lake.catalog import LakeTable
-from hermes.lake.executions import SIGNALS, Execution, lineage_of, main_file
+from hermes.lake.executions import COMPARISON, SIGNALS, Execution, lineage_of, main_file
 from hermes.lake.store import Lake, Layer
 from hermes.pages import format
 from hermes.pages.execution import Execution as Measured
@@ -26,7 +26,7 @@ EXECUTIONS = 50  # the newest ones, of a table that has more
 SOURCES = 100  # files that an execution names as its sources
 MOST_PAGE_BYTES = 64_000_000  # of a page that is sent
 PAGES_KEPT = 4  # in memory, of those that are made when they are asked for
-_REPORT = "report.html"
+_PAGES = {COMPARISON: "universe.html"}  # by main file; all others are `report.html`
 
 
 class Reader:
@@ -112,7 +112,7 @@ class Reader:
             "lineage": flat(lineage),
             "sources": [redact(each) for each in map(_source, sources[:SOURCES])],
             "more_sources": max(0, len(sources) - SOURCES),
-            "has_page": bool(found.lineage) or self._stored(found) is not None,
+            "has_page": _is_made_here(table, found) or self._stored(found) is not None,
         }
 
     def page(self, name: str, execution: str) -> str:
@@ -126,7 +126,7 @@ class Reader:
         stored = self._stored(found)
         if stored is not None:
             return stored
-        if table.dataset is None or main_file(table.folder) != SIGNALS:
+        if table.dataset is None or not _is_made_here(table, found):
             raise MissingTable(f"{execution} of {name} has no page", "make it again with the command that published it")
         key = (found.file.location, found.file.version)
         with self._lock:
@@ -141,7 +141,7 @@ class Reader:
 
     def _table(self, name: str) -> LakeTable:
         for each in catalog.tables(self.lake, short_names(self.settings)):
-            if name in (each.name, each.alias):
+            if name in (each.name, each.alias, each.folder):  # pages link to each other by folder
                 return each
         raise MissingTable(f"the lake has no table {shortened(name)!r}", "see the list of its tables")
 
@@ -162,8 +162,9 @@ class Reader:
 
     def _stored(self, found: Execution) -> str | None:
         folder = found.file.key.rpartition("/")[0]
-        for file in self.lake.gold.files(folder, _REPORT):
-            if file.key == f"{folder}/{_REPORT}":
+        name = _PAGES.get(main_file(folder.partition("/")[0]), "report.html")
+        for file in self.lake.gold.files(folder, name):
+            if file.key == f"{folder}/{name}":
                 if file.size > MOST_PAGE_BYTES:
                     raise StoreError(f"{file.location} has {size(file.size)}", "open the file itself")
                 content = self.lake.gold.read(file.key)
@@ -225,6 +226,11 @@ def _summary(gold: Layer, file: Any) -> dict[str, Any]:
         "trades": cell(metrics.get("trades")),
         "few": _few(metrics),
     }
+
+
+def _is_made_here(table: LakeTable, found: Execution) -> bool:
+    """Whether the page can be made from the execution alone."""
+    return main_file(table.folder) == SIGNALS and "metrics" in found.lineage
 
 
 def _few(metrics: Mapping[str, Any]) -> str:
