@@ -9,6 +9,7 @@ from tests.record.decisions import Service, simulated_bars
 from tests.record.lakes import put_record
 from tests.serve.conftest import at
 
+from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.serve import now as now_module
 from hermes.serve.now import now
@@ -20,7 +21,10 @@ def test_each_dataset_says_what_status_says_and_the_newest_decisions_come_first(
     assert (status["symbol"], status["interval"]) == ("SIMUSDT", "4h")
     assert row["link"] == "/tables/signals_smart_momentum_SIMUSDT_4h"
     assert row["cells"][0] == "SIMUSDT 4h (simulated)"
-    assert row["cells"][3].endswith(", stale")
+    assert "stale" not in row["cells"][3], "a simulated market is of no time that passes"
+    late = now_module._status_row(status | {"stale": True}, Dataset(symbol="BTCUSDT"), has_signals=False)
+    assert late["cells"][3].endswith(", stale")
+    assert (late["stale"], late["link"]) == (True, "")
     assert found.notes == [
         "smart_momentum on SIMUSDT 1h: the lake has no bar of SIMUSDT 1h → run `hermes ingest` or `hermes live` first"
     ]

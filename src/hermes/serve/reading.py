@@ -1,9 +1,11 @@
 """What the server's pages show, read from the lake: plain values, ready for a template."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any
+
+import polars as pl
 
 from hermes.dataset import Dataset, is_simulated
 from hermes.errors import HermesError, MissingTable, StoreError
@@ -79,16 +81,17 @@ class Reader:
             "Files": about["files"],
             "Size": size(about["bytes"]),
         }
-        columns, rows, note = self._newest_rows(table, choose)
+        newest, note = self._newest_rows(table, choose)
+        symbols: list[str] = newest["symbol"].unique().to_list() if "symbol" in newest.columns else []
         return {
             "table": name,
             "layer": table.layer,
-            "simulated": bool(table.dataset and is_simulated(table.dataset.symbol)),
+            "simulated": any(is_simulated(str(each)) for each in [*symbols, table.dataset and table.dataset.symbol]),
             "facts": {name: cell(value) for name, value in facts.items() if value is not None},
             "executions": self._executions(table, about["execution"]),
             "of_executions": table.executions,
-            "columns": columns,
-            "rows": rows,
+            "columns": newest.columns,
+            "rows": cells(newest),
             "note": note,
         }
 
@@ -171,9 +174,8 @@ class Reader:
                 return None if content is None else content.decode(errors="replace")
         return None
 
-    def _newest_rows(
-        self, table: LakeTable, choose: catalog.Choose
-    ) -> tuple[Sequence[str], Sequence[Sequence[str]], str]:
+    def _newest_rows(self, table: LakeTable, choose: catalog.Choose) -> tuple[pl.DataFrame, str]:
+        """The newest rows, newest first; or why there are none."""
         layer: Layer = getattr(self.lake, table.layer)
         try:
             plan = catalog.scan(self.lake, table, catalog.chosen(self.lake, table, choose))
@@ -182,8 +184,8 @@ class Reader:
                     plan = plan.sort("server_time", maintain_order=True)
                 rows = plan.tail(PREVIEW_ROWS).collect(engine="streaming").reverse()
         except HermesError as error:
-            return [], [], redact(str(error))
-        return rows.columns, cells(rows), ""
+            return pl.DataFrame(), redact(str(error))
+        return rows, ""
 
 
 def reading(lake: Lake) -> Lake:
