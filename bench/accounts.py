@@ -1,10 +1,11 @@
 """Accounts with stops on many bars, one cash over many symbols, and a sweep over stops: Hermes, vectorbt, raptorbt.
 
-Signals are in memory. Each function prepares and returns the work.
+Signals are in memory. Each function prepares and returns the work, and has done a small piece of it before: vectorbt
+compiles then, and all have loaded what they load late.
 """
 # ruff: noqa: PLC0415 (a peer's process imports only what that peer needs)
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def hermes(rows: int) -> Callable[[], Mapping[str, Any]]:
     names = {"times": "datetime", "buys": "buy_signal", "sells": "sell_signal"}
     frame = pl.DataFrame({names.get(name, name): values for name, values in made.items()})
     account = Account(initial_cash=CASH, fees=FEES, stop_loss=STOP, take_profit=TARGET)
+    backtest(frame.head(1000), "1m", account)
     return lambda: _facts(metrics := backtest(frame, "1m", account).metrics, metrics.trades)
 
 
@@ -72,9 +74,7 @@ def raptorbt(rows: int) -> Callable[[], Mapping[str, Any]]:
     import raptorbt as peer
 
     made = series(rows, 0)
-    config = peer.BacktestConfig(initial_capital=CASH, fees=FEES, slippage=0.0)
-    config.set_fixed_stop(STOP)
-    config.set_fixed_target(TARGET)
+    config = _raptor_terms(STOP, TARGET)
     times = made["times"].astype(np.int64)
     prices = [made[name] for name in ("open", "high", "low", "close")]
     volume = np.ones(rows)
@@ -88,6 +88,15 @@ def raptorbt(rows: int) -> Callable[[], Mapping[str, Any]]:
     return work
 
 
+def _raptor_terms(stop: float, target: float, **terms: Any) -> Any:
+    import raptorbt as peer
+
+    config = peer.BacktestConfig(initial_capital=CASH, fees=FEES, slippage=0.0, **terms)
+    config.set_fixed_stop(stop)
+    config.set_fixed_target(target)
+    return config
+
+
 def hermes_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]:
     """One cash, many symbols."""
     from hermes.stages.backtest.account import Account, asked
@@ -99,7 +108,7 @@ def hermes_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]
     account = Account(initial_cash=CASH, fees=FEES, size="value:500", stop_loss=STOP, take_profit=TARGET)
     names = [f"S{number:03}USDT" for number in range(symbols)]
 
-    def work() -> Mapping[str, Any]:
+    def work(made: Sequence[Mapping[str, Any]] = made) -> Mapping[str, Any]:
         pieces = [
             Piece(
                 Bars(one["times"], one["open"], one["close"], one["high"], one["low"]), asked(one["buys"], one["sells"])
@@ -111,6 +120,7 @@ def hermes_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]
         metrics = backtest.finish().metrics
         return _facts(metrics, metrics.trades)
 
+    work([{name: values[:500] for name, values in one.items()} for one in made])
     return work
 
 
@@ -141,6 +151,26 @@ def vectorbt_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any
     return prepared(rows)
 
 
+def raptorbt_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]:
+    """One pool of cash with as many positions as 500 each allow, without correlation and intervals."""
+    import raptorbt as peer
+
+    config, volume = _raptor_terms(STOP, TARGET, max_positions=int(CASH / 500)), np.ones(rows)
+    names = ("open", "high", "low", "close")
+    instruments = []
+    for seed in range(symbols):
+        made = series(rows, seed)
+        prices = [made[name] for name in names]
+        signals = made["buys"], made["sells"]
+        instruments.append((made["times"].astype(np.int64), *prices, volume, *signals, 1, 1.0, f"S{seed:03}"))
+
+    def work() -> Mapping[str, Any]:
+        metrics = peer.run_portfolio_backtest(instruments, config, allocation="equal_weight").metrics
+        return {"trades": int(metrics.total_trades), "return": float(f"{metrics.total_return_pct:.9g}")}
+
+    return work
+
+
 def hermes_sweep(rows: int, stops: int, targets: int) -> Callable[[], Mapping[str, Any]]:
     """Every combination of stops and targets, with every measure of each."""
     from hermes.stages.backtest.account import Account, asked
@@ -158,6 +188,27 @@ def hermes_sweep(rows: int, stops: int, targets: int) -> Callable[[], Mapping[st
     def work() -> Mapping[str, Any]:
         found = search(bars, [wanted] * len(terms), "1m", terms)
         return {"trades": sum(each.metrics.trades for each in found)}
+
+    search(bars, [wanted], "1m", terms[:1])
+    return work
+
+
+def raptorbt_sweep(rows: int, stops: int, targets: int) -> Callable[[], Mapping[str, Any]]:
+    """The same by its batch, which keeps all cores busy."""
+    import raptorbt as peer
+
+    made = series(rows, 0, 0.02)
+    times, prices = made["times"].astype(np.int64), [made[name] for name in ("open", "high", "low", "close")]
+    items = [
+        peer.BatchSingleItem(
+            f"{stop} {target}", made["buys"], made["sells"], 1, 1.0, "X", _raptor_terms(stop, target)
+        )
+        for stop in _grid(stops) for target in _grid(targets)
+    ]  # fmt: skip
+
+    def work() -> Mapping[str, Any]:
+        found = peer.batch_single_backtest(times, *prices, np.ones(rows), items)
+        return {"trades": sum(int(result.metrics.total_trades) for _, result in found)}
 
     return work
 
