@@ -55,7 +55,7 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
                 times_as_fast("sweep", "vectorbt", 5),
                 times_as_fast("sweep", "raptorbt", 2),
             ],
-            "Hermes and vectorbt find the same trades and returns; raptorbt orders the events of a bar otherwise, and gives"
-            " a portfolio without correlation, contributions and intervals.",
+            "Hermes and vectorbt find the same trades and returns; raptorbt orders the events of a bar otherwise, and"
+            " gives a portfolio without correlation, contributions and intervals.",
         )
     ]

@@ -9,7 +9,7 @@ from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.exits import Ends, Exits
 
-FEWEST, MOST = 64, 4096  # entries that are looked at together
+FEWEST, MOST = 256, 4096  # entries that are looked at together
 CHAINS = 512  # positions that are followed side by side
 STEP = 1024  # entries: a step of all these chains costs as much as so many, however few of them are left
 
@@ -73,12 +73,13 @@ class Entries:
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
         self._count = min(2 * self._count, MOST) if place == self._expected else FEWEST
-        following, chosen = self._following, list[int]()
-        while place < len(self) and len(chosen) < self._count:
-            if following[place] < 0:
+        following, total, most, chosen = self._following, len(self), self._count, list[int]()
+        while place < total and len(chosen) < most:
+            if (after := following.item(place)) < 0:
                 self._look_from(place)
+                after = following.item(place)
             chosen.append(place)
-            place = following.item(place)
+            place = after
         self._expected = place
         return self._positions(np.array(chosen), place)
 
