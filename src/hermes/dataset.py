@@ -175,8 +175,6 @@ class Dataset:
         NameRefused: a value outside the convention.
     """
 
-    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 - pydantic reads the texts below
-
     provider: str = "binance"
     """The exchange, as a folder name."""
     market: str = "spot"

@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from hermes.errors import HermesError, UsageError, first_line
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 _modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
 
 
 @cache
-def _entry_points(group: str, path: tuple[str, ...]) -> "Sequence[EntryPoint]":
-    """Those of a group, of the packages on this `sys.path`: to look for them opens a file of every package."""
+def _entry_points(path: tuple[str, ...]) -> "EntryPoints":
+    """Those of all packages on this `sys.path`: to look for them opens a file of each."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and what is shipped needs it not
 
-    return tuple(entry_points(group=group))
+    return entry_points()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Kind:
             HermesError: of this kind, where two packages bring one name, or one takes a shipped name.
         """
         found: dict[str, EntryPoint] = {}
-        for point in _entry_points(self.group, tuple(sys.path)):
+        for point in _entry_points(tuple(sys.path)).select(group=self.group):
             if point.name in self.shipped or point.name in found:
                 rival = _package(found[point.name]) if point.name in found else "hermes"
                 raise self.error(

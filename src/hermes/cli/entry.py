@@ -25,6 +25,7 @@ def main() -> None:
     """The `hermes` command: every error is one line on stderr and an exit code."""
     started = perf_counter()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    _leave_out_others(sys.argv[1:2])
     streams.guard()
     streams.end_as_interrupted()
     code = _exit_code()
@@ -38,6 +39,15 @@ def main() -> None:
     # All is tidied up, and to take every module down takes a sixth of a short command's time. After Ctrl-C a thread of
     # Polars may still be on its way into Python, and would abort the process if it met an interpreter that ends.
     os._exit(code)
+
+
+def _leave_out_others(words: list[str]) -> None:
+    """Typer makes every command before it runs one: where one is named, that one is enough."""
+    wanted = [
+        each for each in app.registered_commands if [each.name or getattr(each.callback, "__name__", "")] == words
+    ]
+    if wanted:
+        app.registered_commands, app.registered_groups = wanted, []
 
 
 def _exit_code() -> int:

@@ -4,14 +4,18 @@ The same names stand everywhere: `[signals] chunk_rows` in the file, `HERMES_SIG
 `--chunk-rows` on the line, `settings.signals.chunk_rows` in Python.
 """
 
+import ast
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Self, Unpack
 
-from pydantic import BaseModel, Field, PrivateAttr, SecretStr, TypeAdapter
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
 from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, absolute, strategy_file
@@ -187,10 +191,26 @@ def descriptions(kind: type) -> dict[str, str]:
     Args:
         kind: the class of a section, or of a strategy's parameters.
     """
+    texts: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        texts |= _texts_below(each)
     if issubclass(kind, BaseModel):
-        return {name: field.description or "" for name, field in kind.model_fields.items()}
-    properties = TypeAdapter(kind).json_schema()["properties"]  # of `Dataset`, which is no pydantic model
-    return {name: rules.get("description", "") for name, rules in properties.items()}
+        return {name: field.description or texts.get(name, "") for name, field in kind.model_fields.items()}
+    return {each.name: texts.get(each.name, "") for each in fields(kind)}  # of `Dataset`, which is no pydantic model
+
+
+def _texts_below(kind: type) -> dict[str, str]:
+    """The text below each attribute of a class, read from its source: pydantic would read it at every start."""
+    try:
+        (body,) = ast.parse(dedent(getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):  # a class of Python itself, or one that was typed in
+        return {}
+    found = {}
+    for line, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+        match line, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = cleandoc(text)
+    return found
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ PUBLIC_ARCHIVE = "s3://data.binance.vision"
 class Section(BaseModel):
     """Base of every section; the text below each setting becomes its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LakeSettings(Section):
