@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from hermes.errors import HermesError, UsageError, first_line
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+    from importlib.metadata import EntryPoint
 
 _modules: dict[str, ModuleType] = {}  # by content, so that a file is run once and its classes stay the same
 
 
 @cache
-def _entry_points(path: tuple[str, ...]) -> "EntryPoints":
-    """Those of all packages on this `sys.path`: to look for them opens a file of each."""
+def _entry_points(path: tuple[str, ...]) -> Any:
+    """Those of all packages on this `sys.path`, to `select` from: to look for them opens a file of each package."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and what is shipped needs it not
 
     return entry_points()

@@ -196,6 +196,7 @@ def descriptions(kind: type) -> dict[str, str]:
         texts |= _texts_below(each)
     if issubclass(kind, BaseModel):
         return {name: field.description or texts.get(name, "") for name, field in kind.model_fields.items()}
+    assert is_dataclass(kind)
     return {each.name: texts.get(each.name, "") for each in fields(kind)}  # of `Dataset`, which is no pydantic model
 
 
