@@ -19,7 +19,7 @@ def record(folder: Path, *, quick: bool) -> list[Section]:
     )
     checked, again = measured["verify"], measured["reconcile"]
     middle, slow, cpu, synced, seal, bare = (
-        1000 * appended.facts[name] for name in ("median", "p99", "cpu", "fsync", "seal", "bare")
+        1000 * appended.facts[name] for name in ("median", "p99", "worked", "fsync", "seal", "bare")
     )
     return [
         Section(

@@ -65,7 +65,7 @@ def append(root: str, symbols: int, closes: int) -> Callable[[], Mapping[str, An
                 ledger.seal(each, heads)
                 sealed.append(perf_counter() - started)
                 heads = appended.heads
-        medians = {"median": median(spent), "cpu": median(worked), "fsync": median(waited), "seal": median(sealed)}
+        medians = {"median": median(spent), "worked": median(worked), "fsync": median(waited), "seal": median(sealed)}
         return {**medians, "bare": median(bare), "p99": quantiles(spent, n=100)[98], "closes": len(spent)}
 
     return work

@@ -13,6 +13,7 @@ from hermes.dataset import is_simulated
 from hermes.errors import HermesError
 from hermes.live.engine import Engine, Round
 from hermes.live.loop import Listener
+from hermes.live.position import SIDES, SIGNALS
 from hermes.live.series import Series
 from hermes.live.watcher import Watcher
 from hermes.settings import LakeSettings, Settings
@@ -66,8 +67,9 @@ class Lines(_View):
 
     def decided(self, engine: Engine, made: Round) -> None:
         """A line for each row of the record."""
+        signals = [name for name in SIGNALS if name in made.decided.columns]
         names = ["decided_at", "server_time", "kind", "sequence", "market", "datetime", "symbol", "interval",
-                 "strategy", "close", "buy_signal", "sell_signal", "position", "late", "hash"]  # fmt: skip
+                 "strategy", "close", *signals, "position", "late", "hash"]  # fmt: skip
         for row in made.decided.select(names).iter_rows(named=True):
             _line(row.pop("kind"), **{name: _told(value) for name, value in row.items()})
 
@@ -112,12 +114,12 @@ class Live(_View):
             self._show(engine)
             return
         for row in made.decided.iter_rows(named=True):
-            side = "buy " if row["buy_signal"] else "sell " if row["sell_signal"] else ""
+            asked = "".join(f"{side} " for side in SIDES if row.get(f"{side}_signal"))
             late = " (late)" if row["late"] else ""
             again = " (revised)" if row["kind"] == "revision" else ""
             position = _POSITIONS.get(row["position"], row["position"])
             bar = f"{row['datetime']:%Y-%m-%d %H:%M} {row['symbol']} closed at {row['close']:,}"
-            console.say("{}: {}", bar, f"{side}{position}{late}{again}")
+            console.say("{}: {}", bar, f"{asked}{position}{late}{again}")
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
         """Redraw: ages grow."""
