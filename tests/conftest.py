@@ -45,6 +45,13 @@ profile.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.g
 profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """In the quick run, do not even import what it leaves out."""
+    place = collection_path.relative_to(PROJECT).as_posix() if collection_path.is_relative_to(PROJECT) else ""
+    quick = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
+    return True if quick and f"{place}/".startswith(tuple(BY_PLACE)) and place.count("/") >= 1 else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with what it needs, so that `-m` can leave out what is slow or not there."""
     quick = os.environ.get("HYPOTHESIS_PROFILE") == "quick"

@@ -32,7 +32,7 @@ def environment(wanted: Sequence[str] = WANTED) -> Path:
         done = made / "done"
         if not done.exists():
             venv.create(made, clear=True)  # filled by the pip that is here already
-            command = [sys.executable, "-m", "pip", "--python", made / "bin" / "python", "install", "--quiet"]
+            command = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", "--quiet"]
             options = ["--disable-pip-version-check", "--no-compile", "--retries", "1", "--timeout", "20"]
             try:
                 subprocess.run(

@@ -208,7 +208,7 @@ def test_settings_are_given_as_they_stand_in_the_file():
     ):
         hermes.Settings.load(environ={}, dataset={"simbol": "ETHUSDT"})
     with pytest.raises(UsageError, match=r"symbol \(argument\) is not a setting"):
-        hermes.Settings.load(environ={}, symbol="ETHUSDT")
+        hermes.Settings.load(environ={}, symbol="ETHUSDT")  # type: ignore[call-arg]
 
 
 def test_the_version_names_the_libraries_and_loads_none_of_them():

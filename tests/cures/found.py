@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 import hermes
@@ -19,6 +20,7 @@ TABLES = {"_CAUSES", "_CURES"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
 def cures() -> dict[str, str]:
     """Cure → where it is written."""
     modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCES.rglob("*.py"))}

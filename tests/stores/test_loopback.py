@@ -32,7 +32,7 @@ def listening(pid: int) -> list[tuple[str, int]]:
     own = {
         found[1] for link in Path(f"/proc/{pid}/fd").iterdir() if (found := re.match(r"socket:.(\d+)", target(link)))
     }
-    found = []
+    listens = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             (
@@ -44,8 +44,8 @@ def listening(pid: int) -> list[tuple[str, int]]:
             ) = columns = line.split()
             if state == LISTENS and columns[9] in own:
                 address, _, port = local.partition(":")
-                found.append((address, int(port, 16)))
-    return found
+                listens.append((address, int(port, 16)))
+    return listens
 
 
 def target(link: Path) -> str:

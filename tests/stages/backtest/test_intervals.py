@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
 from hermes.stages.backtest.intervals import MOST_GROUPS, Groups, Intervals, _geometric, block_length, intervals
 
@@ -37,6 +36,8 @@ def found(returns: np.ndarray, years: float | None = 1.0, periods: float = 365.0
 @pytest.mark.parametrize("bars", [40, 365, 2000])
 @pytest.mark.parametrize("phi", [-0.5, 0.0, 0.3, 0.9])
 def test_block_length_is_that_of_arch(bars: int, phi: float) -> None:
+    from arch.bootstrap import optimal_block_length  # takes seconds: not while tests are being collected
+
     values = series(bars, phi, seed=bars)
     expected = max(1.0, optimal_block_length(values)["stationary"].iloc[0])
     assert block_length(values) == pytest.approx(expected, rel=1e-9)
@@ -44,6 +45,8 @@ def test_block_length_is_that_of_arch(bars: int, phi: float) -> None:
 
 @pytest.mark.parametrize("phi", [0.0, 0.4])
 def test_ends_are_those_that_resamples_of_arch_give(phi: float) -> None:
+    from arch.bootstrap import StationaryBootstrap
+
     returns = series(1000, phi, seed=3, drift=0.001)
     made = found(returns)
     oracle = StationaryBootstrap(made.block_bars, returns, seed=5)  # type: ignore[arg-type] # any positive number

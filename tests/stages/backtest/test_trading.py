@@ -30,8 +30,8 @@ def traded(bars: Bars, given, account: Account, funding: Funding | None = None, 
 def plain(bars: Bars, given, account: Account, funding: Funding | None = None) -> Plain:
     times = bars.times.tolist()
     charges = list(zip(funding.times.tolist(), funding.rates.tolist(), strict=False)) if funding else []
-    columns = (each.tolist() for each in (bars.opens, bars.high, bars.low, bars.close))
-    return Plain(account, charges, HOUR if funding else None).run(times, *columns, given.T.tolist())
+    opens, highs, lows, closes = (each.tolist() for each in (bars.opens, bars.high, bars.low, bars.close))
+    return Plain(account, charges, HOUR if funding else None).run(times, opens, highs, lows, closes, given.T.tolist())
 
 
 def rates(bars: Bars, seed: int, every: timedelta, offset: timedelta) -> Funding:
