@@ -11,7 +11,7 @@ ABOUT = (
     "a new name is later than all that are there, readers get the one that was published last of what is meant, and no "
     "prune removes it"
 )
-FULL, SAMPLE = 600, 12
+FULL, SAMPLE = 400, 12
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 

@@ -23,7 +23,7 @@ ABOUT = (
     " run ends well and soon whatever they do, no lock is held meanwhile, and what was not taken is told by a later run"
 )
 KINDS = ("takes", "drip", "stall", "cut", "redirect", "refuses", "500")
-FULL, SAMPLE = 70, 7
+FULL, SAMPLE = 35, 7
 DEADLINE_S = 60
 NOTICE_S, WAIT_S = 0.6, 0.4
 LIMIT_S = 20

@@ -29,7 +29,7 @@ ABOUT = (
     " typed error of one line, or is left out by name, within the deadline"
 )
 KINDS = ("pieces", "drip", "stall", "hidden", "cut")
-FULL, SAMPLE = 100, 5
+FULL, SAMPLE = 40, 5
 READ_S, PROGRESS_S, PROGRESS_BYTES = 4.0, 0.5, 500
 LIMIT_S = 40
 DEADLINE_S = 60

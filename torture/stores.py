@@ -28,7 +28,7 @@ ABOUT = (
     " strangers in them; passes when every step makes what it makes on a folder and at most one holds a lock or gets a"
     " name, or a typed error of one line says why not"
 )
-FULL, SAMPLE = 400, 4
+FULL, SAMPLE = 120, 4
 DEADLINE_S = 120
 THREADS, ROUNDS = 3, 4
 STRANGERS = (

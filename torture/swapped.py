@@ -14,7 +14,7 @@ ABOUT = (
     "a file of another symbol, period or table copied into place: every reader refuses it, `audit --bytes` names it; "
     "small JSON files cut, emptied or replaced: a run ends well, or with one line that names the file and its cure"
 )
-FULL, SAMPLE = 400, 14
+FULL, SAMPLE = 150, 14
 SYMBOLS, INTERVAL = ("SIMUSDT", "SIM1USDT"), "1d"
 #: part of the paths → folder that is away, so that work is done again, and the command that reads.
 READERS = {

@@ -16,6 +16,8 @@ PROVED = {
     ("stores", "conditions_assumed"): seeds(1, 20),
     ("stores", "strangers_believed"): seeds(1, 20),
     ("slow", "limit_for_the_whole"): seeds(1, 6),
+    ("receivers", "told_under_the_lock"): seeds(1, 7),
+    ("receivers", "dropped"): seeds(1, 7),
     ("parquet", "no_hash"): seeds(1, 4),
     ("parquet", "no_contract"): seeds(1, 120),
     ("zips", "no_cap"): seeds(1, 96),
