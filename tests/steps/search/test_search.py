@@ -130,6 +130,8 @@ def test_what_is_refused(opened, tmp_path, load):
             sweep(*opened(**wrong), out=tmp_path)
     with pytest.raises(UsageError, match=f"--by 'luck' is not one of {', '.join(CHOICES)}"):
         walkforward(*opened(), by="luck")
+    with pytest.raises(UsageError, match="--take-profit has several values, and all windows are traded on one account"):
+        walkforward(*opened(**{"account.take_profit": "0.02,0.04"}))
     nowhere = load(tmp_path, dataset__symbol="SIMUSDT")
     with pytest.raises(MissingTable):
         sweep(nowhere, Lake.open(nowhere), out=tmp_path)

@@ -15,7 +15,7 @@ from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.backtest.luck import Luck, luck
 from hermes.stages.backtest.walk_forward import CHOICES, Tested, WalkForward, spans, walk_forward, windows
-from hermes.steps.account import account_of
+from hermes.steps.account import account_of, axes
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.steps.search.verdict import walk_verdict
@@ -149,6 +149,11 @@ def walkforward(
     started = perf_counter()
     if by not in CHOICES:
         raise UsageError(f"--by {by!r} is not one of {', '.join(CHOICES)}", "choose one of those")
+    if varied := list(axes(settings)):
+        raise UsageError(
+            f"--{varied[0].replace('_', '-')} has several values, and all windows are traded on one account",
+            "give one, or try all of them with `hermes sweep`",
+        )
     chosen = candidates(settings, lake, sample, seed)
     cut = windows(chosen.bars.times, train, test, anchored=anchored)
     account = account_of(settings)  # the windows are one account's, so its terms are the same in all of them
