@@ -122,7 +122,7 @@ def test_an_unknown_symbol_is_named(server, client):
 
 def test_an_outage_ends_as_an_error_with_a_cure(server, client):
     server.down = True
-    with pytest.raises(ExchangeError, match="no sound answer to 6 requests") as refused:
+    with pytest.raises(ExchangeError, match="no valid answer to 6 requests") as refused:
         client.server_time()
     assert "proxy" in refused.value.cure
 

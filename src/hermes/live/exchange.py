@@ -135,7 +135,7 @@ class Exchange:
         def bars(answer: Any) -> list[Bar]:
             found = answers.bars(answer)
             if len(found) > limit:
-                raise ExchangeError(f"{len(found):,} bars came, {limit:,} were asked for")
+                raise ExchangeError(f"asked for {limit:,} bars at most, and received {len(found):,}")
             for bar in found:
                 if not bar.open_time < bar.end <= bar.open_time + step * (1.1 if dataset.interval == "1mo" else 1):
                     raise ExchangeError(f"the bar {bar.line[:200]!r} is not one of {dataset.interval}")
@@ -246,7 +246,7 @@ class Exchange:
             pause = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt))
             self.pause(pause)
         raise ExchangeError(
-            f"{self.host} gave no sound answer to {ATTEMPTS} requests: {failure}",
+            f"{self.host} gave no valid answer to {ATTEMPTS} requests: {failure}",
             "check the network, [live] url and [live] proxy, then run again: it goes on from here",
         )
 

@@ -24,6 +24,7 @@ from hermes.monitoring.outbox import Outbox, Receiver
 from hermes.monitoring.receivers import find_receivers
 from hermes.redaction import told
 from hermes.settings import Settings
+from hermes.text import counted
 
 Labels = tuple[str, ...]
 RETRY_S = 60.0  # after which notices that nobody took are sent again
@@ -132,7 +133,7 @@ class Watcher:
             return
         (self._waiting.add if done.waiting else self._waiting.discard)(symbol)
         for problem in done.problems:
-            message = f"{symbol}: {problem} ({done.waiting:,} notices wait)"
+            message = f"{symbol}: {problem} ({counted(done.waiting, 'notice')} queued)"
             event("upkeep", level=logging.WARNING, message=message, dataset=symbol)
             labels = self._labels(symbol)
             self._failed[labels] = self._failed.get(labels, 0) + 1

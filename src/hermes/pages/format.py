@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from hermes.stages.backtest.metrics import FEW_TRADES
+from hermes.text import counted
 
 _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 THIN = "\u202f"  # narrow space that does not break: stands before a unit
@@ -111,7 +112,11 @@ def few_trades(trades: int) -> str:
 
 def short_span(values: Mapping[str, Any]) -> str:
     """What to say beside a measure that is scaled to a year; empty where it is made from days enough."""
-    return f"from {values['elapsed_days'] or 0:.3g} days: says little" if values.get("short_span") else ""
+    return (
+        f"from {counted(values['elapsed_days'] or 0, 'day', form='.3g')}: says little"
+        if values.get("short_span")
+        else ""
+    )
 
 
 def terms(account: Mapping[str, Any]) -> str:
@@ -138,7 +143,7 @@ def exits(account: Mapping[str, Any]) -> list[str]:
         if isinstance(account.get(name), float)
     ]
     if account.get("max_bars"):
-        said.append(f"at most {account['max_bars']} bars")
+        said.append(f"at most {counted(account['max_bars'], 'bar')}")
     if account.get("min_order"):
         said.append(f"orders from {account['min_order']:g}")
     if account.get("lot_step"):

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from hermes.pages import format
 from hermes.pages.rendering import render
+from hermes.text import counted
 
 _BINS = 24  # at most about so many
 _TICKS = 6
@@ -156,7 +157,8 @@ def _said(values: pl.Series, axis: Axis) -> str:
     low, quarter, half, three, high = (
         axis.show(_number(values.quantile(share, "linear"))) for share in (0, 0.25, 0.5, 0.75, 1)
     )
-    return f"{len(values):,} datasets, median {half}, half of them from {quarter} to {three}, all from {low} to {high}"
+    datasets = counted(len(values), "dataset")
+    return f"{datasets}, median {half}, half of them from {quarter} to {three}, all from {low} to {high}"
 
 
 def _outside(values: pl.Series, edges: np.ndarray, axis: Axis) -> str:

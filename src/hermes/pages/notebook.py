@@ -11,6 +11,7 @@ from hermes.measures import Measure, every
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
 from hermes.pages.rendering import render
+from hermes.text import counted
 
 SIMULATED = "SIMULATED MARKET"
 _SYNTHETIC = "synthetic prices; nothing here says how a strategy trades"
@@ -104,7 +105,7 @@ def _few(values: Measures) -> str:
 
 
 def _trades(values: Measures) -> str:
-    return _few(values) or f"{values['trades']:,} trades"
+    return _few(values) or counted(values["trades"], "trade")
 
 
 def _counts(found: Mapping[str, Any]) -> str:

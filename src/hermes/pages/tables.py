@@ -11,6 +11,7 @@ from hermes.lineage import Lineage
 from hermes.pages import format
 from hermes.pages.panel import milliseconds
 from hermes.pages.rendering import render
+from hermes.text import counted
 
 #: A page lists at most this many trades, the latest; `trades.csv` has them all.
 MOST_TRADES = 2_000
@@ -141,6 +142,7 @@ def quality(found: Mapping[str, Any]) -> Markup:
     tally = found["tally"]
     rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally["rejected"].items()) or "none"
     hours = found["max_gap_hours"]
+    conflicts = counted(tally["conflicts"], "bar")
     rows = [
         ("Bars", f"{found['rows']:,}, from {format.moment(found['first'])} to {format.moment(found['last'])} UTC"),
         ("Coverage", f"{found['coverage_pct']:.3f} %: {found['missing_bars']:,} of {found['expected_bars']:,} bars are "
@@ -151,7 +153,7 @@ def quality(found: Mapping[str, Any]) -> Markup:
         ("Price jumps", _jumps(found.get("price_jumps", ()), found.get("price_jump_count", 0))),
         ("Rejected rows", rejected),
         ("Identical duplicates", f"{tally['identical_duplicates']:,}, kept once"),
-        ("Monthly, daily and recent files differ", f"on {tally['conflicts']:,} bars; kept: daily, else monthly"),
+        ("Monthly, daily and recent files differ", f"on {conflicts}; kept: daily, else monthly"),
         ("Files without CHECKSUM", ", ".join(found["missing_checksums"]) or "none"),
     ]  # fmt: skip
     return render("quality.html", facts=rows, gaps=found["gaps"], gap_count=found["gap_count"])
@@ -180,7 +182,7 @@ def lineage(found: Lineage, execution: str, path: str) -> Markup:
         *([("Indicators of one's own", format.plain(found.indicators))] if found.indicators else []),
         (
             "Signals found",
-            f"{found.buy_signals:,} to buy, {found.sell_signals:,} to sell, on {found.rows:,} bars",
+            f"{found.buy_signals:,} to buy, {found.sell_signals:,} to sell, on {counted(found.rows, 'bar')}",
         ),
         *_audit(found.audit),
         ("Versions", format.plain(versions)),
@@ -193,7 +195,7 @@ def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if not found or "checks" not in found:
         return [("Audit", f"not checked: {format.NO_AUDIT}")]
     return [
-        ("Audit", f"{format.spaced(found['verdict'])}, on {found['bars']:,} of {found['of_bars']:,} bars"),
+        ("Audit", f"{format.spaced(found['verdict'])}, on {found['bars']:,} of {counted(found['of_bars'], 'bar')}"),
         *(
             (f"Audit: {format.spaced(name)}", f"{format.spaced(check['verdict'])}: {check['detail']}")
             for name, check in found["checks"].items()

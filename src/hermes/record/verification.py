@@ -9,6 +9,7 @@ import polars as pl
 
 from hermes.record import ledger
 from hermes.record.ledger import ZERO, Chain
+from hermes.text import counted
 
 Cause = Literal[
     "edited", "rewritten", "removed", "fork", "reordered", "bars", "misplaced", "deleted file", "other head"
@@ -102,7 +103,7 @@ def _order(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
         rows.filter(step < 0).group_by(FILE, maintain_order=True).agg(pl.len(), pl.col("sequence", "datetime").first())
     )
     return [
-        Fault("reordered", file or str(chain), sequence, at, f"{count:,} rows of {chain} stand after later ones")
+        Fault("reordered", file or str(chain), sequence, at, f"{chain}: {counted(count, 'row')} after later ones")
         for file, count, sequence, at in found.iter_rows()
     ]  # fmt: skip
 
@@ -201,6 +202,8 @@ def misplaced(rows: pl.DataFrame) -> list[Fault]:
     wrong = rows.filter(~pl.col(FILE).str.contains(day, literal=True))
     found = wrong.group_by(FILE, maintain_order=True).agg(pl.len(), pl.col("sequence", "datetime").first())
     return [
-        Fault("misplaced", file, sequence, at, f"{count:,} rows were decided on another day than that of their folder")
+        Fault(
+            "misplaced", file, sequence, at, f"{counted(count, 'row')} decided on another day than that of the folder"
+        )
         for file, count, sequence, at in found.iter_rows()
     ]
