@@ -18,10 +18,11 @@ from typing import Any, Self, Unpack
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 from pydantic import ValidationError as PydanticError
 
-from hermes.dataset import FREQUENCIES, LAYERS, PROVIDERS, RECENT, TEST_LAYER, Dataset, absolute, strategy_file
+from hermes.dataset import LAYERS, TEST_LAYER, Dataset, absolute, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings import sections
+from hermes.settings.checks import check_frequency, check_pair, check_provider
 from hermes.settings.keywords import Keywords
 from hermes.settings.sources import (
     _AMBIENT_CREDENTIALS,
@@ -34,7 +35,6 @@ from hermes.settings.sources import (
     _from_flags,
 )
 from hermes.settings.values import carries_secrets, is_unicode, strategy
-from hermes.text import one_of
 
 
 class Settings(sections.Section):
@@ -114,9 +114,9 @@ class Settings(sections.Section):
             raise _explained(error, values) from None
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
-        _check_provider(settings.dataset, values)
-        _check_frequency(settings.dataset, values)
-        _check_pair(settings.s3, values)
+        check_provider(settings.dataset, values)
+        check_frequency(settings.dataset, values)
+        check_pair(settings.s3, values)
         for _, secret in _secrets(settings):
             remember(secret.get_secret_value())
         settings._origins.update({name: origin for name, (_, origin) in values.items()})
@@ -237,39 +237,6 @@ _NAMES = [name for name, _ in _leaves(Settings())]
 def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
     """Every secret that is set."""
     yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
-
-
-def _check_provider(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a provider whose archive Hermes cannot read: gold's tables would be taken for another's."""
-    if dataset.provider not in PROVIDERS:
-        origin = values["dataset.provider"][1]
-        raise SettingsError(
-            f"dataset.provider = {dataset.provider!r} ({origin}): Hermes reads the archive of {one_of(PROVIDERS)} only",
-            f"leave it out, or write {PROVIDERS[0]}",
-        )
-
-
-def _check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a frequency that no table is named after."""
-    if dataset.data_frequency not in FREQUENCIES:
-        _, origin = values["dataset.data_frequency"]
-        raise NameRefused(
-            f"dataset.data_frequency = {dataset.data_frequency!r} ({origin}) is not one of {', '.join(FREQUENCIES)}",
-            f"take {RECENT} in with `hermes ingest --frequency {RECENT}`; tables are named after the archive's files",
-        )
-
-
-def _check_pair(s3: sections.S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
-    keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
-    given = [name for name, value in keys.items() if value]
-    missing = [name for name in _CREDENTIALS[:2] if given and not keys[name]]
-    if missing:
-        origin = values[given[0]][1]
-        raise SettingsError(
-            f"{given[0]} ({origin}) is set, but {missing[0]} is not",
-            "give both in hermes.toml or HERMES_S3__*: they are never completed from AWS_* or MINIO_*",
-        )
 
 
 def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
