@@ -10,6 +10,7 @@ from tests.s3_double import Double, Stored, serve_double
 from tests.s3_server import S3Server
 
 from hermes.dataset import Dataset
+from hermes.errors import StoreError
 from hermes.lake import catalog
 from hermes.lake.backends import listing, s3_client
 from hermes.lake.backends.listing import Listing
@@ -28,6 +29,7 @@ STRANGERS = [
     "//",
     "100%/x",
 ]
+ENDLESS = b"<a><IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken></a>"
 KEPT = ["t/year=2020/a b+c&d%2Fé.parquet", "t/year=2020/data_0.parquet"]
 
 
@@ -102,3 +104,11 @@ def test_an_archive_with_strangers_is_read(double: Double):
     archive = Archive(mirror, True, "s3://mirror")
     (file,) = archive.list(like)
     assert archive.fetch(file).data == b"zip"
+
+
+@pytest.mark.parametrize("answer", [b"<a><b></a>", b"", b"<a><Contents><Key>t/x</Key></Contents></a>", ENDLESS])
+def test_a_damaged_answer_is_no_traceback(double: Double, monkeypatch: pytest.MonkeyPatch, answer: bytes):
+    double.buckets["strangers-silver"] = {"t//old.parquet": Stored(b"", {})}
+    monkeypatch.setattr(Listing, "_page", lambda *_: answer)
+    with pytest.raises(StoreError, match="does not answer as S3 does"):
+        lake(double).silver.files("t")

@@ -71,6 +71,13 @@ class Listing:
         return {"objects": list(found["objects"]), "common_prefixes": list(found["common_prefixes"])}
 
     def _asked(self, folder: str, delimiter: str) -> "tuple[list[ObjectMeta], list[str]]":
+        try:
+            return self._parsed(folder, delimiter)
+        except (ElementTree.ParseError, ValueError) as error:  # damaged on its way, or no store's answer
+            where = self._s3.endpoint or "https://s3"
+            raise GenericError(f"Error performing GET {where}: Got invalid list response: {error}") from None
+
+    def _parsed(self, folder: str, delimiter: str) -> "tuple[list[ObjectMeta], list[str]]":
         prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
         objects: list[ObjectMeta] = []
         folders: list[str] = []
@@ -110,6 +117,8 @@ class Listing:
                 each.tag = each.tag.rpartition("}")[2]
             yield page
             following = page.findtext("NextContinuationToken") if page.findtext("IsTruncated") == "true" else None
+            if following and following == asked["continuation-token"]:
+                raise ValueError("the same page is named as the next one")
 
     def _page(self, query: Mapping[str, str]) -> bytes:
         """One answer; raises GenericError as obstore would, with the store's own words."""
