@@ -71,7 +71,7 @@ def test_a_portfolio_of_one_is_the_single_account_bit_for_bit(data, seed, rows, 
     assert trades_of(portfolio)[0].equals(single.trades())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), seeds, accounts(inverse=False), st.booleans(), st.integers(1, 4))
 def test_neither_order_nor_cuts_matter(data, seed, account, ranked, most):
     given = pieces(seed, 80, 4, data.draw(st.sampled_from([0.05, 0.3])), ranked=ranked)
