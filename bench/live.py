@@ -37,7 +37,7 @@ from hermes.testing.exchange import SimulatedExchange, random_bars
 
 START = round(datetime(2017, 9, 1, tzinfo=UTC).timestamp())  # first bar of every series
 LISTING_S = 0.1  # after a close, until its successor is listed
-BEFORE_S = 1.0  # how long before a close the clock arrives
+BEFORE_S = 0.3  # how long before a close the clock arrives
 
 
 class SharedClock(Clock):
