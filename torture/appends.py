@@ -30,7 +30,7 @@ ABOUT = (
     " once with and without a lease; folder and S3; passes when every row that was acknowledged is there, what is there"
     " is what an undisturbed run makes, hash for hash, an error is one clear line, and running again makes the rest"
 )
-FULL, SAMPLE = 400, 4
+FULL, SAMPLE = 200, 4
 DEADLINE_S = 60
 STEPS = ("append", "append", "append")
 AT_RANDOM = "at random"

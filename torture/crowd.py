@@ -24,7 +24,7 @@ ABOUT = (
     " maker wrote it, and no reader ever sees one that is torn"
 )
 WRITERS, READERS, RUNS = 8, 4, 10
-FULL, SAMPLE = 20, 1
+FULL, SAMPLE = 12, 1
 DEADLINE_S = 300
 MUTANTS = {"no_create_only": no_create_only, "no_staging": no_staging}
 

@@ -22,7 +22,7 @@ ABOUT = (
     " publishing, run.json) and at random times, folder and S3; passes when every final path is absent or whole"
     " and as its hash says, what was acknowledged is there, and running again makes what an undisturbed run makes"
 )
-FULL, SAMPLE = 3000, 40
+FULL, SAMPLE = 1_500, 40
 MUTANTS = {"no_staging": no_staging, "hash_too_late": hash_too_late}
 AT_RANDOM = "at random"
 PLANS: Mapping[str, tuple[str, ...]] = {

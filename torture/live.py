@@ -32,7 +32,7 @@ ABOUT = (
     " and whose answers fail; passes when the chain is sound, every closed bar is on record once, bronze and silver are"
     " what the exchange has, and the last row of each bar is what holds"
 )
-FULL, SAMPLE = 200, 1
+FULL, SAMPLE = 120, 1
 START, SPEED = 1_750_000_020, 60.0  # a bar of a minute takes a second
 HISTORY, FUTURE = 60, 120
 PLANNED = 20  # bars of which some are late or change

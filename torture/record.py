@@ -36,7 +36,7 @@ ABOUT = (
     " passes when every closed bar is on record once, in time or marked late, Hermes and the verifier that shares no"
     " code agree, every difference from today has its cause, and every change planted afterwards is found and named"
 )
-FULL, SAMPLE = 2, 0
+FULL, SAMPLE = 1, 0
 DEADLINE_S = 1500
 SPEED = 7_200.0
 HISTORY, MONTH, AFTER, KILLS, OUTAGES = 2_000, 720, 48, 20, 5

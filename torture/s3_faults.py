@@ -31,7 +31,7 @@ ABOUT = (
     " within the deadline, nothing wrong is published, and running again makes what an undisturbed run makes"
 )
 COMBINATIONS = len(FAULTS) * len(KINDS)
-FULL, SAMPLE = 15 * COMBINATIONS, COMBINATIONS
+FULL, SAMPLE = 10 * COMBINATIONS, COMBINATIONS
 MUTANTS = {"hash_skipped": hash_skipped, "error_swallowed": error_swallowed}
 REQUEST_S = 1  # a whole case must not take a minute
 DEADLINE_S = 60
