@@ -105,7 +105,7 @@ def archive() -> Path:
     """The real archive files (BTCUSDT and ETHUSDT 4h), used in place."""
     root = real_archive.folder()
     if not root.is_dir():
-        pytest.skip(f"the exchange's files are not at {root}: `{real_archive.FETCH}` fetches them")
+        pytest.skip(f"the exchange's files are not in {root}: fetch them with `{real_archive.FETCH}`")
     return root
 
 

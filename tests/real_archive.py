@@ -1,8 +1,8 @@
 """The exchange's own files that some tests need: where they are, and how to fetch them.
 
-    python -m tests.real_archive        # into ../shared/data/binance, or into the folder that HERMES_TEST_ARCHIVE names
+    .venv/bin/python -m tests.real_archive    # into ../shared/data/binance, or $HERMES_TEST_ARCHIVE
 
-Tests that need them are skipped where they are missing. Some 15 MB: BTCUSDT and ETHUSDT, 4h, August 2017 to August
+Tests that need them are skipped if they are missing. About 2 MB: BTCUSDT and ETHUSDT, 4h, August 2017 to August
 2025, and ten days of September 2025.
 """
 
@@ -17,11 +17,11 @@ from urllib.request import urlopen
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared" / "data" / "binance"
 ADDRESS = "https://data.binance.vision"
-FETCH = "python -m tests.real_archive"
+FETCH = ".venv/bin/python -m tests.real_archive"
 
 
 def folder() -> Path:
-    """Where the files are, or are to be."""
+    """Where the files are, or will be."""
     return Path(os.environ.get("HERMES_TEST_ARCHIVE") or SHARED)
 
 
@@ -37,7 +37,7 @@ def paths() -> Iterator[str]:
 
 
 def fetch(root: Path, address: str = ADDRESS) -> int:
-    """Fetch what is missing; says how many files that were."""
+    """Fetch the missing files; returns how many."""
     wanted = [f"{path}{ending}" for path in paths() for ending in ("", ".CHECKSUM")]
     missing = [path for path in wanted if not (root / path).is_file()]
 
