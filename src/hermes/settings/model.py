@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from inspect import cleandoc, getsource
 from itertools import pairwise
 from pathlib import Path
@@ -200,6 +201,7 @@ def descriptions(kind: type) -> dict[str, str]:
     return {each.name: texts.get(each.name, "") for each in fields(kind)}  # of `Dataset`, which is no pydantic model
 
 
+@cache
 def _texts_below(kind: type) -> dict[str, str]:
     """The text below each attribute of a class, read from its source: pydantic would read it at every start."""
     try:
