@@ -11,6 +11,7 @@ from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone
 
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
+from hermes.live.loop import growing
 from hermes.live.status import records, status
 from hermes.record.paper import PaperAccount
 from hermes.record.table import DecisionsTable
@@ -325,3 +326,8 @@ def test_a_bar_that_changed_while_nothing_ran_becomes_a_revision(tmp_path):
         of_bar = record.filter(pl.col("datetime") == datetime(1970, 1, 1) + timedelta(microseconds=at))
         assert of_bar["kind"].to_list() == ["decision", "revision"]
         assert find_faults(record) == [] and find_gaps(record) == []
+
+
+def test_pauses_grow_up_to_a_limit_however_long_nothing_answers():
+    pauses = [growing(0.02, times, 30.0) for times in (0, 1, 2, 5_000)]
+    assert pauses == pytest.approx([0.02, 0.028, 0.0392, 30.0])

@@ -29,10 +29,16 @@ from hermes.steps.refine import refine
 from hermes.steps.signals import signals
 
 SOON_S = 0.02  # after a close, before the first reading: what this machine knows of the server's time is not exact
-FIRST_PAUSE_S, GROWTH = 0.05, 1.6  # between readings that found nothing new
+FIRST_PAUSE_S, GROWTH = 0.02, 1.4  # between readings that found nothing new
+FAILURE_PAUSE_S = 0.05  # grows likewise, after the exchange could not be asked
 LOOK_S = 0.2  # how long answers are waited for before the clock is looked at again
 STORE_PAUSE_S = 5.0  # after the lake could not be written
 _SECOND = 1_000_000
+
+
+def growing(first: float, times: int, longest: float) -> float:
+    """Seconds to wait after so many waits: `first` at first, `longest` at most, also after days without an answer."""
+    return min(longest, first * GROWTH ** min(times, 99))
 
 
 class Listener:
@@ -144,7 +150,7 @@ class Loop:
                 self.listener.trouble(error)
                 event("reading", level=logging.WARNING, message=error.message, cure=error.cure)
             poll = due[0].settings.live.poll_seconds
-            pause = error.seconds if isinstance(error, Banned) else min(poll, FIRST_PAUSE_S * GROWTH**self._failures)
+            pause = error.seconds if isinstance(error, Banned) else growing(FAILURE_PAUSE_S, self._failures, poll)
             for series in due:
                 series.read_at = self.engine.server_now() + round(pause * _SECOND)
 
@@ -166,7 +172,7 @@ class Loop:
                 continue
             series.attempts += 1
             first = max(FIRST_PAUSE_S, 2 * weight / engine.exchange.budget.most)
-            pause = max(pace, min(series.settings.live.poll_seconds, first * GROWTH ** (series.attempts - 1)))
+            pause = max(pace, growing(first, series.attempts - 1, series.settings.live.poll_seconds))
             series.read_at = now + round(pause * _SECOND)
             if series.waiting:  # a second reading may close it
                 settled = series.waiting.since + round(series.settings.live.settle_seconds * _SECOND) + 1
