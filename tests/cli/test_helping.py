@@ -33,3 +33,10 @@ def test_switches_show_nothing_and_choices_are_shown():
     assert found["hermes run", "--frequency"][1] == "monthly|daily|recent"
     assert found["hermes sql", "--format"][1] == "table|csv|json|parquet"
     assert found["hermes ingest", "--since"][1] == "YYYY-MM-DD"
+
+
+def test_the_terminal_wraps_the_paragraphs_of_a_description():
+    group = typer.main.get_command(app)
+    assert "\n\n" in (group.commands["serve"].help or "")
+    commands = [each for each in group.commands.values() if not hasattr(each, "commands")]
+    assert not [each.name for each in commands if "\n" in (each.help or "").replace("\n\n", "")]

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, getdoc, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,11 +140,18 @@ def command(
         ]
         wrapper.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        name = function.__name__.replace("_", "-")
         epilog = "\n\n".join(("[bold]Examples[/]", *(f"  hermes {example}" for example in examples)))
-        app.command(function.__name__.replace("_", "-"), cls=Command, epilog=epilog)(wrapper)
+        app.command(name, cls=Command, help=_help_text(function), epilog=epilog)(wrapper)
         return wrapper
 
     return register
+
+
+def _help_text(function: Callable[..., None]) -> str:
+    """The docstring with each paragraph on one line, which the terminal wraps at its own width."""
+    paragraphs = (getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def print_traceback() -> None:

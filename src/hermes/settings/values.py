@@ -28,7 +28,10 @@ def instant(value: Any, end: bool) -> Any:
         except ValueError:
             raise ValueError(_INSTANT) from None
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        try:
+            return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        except OverflowError:  # before the first year or after the last one, once it is UTC
+            raise ValueError(_INSTANT) from None
     if isinstance(value, date):
         return datetime.combine(value, time.max if end else time.min)
     raise ValueError(_INSTANT)
@@ -196,9 +199,10 @@ def _one(value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> 
         return value
     try:
         number = kind(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or isinstance(value, bool) or number != float(value) or not fits(number):
+        is_one = number == float(value) and not isinstance(value, bool) and fits(number)
+    except (TypeError, ValueError, OverflowError):  # TOML has infinity, and integers of any size
+        is_one = False
+    if not is_one:
         raise ValueError(f"expected {expected}")
     return number
 
