@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+#: What a column `position` says, in words.
+POSITIONS = {1: "long", 0: "flat", -1: "short"}
+
 
 def counted(count: float, noun: str, plural: str = "", form: str = ",") -> str:
     """`1 file`, `1,200 files`, `2 entries`.

@@ -19,10 +19,10 @@ from hermes.redaction import redact
 from hermes.serve.reading import for_strategy
 from hermes.serve.texts import address_of, cell
 from hermes.settings import Settings
+from hermes.text import POSITIONS
 
 MOST_DATASETS = 200  # that are watched; more would make each look too long
 DECISIONS = 20  # the newest ones on record
-_POSITIONS = {1: "long", 0: "flat", -1: "short"}
 
 STATUS = ("Dataset", "Strategy", "Newest bar", "Age", "Position", "Since", "Last signal", "Next close", "Alive at",
           "Record")  # fmt: skip
@@ -132,7 +132,7 @@ def _status_row(each: dict[str, Any], dataset: Dataset, *, has_signals: bool) ->
             each["strategy"],
             _minute(each["newest_bar"]),
             ("–" if age is None else format.duration(max(0, age) // 60 * 60)) + (", stale" if each["stale"] else ""),
-            _POSITIONS.get(each["position"], "–"),
+            POSITIONS.get(each["position"], "–"),
             _minute(each["since"]),
             f"{signal['side']} {_minute(signal['datetime'])} at {cell(signal['price'])}" if signal else "–",
             _minute(each["next_close"]),
@@ -154,7 +154,7 @@ def _record_row(each: dict[str, Any]) -> dict[str, Any]:
             format.moment(each["datetime"]),
             cell(each["close"]),
             " and ".join(side) or "nothing",
-            _POSITIONS.get(each["position"], "–"),
+            POSITIONS.get(each["position"], "–"),
             ", ".join(filter(None, ("late" if each["late"] else "", "revision" * (each["kind"] == "revision")))),
             each["hash"][:8],
         ],

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
+from hermes.text import POSITIONS
+
 #: What a text can name, and what stands there: all are texts but `price` and `position`, which are numbers.
 FIELDS = {
     "symbol": "BTCUSDT",
@@ -70,7 +72,7 @@ def _values(told: Mapping[str, Any]) -> dict[str, Any]:
     given |= {
         "why": ", ".join(told.get("why", ())),
         "link": told.get("link") or told.get("execution") or "",
-        "holding": {1: "long", 0: "flat", -1: "short"}.get(told.get("position", ""), ""),
+        "holding": POSITIONS.get(told.get("position", ""), ""),
         "late": "late" if told.get("late") else "",
         "simulated": "SIMULATED" if told.get("simulated") else "",
     }

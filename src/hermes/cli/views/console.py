@@ -8,7 +8,7 @@ import sys
 import tempfile
 import textwrap
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -158,18 +158,34 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
             without breaking other words, each row is shown as facts.
     """
     texts = [[shown(name), *(shown(row[position]) for row in rows)] for position, name in enumerate(columns)]
-    widths = _widths(texts, whole) if whole else [None] * len(texts)
-    if not widths:
+    if title:  # a line of its own: as the table's it would be broken at the table's width
+        say("[bold]{}[/]", title)
+    if whole and not _widths(texts, whole):
         for row in rows:
             print_facts(str(row[0]), list(zip(columns[1:], row[1:], strict=True)))
         return
+    numeric = {
+        position
+        for position in range(len(columns))
+        if rows and all(isinstance(row[position], int | float) for row in rows)
+    }
+    out.print(table_of(texts, numeric, whole))
+
+
+def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whole: int = 0) -> Table:
+    """A plain table that breaks words only where it would not fit without.
+
+    Args:
+        columns: each with its name first, as `shown` makes them; right: positions of those that are set to the right.
+        whole: so many columns, the first ones, are not broken at all.
+    """
     table = Table(box=None, header_style="bold")
-    for position, ((name, *_), width) in enumerate(zip(texts, widths, strict=True)):
-        numeric = bool(rows) and all(isinstance(row[position], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", width=width)
-    for cells in zip(*(column[1:] for column in texts), strict=True):
+    widths: Sequence[int | None] = _widths(columns, whole) or [None] * len(columns)
+    for position, ((name, *_), width) in enumerate(zip(columns, widths, strict=True)):
+        table.add_column(name, justify="right" if position in right else "left", overflow="fold", width=width)
+    for cells in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*cells)
-    _print_table(table, title)
+    return table
 
 
 def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
@@ -199,13 +215,6 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
         )
         begin = f" [dim]{name}[/]{' ' * (width - cell_len(name) + _PADDING)}"
         out.print(f"{begin}{f'{chr(10)}{indent}'.join(lines)}", soft_wrap=True)
-
-
-def _print_table(table: Table, title: str) -> None:
-    """The title is a line of its own: as the table's it would be broken at the table's width."""
-    if title:
-        say("[bold]{}[/]", title)
-    out.print(table)
 
 
 def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bool) -> None:

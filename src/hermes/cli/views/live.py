@@ -17,10 +17,9 @@ from hermes.live.position import SIDES, SIGNALS
 from hermes.live.series import Series
 from hermes.live.watcher import Watcher
 from hermes.settings import LakeSettings, Settings
-from hermes.text import counted
+from hermes.text import POSITIONS, counted
 
 SHOWN = 40  # datasets in the table; more would not fit
-_POSITIONS = {1: "long", 0: "flat", -1: "short"}
 
 
 class _View(Listener):
@@ -117,7 +116,7 @@ class Live(_View):
             asked = "".join(f"{side} " for side in SIDES if row.get(f"{side}_signal"))
             late = " (late)" if row["late"] else ""
             again = " (revised)" if row["kind"] == "revision" else ""
-            position = _POSITIONS.get(row["position"], row["position"])
+            position = POSITIONS.get(row["position"], row["position"])
             bar = f"{row['datetime']:%Y-%m-%d %H:%M} {row['symbol']} closed at {row['close']:,}"
             console.say("{}: {}", bar, f"{asked}{position}{late}{again}")
 
@@ -139,13 +138,11 @@ class Live(_View):
 def _table(engine: Engine, trouble: str) -> Table:
     now = datetime(1970, 1, 1) + timedelta(microseconds=engine.server_now())
     skew = f", this machine's clock {engine.reader.skew_s:+.1f} s" if engine.reader.is_clock_off else ""
-    names = ("symbol", "newest bar", "close", "position", "since", "last signal", "next close in", "record")
+    names = ("symbol", "newest bar", "close", "position", "last signal", "next close in", "record")
     title = f"{engine.strategy.name} on {counted(len(engine.series), 'dataset')}, {now:%Y-%m-%d %H:%M:%S} UTC{skew}"
-    table = Table(title=console.shown(title), title_justify="left", title_style="bold", box=None, header_style="bold")
-    for name in names:
-        table.add_column(name, justify="right" if name in ("close", "next close in") else "left")
-    for series in engine.series[:SHOWN]:
-        table.add_row(*(console.shown(cell) for cell in _row(series, now)))
+    rows = [[console.shown(cell) for cell in _row(series, now)] for series in engine.series[:SHOWN]]
+    table = console.table_of(list(zip(names, *rows, strict=True)), {names.index("close"), names.index("next close in")})
+    table.title, table.title_justify, table.title_style = console.shown(title), "left", "bold"
     if len(engine.series) > SHOWN:
         table.add_row(f"… {len(engine.series) - SHOWN:,} more")
     if trouble:
@@ -160,8 +157,8 @@ def _row(series: Series, now: datetime) -> tuple[str, ...]:
         f"{series.dataset.symbol} {series.dataset.interval}",
         f"{series.newest:%Y-%m-%d %H:%M:%S}",
         f"{series.bars['close'][-1]:,}",
-        _POSITIONS.get(held.position or 0, str(held.position)),
-        f"{held.since:%Y-%m-%d %H:%M}" if held.since else "–",
+        POSITIONS.get(held.position or 0, str(held.position))
+        + (f" since {held.since:%Y-%m-%d %H:%M}" if held.since else ""),
         signal.replace("T", " "),
         str(timedelta(seconds=max(0, round(wait.total_seconds())))),
         f"{series.head.sequence + 1:,} {series.head.hash[:8]}",
@@ -193,7 +190,7 @@ def print_demo_end(settings: Settings) -> None:
 def print_status(found: list[dict[str, Any]]) -> None:
     """What holds now, a row for each dataset."""
     columns = ("symbol", "interval", "strategy", "newest bar", "age", "position", "since", "last signal", "next close",
-               "heartbeat", "")  # fmt: skip
+               "heartbeat")  # fmt: skip
     rows = []
     if any(is_simulated(each["symbol"]) for each in found):
         console.print_simulated()
@@ -205,16 +202,15 @@ def print_status(found: list[dict[str, Any]]) -> None:
                 each["interval"],
                 each["strategy"],
                 _short(each["newest_bar"]),
-                _age(each["age_seconds"]),
-                _POSITIONS.get(each["position"], "–"),
+                _age(each["age_seconds"]) + (", STALE" if each["stale"] else ""),
+                POSITIONS.get(each["position"], "–"),
                 _short(each["since"]),
                 f"{signal['side']} {_short(signal['datetime'])} at {signal['price']:,}" if signal else "–",
                 _short(each["next_close"]),
                 _short(each["heartbeat"]),
-                "STALE" if each["stale"] else "",
             )
         )
-    console.print_rows(columns, rows, "What holds now (UTC)")
+    console.print_rows(columns, rows, "What holds now (UTC)", whole=1)
 
 
 def _short(at: str | None) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, say
 from hermes.errors import AuditFault
-from hermes.text import counted
+from hermes.text import POSITIONS, counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,12 +23,13 @@ def print_decisions(settings: "Settings", rows: "pl.DataFrame") -> None:
     """One line for each decision."""
     names = ("datetime", "kind", "close", "position", "late", "server_time", "hash")
     told = [
-        (at, kind, close, " and ".join(asked), position, "late" if late else "", decided, digest[:_SHORT])
+        (at, f"{kind}, late" if late else kind, close, " and ".join(asked), POSITIONS.get(position, position),
+         f"{decided:%Y-%m-%d %H:%M:%S.%f}"[:-3], digest[:_SHORT])
         for (at, kind, close, position, late, decided, digest), asked in zip(
             rows.select(names).iter_rows(), _signals(rows), strict=True
         )
-    ]
-    header = ("bar (UTC)", "kind", "close", "signal", "position", "", "decided (server's time)", "hash")
+    ]  # fmt: skip
+    header = ("bar (UTC)", "kind", "close", "signal", "position", "decided (server's time)", "hash")
     print_rows(header, told, f"On record: {settings.dataset}")
 
 
