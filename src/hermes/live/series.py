@@ -22,11 +22,10 @@ from hermes.stages.gold import blocks
 from hermes.stages.gold.blocks import Compute, proven_lead
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
-from hermes.strategies.columns import BARS
+from hermes.strategies.columns import BARS, signal_rules
 
 BELIEVED_BARS = 5_000  # of silver, compared with those in memory after each consolidation
 _BAR = list(BARS)
-_SAID = [*_BAR, "buy_signal", "sell_signal", "position"]  # what a revision says anew
 
 
 @dataclass(slots=True)
@@ -115,6 +114,11 @@ class Series:
         """When the bar after the newest one is over."""
         return later(self.newest, self.dataset.interval, 2)
 
+    @property
+    def _said(self) -> list[str]:
+        """Columns of what was decided on a bar: a bar on which one of them has changed needs a revision."""
+        return [*_BAR, *signal_rules(self.strategy), "position"]
+
     def reads_from(self) -> int:
         """Open time (microseconds) from which the exchange is read: some bars again, and from a recent hole on."""
         times = self.bars["datetime"].tail(RECHECKED).to_physical()
@@ -166,7 +170,7 @@ class Series:
         there = set(self.bars["datetime"].to_list())
         self.skipped |= {at for at in late["datetime"] if at not in there and at < self.decided_until}
         before = self.judged(first).filter(pl.col("datetime") <= self.decided_until)
-        for at, *values in before.select(_SAID).iter_rows():
+        for at, *values in before.select(self._said).iter_rows():
             self.revised.setdefault(at, tuple(values))
 
     def compare(self, recorded: pl.DataFrame) -> None:
@@ -181,7 +185,9 @@ class Series:
         self.skipped = set(there["datetime"]) - set(last["datetime"])
         changed = last.join(there, on=_BAR, how="anti", nulls_equal=True)["datetime"].min()
         if changed is not None:  # what was decided on later bars may be different, too
-            for at, *values in last.filter(pl.col("datetime") >= changed).select(_SAID).iter_rows():
+            # Rules for shorts may be newer than the record.
+            said = (pl.col(name) if name in last.columns else pl.lit(None).alias(name) for name in self._said)
+            for at, *values in last.filter(pl.col("datetime") >= changed).select(said).iter_rows():
                 self.revised[at] = tuple(values)
 
     # --- decisions --------------------------------------------------------------------------------------------------
@@ -223,7 +229,9 @@ class Series:
         said = {
             at: values for at, values in self.revised.items() if at <= self.decided_until and at not in self.skipped
         }
-        changed = [at for at, *values in made.select(_SAID).iter_rows() if at in said and said[at] != tuple(values)]
+        changed = [
+            at for at, *values in made.select(self._said).iter_rows() if at in said and said[at] != tuple(values)
+        ]
         return made.filter(is_new), made.filter(pl.col("datetime").is_in(changed))
 
     def recorded(self, head: Head, made: pl.DataFrame) -> None:

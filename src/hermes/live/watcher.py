@@ -5,13 +5,13 @@ no close, and what goes wrong is a warning.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from hermes.dataset import expanded
 from hermes.errors import HermesError
@@ -27,6 +27,7 @@ from hermes.settings import Settings
 from hermes.text import counted
 
 Labels = tuple[str, ...]
+_Given = TypeVar("_Given")
 RETRY_S = 60.0  # after which notices that nobody took are sent again
 DELIVERY_S = 20.0  # deadline of sending what waits
 
@@ -50,7 +51,7 @@ class Watcher:
         self._receivers: list[Receiver] = find_receivers(first.notify) if "signal" in first.notify.on else []
         self._metrics = expanded(first.upkeep.metrics_file) if first.upkeep.metrics_file else None
         self._work: SimpleQueue[_Work] = SimpleQueue()
-        self._waiting: set[str] = set()  # symbols whose notices nobody took yet
+        self._waiting: set[str] = set()  # symbols with notices that may not have been taken yet
         self._failed: dict[Labels, int] = {}
         self._stop = Event()
         self._thread = Thread(target=self._run, daemon=True, name="hermes-watcher")
@@ -98,15 +99,18 @@ class Watcher:
             except Empty:
                 work = _Work(None, {})
             for step in (self._tell, self._write):
-                try:
-                    step(work)
-                except BaseException as error:  # a panic of Polars is no Exception
-                    known = told(error)
-                    event("upkeep", level=logging.WARNING, message=f"{known}")
+                self._surely(step, work)
             if self._waiting and monotonic() - tried > RETRY_S:
                 tried = monotonic()
                 for symbol in list(self._waiting):
-                    self._deliver(symbol)
+                    self._surely(self._deliver, symbol)
+
+    def _surely(self, step: Callable[[_Given], None], given: _Given) -> None:
+        """Take a step; what goes wrong is a warning, and the thread goes on."""
+        try:
+            step(given)
+        except BaseException as error:  # a panic of Polars is no Exception
+            event("upkeep", level=logging.WARNING, message=f"{told(error)}")
 
     def _tell(self, work: _Work) -> None:
         if work.made is None or not self._receivers:
@@ -126,12 +130,14 @@ class Watcher:
 
     def _deliver(self, symbol: str) -> None:
         outbox = Outbox(self._lake, self._tasks[symbol].dataset.signals_table(self._strategy))
+        self._waiting.add(symbol)  # until it is known that nothing waits: what fails is tried again
         try:
             done = outbox.deliver(self._receivers, DELIVERY_S)
         except HermesError as error:
             event("upkeep", level=logging.WARNING, message=f"{symbol}: {error}")
             return
-        (self._waiting.add if done.waiting else self._waiting.discard)(symbol)
+        if not done.waiting:
+            self._waiting.discard(symbol)
         for problem in done.problems:
             message = f"{symbol}: {problem} ({counted(done.waiting, 'notice')} queued)"
             event("upkeep", level=logging.WARNING, message=message, dataset=symbol)
