@@ -5,7 +5,13 @@ The names are those of `stages.backtest.metrics.Metrics`, which has each one's f
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
+
+SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
+FEW_TRADES = 30  # fewer say little about a Sharpe ratio
+#: Measures that are scaled to a year.
+ANNUALIZED = ("cagr_pct", "sharpe", "sortino", "calmar", "sharpe_over_holding", "alpha_pct")
 
 #: How a value is written: a signed percentage, a percentage, a fall (a percentage shown as a loss), a fee (a fraction),
 #: a number, a probability, a count, seconds, or an amount in the quote currency.

@@ -225,6 +225,15 @@ def test_the_list_tells_defaults_and_bounds():
     assert len({each["source"] for each in shown.values()}) == 1
 
 
+def test_the_list_tells_what_stands_below_a_parameter(write: Write):
+    bounds = "window: int = Field(default=20, ge=2)\n"
+    (shown,) = listed([str(write(MINE.replace(bounds, f'{bounds}    """Bars in the channel."""\n')))])
+    assert shown["parameters"]["window"]["description"] == "Bars in the channel."
+    described = bounds.replace("ge=2", 'ge=2, description="bars"')
+    (shown,) = listed([str(write(MINE.replace(bounds, described), "other.py"))])
+    assert shown["parameters"]["window"]["description"] == "bars"
+
+
 def test_the_list_checks_the_contract(write: Write):
     for text, said in (
         (MINE.replace("look_back = 1", "look_back = '1'"), "look_back gives '1'"),

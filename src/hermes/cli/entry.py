@@ -17,7 +17,8 @@ from hermes.errors import UsageError
 from hermes.redaction import printable, told
 
 INTERRUPTED = 130
-OBJECTS_BETWEEN_COLLECTIONS = 50_000  # while modules are loaded, nothing is garbage
+OBJECTS_BETWEEN_COLLECTIONS = 200_000  # while modules are loaded, nothing is garbage
+MULTIPLIERS = (["sweep"], ["walkforward"], ["portfolio"])  # the only ones that multiply large matrices
 READERS = (["ls"], ["show"], ["sql"], ["config"], ["strategies"], ["indicators"], ["status"], ["record"])  # only print
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     """The `hermes` command: every error is one line on stderr and an exit code."""
     started = perf_counter()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    _start_lean(sys.argv[1:2])
     _leave_out_others(sys.argv[1:2])
     streams.guard()
     streams.end_as_interrupted()
@@ -39,6 +41,16 @@ def main() -> None:
     # All is tidied up, and to take every module down takes a sixth of a short command's time. After Ctrl-C a thread of
     # Polars may still be on its way into Python, and would abort the process if it met an interpreter that ends.
     os._exit(code)
+
+
+def _start_lean(words: list[str]) -> None:
+    """Leave out what libraries do as they are loaded and a command does not need, unless the environment asks for it.
+
+    pydantic looks for plugins in every package that is installed. The threads of NumPy's OpenBLAS spin while they wait.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    if words not in MULTIPLIERS and "OMP_NUM_THREADS" not in os.environ:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _leave_out_others(words: list[str]) -> None:

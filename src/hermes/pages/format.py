@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from hermes.stages.backtest.metrics import FEW_TRADES
+from hermes.measures import FEW_TRADES
 from hermes.text import counted
 
 _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")

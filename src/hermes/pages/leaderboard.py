@@ -7,10 +7,9 @@ import polars as pl
 from markupsafe import Markup
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
-from hermes.measures import every
+from hermes.measures import FEW_TRADES, every
 from hermes.pages import rendering
 from hermes.pages.rendering import render
-from hermes.stages.backtest.metrics import FEW_TRADES
 
 
 class _Column(NamedTuple):

@@ -5,10 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hermes.measures import GROUPS, Measure, Unit, named
+from hermes.measures import ANNUALIZED, GROUPS, Measure, Unit, named
 from hermes.pages import format
 from hermes.pages.rendering import render
-from hermes.stages.backtest.metrics import ANNUALIZED
 
 Measures = Mapping[str, Any]
 

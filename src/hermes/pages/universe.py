@@ -9,11 +9,11 @@ import polars as pl
 from markupsafe import Markup
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
+from hermes.measures import FEW_TRADES
 from hermes.pages import format, leaderboard
 from hermes.pages.histograms import Axis, histogram
 from hermes.pages.leaderboard import names
 from hermes.pages.rendering import Tile, asset, page
-from hermes.stages.backtest.metrics import FEW_TRADES
 from hermes.text import counted
 
 #: A page lists at most this many failures; the table beside it has them all.

@@ -10,9 +10,9 @@ from hermes.errors import SourceChanged
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
+from hermes.steps.figures import Figures
 from hermes.steps.frames import Frame, polars
 from hermes.steps.measure import Measured, Tally, measure, measure_frame
-from hermes.steps.results import Figures
 from hermes.steps.selection import select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name

@@ -29,11 +29,12 @@ from hermes.settings import Settings
 from hermes.stages.signals.decisions import Decisions
 from hermes.stages.signals.generate import write_signals
 from hermes.stages.signals.plan import constants
+from hermes.steps.figures import Figures
 from hermes.steps.indicators import own_sources
 from hermes.steps.lineage import kept_verdict
 from hermes.steps.measure import Measured, Tally, measure
 from hermes.steps.production import find_execution, identity, why_not_production
-from hermes.steps.results import Figures, published_rows
+from hermes.steps.results import published_rows
 from hermes.steps.selection import Selection, select
 from hermes.steps.step import step
 from hermes.steps.warnings import freshness_of, warnings

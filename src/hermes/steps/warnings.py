@@ -7,8 +7,8 @@ from typing import Any
 from hermes.dataset import BRONZE_FREQUENCIES, Dataset, is_simulated
 from hermes.freshness import Freshness, freshness
 from hermes.lake.store import Lake
+from hermes.measures import FEW_TRADES, SHORT
 from hermes.schemas import JUMP_FACTOR
-from hermes.stages.backtest.metrics import FEW_TRADES, SHORT
 from hermes.text import counted
 
 _STALE = "the newest bar opened at"

@@ -19,7 +19,7 @@ class Parameters(BaseModel):
     A text below a parameter, or `Field(description=…)`, is what `hermes strategies` says of it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Strategy(ABC):

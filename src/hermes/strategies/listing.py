@@ -3,6 +3,7 @@
 from typing import Any
 
 from hermes.errors import HermesError
+from hermes.settings import descriptions
 from hermes.strategies.contract import check_strategy
 from hermes.strategies.registry import KIND, STRATEGIES, find_strategy
 
@@ -32,6 +33,9 @@ def _described(spec: str) -> dict[str, Any]:
     found = find_strategy(spec)
     kind = found.kind
     schema = kind.parameters_type.model_json_schema().get("properties", {})
+    for name, text in descriptions(kind.parameters_type).items():
+        if text and name in schema:
+            schema[name]["description"] = text
     described: dict[str, Any] = {
         "name": kind.name,
         "source": found.source,

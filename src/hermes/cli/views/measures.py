@@ -5,9 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from hermes.cli.views.console import print_rows, say
-from hermes.measures import Unit, every
+from hermes.measures import ANNUALIZED, FEW_TRADES, Unit, every
 from hermes.pages.format import quote_currency
-from hermes.stages.backtest.metrics import ANNUALIZED, FEW_TRADES
 from hermes.text import counted
 
 

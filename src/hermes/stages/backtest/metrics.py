@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from hermes.dataset import periods_per_year
+from hermes.measures import FEW_TRADES, SHORT
 from hermes.stages.backtest.account import Account, Fill
 from hermes.stages.backtest.arrays import Booleans, Floats, Times
 from hermes.stages.backtest.holding import NO_TIMING, Holding, Timing, timing
@@ -33,10 +34,6 @@ from hermes.stages.backtest.tally import BarTally
 from hermes.stages.backtest.trades import Outcomes
 
 YEAR = timedelta(days=365)
-SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
-FEW_TRADES = 30  # fewer say little about a Sharpe ratio
-#: Measures that are scaled to a year.
-ANNUALIZED = ("cagr_pct", "sharpe", "sortino", "calmar", "sharpe_over_holding", "alpha_pct")
 _MOST = 1e300  # a rate beyond which percents are no number
 _ROUNDING = 1e-12  # what rounding leaves of growth by nothing
 

@@ -15,12 +15,13 @@ from hermes.dataset import is_simulated
 from hermes.errors import StoreError, StrategyError, UsageError
 from hermes.lake.opening import opened
 from hermes.lake.store import Lake
+from hermes.measures import FEW_TRADES
 from hermes.pages import format
 from hermes.pages.sweep import Sweep, sweep_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.backtest.account import Fill
-from hermes.stages.backtest.metrics import FEW_TRADES, Metrics
+from hermes.stages.backtest.metrics import Metrics
 from hermes.stages.backtest.overfitting import Deflated, Overfitting, deflated_sharpe, probability
 from hermes.stages.backtest.trials import Span, Trial, effective_number, parts_of, returns_of, search
 from hermes.steps.search.candidates import Candidates, candidates
