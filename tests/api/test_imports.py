@@ -42,6 +42,14 @@ def test_every_name_is_there_and_nothing_heavy_is_loaded_for_it():
         _ = hermes.nonsense
 
 
+def test_listing_a_lake_loads_no_numpy_and_json_no_rich():
+    heavy = told(
+        "import sys, json, hermes.steps.query, hermes.cli.views.steps\n"
+        "print(json.dumps([name for name in ('duckdb', 'jinja2', 'numpy', 'rich') if name in sys.modules]))"
+    )
+    assert heavy == []
+
+
 @pytest.mark.parametrize("name", ["audit", "backtest", "report", "signals"])
 def test_the_steps_take_settings_and_say_what_they_do(name: str):
     step = getattr(hermes, name)

@@ -111,7 +111,8 @@ def command(
     strategy = STRATEGY[0] in flags
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        known = [flag for flag in common if flag.name not in signature(function).parameters]
+        form = signature(function)
+        known = [flag for flag in common if flag.name not in form.parameters]
 
         @wraps(function)
         def wrapper(**given: Any) -> None:
@@ -128,7 +129,7 @@ def command(
         def keyword(name: str, kind: Any, default: Any = None) -> Parameter:
             return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
-        mine = list(signature(function).parameters.values())[1:]
+        mine = list(form.parameters.values())[1:]
         parameters = [
             *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in mine),  # own arguments, then symbols
             *([keyword("symbols", _SYMBOLS)] if symbols else []),
@@ -138,7 +139,7 @@ def command(
             keyword("json", _JSON, default=False),
             keyword("verbose", _VERBOSE, default=False),
         ]
-        wrapper.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__signature__ = form.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         name = function.__name__.replace("_", "-")
         epilog = "\n\n".join(("[bold]Examples[/]", *(f"  hermes {example}" for example in examples)))

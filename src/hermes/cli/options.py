@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -56,6 +57,7 @@ class Flag:
     kind: Any
     help: str
 
+    @cache  # noqa: B019 - of constants, each for many commands
     def parameter(self) -> Parameter:
         """How Typer is told of it."""
         panel = PANELS.get(self.setting.partition(".")[0])

@@ -10,7 +10,7 @@ WORDS = {word for text in (*COLUMNS, *ROWS[0]) for word in text.split()}
 
 
 def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, whole: int = 0) -> str:
-    monkeypatch.setattr(console.out, "width", width)
+    monkeypatch.setattr(console.out(), "width", width)
     console.print_rows(COLUMNS, ROWS, "What holds now", whole)
     return capsys.readouterr().out
 

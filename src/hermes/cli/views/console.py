@@ -1,4 +1,5 @@
 """What every view prints with: tables and facts on stdout, progress and errors on stderr."""
+# ruff: noqa: PLC0415 (Rich is loaded once something is drawn: JSON needs none of it)
 
 import csv
 import json
@@ -10,16 +11,10 @@ import textwrap
 import webbrowser
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-from rich.table import Table
 
 from hermes import logs
 from hermes.errors import HermesError
@@ -29,18 +24,33 @@ from hermes.redaction import printable, redact
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
+    from rich.console import Console
+    from rich.table import Table
+
 
 _UNPRINTABLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 _PADDING = 2  # cells around each column
 _LEAST_NAME, _LEAST_VALUE = 20, 30  # cells of a fact's two columns
 
-out = Console(highlight=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 140)
-err = Console(stderr=True, highlight=False, emoji=False)
+
+@cache
+def out() -> "Console":
+    """Rich's console on stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False, width=None if sys.stdout and sys.stdout.isatty() else 140)
+
+
+@cache
+def _err() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 class Bars(Progress):
-    """Progress bars on stderr, with rate and time left."""
+    """Progress bars on stderr where that is a terminal, with rate and time left."""
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[Advance]:
@@ -49,6 +59,12 @@ class Bars(Progress):
             with _counted(name, total, unit) as advance:
                 yield advance
             return
+        if not (sys.stderr and sys.stderr.isatty()):
+            yield lambda done, note: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -56,7 +72,7 @@ class Bars(Progress):
             TextColumn(f"{unit} {{task.fields[note]}}", markup=False),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         )
-        with RichProgress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        with RichProgress(*columns, console=_err(), transient=True, disable=not _err().is_terminal) as bars:
             task = bars.add_task(printable(name), total=total, note="")
             yield lambda done, note: bars.update(task, advance=done, note=printable(note))
 
@@ -103,11 +119,13 @@ def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def say(template: str, *values: Any) -> None:
     """One line on stdout: `template` may have Rich's markup, each `{}` in it takes a value as it is."""
-    out.print(template.format(*(shown(value) for value in values)), soft_wrap=True)
+    out().print(template.format(*(shown(value) for value in values)), soft_wrap=True)
 
 
 def shown(value: Any) -> str:
     """A value as text that Rich prints as it is: the one place that escapes, for all that is printed."""
+    from rich.markup import escape
+
     if value is None:
         return "–"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -120,7 +138,7 @@ def print_note(text: str) -> None:
     if logs.as_json():
         logs.event("note", message=text)
     else:
-        err.print(shown(text), soft_wrap=True)
+        _err().print(shown(text), soft_wrap=True)
 
 
 def open_page(path: str, name: str, html: Callable[[], str]) -> None:
@@ -147,7 +165,7 @@ def print_error(error: HermesError, what: str = "") -> None:
         logs.event("error", level=logging.ERROR, **facts)
         return
     cure = f" → {error.cure}" if error.cure else ""
-    err.print(f"[bold red]error:[/] {shown(f'{what}{error.message}{cure}')}", soft_wrap=True)
+    _err().print(f"[bold red]error:[/] {shown(f'{what}{error.message}{cure}')}", soft_wrap=True)
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", whole: int = 0) -> None:
@@ -169,16 +187,18 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
         for position in range(len(columns))
         if rows and all(isinstance(row[position], int | float) for row in rows)
     }
-    out.print(table_of(texts, numeric, whole))
+    out().print(table_of(texts, numeric, whole))
 
 
-def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whole: int = 0) -> Table:
+def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whole: int = 0) -> "Table":
     """A plain table that breaks words only where it would not fit without.
 
     Args:
         columns: each with its name first, as `shown` makes them; right: positions of those that are set to the right.
         whole: so many columns, the first ones, are not broken at all.
     """
+    from rich.table import Table
+
     table = Table(box=None, header_style="bold")
     widths: Sequence[int | None] = _widths(columns, whole) or [None] * len(columns)
     for position, ((name, *_), width) in enumerate(zip(columns, widths, strict=True)):
@@ -190,10 +210,12 @@ def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whol
 
 def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
     """Of each column, so that no word is broken, and no text in the first `whole`; empty where that does not fit."""
+    from rich.cells import cell_len
+
     full = [max(cell_len(text) for text in texts) for texts in columns]
     least = [max(cell_len(word) for text in texts for word in text.split() or [""]) for texts in columns]
     widths = full[:whole] + least[whole:]
-    left = out.width - sum(widths) - _PADDING * len(widths)
+    left = out().width - sum(widths) - _PADDING * len(widths)
     if left < 0:
         return []
     for position in sorted(range(len(full)), key=lambda each: full[each] - widths[each]):
@@ -205,16 +227,18 @@ def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
     """A titled list of names and values; no word is broken, so that paths can be copied."""
+    from rich.cells import cell_len
+
     say("[bold]{}[/]", title)
     texts = [(shown(name), shown(value)) for name, value in facts]
     width = max(_LEAST_NAME, *(cell_len(name) for name, _ in texts), 0)
     indent = " " * (width + 1 + _PADDING)
     for name, value in texts:
         lines = textwrap.wrap(
-            value, max(out.width - len(indent), _LEAST_VALUE), break_long_words=False, break_on_hyphens=False
+            value, max(out().width - len(indent), _LEAST_VALUE), break_long_words=False, break_on_hyphens=False
         )
         begin = f" [dim]{name}[/]{' ' * (width - cell_len(name) + _PADDING)}"
-        out.print(f"{begin}{f'{chr(10)}{indent}'.join(lines)}", soft_wrap=True)
+        out().print(f"{begin}{f'{chr(10)}{indent}'.join(lines)}", soft_wrap=True)
 
 
 def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bool) -> None:

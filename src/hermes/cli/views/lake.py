@@ -106,7 +106,7 @@ def print_answer(made: "Answer") -> None:
     """The rows of a query: as a table, or where that would not fit, one column below the other for each row."""
     cells = [[len(str(value)) for value in row] for row in made.rows]
     widths = [max([len(name), *column]) for name, column in zip(made.columns, zip(*cells, strict=True), strict=False)]
-    if sum(widths) + 2 * len(widths) <= out.width or not made.rows:
+    if sum(widths) + 2 * len(widths) <= out().width or not made.rows:
         print_rows(made.columns, made.rows)
     else:
         for number, row in enumerate(made.rows, 1):

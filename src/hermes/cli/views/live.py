@@ -85,7 +85,7 @@ class Live(_View):
     """A table that redraws on a terminal; elsewhere a line for each close."""
 
     def __init__(self) -> None:
-        self._live = RichLive(console=console.out, auto_refresh=False) if console.out.is_terminal else None
+        self._live = RichLive(console=console.out(), auto_refresh=False) if console.out().is_terminal else None
         self._trouble = ""
 
     def __enter__(self) -> Self:

@@ -36,8 +36,9 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
 
 def _positions(buy: pl.Series, sell: pl.Series, before: int) -> pl.Series:
     """What is held after each bar, where `before` was held before the first one."""
-    turns = (buy != sell).arg_true()
-    held = np.concatenate([[before], buy.gather(turns)]).astype(np.int8)
+    buys = buy.to_numpy()
+    turns = np.flatnonzero(buys != sell.to_numpy())
+    held = np.concatenate([[before], buys[turns]]).astype(np.int8)
     # Repeated from turn to turn: signals are rare, and to fill forward bar by bar takes half of the judging's time.
     return pl.Series("position", np.repeat(held, np.diff(turns, prepend=0, append=len(buy))))
 
@@ -69,8 +70,9 @@ def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: St
         rows = f"the bars {window['datetime'][0]} to {window['datetime'][-1]}"
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "correct the rule") from error
-    if wrong := [name for name in rules if made.schema[name] != pl.Boolean]:
-        raise StrategyError(f"{strategy.name}: {wrong[0]} gives {made.schema[wrong[0]]}", "expected a Boolean")
+    schema = made.schema
+    if wrong := [name for name in rules if schema[name] != pl.Boolean]:
+        raise StrategyError(f"{strategy.name}: {wrong[0]} gives {schema[wrong[0]]}", "expected a Boolean")
     return made
 
 
