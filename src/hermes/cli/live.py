@@ -76,7 +76,6 @@ def register(app: typer.Typer) -> None:
         Without symbols: every dataset of the market and interval that has signals or decisions of the strategy.
         """
         from hermes.cli.views import console
-        from hermes.cli.views import live as views
         from hermes.lake.store import Lake
         from hermes.live.status import known_symbols, records
         from hermes.live.status import status as status_of
@@ -97,6 +96,8 @@ def register(app: typer.Typer) -> None:
             errors = [{"symbol": symbol, "error": error.message, "cure": error.cure} for symbol, error in failed]
             console.print_json({"datasets": found, **({"errors": errors} if errors else {})})
         elif found:
+            from hermes.cli.views import live as views  # it loads all of a live process
+
             views.print_status(found)
         if failed:
             raise typer.Exit(failed[0][1].exit_code if len(symbols) == 1 else 1)
