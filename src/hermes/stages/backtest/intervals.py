@@ -174,7 +174,8 @@ def resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
         ends = np.minimum(np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32), count)
         ends[:, -1] = count
         stops = starts + np.diff(ends, axis=1, prepend=0)
-        found.append([(total.take(stops) - total.take(starts)).sum(axis=1) for total in totals])
+        first, last = starts.astype(np.intp), stops.astype(np.intp)  # once: `take` would do it for each of the totals
+        found.append([(total.take(last) - total.take(first)).sum(axis=1) for total in totals])
     return np.concatenate(found, axis=1)
 
 
