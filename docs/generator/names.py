@@ -22,7 +22,8 @@ folder of its own, named by a UTC second that is later than all names in its tab
 In SQL (`hermes sql`), the tables are called `bronze_BTCUSDT_4h`, `silver_BTCUSDT_4h`, `features_BTCUSDT_4h` and
 `signals_smart_momentum_BTCUSDT_4h`, the latter being the newest execution of what was promoted or configured. These
 names never change. `signals_BTCUSDT_4h` is a short one for the promoted strategy, or else for the one that the settings
-name. `hermes ls` and `hermes sql 'show tables'` list them all.
+name. `hermes ls` and `hermes sql 'show tables'` list them all. `executions` is no table of the lake: it says of every
+execution what it was made from, with its feature set and that one's version (`describe executions`).
 """
 
 

@@ -187,6 +187,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "interval": outcome.interval,
         "market": outcome.market,
         **{name: made.get(name) for name in ("rows", "buy_signals", "sell_signals", "path", "report")},
+        **{name: made.get(name) for name in ("feature_set", "features_version")},
         "first": made.get("first") and datetime.fromisoformat(made["first"]),
         "last": made.get("last") and datetime.fromisoformat(made["last"]),
         **{name: made.get(name, {}) for name in ("metrics", "fills")},

@@ -93,7 +93,34 @@ def test_show_tables_lists_every_name(lake: Lake):
             "signals_币安人生USDT_4h",
             "gold",
             DATASET.signals_table("smart_momentum"),
-        )
+        ),
+        ("executions", None, "gold", ""),
+    ]
+
+
+def test_sql_says_what_every_execution_was_made_from(lake: Lake):
+    made = {
+        "strategy": "smart_momentum",
+        "parameters": {"ema_fast": 9},
+        "feature_set": "test",
+        "trial": {"name": "test", "version": "2", "columns": ["zscore_20", "ema_50@1d"]},
+    }
+    table = DATASET.signals_table("smart_momentum")
+    with lake.gold.staged() as path:
+        lake.gold.stage(path, pl.DataFrame({"datetime": [AT]}), made)
+        lake.gold.create(f"{table}/execution_20250101_000000/signals.parquet", path)
+    signals(lake, "smart_momentum", "execution_20250102_000000")  # another tool's
+    damaged = Path(lake.gold.address) / table / "execution_20250103_000000" / "signals.parquet"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"no parquet at all")
+    asked = "select execution, feature_set, features_version, features_columns, parameters, error from Executions"
+    rows = sql.query(lake, f"{asked} order by execution").rows
+    own = ("execution_20250101_000000", "test", "2", "zscore_20, ema_50@1d", '{"ema_fast": 9}', None)
+    assert rows[:2] == [own, ("execution_20250102_000000", *[None] * 5)]
+    assert rows[2][:5] == ("execution_20250103_000000", *[None] * 4)
+    assert str(damaged) in rows[2][5]
+    assert sql.query(lake, "select distinct table_name, symbol from executions").rows == [
+        ("signals_smart_momentum_币安人生USDT_4h", "币安人生USDT")
     ]
 
 
@@ -106,7 +133,7 @@ def test_a_wrong_name_is_answered_with_those_like_it(lake: Lake):
     assert refused.value.cure.startswith("did you mean signals_BTCUSDT_4h or ")
     assert len(refused.value.cure) < 300
     assert "`hermes sql 'show tables'` lists all tables" in refused.value.cure
-    assert len(sql.query(lake, "show tables").rows) == 4  # the cure
+    assert len(sql.query(lake, "show tables").rows) == 5  # the cure
 
 
 def test_a_limit_says_that_there_is_more(lake: Lake):

@@ -195,7 +195,7 @@ def test_what_a_footer_says_does_not_become_markup(simulated):
     lineage = shown.lineage.model_copy(
         update={
             "feature_set": evil,
-            "trial": {"version": evil, "columns": [evil]},
+            "trial": {"name": evil, "version": evil, "columns": [evil]},
             "indicators": {evil: evil},
             "parameters": {evil: evil},
         }

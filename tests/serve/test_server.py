@@ -17,8 +17,9 @@ from tests.record.lakes import put_record
 from tests.s3_server import S3Server
 from tests.serve.conftest import TABLE, Running, at, running
 
-from hermes.errors import StoreError, UsageError
-from hermes.lake.store import Lake, footer_of
+from hermes.errors import MissingTable, StoreError, UsageError
+from hermes.lake.files import LakeFile
+from hermes.lake.store import Lake, Layer, footer_of
 from hermes.serve import handlers
 from hermes.serve.handlers import PAGE_POLICY, POLICY
 from hermes.serve.reading import Reader, reading
@@ -78,6 +79,36 @@ def test_a_stored_page_is_shown_as_it_was_published(root: Path, tmp_path: Path) 
     (folder / "report.html").write_text("<p>as published")
     reader = Reader(at(tmp_path), Lake.open(at(tmp_path)))
     assert reader.page(TABLE, folder.name) == "<p>as published"
+
+
+def test_of_a_known_table_only_its_own_folder_is_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    files = Layer.files
+
+    def noted(self: Layer, prefix: str, suffix: str = ".parquet") -> list[LakeFile]:
+        listed.append(prefix)
+        return files(self, prefix, suffix)
+
+    reader, fresh = Reader(at(root), Lake.open(at(root))), Reader(at(root), Lake.open(at(root)))
+    names = [each["name"] for each in reader.tables()]
+    assert len(names) == 5
+    monkeypatch.setattr(Layer, "files", noted)
+    shown = {name: reader.table(name) for name in names}
+    reader.execution(TABLE, execution(root))
+    assert "" not in listed
+    assert shown == {name: fresh.table(name) for name in names}
+    assert "" in listed
+
+
+def test_a_known_table_is_shown_as_it_is_now(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "gold", tmp_path / "gold")
+    reader = Reader(at(tmp_path), Lake.open(at(tmp_path)))
+    reader.tables()
+    made = signals(at(tmp_path))
+    assert made.execution in {each["name"] for each in reader.table(TABLE)["executions"]}
+    shutil.rmtree(tmp_path / "gold" / "trading_signals_smart_momentum_spot_SIMUSDT_4h")
+    with pytest.raises(MissingTable, match="the lake has no table"):
+        reader.table(TABLE)
 
 
 def test_the_page_of_a_comparison_leads_to_those_of_its_datasets(root: Path, tmp_path: Path) -> None:

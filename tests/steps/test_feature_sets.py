@@ -10,14 +10,20 @@ import pytest
 
 from hermes.errors import MissingTable, StoreError, TableRefused, UsageError
 from hermes.lake.store import Lake
+from hermes.market import run_market
 from hermes.pipeline import features
 from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, audit
 from hermes.steps.backtest import backtest
 from hermes.steps.features import read_features
 from hermes.steps.lineage import latest_same
+from hermes.steps.portfolio import portfolio
 from hermes.steps.promoted_features import promote_features
+from hermes.steps.run import RunOptions
+from hermes.steps.search.sweep import sweep
+from hermes.steps.search.walkforward import walkforward
 from hermes.steps.signals import read_signals, signals
+from hermes.workers.pool import place
 
 COLUMNS = "zscore_20,ema_50@1d"
 TABLE = "gold_features_test_spot_monthly_klines_SIMUSDT_4h"
@@ -94,6 +100,33 @@ def test_a_strategy_reads_it_and_the_lineage_says_so(load, tmp_path: Path) -> No
     assert latest_same(trial, Lake.open(trial)) is not None
     features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
     assert latest_same(trial, Lake.open(trial)) is None, "the set was made again"
+
+
+def test_every_result_and_page_says_which_set_and_version(load, hermes, tmp_path: Path) -> None:
+    features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
+    own = {"signals__strategy": f"{tmp_path}/reversion.py", "features__feature_set": "test"}
+    said = {"feature_set": "test", "features_version": "2"}
+    trial, read = load(**own), "Reads feature set test version 2 (zscore_20, ema_50@1d) beside the production features."
+    lake = Lake.open(trial)
+    tried = sweep(load(**own, account__stop_loss="0.01,0.02"), lake, out=tmp_path / "sweeps")
+    walked = walkforward(trial, lake, train="2m", test="1m")
+    traded = portfolio([trial], lake)
+    for made in (tried, walked, traded):
+        assert said.items() <= made.as_json().items()
+    for page in ((tried.folder / "sweep.html").read_text(), walked.html, Path(traded.page).read_text()):
+        assert read in page
+    assert walkforward(load(signals__strategy="ma_cross"), lake, train="2m", test="1m").as_json()["feature_set"] is None
+    with place(trial) as threads:
+        many = run_market([trial], RunOptions(source="gold", audited=False), threads)
+    assert said.items() <= many.done[0].items()
+    assert "Reads feature set test version 2 beside the production features." in Path(many.universe.page).read_text()
+    query = "select table_name, feature_set, features_version from executions order by table_name"
+    rows = hermes("sql", query, "--lake", f"{tmp_path}/{{layer}}", "--json").json["rows"]
+    assert rows == [
+        ["portfolio_reversion_spot_4h", "test", "2"],
+        ["signals_reversion_SIMUSDT_4h", "test", "2"],
+        ["universe_reversion", "test", "2"],
+    ]
 
 
 def test_the_audit_compares_what_a_set_holds_with_the_bars(load, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +71,21 @@ def tables(lake: Lake, strategy: str = DEFAULT) -> list[LakeTable]:
         *_gold(lake.gold, strategy),
         *_sets(lake.test),
     ]
+
+
+def as_it_is_now(lake: Lake, table: LakeTable) -> LakeTable | None:
+    """A table that was listed before, with the files that it has now; None where it has none any more.
+
+    Only its own folder is listed, so it comes without its short name, which depends on the other tables.
+    """
+    layer: Layer = getattr(lake, table.layer)
+    if table.layer == TEST_LAYER:
+        found = _sets(layer, table.folder)
+    elif table.layer == "gold":
+        found = _gold(layer, table.strategy, table.folder)
+    else:
+        found = _plain(layer, table.layer, table.folder)
+    return next((replace(each, alias="") for each in found if each.folder == table.folder), None)
 
 
 def datasets(lake: Lake, layer: str) -> list[Dataset]:
@@ -215,11 +230,11 @@ def _with_promoted(schemas: Sequence[pl.Schema]) -> dict[str, pl.DataType]:
     return {**FEATURES, **{name: schemas[0][name] for name in common if name not in FEATURES}}
 
 
-def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
+def _plain(layer: Layer, name: str, under: str = "") -> Iterator[LakeTable]:
     """Bronze and silver: one table per folder of year folders."""
     parse = parse_bronze_folder if name == "bronze" else parse_silver_folder
     groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(""):
+    for file in layer.files(under):
         folder, year, _ = file.key.partition("/year=")
         if year:
             groups[folder].append(file)
@@ -230,10 +245,10 @@ def _plain(layer: Layer, name: str) -> Iterator[LakeTable]:
             yield LakeTable(f"{name}{_suffix(dataset)}{suffix}", name, folder, dataset, files, size)
 
 
-def _sets(layer: Layer) -> Iterator[LakeTable]:
+def _sets(layer: Layer, under: str = "") -> Iterator[LakeTable]:
     """Feature sets: columns under trial."""
     groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(""):
+    for file in layer.files(under):
         groups[file.key.partition("/")[0]].append(file)
     for folder, files in sorted(groups.items()):
         if found := parse_feature_set_table(folder):
@@ -243,9 +258,10 @@ def _sets(layer: Layer) -> Iterator[LakeTable]:
             yield LakeTable(name, TEST_LAYER, folder, dataset, files, sum(file.size for file in files))
 
 
-def _gold(layer: Layer, strategy: str) -> Iterator[LakeTable]:
+def _gold(layer: Layer, strategy: str, under: str = "") -> Iterator[LakeTable]:
+    """Features, signals, comparisons, portfolios and decisions: one table per first folder."""
     groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(""):
+    for file in layer.files(under):
         groups[file.key.partition("/")[0]].append(file)
     signals, decided = [], []
     universes: list[tuple[str, str, list[LakeFile], int]] = []

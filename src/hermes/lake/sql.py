@@ -1,9 +1,10 @@
 """SQL for people: DuckDB over the tables of the lake, and nothing else."""
 
+import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,6 +16,7 @@ import polars as pl
 from hermes.errors import StoreError, UsageError
 from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
+from hermes.lake.executions import Execution, read_executions
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
 from hermes.text import one_of
 
@@ -33,6 +35,10 @@ _CLOSED: dict[str, str | bool | int | float | list[str]] = {
     "lock_configuration": "true",
 }
 _FROM_POLARS = "exporting a stream from the object registered as"  # how DuckDB begins what Polars told it
+EXECUTIONS = "executions"  # the view of what every execution was made from
+#: Its columns; `parameters` is JSON. Without a feature set only production's features were read.
+_MADE_FROM = ("table_name", "execution", "strategy", "symbol", "generated_at", "parameters", "feature_set",
+              "features_version", "features_columns", "hermes", "error")  # fmt: skip
 _SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.I)
 
 
@@ -50,6 +56,8 @@ def query(
 ) -> Answer:
     """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
 
+    `executions` is no table of the lake, but what the footers of all executions say that they were made from.
+
     Args:
         choose: tells which execution of a table of signals is read; without it the newest.
         strategy: whose tables have the short names, where nothing is promoted.
@@ -62,6 +70,8 @@ def query(
     if _SHOW_TABLES.fullmatch(sql):
         known = catalog.tables(lake, strategy)
         rows: list[tuple[Any, ...]] = [(each.name, each.alias or None, each.layer, each.folder) for each in known]
+        if any(each.executions for each in known):
+            rows.append((EXECUTIONS, None, "gold", ""))
         return Answer(["name", "also", "layer", "folder"], rows)
     with _answered(lake, sql, choose, strategy) as found:
         columns = [column[0] for column in found.description or []]
@@ -149,6 +159,8 @@ def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Ite
             for name in {table.name, table.alias} - {""}:
                 if name.lower() in wanted:
                     connection.register(name, _readable(lake, table, choose))
+        if EXECUTIONS in wanted:
+            connection.register(EXECUTIONS, _executions(lake, known))
         found = connection.execute(sql)
         if found is None:
             raise UsageError(f"{sql!r} holds no SQL statement", "write one like 'select count(*) from …'")
@@ -175,6 +187,36 @@ def _near(error: str, known: Sequence[LakeTable]) -> str:
     near = get_close_matches(asked[1], names, n=NAMED, cutoff=0.5) if asked else []
     listed = "`hermes sql 'show tables'` lists all tables"
     return f"did you mean {' or '.join(near)}? {listed}" if near else listed
+
+
+def _executions(lake: Lake, known: Sequence[LakeTable]) -> pl.DataFrame:
+    """What every execution was made from, oldest first in each table; `error` where its footer cannot be read."""
+    rows = [
+        _made_from(table, each)
+        for table in known
+        if table.executions
+        for each in read_executions(lake.gold, table.files)
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(_MADE_FROM, pl.String), orient="row")
+
+
+def _made_from(table: LakeTable, execution: Execution) -> tuple[str | None, ...]:
+    about = execution.lineage
+    trial = about["trial"] if isinstance(about.get("trial"), Mapping) else {}  # another tool may call anything so
+    values: list[Any] = [
+        table.name,
+        execution.name,
+        table.strategy,
+        table.dataset and table.dataset.symbol,
+        about.get("generated_at"),
+        json.dumps(about["parameters"], default=str) if "parameters" in about else None,
+        about.get("feature_set"),
+        trial.get("version"),
+        ", ".join(map(str, trial.get("columns") or ())) or None,
+        about.get("hermes"),
+        execution.error and execution.error.message,
+    ]
+    return tuple(None if value is None else str(value) for value in values)
 
 
 def _readable(lake: Lake, table: LakeTable, choose: Choose | None) -> pl.LazyFrame:

@@ -120,7 +120,6 @@ def execution_page(execution: Execution) -> str:
         quality=None if execution.quality is None else tables.quality(execution.quality),
         origin=tables.lineage(lineage, execution.name, execution.path),
         exits=tables.exits(execution.trades),
-        feature_set=tables.feature_set(lineage),
     )
 
 

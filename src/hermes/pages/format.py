@@ -131,6 +131,18 @@ def terms(account: Mapping[str, Any]) -> str:
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
+def feature_set(trial: Mapping[str, Any] | None) -> str:
+    """The feature set that was read beside the production features, with its version; empty without one.
+
+    Args:
+        trial: `name, version, columns`, as the lineage of signals has it.
+    """
+    if not trial:
+        return ""
+    columns = f" ({', '.join(trial['columns'])})" if trial.get("columns") else ""
+    return f"feature set {trial.get('name')} version {trial.get('version')}{columns}"
+
+
 #: Why an execution carries no verdict of an audit.
 NO_AUDIT = "no audit of these rules and parameters on these bars"
 

@@ -36,6 +36,7 @@ class PortfolioPage:
     Attributes:
         curve: `datetime, equity, benchmark, positions` and others, one row per bar.
         monthly, yearly: returns, see `PeriodReturns`.
+        trial: the feature set that was read, see `format.feature_set`.
         warnings: what has to be known before the figures are trusted.
     """
 
@@ -53,6 +54,7 @@ class PortfolioPage:
     monthly: pl.DataFrame
     yearly: pl.DataFrame
     warnings: Sequence[str] = ()
+    trial: Mapping[str, Any] | None = None
 
 
 def portfolio_page(made: PortfolioPage) -> str:

@@ -106,6 +106,7 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "indicator": format.indicator,
     "terms": format.terms,
     "plural": counted,
+    "feature_set": format.feature_set,
     "few_trades": format.few_trades,
     "sentence": format.sentence,
 }

@@ -24,7 +24,7 @@ class Sweep:
     Attributes:
         first, last: open times of the bars that were measured; bars: how many there are.
         account: its terms, as `format.terms` reads them.
-        fixed: the parameters, and the terms of the account, that have one value.
+        fixed: the parameters that have one value; trial: the feature set that was read, see `format.feature_set`.
         table: one row per combination, its parameters and its measures.
         varied: the parameters that have more than one value.
         skipped: combinations that the strategy refused.
@@ -44,6 +44,7 @@ class Sweep:
     skipped: int
     verdict: Sequence[str]
     min_trades: int
+    trial: Mapping[str, Any] | None = None
 
 
 def sweep_page(sweep: Sweep) -> str:

@@ -93,16 +93,6 @@ def exits(trades: pl.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
-def feature_set(lineage: Lineage) -> str:
-    """The feature set that an execution read beside the production features, with its version; empty without one."""
-    if not lineage.feature_set:
-        return ""
-    trial = lineage.trial or {}
-    version = f" version {trial['version']}" if trial.get("version") else ""
-    columns = f" ({', '.join(trial['columns'])})" if trial.get("columns") else ""
-    return f"feature set {lineage.feature_set}{version}{columns}"
-
-
 def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> dict[str, Any]:
     """One row for the template; an exit that is still to come sorts last."""
     way, open_, never = "up" if row["profit"] > 0 else "down", row["open"], float("inf")
@@ -178,7 +168,7 @@ def lineage(found: Lineage, execution: str, path: str) -> Markup:
         ("Parameters", format.plain(found.parameters)),
         ("Asked for", f"from {found.start or 'the first bar'} to {found.end or 'the last bar'}"),
         ("Account", format.plain(account)),
-        ("Features", feature_set(found) or "production"),
+        ("Features", format.feature_set(found.trial) or "production"),
         *([("Indicators of one's own", format.plain(found.indicators))] if found.indicators else []),
         (
             "Signals found",

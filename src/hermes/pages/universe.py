@@ -37,7 +37,7 @@ _PLOTS = {
 }
 
 
-def universe_page(table: pl.DataFrame, title: str, made_at: datetime) -> str:
+def universe_page(table: pl.DataFrame, title: str, made_at: datetime, trial: Mapping[str, Any] | None = None) -> str:
     """The whole page.
 
     Args:
@@ -45,6 +45,7 @@ def universe_page(table: pl.DataFrame, title: str, made_at: datetime) -> str:
             page, as seen from this one), `error` and `cure` where it failed.
         title: what was compared.
         made_at: when; a time without a zone is UTC.
+        trial: the feature set that was read, see `format.feature_set`.
     """
     done, failed = _done(table), table.filter(pl.col("error").is_not_null())
     made = made_at.astimezone(UTC) if made_at.tzinfo else made_at
@@ -61,6 +62,7 @@ def universe_page(table: pl.DataFrame, title: str, made_at: datetime) -> str:
         over=" · ".join([*known, strategies]) if done.height else "",
         tiles=_tiles(done, failed),
         story=_story(done),
+        trial=trial,
         account=account.row(0, named=True) if account.height == 1 else None,
         chance=_chance(done["sharpe"].drop_nulls()),
         tests=tests_in_words(multiple_tests(done)),

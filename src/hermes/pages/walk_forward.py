@@ -32,6 +32,7 @@ class WalkForwardPage:
             always begins at the first bar.
         trials: combinations that were tried; skipped: those that the strategy refused.
         varied: the parameters that have several values; fixed: the others.
+        trial: the feature set that was read, see `format.feature_set`.
         windows: as `steps.search.walkforward.Walked.windows` gives them.
         columns: heading → measures, the first of them out of sample with the configured fill.
         findings: what came of it, name and text.
@@ -54,6 +55,7 @@ class WalkForwardPage:
     columns: Mapping[str, Measures]
     findings: Sequence[tuple[str, str]]
     curve: pl.DataFrame
+    trial: Mapping[str, Any] | None = None
 
 
 def walk_forward_page(made: WalkForwardPage) -> str:

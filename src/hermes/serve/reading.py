@@ -41,6 +41,7 @@ class Reader:
     def __init__(self, settings: Settings, lake: Lake) -> None:
         self.settings, self.lake = settings, reading(lake)
         self._made: dict[tuple[str, str], str] = {}
+        self._known: dict[str, LakeTable] = {}
         self._lock = Lock()
 
     @property
@@ -50,7 +51,6 @@ class Reader:
 
     def tables(self) -> list[dict[str, Any]]:
         """Every table of the lake, by name; nothing is opened."""
-        found = catalog.tables(self.lake, short_names(self.settings))
         return [
             {
                 "name": each.name,
@@ -60,7 +60,7 @@ class Reader:
                 "executions": each.executions,
                 "simulated": bool(each.dataset and is_simulated(each.dataset.symbol)),
             }
-            for each in found
+            for each in self._listed()
         ]
 
     def table(self, name: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Reader:
         choose = production(self.settings, self.lake)
         about = catalog.described(self.lake, table, choose)
         facts = {
-            "Name in SQL": " or ".join(filter(None, (about["table"], about["alias"]))),
+            "Name in SQL": about["table"],
             "Where": redact(about["path"]),
             "Rows": about["rows"],
             "First": about["first"],
@@ -142,9 +142,19 @@ class Reader:
         own = for_strategy(self.settings, strategy, dataset)
         return replace(measured_execution(self.lake, found, dataset), record=on_record(own, self.lake))
 
+    def _listed(self) -> list[LakeTable]:
+        """Every table of the lake, listed anew."""
+        found = catalog.tables(self.lake, short_names(self.settings))
+        self._known = {name: each for each in found for name in (each.name, each.folder)}
+        return found
+
     def _table(self, name: str) -> LakeTable:
-        for each in catalog.tables(self.lake, short_names(self.settings)):
-            if name in (each.name, each.alias, each.folder):  # pages link to each other by folder
+        """By its name, short name or folder (pages link to each other by that); of a known one, only that is listed."""
+        known = self._known.get(name)
+        if known and (now := catalog.as_it_is_now(self.lake, known)):
+            return now
+        for each in self._listed():
+            if name in (each.name, each.alias, each.folder):
                 return each
         raise MissingTable(f"the lake has no table {shortened(name)!r}", "see the list of its tables")
 

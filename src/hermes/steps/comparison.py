@@ -41,6 +41,8 @@ UNIVERSE: dict[str, Any] = {
     "interval": pl.String,
     "market": pl.String,
     "strategy": pl.String,
+    "feature_set": pl.String,
+    "features_version": pl.String,
     "rows": pl.Int64,
     "first": DATETIME,
     "last": DATETIME,
@@ -88,6 +90,7 @@ def publish_universe(
         return None
     strategy = strategy_name(settings.signals.strategy)
     table = _with_adjusted(pl.DataFrame([_flat(row, strategy) for row in rows], schema=UNIVERSE))
+    trial = _trial(table)
     at = datetime.now(UTC)
     executions = universe_table(strategy)
     about = {
@@ -96,6 +99,8 @@ def publish_universe(
         "generated_at": at.isoformat(),
         "strategy": strategy,
         "backtest": settings.backtest.model_dump(mode="json"),
+        "feature_set": trial and trial["name"],
+        "trial": trial,
         "sequence": next_sequence(lake.gold, executions, COMPARISON),
     }
     with lake.gold.staged() as staged:
@@ -104,7 +109,7 @@ def publish_universe(
         folder = publish(lake.gold, executions, COMPARISON, staged, at)
     html = None
     if page:
-        text = universe_page(table, f"{counted(len(rows), 'dataset')} with {strategy}", at)
+        text = universe_page(table, f"{counted(len(rows), 'dataset')} with {strategy}", at, trial)
         html = f"{folder}/universe.html"
         lake.gold.write_bytes(html, text.encode())
     return Universe(table, lake.gold.locate(f"{folder}/{COMPARISON}"), html and lake.gold.locate(html))
@@ -126,6 +131,12 @@ def _flat(row: Mapping[str, Any], strategy: str) -> dict[str, Any]:
         "link": link,
     }
     return {**{name: row.get(name) for name in UNIVERSE}, **measures, **both, **more}
+
+
+def _trial(table: pl.DataFrame) -> dict[str, Any] | None:
+    """The feature set that the datasets read, with its version, or all of them where they differ."""
+    read = table.select("feature_set", "features_version").drop_nulls().unique().sort("features_version")
+    return {"name": read["feature_set"][0], "version": ", ".join(read["features_version"])} if read.height else None
 
 
 def _with_adjusted(table: pl.DataFrame) -> pl.DataFrame:

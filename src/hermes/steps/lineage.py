@@ -64,6 +64,11 @@ class Unchanged(Rows):
         return self.lineage.fills or {self.settings.backtest.fill: self.metrics}
 
     @property
+    def trial(self) -> Mapping[str, Any] | None:
+        """The feature set that was read, None without one."""
+        return self.lineage.trial
+
+    @property
     def parameters(self) -> Mapping[str, Any]:
         """Of the strategy."""
         return self.lineage.parameters

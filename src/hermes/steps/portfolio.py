@@ -26,6 +26,7 @@ from hermes.stages.backtest.portfolio_result import PortfolioBacktest, Portfolio
 from hermes.stages.backtest.trading import asked_in, columns_for
 from hermes.steps.account import account_of, remarks
 from hermes.steps.selection import Selection, select
+from hermes.steps.trial import features_read, together
 from hermes.strategies.columns import BARS, rule_columns
 from hermes.version import __version__
 
@@ -41,6 +42,7 @@ class MadePortfolio:
     Attributes:
         symbols: in alphabetical order; rank: by what coinciding entries were ranked, empty for the symbol.
         path: address of `portfolio.parquet`; page: of `report.html`.
+        trial: what the lineage says of the feature set that was read, None without one.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class MadePortfolio:
     page: str
     seconds: float
     warnings: Sequence[str] = ()
+    trial: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contract's names."""
@@ -63,6 +66,7 @@ class MadePortfolio:
             "interval": self.settings.dataset.interval,
             "max_positions": self.max_positions,
             "rank": self.rank or None,
+            **features_read(self.trial),
             "account": {
                 **self.settings.backtest.model_dump(mode="json"),
                 **self.settings.account.model_dump(mode="json"),
@@ -132,8 +136,9 @@ def portfolio(
     symbols = [task.dataset.symbol for task in tasks]
     seconds = perf_counter() - started
     return MadePortfolio(
-        settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds, warnings
-    )
+        settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds, warnings,
+        together(one.trial for one in each),
+    )  # fmt: skip
 
 
 def _check(tasks: Sequence[Settings]) -> None:
@@ -222,7 +227,7 @@ def _publish(
     """The table and the page, as the next execution; returns their addresses."""
     settings, strategy = each[0].settings, each[0].strategy
     dataset, at = settings.dataset, datetime.now(UTC)
-    table = dataset.portfolio_table(strategy.name)
+    table, trial = dataset.portfolio_table(strategy.name), together(one.trial for one in each)
     about: Mapping[str, Any] = {
         "hermes": __version__,
         "layer": "gold",
@@ -232,6 +237,8 @@ def _publish(
         "datasets": [asdict(one.settings.dataset) for one in each],
         "backtest": settings.backtest.model_dump(mode="json"),
         "account": settings.account.model_dump(mode="json"),
+        "feature_set": trial and trial["name"],
+        "trial": trial,
         "start": settings.signals.start and settings.signals.start.isoformat(),
         "end": settings.signals.end and settings.signals.end.isoformat(),
         "max_positions": most,
@@ -239,7 +246,7 @@ def _publish(
         "sources": [
             {"path": part.file.location, "size": part.file.size, "version": part.file.version, "rows": part.rows}
             for one in each
-            for part in one.table.parts
+            for part in (*one.table.parts, *(one.trial.parts if one.trial else ()))
         ],
         **{name: value for name, value in result.as_json().items() if name != "correlation"},
     }
@@ -259,6 +266,7 @@ def _publish(
             account=settings.account.model_dump(mode="json"),
             max_positions=most,
             rank=rank,
+            trial=trial,
             result=result.as_json(),
             curve=result.curve,
             trades=result.trades,

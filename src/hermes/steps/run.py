@@ -10,6 +10,7 @@ from hermes.steps.ingest import Ingested
 from hermes.steps.lineage import Unchanged
 from hermes.steps.refine import Refined
 from hermes.steps.signals import Signalled
+from hermes.steps.trial import features_read
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported
@@ -63,6 +64,7 @@ class Run:
         verdict = self.verdict
         return {
             **self.signalled.as_json(),
+            **features_read(self.signalled.trial),
             "written": {
                 "bronze": self.ingested.written if self.ingested else 0,
                 "silver": len(self.refined.written) if self.refined else 0,

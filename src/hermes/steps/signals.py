@@ -45,7 +45,11 @@ from hermes.version import __version__
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Signalled(Figures):
-    """One execution: what was written, where, and how the strategy did on exactly these rows."""
+    """One execution: what was written, where, and how the strategy did on exactly these rows.
+
+    Attributes:
+        trial: what the lineage says of the feature set that was read, None without one.
+    """
 
     settings: Settings
     strategy: str
@@ -55,6 +59,7 @@ class Signalled(Figures):
     path: str
     freshness: Freshness
     seconds: float
+    trial: Mapping[str, Any] | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -130,6 +135,7 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
             path=published,
             freshness=fresh,
             seconds=perf_counter() - started,
+            trial=lineage["trial"],
         )
 
 

@@ -1,6 +1,6 @@
 """Columns under trial: those of a feature set, joined to the production table by time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,28 @@ class Trial:
     def as_json(self) -> dict[str, Any]:
         """What the lineage says of it."""
         return {"name": self.feature_set, "version": self.version, "columns": self.columns}
+
+
+def together(trials: Iterable[Trial | None]) -> dict[str, Any] | None:
+    """What the lineage says of the parts of one feature set that several datasets read; None where none did.
+
+    Where their versions differ, all of them are named.
+    """
+    found = [each for each in trials if each is not None]
+    if not found:
+        return None
+    versions = sorted({each.version for each in found})
+    columns = dict.fromkeys(name for each in found for name in each.columns)
+    return {"name": found[0].feature_set, "version": ", ".join(versions), "columns": list(columns)}
+
+
+def features_read(trial: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the JSON of a result says of the feature set that it read: null without one.
+
+    Args:
+        trial: as the lineage has it.
+    """
+    return {"feature_set": trial and trial["name"], "features_version": trial and trial["version"]}
 
 
 def set_files(settings: Settings, lake: Lake) -> list[LakeFile]:

@@ -20,7 +20,7 @@ from hermes.stages.signals.generate import check_context
 from hermes.steps.account import AXES, account_of, axes
 from hermes.steps.funding import funding_of
 from hermes.steps.selection import feature_files, no_bars
-from hermes.steps.trial import read_trial
+from hermes.steps.trial import Trial, read_trial
 from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
@@ -38,6 +38,7 @@ class Candidates:
         skipped: combinations that the strategy itself refused, and why it refused the first of them.
         bars: from start to end, in memory.
         rows: what the rules read, up to the end; first: row of the first bar.
+        trial: what the lineage says of the feature set that was read, None without one.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Candidates:
     bars: Bars
     rows: pl.DataFrame
     first: int
+    trial: Mapping[str, Any] | None = None
 
     def asked(self, numbers: Sequence[int]) -> list[Asked]:
         """What these combinations ask for on `bars`; what several share is computed once."""
@@ -62,10 +64,8 @@ class Candidates:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The parameters that have one value, and the feature set they read, where it is not production's."""
-        fixed = {name: value for name, value in self.parameters(0).items() if name not in self.varied}
-        feature_set = self.settings.features.feature_set
-        return fixed | ({"feature set": feature_set} if feature_set else {})
+        """The parameters that have one value."""
+        return {name: value for name, value in self.parameters(0).items() if name not in self.varied}
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
         StrategyError, UsageError: every combination is refused; or values that cannot be read.
     """
     strategies, accounts, varied, skipped, reason = _strategies(settings, sample, seed)
-    table, rows = _table(settings, lake, strategies)
+    table, rows, trial = _table(settings, lake, strategies)
     times, (start, end) = rows["datetime"], (settings.signals.start, settings.signals.end)
     first = int((times < start).sum()) if start else 0
     until = int((times <= end).sum()) if end else rows.height
@@ -102,7 +102,10 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
         raise no_bars(settings, table)
     bars = Bars.of(rows.slice(first, until - first), funding_of(settings.dataset, lake))
     rows = rows.head(until)
-    return Candidates(settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first)
+    return Candidates(
+        settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first,
+        trial and trial.as_json(),
+    )  # fmt: skip
 
 
 def _strategies(
@@ -134,8 +137,8 @@ def _strategies(
     return made, accounts, varied, len(refused), refused[0].message if refused else ""
 
 
-def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame]:
-    """The feature table, and all of its bars with the columns of all strategies."""
+def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame, Trial | None]:
+    """The feature table, all of its bars with the columns of all strategies, and what a feature set brought of them."""
     dataset, gold = settings.dataset, lake.gold
     files = feature_files(dataset, gold)
     wanted = {name: dtype for each in strategies for name, dtype in input_schema(each).items()}
@@ -152,4 +155,4 @@ def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[
     derived = {name: dtype for name, dtype in lacking.items() if name not in bars.columns}
     known = known_indicators(settings.features.indicators).families
     made = with_indicators(bars.lazy(), list(derived), dataset.interval, known).collect()
-    return table, made.with_columns(pl.col(name).cast(dtype) for name, dtype in derived.items()).rechunk()
+    return table, made.with_columns(pl.col(name).cast(dtype) for name, dtype in derived.items()).rechunk(), trial

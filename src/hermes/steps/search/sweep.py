@@ -27,6 +27,7 @@ from hermes.stages.backtest.trials import Span, Trial, effective_number, parts_o
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.steps.search.verdict import verdict
+from hermes.steps.trial import features_read
 from hermes.workers.pool import Place
 
 OUT = Path("sweeps")
@@ -82,6 +83,7 @@ class Swept:
             "symbol": found.settings.dataset.symbol,
             "interval": found.settings.dataset.interval,
             "strategy": found.strategies[0].name,
+            **features_read(found.trial),
             "rows": len(found.bars),
             "trials": len(found.strategies),
             "effective_trials": self.effective,
@@ -222,6 +224,7 @@ def _write(made: Swept, out: Path) -> None:
             bars=len(found.bars),
             account=found.terms,
             fixed=found.fixed,
+            trial=found.trial,
             table=tried.table,
             varied=list(found.varied),
             skipped=found.skipped,

@@ -19,6 +19,7 @@ from hermes.steps.account import account_of, axes
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.steps.search.verdict import walk_verdict
+from hermes.steps.trial import features_read
 from hermes.workers.pool import Place
 
 
@@ -92,6 +93,7 @@ class Walked:
                 skipped=chosen.skipped,
                 varied=list(chosen.varied),
                 fixed=chosen.fixed,
+                trial=chosen.trial,
                 windows=self.windows(),
                 columns=columns,
                 findings=walk_verdict(self),
@@ -107,6 +109,7 @@ class Walked:
             "symbol": self.candidates.settings.dataset.symbol,
             "interval": self.candidates.settings.dataset.interval,
             "strategy": self.candidates.strategies[0].name,
+            **features_read(self.candidates.trial),
             "trials": len(self.candidates.strategies),
             "skipped": self.candidates.skipped,
             "by": self.by,
