@@ -110,6 +110,7 @@ def test_a_strategy_that_never_trades_has_no_best(opened, tmp_path):
     walked = walkforward(*opened(**never), train="2m", test="1m").as_json()
     assert [each["parameters"] for each in walked["windows"]] == [None] * 4
     assert walked["luck"] is None and walked["decay_pct"] is None
+    assert said["feature_set"] is None and walked["features_version"] is None
 
 
 def test_random_combinations(opened, tmp_path):

@@ -20,7 +20,7 @@ from hermes.stages.signals.generate import check_context
 from hermes.steps.account import AXES, account_of, axes
 from hermes.steps.funding import funding_of
 from hermes.steps.selection import feature_files, no_bars
-from hermes.steps.trial import Trial, read_trial
+from hermes.steps.trial import Trial, read_trial, together
 from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
@@ -104,7 +104,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
     rows = rows.head(until)
     return Candidates(
         settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first,
-        trial and trial.as_json(),
+        together([trial]),
     )  # fmt: skip
 
 
