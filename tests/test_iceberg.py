@@ -185,6 +185,23 @@ def test_parameters_of_other_names_widen_the_table(load, tmp_path: Path) -> None
     assert table.scan().to_arrow()["ema_12"].null_count == made.rows
 
 
+def test_a_catalog_of_pyicebergs_own_configuration(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyiceberg.utils.config import Config
+
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    for name, value in {"TYPE": "sql", "URI": f"sqlite:///{home}/own.db", "WAREHOUSE": home.as_uri()}.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__OWN__{name}", value)
+    monkeypatch.setattr("pyiceberg.catalog._ENV_CONFIG", Config())  # it is read once in each process
+    settings = load(iceberg__catalog="own", iceberg__namespace="desk")
+    signals(settings)
+    made = export_iceberg(settings, tables=["signals"])
+    assert made.catalog == "own"
+    assert [each.name for each in made.tables] == [f"desk.{SIGNALS}"]
+    assert Path(made.tables[0].location.removeprefix("file://")).is_relative_to(home)
+    assert not (tmp_path / "iceberg").exists()
+
+
 def test_clear_errors(load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="table 'candles' is not one of signals, features, record"):
         export_iceberg(load(), tables=["candles"])

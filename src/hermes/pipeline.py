@@ -21,7 +21,7 @@ from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, Audited, audit
 from hermes.steps.backtest import Backtested, backtest
-from hermes.steps.features import features
+from hermes.steps.features import features, features_for_signals
 from hermes.steps.ingest import Ingested
 from hermes.steps.ingest import ingest as ingest_archive
 from hermes.steps.lineage import latest_same
@@ -82,11 +82,7 @@ def run(
         refined = refine(settings, lake, progress=progress)
     # 3. silver → gold features: indicators over the whole history.
     if layer < SOURCES.index("gold"):
-        tried = settings.features
-        production = settings.model_copy(update={"features": tried.model_copy(update={"feature_set": ""})})
-        featured = features(production, lake, progress=progress)
-        if tried.feature_set and tried.columns:
-            features(settings, lake, progress=progress)
+        featured = features_for_signals(settings, lake, progress=progress)
     # Under a scheduler: what was made from exactly this stands already.
     standing = latest_same(settings, lake, fresh_after) if fresh_after else None
     if standing:

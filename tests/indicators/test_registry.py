@@ -47,6 +47,20 @@ def test_a_file_brings_its_own(file: Path) -> None:
         column("slope_1_3", known.families)
 
 
+def test_an_installed_package_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = tmp_path / "acme_slopes-1.0.dist-info"
+    about.mkdir()
+    (tmp_path / "acme_slopes.py").write_text(FILE)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_slopes\nVersion: 1.0\n")
+    points = about / "entry_points.txt"
+    points.write_text("[hermes.indicators]\nslope = acme_slopes:slope\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "acme_slopes", raising=False)
+    known = known_indicators()
+    assert known.sources["slope"] == "acme_slopes 1.0"
+    assert look_back("slope_10_3", known.families) == 3 + 9
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

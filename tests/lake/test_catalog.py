@@ -119,6 +119,10 @@ def test_sql_says_what_every_execution_was_made_from(lake: Lake):
     assert rows[:2] == [own, ("execution_20250102_000000", *[None] * 5)]
     assert rows[2][:5] == ("execution_20250103_000000", *[None] * 4)
     assert str(damaged) in rows[2][5]
+    by_default = "select execution from executions where read_by_default"
+    assert sql.query(lake, by_default).rows == [], "nobody can tell whether the damaged one is meant"
+    damaged.unlink()
+    assert sql.query(lake, by_default).rows == [("execution_20250102_000000",)]
     assert sql.query(lake, "select distinct table_name, symbol from executions").rows == [
         ("signals_smart_momentum_币安人生USDT_4h", "币安人生USDT")
     ]

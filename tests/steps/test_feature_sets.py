@@ -15,10 +15,11 @@ from hermes.pipeline import features
 from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, audit
 from hermes.steps.backtest import backtest
-from hermes.steps.features import read_features
+from hermes.steps.features import features_for_signals, read_features
 from hermes.steps.lineage import latest_same
 from hermes.steps.portfolio import portfolio
 from hermes.steps.promoted_features import promote_features
+from hermes.steps.query import sql
 from hermes.steps.run import RunOptions
 from hermes.steps.search.sweep import sweep
 from hermes.steps.search.walkforward import walkforward
@@ -102,7 +103,7 @@ def test_a_strategy_reads_it_and_the_lineage_says_so(load, tmp_path: Path) -> No
     assert latest_same(trial, Lake.open(trial)) is None, "the set was made again"
 
 
-def test_every_result_and_page_says_which_set_and_version(load, hermes, tmp_path: Path) -> None:
+def test_every_result_and_page_says_which_set_and_version(load, tmp_path: Path) -> None:
     features(load(features__feature_set="test", features__columns=COLUMNS, features__version="2"))
     own = {"signals__strategy": f"{tmp_path}/reversion.py", "features__feature_set": "test"}
     said = {"feature_set": "test", "features_version": "2"}
@@ -119,13 +120,24 @@ def test_every_result_and_page_says_which_set_and_version(load, hermes, tmp_path
         many = run_market([trial], RunOptions(source="gold", audited=False), threads)
     assert said.items() <= many.done[0].items()
     assert "Reads feature set test version 2 beside the production features." in Path(many.universe.page).read_text()
-    query = "select table_name, feature_set, features_version from executions order by table_name"
-    rows = hermes("sql", query, "--lake", f"{tmp_path}/{{layer}}", "--json").json["rows"]
-    assert rows == [
-        ["portfolio_reversion_spot_4h", "test", "2"],
-        ["signals_reversion_SIMUSDT_4h", "test", "2"],
-        ["universe_reversion", "test", "2"],
+    query = "select table_name, feature_set, features_version from executions where read_by_default order by 1"
+    assert sql(trial, lake, query=query).rows == [
+        ("portfolio_reversion_spot_4h", "test", "2"),
+        ("signals_reversion_SIMUSDT_4h", "test", "2"),
+        ("universe_reversion", "test", "2"),
     ]
+
+
+def test_production_is_brought_up_to_date_beside_the_set_that_signals_read(load, tmp_path: Path) -> None:
+    """What `hermes run` and `hermes live` do with a feature set: a set without columns is only read."""
+    chosen = load(features__feature_set="test", features__columns=COLUMNS)
+    newest = max((tmp_path / "gold").glob("gold_features_spot_*/year=*/data_0.parquet"))
+    for named in (load(features__feature_set="test"), chosen):
+        newest.unlink()
+        made = features_for_signals(named, Lake.open(named))
+        assert newest.is_file()
+        assert made.written == [newest.relative_to(tmp_path / "gold").as_posix()]
+    assert features(chosen).written == []
 
 
 def test_the_audit_compares_what_a_set_holds_with_the_bars(load, tmp_path: Path) -> None:

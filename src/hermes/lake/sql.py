@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from hermes.errors import StoreError, UsageError
+from hermes.errors import HermesError, StoreError, UsageError
 from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
 from hermes.lake.executions import Execution, read_executions
@@ -39,6 +39,7 @@ EXECUTIONS = "executions"  # the view of what every execution was made from
 #: Its columns; `parameters` is JSON. Without a feature set only production's features were read.
 _MADE_FROM = ("table_name", "execution", "strategy", "symbol", "generated_at", "parameters", "feature_set",
               "features_version", "features_columns", "hermes", "error")  # fmt: skip
+_READ = "read_by_default"  # whether a query of its table reads this execution
 _SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.I)
 
 
@@ -160,7 +161,7 @@ def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Ite
                 if name.lower() in wanted:
                     connection.register(name, _readable(lake, table, choose))
         if EXECUTIONS in wanted:
-            connection.register(EXECUTIONS, _executions(lake, known))
+            connection.register(EXECUTIONS, _executions(lake, known, choose))
         found = connection.execute(sql)
         if found is None:
             raise UsageError(f"{sql!r} holds no SQL statement", "write one like 'select count(*) from …'")
@@ -189,18 +190,27 @@ def _near(error: str, known: Sequence[LakeTable]) -> str:
     return f"did you mean {' or '.join(near)}? {listed}" if near else listed
 
 
-def _executions(lake: Lake, known: Sequence[LakeTable]) -> pl.DataFrame:
+def _executions(lake: Lake, known: Sequence[LakeTable], choose: Choose | None) -> pl.DataFrame:
     """What every execution was made from, oldest first in each table; `error` where its footer cannot be read."""
-    rows = [
-        _made_from(table, each)
-        for table in known
-        if table.executions
-        for each in read_executions(lake.gold, table.files)
-    ]
-    return pl.DataFrame(rows, schema=dict.fromkeys(_MADE_FROM, pl.String), orient="row")
+    rows = []
+    for table in known:
+        if table.executions:
+            read = _read_by_default(lake, table, choose)
+            found = read_executions(lake.gold, table.files)
+            rows += [(*_made_from(table, each), each.name == read) for each in found]
+    return pl.DataFrame(rows, schema={**dict.fromkeys(_MADE_FROM, pl.String), _READ: pl.Boolean}, orient="row")
 
 
-def _made_from(table: LakeTable, execution: Execution) -> tuple[str | None, ...]:
+def _read_by_default(lake: Lake, table: LakeTable, choose: Choose | None) -> str | None:
+    """The execution that a query of the table reads; None where it would be refused."""
+    try:
+        chosen = catalog.chosen(lake, table, choose)
+    except HermesError:
+        return None
+    return chosen.name if chosen else None
+
+
+def _made_from(table: LakeTable, execution: Execution) -> list[str | None]:
     about = execution.lineage
     trial = about["trial"] if isinstance(about.get("trial"), Mapping) else {}  # another tool may call anything so
     values: list[Any] = [
@@ -216,7 +226,7 @@ def _made_from(table: LakeTable, execution: Execution) -> tuple[str | None, ...]
         about.get("hermes"),
         execution.error and execution.error.message,
     ]
-    return tuple(None if value is None else str(value) for value in values)
+    return [None if value is None else str(value) for value in values]
 
 
 def _readable(lake: Lake, table: LakeTable, choose: Choose | None) -> pl.LazyFrame:

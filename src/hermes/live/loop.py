@@ -24,7 +24,7 @@ from hermes.live.series import Series
 from hermes.live.service import Heartbeat, StatusFiles
 from hermes.live.times import instant, later, to_microseconds
 from hermes.logs import event
-from hermes.steps.features import features
+from hermes.steps.features import features_for_signals
 from hermes.steps.refine import refine
 from hermes.steps.signals import signals
 
@@ -251,7 +251,7 @@ class Loop:
         try:
             with engine.lake.locked(series.dataset, "live") as lake:
                 refined = refine(settings, lake)
-                features(settings, lake)
+                features_for_signals(settings, lake)
                 signals(settings, lake)
             if refined.written:
                 series.believe_silver(engine.lake)

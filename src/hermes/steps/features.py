@@ -92,6 +92,23 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
     return Featured(settings, rows, written, unchanged, perf_counter() - started)
 
 
+def features_for_signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Featured:
+    """Bring up to date what signals are made from: production's table, and the feature set whose columns are named.
+
+    Returns:
+        What was done to production's table.
+
+    Raises:
+        HermesError: see `features`.
+    """
+    tried = settings.features
+    production = settings.model_copy(update={"features": tried.model_copy(update={"feature_set": ""})})
+    made = features(production, lake, progress=progress)
+    if tried.feature_set and tried.columns:
+        features(settings, lake, progress=progress)
+    return made
+
+
 def _make(
     table: FeatureTable, splits: Sequence[Split], lake: Lake, silver: list[LakeFile], progress: Progress
 ) -> tuple[int, list[str], list[str]]:
