@@ -153,13 +153,8 @@ class DecisionsTable:
                 stack.enter_context(self._gold.locked(self._lock_key(chain), f"the record of {chain}", command))
                 for chain in wanted
             ]
-
-            def check() -> None:
-                for each in checks:
-                    each()
-
             mine = copy.copy(self)
-            mine._gold, mine._held = self._gold.checked(check), frozenset(wanted)
+            mine._gold, mine._held = self._gold.checked(*checks), frozenset(wanted)
             yield mine
 
     def append(self, rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Appended:

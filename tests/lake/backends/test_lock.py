@@ -1,8 +1,10 @@
 """One writer for each dataset: who is refused, what frees a lock, and what a holder that lost it must not do."""
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +23,7 @@ from tests.s3_double import Double, Quirks, serve_double
 from hermes.dataset import Dataset
 from hermes.errors import AlreadyPublished, DatasetLocked, LockLost, StoreError
 from hermes.lake import catalog
-from hermes.lake.backends import lease, s3
+from hermes.lake.backends import lease, lock, s3
 from hermes.lake.store import Lake
 from hermes.settings import Settings
 
@@ -373,6 +375,89 @@ def test_a_lock_file_that_was_removed_is_lost(load: Callable, tmp_path: Path):
         hold(lake, BTC)
         with pytest.raises(LockLost, match="removed"):
             held.gold.write_bytes("x/run.json", b"{}")
+
+
+def test_a_lock_that_cannot_be_looked_at_is_not_called_removed(
+    load: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lake = Lake.open(load(tmp_path))
+    with lake.locked(BTC, "run") as held:
+        with monkeypatch.context() as failing:
+            failing.setattr(os, "stat", fails(os.stat, tmp_path / BTC.lock_key, errno.EIO))
+            with pytest.raises(
+                StoreError, match=f"BTCUSDT 4h cannot be looked at: .*{BTC.lock_key}: Input/output"
+            ) as told:
+                held.gold.write_bytes("x/run.json", b"{}")
+            assert not isinstance(told.value, LockLost), "it is ours: a live process may try again"
+            failing.setattr(os, "stat", fails(os.stat, tmp_path / BTC.lock_key, errno.ESTALE))
+            with pytest.raises(LockLost, match="removed"):
+                held.gold.write_bytes("x/run.json", b"{}")
+        held.gold.write_bytes("x/run.json", b"{}")
+
+
+def fails(call: Callable, path: Path, number: int) -> Callable:
+    """The same call, which fails for one path."""
+
+    def failing(asked, *args, **kw):
+        if not isinstance(asked, int) and Path(asked) == path:
+            raise OSError(number, os.strerror(number), str(asked))
+        return call(asked, *args, **kw)
+
+    return failing
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[tuple[list[Path], Callable[[], None]]]:
+    """Locks that are held in one folder, and the check of all."""
+    paths = [tmp_path / "_locks" / f"{number}.lock" for number in range(20)]
+    with ExitStack() as stack:
+        held = [stack.enter_context(lock.file_lock(path, path.stem, lock.Holder.me("live"))) for path in paths]
+        yield paths, lock.all_of(held)
+
+
+def test_many_locks_cost_one_listing(many, monkeypatch: pytest.MonkeyPatch):
+    paths, check = many
+    looked_at, stat = [], os.stat
+    with monkeypatch.context() as watched:
+        watched.setattr(os, "stat", lambda path, **_: looked_at.append(path) or stat(path))
+        watched.setattr(os, "fstat", looked_at.append)
+        check()
+    assert looked_at == [paths[0].parent]
+
+
+@pytest.mark.parametrize("how", ["removed", "another file", "moved", "all moved", "copied"])
+def test_one_of_many_that_is_not_ours_any_more_is_named(many, how: str):
+    paths, check = many
+    path = paths[7]
+    if how in ("removed", "another file"):
+        path.unlink()
+    if how == "another file":
+        path.touch()
+    if how == "moved":
+        path.rename(path.with_suffix(".moved"))
+    if how in ("all moved", "copied"):
+        moved = path.parent.rename(path.parent.with_name("moved"))
+        if how == "copied":
+            shutil.copytree(moved, path.parent)
+    with pytest.raises(LockLost, match=rf"^the lock of {0 if 'all' in how or how == 'copied' else 7} was removed"):
+        check()
+
+
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_of_many_locks_each_is_looked_at_where_their_folder_cannot_be(many, monkeypatch: pytest.MonkeyPatch, call: str):
+    paths, check = many
+    monkeypatch.setattr(os, call, fails(getattr(os, call), paths[0].parent, errno.EIO))
+    check()
+    paths[3].unlink()
+    with pytest.raises(LockLost, match="the lock of 3 was removed"):
+        check()
+
+
+def test_of_many_locks_each_is_looked_at_where_a_listing_gives_other_numbers(many, monkeypatch: pytest.MonkeyPatch):
+    """As overlay file systems and FUSE do."""
+    paths, check = many
+    monkeypatch.setattr(lock, "_listed", lambda folder: {path.name: (1, 1) for path in paths})
+    check()
 
 
 def test_a_folder_that_cannot_be_written(load: Callable, tmp_path: Path):
