@@ -15,6 +15,7 @@ import polars as pl
 
 from hermes.compute import compute_features, compute_signals
 from hermes.dataset import Dataset
+from hermes.lake.backends import folder
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head
@@ -51,15 +52,15 @@ def append(root: str, symbols: int, closes: int) -> Callable[[], Mapping[str, An
     def work() -> Mapping[str, Any]:
         heads: Mapping[Chain, Head] = {}
         spent, worked, waited, sealed, bare = [], [], [], [], []
-        with table.held(chains, "bench") as held, mock.patch.object(os, "fsync", _Timed(os.fsync)) as fsync:
+        with table.held(chains, "bench") as held, mock.patch.object(folder, "sync", _Timed(folder.sync)) as sync:
             held.append(rows[0], heads)  # warms up, and makes the folders
             heads = held.heads(chains)
             for each in rows[1:]:
-                started, before, fsync.spent = perf_counter(), process_time(), 0.0
+                started, before, sync.spent = perf_counter(), process_time(), 0.0
                 appended = held.append(each, heads)
                 spent.append(perf_counter() - started)
                 worked.append(process_time() - before)
-                waited.append(fsync.spent)
+                waited.append(sync.spent)
                 bare.append(_bare(Path(root, "bare"), Path(root, "gold", appended.key).read_bytes()))
                 started = perf_counter()
                 ledger.seal(each, heads)
@@ -74,12 +75,12 @@ def append(root: str, symbols: int, closes: int) -> Callable[[], Mapping[str, An
 class _Timed:
     """A function that adds up how long its calls take."""
 
-    def __init__(self, called: Callable[[int], None]) -> None:
+    def __init__(self, called: Callable[..., None]) -> None:
         self._called, self.spent = called, 0.0
 
-    def __call__(self, handle: int) -> None:
+    def __call__(self, *paths: Path) -> None:
         started = perf_counter()
-        self._called(handle)
+        self._called(*paths)
         self.spent += perf_counter() - started
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from hashlib import sha256
 
 import polars as pl
+import polars.selectors as cs
 
 from hermes.errors import TableRefused
 
@@ -14,7 +15,11 @@ def canonical(rows: pl.DataFrame) -> pl.DataFrame:
 
     Floats are the shortest decimals that read back as the same float, without an exponent and without `.0`.
     """
-    written = rows.select(_written(name, kind) for name, kind in rows.schema.items())
+    written = rows.with_columns(
+        cs.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
+        cs.float().cast(pl.String).str.strip_suffix(".0"),  # has an exponent where that is shorter
+        (~cs.datetime() - cs.float() - cs.string()).cast(pl.String),  # a Boolean is true or false
+    )
     floats = [name for name, kind in rows.schema.items() if kind.is_float()]
     if not floats:
         return written
@@ -26,18 +31,24 @@ def canonical(rows: pl.DataFrame) -> pl.DataFrame:
     return written
 
 
-def texts(written: pl.DataFrame, groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """For each row a text for each group of columns: a line for each that has a value, in the order of their names."""
+def texts(written: pl.DataFrame, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """For each group of columns the text of each row: a line for each that has a value, in the order of their names."""
     made = []
     for number, names in enumerate(groups):
         pieces: list[pl.Expr] = []
+        literal = ""  # what stands between the last value and the next one
         for name in sorted(names):
-            value, label, end = pl.col(name), pl.lit(f"{name}="), pl.lit("\n")
-            # In one flat row of pieces where it can be: nested ones take three times as long.
-            pieces += [label, value, end] if not written[name].null_count() else [pl.concat_str(label, value, end)]
-        text = pl.concat_str(pieces, ignore_nulls=True) if pieces else pl.lit("")
+            value, label = pl.col(name), f"{name}="
+            # In one flat row of few pieces where it can be: nested ones take three times as long.
+            if written[name].null_count():
+                pieces += [pl.lit(literal), pl.concat_str(pl.lit(label), value, pl.lit("\n"))]
+                literal = ""
+            else:
+                pieces += [pl.lit(literal + label), value]
+                literal = "\n"
+        text = pl.concat_str(*pieces, pl.lit(literal), ignore_nulls=True)
         made.append(text.alias(str(number)))
-    return written.select(made).rows()
+    return [column.to_list() for column in written.select(made)]
 
 
 def digest(text: str) -> str:
@@ -58,14 +69,6 @@ def check_values(rows: pl.DataFrame) -> None:
             f"{name} of {rows['symbol'][0]} has a value that a record cannot hold",
             "numbers must be finite, texts must be one line and not empty",
         )
-
-
-def _written(name: str, kind: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if kind == pl.Datetime:
-        return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-    text = column.cast(pl.String)  # a Boolean is true or false; a float has an exponent where that is shorter
-    return text.str.strip_suffix(".0") if kind.is_float() else text
 
 
 def _plain(text: str | None) -> str | None:

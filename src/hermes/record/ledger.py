@@ -99,7 +99,8 @@ class Head(NamedTuple):
                 digest tells later whether the exchange changed what the first decisions were made from.
         """
         made = ZERO
-        for (text,) in texts(canonical(history.select(_BAR)), [_BAR]):
+        (bars,) = texts(canonical(history.select(_BAR)), [_BAR])
+        for text in bars:
             made = bar_digest(text, made)
         return cls(bars_sha256=made)
 
@@ -194,14 +195,14 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     written = canonical(rows)
     bounds = ["", "bars_sha256", "previous_hash", "sequence", chr(0x10FFFF)]
     parts = [[name for name in written.columns if low < name < high] for low, high in pairwise(bounds)]
-    pieces = texts(written, [*parts, _BAR])
     known = rows[[*Chain._fields, "kind", "datetime", "position"]].rows()
+    pieces = texts(written, [*parts, _BAR])
 
     ends: dict[tuple[str, ...], Head] = {}
     seals: list[tuple[int, str, str, str]] = []
-    for row, (one, two, three, four, bar) in zip(known, pieces, strict=True):
+    for row, one, two, three, four, bar in zip(known, *pieces, strict=True):
         chain = row[:5]  # equals the `Chain` of these names
-        head = ends.get(chain) or heads.get(chain, NO_ROW)  # type: ignore[call-overload]
+        head = ends.get(chain) or heads.get(chain, NO_ROW)
         number, previous, bars = head.sequence + 1, head.hash, bar_digest(bar, head.bars_sha256)
         made = digest(f"{one}bars_sha256={bars}\n{two}previous_hash={previous}\n{three}sequence={number}\n{four}")
         seals.append((number, bars, previous, made))
@@ -239,11 +240,8 @@ class Due(NamedTuple):
 def due(rows: pl.DataFrame) -> Due:
     """What each of some rows, of any chains, must have by its own values."""
     names = [name for name in rows.columns if name != "hash"]
-    found = Due([], [])
-    for text, bar in texts(canonical(rows), [names, _BAR]):
-        found.hashes.append(digest(text))
-        found.bars.append(bar)
-    return found
+    whole, bars = texts(canonical(rows), [names, _BAR])
+    return Due(list(map(digest, whole)), bars)
 
 
 def head_json(head: Head) -> dict[str, Any]:
