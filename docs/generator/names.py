@@ -45,7 +45,7 @@ def page() -> str:
         ("lineage, a copy for people", f"{{gold}}/{execution}/run.json"),
         ("page", f"{{gold}}/{execution}/report.html"),
         ("decisions on record", f"{{gold}}/{decisions_folder(decisions_table(strategy, 'spot', '4h'), day)}/….parquet"),
-        ("what holds now", f"{{gold}}/status/{dataset.signals_table(strategy)}.json"),
+        ("current status", f"{{gold}}/status/{dataset.signals_table(strategy)}.json"),
         ("notices that wait", f"{{gold}}/notices/{dataset.signals_table(strategy)}/….json"),
         ("what was promoted", f"{{gold}}/{dataset.promotion_key(strategy)}"),
         ("trades", f"{{gold}}/{execution}/trades.csv"),

@@ -14,7 +14,7 @@ from hermes.errors import DatasetLocked, MissingTable
 from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
-from hermes.redaction import redact, told
+from hermes.redaction import as_hermes_error, redact
 from hermes.settings import Settings
 from hermes.steps.ingest import archive_series
 from hermes.steps.run import RunOptions
@@ -43,7 +43,7 @@ class Outcome:
     @classmethod
     def of_error(cls, symbol: str, interval: str, market: str, error: Exception) -> Self:
         """What became of a dataset that raised this."""
-        known, trace = told(error), "".join(traceback.format_exception(error))
+        known, trace = as_hermes_error(error), "".join(traceback.format_exception(error))
         texts = redact(known.message), redact(known.cure), redact(trace)
         return cls(symbol, interval, market, None, *texts, known.exit_code)
 

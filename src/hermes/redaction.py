@@ -34,8 +34,8 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def told(error: BaseException) -> HermesError:
-    """`error` as people are told of it: one of Hermes' own as it is, any other one in a line, with secrets masked."""
+def as_hermes_error(error: BaseException) -> HermesError:
+    """`error` as a HermesError to show: one of Hermes' own unchanged, any other in one line, with secrets masked."""
     if isinstance(error, HermesError):
         return error
     what = first_line(redact(str(error)))

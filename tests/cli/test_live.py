@@ -98,7 +98,7 @@ def test_once_ends_by_itself_and_people_get_a_table(tmp_path, exchange):
     [
         (("live", "NOPEUSDT"), 1, "knows no symbol NOPEUSDT"),
         (("live", "SIMUSDT", "--once", "--until", "2030-01-01"), 2, "--once cannot be combined with --until"),
-        (("live", "SIMUSDT", "--until", "tomorrow"), 2, "is no instant"),
+        (("live", "SIMUSDT", "--until", "tomorrow"), 2, "is not a time"),
         (("status", "NEVERUSDT"), 1, "has no bar of NEVERUSDT"),
     ],
 )

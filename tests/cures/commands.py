@@ -230,7 +230,7 @@ def promoted_columns_that_cannot_be_read(world: World):
         world.mends("features", fill={"COLUMNS": "zscore_20", "SET": "test"})
 
 
-@cures("name another with --port, or --port 0 for one that is free")
+@cures("choose another with --port, or --port 0 for a free one")
 def a_port_that_is_taken(world: World):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -241,7 +241,7 @@ def a_port_that_is_taken(world: World):
         _closed(Server(world.settings, world.lake, "127.0.0.1", free, ()))
 
 
-@cures("name one from 1024 on with --port")
+@cures("choose one from 1024 up with --port")
 def a_port_for_root_alone(world: World):
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -14,7 +14,7 @@ def no_bar_at_all(world: World):
             assert "newest bar" in world.type("status").out  # whose age may well be a fault
 
 
-@cures("run `hermes live` first, or give --strategy, --market and --interval as it had them")
+@cures("run `hermes live` first, or pass the --strategy, --market and --interval that it was run with")
 def nothing_on_record(world: World):
     with world.exchange():
         world.mends("record show", options="--once")
@@ -53,7 +53,7 @@ def a_record_that_was_changed(world: World):
     assert "SIMUSDT" in said.out + said.err
 
 
-@cures("check the symbol and --market; one that was delisted is left to the archive")
+@cures("check the symbol and --market; delisted symbols are in the archive only")
 def a_symbol_that_the_exchange_does_not_know(world: World):
     with world.exchange():
         world.chooses("ingest SIMUSD --frequency recent", "ingest SIMUSDT --frequency recent", {"--market": "spot"})

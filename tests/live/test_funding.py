@@ -94,7 +94,7 @@ def test_what_the_exchange_does_not_give_is_said_and_changes_nothing(tmp_path, l
         assert top_up_funding(settings, lake, exchange=exchange) == 0
         assert "knows no symbol SIMUSDT (um)" in caplog.text
         server.add_funding(DATASET, [(listed(1)[0][0], "7")])
-        with pytest.raises(ExchangeError, match="is no funding of SIMUSDT"):
+        with pytest.raises(ExchangeError, match="is not a later funding rate of SIMUSDT"):
             exchange.funding(RATES, 0)
         exchange.close()
     assert not lake.bronze.files(FOLDER)

@@ -51,7 +51,7 @@ def test_sound_record_is_said_to_show_no_trace(hermes, lake: Path, kept):
     assert said.json["rows"] == 120
     assert said.json["chains"][0]["record_head"] == head
     people = hermes("record", "verify", *WORDS)
-    assert "No trace of a change." in people.out
+    assert "No sign of a change." in people.out
     assert "On record: 1 kept hash;" in hermes("record", "verify", *WORDS, "--head", head).out
 
 

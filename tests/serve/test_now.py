@@ -1,4 +1,4 @@
-"""What holds now, in a lake of many datasets, strategies and records."""
+"""The current status, in a lake of many datasets, strategies and records."""
 
 import json
 import shutil

@@ -269,11 +269,11 @@ def test_addresses_that_cannot_be_had(root: Path) -> None:
     settings = at(root)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken → name another with --port"):
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken → choose another with --port"):
             Server(settings, Lake.open(settings), "127.0.0.1", port)
-    with pytest.raises(UsageError, match="is none of this machine's"):
+    with pytest.raises(UsageError, match="is not an address of this machine"):
         Server(settings, Lake.open(settings), "192.0.2.77", 0)
-    with pytest.raises(UsageError, match="is not known"):
+    with pytest.raises(UsageError, match="cannot be resolved"):
         Server(settings, Lake.open(settings), "no.such.invalid", 0)
 
 
@@ -284,7 +284,7 @@ def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path) -> None:
         try:
             assert process.stdout
             said = process.stdout.readline()
-            assert "read-only; Ctrl-C ends it" in said
+            assert "read-only; stop with Ctrl-C" in said
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
         finally:

@@ -14,7 +14,7 @@ from hermes.cli import streams
 from hermes.cli.app import app
 from hermes.cli.command import print_traceback, verbose
 from hermes.errors import UsageError
-from hermes.redaction import printable, told
+from hermes.redaction import as_hermes_error, printable
 
 INTERRUPTED = 130
 OBJECTS_BETWEEN_COLLECTIONS = 200_000  # while modules are loaded, nothing is garbage
@@ -88,7 +88,7 @@ def _reported(error: BaseException) -> int:
         print_traceback()
     from hermes.cli.views import console  # noqa: PLC0415 - needed for an error alone
 
-    known = told(error)
+    known = as_hermes_error(error)
     console.print_error(known)
     return known.exit_code
 

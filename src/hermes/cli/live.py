@@ -24,15 +24,23 @@ if TYPE_CHECKING:
     from hermes.live.clock import Clock
     from hermes.settings import Settings
 
-Once = Annotated[bool, typer.Option("--once", help="Decide on what is closed by now, bring the lake up to date, end.")]
-Until = Annotated[str | None, typer.Option(help="Stay until this instant (UTC), like 2026-01-31T12:00.")]
-DemoLive = Annotated[
-    bool, typer.Option("--live", help="Then decide on its bars as they close, at some thousand times the speed.")
+Once = Annotated[
+    bool, typer.Option("--once", help="Decide on everything that has closed, bring the lake up to date, and exit.")
 ]
-DemoSeconds = Annotated[float, typer.Option("--seconds", min=1, help="How long --live goes on.")]
+Until = Annotated[str | None, typer.Option(help="Run until this time (UTC), like 2026-01-31T12:00.")]
+DemoLive = Annotated[
+    bool,
+    typer.Option("--live", help="Then decide on its bars as they close, about a thousand times faster than real time."),
+]
+DemoSeconds = Annotated[float, typer.Option("--seconds", min=1, help="How long --live runs.")]
 LIVE = (
     Flag("--stream", "live.stream", bool, "Let a websocket wake the reader at each close (extra live)."),
-    Flag("--consolidate", "live.consolidate", str, "When the tables follow: auto, close, hourly or never."),
+    Flag(
+        "--consolidate",
+        "live.consolidate",
+        str,
+        "When to update the tables after the decisions: auto, close, hourly or never.",
+    ),
 )
 CLOSE_EVERY_S = 2.0  # of the demo: a bar of any length takes so long
 TERMINATED_S = 0.8  # after SIGTERM; what is not done by then is not needed: nothing is ever half published
@@ -66,7 +74,7 @@ def register(app: typer.Typer) -> None:
         end = _instant(until) if until else None
         tasks = [line.settings(symbol) for symbol in dict.fromkeys(line.symbols) or [None]]
         if tasks[0].signals.end:
-            raise UsageError("signals.end is set: live decides on bars after it, too", "leave it out")
+            raise UsageError("signals.end is set, but live decides on bars after it, too", "remove it")
         stay(tasks, Lake.open(tasks[0]), as_json=line.json, once=once, until=end)
 
     @command(app, "status", "status BTCUSDT --interval 4h --json", flags=STRATEGY)
@@ -136,7 +144,7 @@ def stay(
             watcher = Watcher(by_symbol, lake, engine.strategy.name)
             stack.callback(watcher.close)
             view = stack.enter_context(views.Lines() if as_json else views.Live())
-            loop = Loop(engine, views.Both(view, watcher))
+            loop = Loop(engine, views.ViewAndWatcher(view, watcher))
             if tasks[0].live.stream:
                 from hermes.live.stream import Stream
 
@@ -231,5 +239,5 @@ def _instant(text: str) -> int:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--until {text!r} is no instant", "write it like 2026-01-31T12:00") from None
+        raise UsageError(f"--until {text!r} is not a time", "write it like 2026-01-31T12:00") from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)

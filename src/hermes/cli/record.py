@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from hermes.lake.store import Lake
     from hermes.settings import Settings
 
-Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows: the newest ones.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many of the newest rows to show.")]
 Kept = Annotated[
     list[str] | None,
-    typer.Option("--head", help="A hash kept from `record head`: it must be on record; may be repeated."),
+    typer.Option("--head", help="A hash that you kept from `record head` and that must be on record; may be repeated."),
 ]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Write canonical texts, which any language can verify.")]
+Csv = Annotated[
+    Path | None, typer.Option("--csv", help="Write canonical texts, which can be verified in any language.")
+]
 Parquet = Annotated[Path | None, typer.Option("--parquet", help="Write typed values.")]
 
 
@@ -32,8 +34,8 @@ def register(app: typer.Typer) -> None:
         cls=Group,
         no_args_is_help=True,
         rich_markup_mode="rich",
-        help="What was decided live, as it was known: show it, verify it, reconcile it with today. Without symbols, "
-        "all that are on record for the strategy, market and interval.",
+        help="Live decisions as they were made: show, verify, export, reconcile with today. Without symbols, "
+        "everything on record for the strategy, market and interval.",
     )
     app.add_typer(group)
 
@@ -120,7 +122,7 @@ def register(app: typer.Typer) -> None:
 
         path = csv or parquet
         if path is None or (csv and parquet):
-            raise UsageError("export needs one of --csv FILE and --parquet FILE", "give one, like --csv record.csv")
+            raise UsageError("export needs --csv FILE or --parquet FILE", "give one, like --csv record.csv")
         settings = line.settings()
         symbols = [normalize_symbol(symbol) for symbol in line.symbols]
         made = write(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
@@ -144,6 +146,6 @@ def _on_record(line: Invocation) -> Invocation:
         of = record.chain
         raise MissingTable(
             f"nothing is on record for {of.strategy}, {of.market} {of.interval}",
-            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
+            "run `hermes live` first, or pass the --strategy, --market and --interval that it was run with",
         )
     return replace(line, symbols=symbols)

@@ -10,13 +10,14 @@ import typer
 from hermes.cli.command import Invocation, command
 from hermes.cli.options import STRATEGY
 
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any that is free.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
 Address = Annotated[
-    str, typer.Option("--address", help="Address to listen on; anything but loopback shows the lake to others.")
+    str,
+    typer.Option("--address", help="Address to listen on; any other than loopback exposes the lake to the network."),
 ]
 Hosts = Annotated[
     list[str] | None,
-    typer.Option("--allow-host", help="Name that the server may be called by, beside its address; may be repeated."),
+    typer.Option("--allow-host", help="Another host name to accept in requests; may be repeated."),
 ]
 
 
@@ -48,10 +49,10 @@ def register(app: typer.Typer) -> None:
             if line.json:
                 console.print_json({"url": server.url, "lake": settings.lake.url, "loopback": server.is_loopback})
             else:
-                console.say("Serving {} at {} (read-only; Ctrl-C ends it)", settings.lake.url, server.url)
+                console.say("Serving {} at {} (read-only; stop with Ctrl-C)", settings.lake.url, server.url)
             if not server.is_loopback:
                 console.print_note(
-                    "this address is not loopback, and there is no password: whoever reaches it reads the whole lake"
+                    "this address is not loopback, and there is no password: anyone who reaches it can read the lake"
                 )
             sys.stdout.flush()
 

@@ -25,21 +25,21 @@ def server_time(found: Any) -> int:
     """Microseconds since 1970."""
     time = found.get("serverTime") if isinstance(found, dict) else None
     if not isinstance(time, str) or not time.isdigit() or len(time) not in (13, 16):
-        raise ExchangeError(f"the answer {str(found)[:100]!r} tells no serverTime")
+        raise ExchangeError(f"the answer {str(found)[:100]!r} has no serverTime")
     return int(time) * (1000 if len(time) == 13 else 1)
 
 
 def bars(found: Any) -> Sequence[Bar]:
     """The rows of an answer, each of 12 numbers, as the archive's line has them."""
     if not isinstance(found, list):
-        raise ExchangeError(f"the answer {str(found)[:100]!r} is no list of bars")
+        raise ExchangeError(f"the answer {str(found)[:100]!r} is not a list of bars")
     decoded = []
     for row in found:
         sound = isinstance(row, list) and len(row) == COLUMNS and all(isinstance(cell, str) for cell in row)
         if not sound or not all(_CELL.fullmatch(cell) for cell in row):
-            raise ExchangeError(f"the row {str(row)[:200]!r} is no bar of {COLUMNS} numbers")
+            raise ExchangeError(f"the row {str(row)[:200]!r} is not a bar of {COLUMNS} numbers")
         if not all(row[at].isdigit() and len(row[at]) in (13, 16) for at in (0, 6)):
-            raise ExchangeError(f"the row {str(row)[:200]!r} has times that are none")
+            raise ExchangeError(f"the row {str(row)[:200]!r} has invalid times")
         decoded.append(Bar(tuple(row)))
     return decoded
 
@@ -47,14 +47,14 @@ def bars(found: Any) -> Sequence[Bar]:
 def funding(found: Any, symbol: str, start: int) -> list[tuple[int, float]]:
     """The rows of an answer: each names the contract, and has a time and a rate from -1 to 1."""
     if not isinstance(found, list):
-        raise ExchangeError(f"the answer {str(found)[:100]!r} is no list of funding rates")
+        raise ExchangeError(f"the answer {str(found)[:100]!r} is not a list of funding rates")
     rows, last = [], start - 1
     for row in found:
         cells = row if isinstance(row, dict) else {}
         time, rate = (str(cells.get(name, "")) for name in ("fundingTime", "fundingRate"))
         sound = cells.get("symbol") == symbol and time.isdigit() and len(time) == 13 and _CELL.fullmatch(rate)
         if not sound or int(time) <= last or abs(float(rate)) > 1:
-            raise ExchangeError(f"the row {str(row)[:200]!r} is no funding of {symbol} after the one before it")
+            raise ExchangeError(f"the row {str(row)[:200]!r} is not a later funding rate of {symbol}")
         last = int(time)
         rows.append((last, float(rate)))
     return rows

@@ -23,7 +23,7 @@ class Budget:
         self._clock = clock
         self._lock = Lock()
         self._spent: deque[tuple[float, int]] = deque()
-        self._told: tuple[float, int] = (-WINDOW_S, 0)  # when the exchange last said, and how much was used by then
+        self._reported: tuple[float, int] = (-WINDOW_S, 0)  # when the exchange last said, and how much was used by then
         self._paused_until = -1.0
         self._banned_until = -1.0
         self._ban = ""
@@ -51,7 +51,7 @@ class Budget:
             if not used or used + weight <= self.most:
                 self._spent.append((now, weight))
                 return 0.0
-            oldest = self._spent[0][0] if self._spent else self._told[0]
+            oldest = self._spent[0][0] if self._spent else self._reported[0]
             return max(0.05, min(oldest + WINDOW_S - now, 1.0))
 
     def left(self) -> int:
@@ -63,15 +63,15 @@ class Budget:
         while self._spent and self._spent[0][0] <= now - WINDOW_S:
             self._spent.popleft()
         own = sum(weight for _, weight in self._spent)
-        at, used = self._told
+        at, used = self._reported
         if at <= now - WINDOW_S:
             return own
         return max(own, used + sum(weight for when, weight in self._spent if when > at))
 
-    def told(self, used: int) -> None:
+    def report(self, used: int) -> None:
         """Note what the exchange says was used in its current minute, by every program at this address."""
         with self._lock:
-            self._told = (self._clock.elapsed(), used)
+            self._reported = (self._clock.elapsed(), used)
 
     def pause(self, seconds: float) -> None:
         """Send nothing for so long: the exchange asked for it."""

@@ -25,7 +25,7 @@ from hermes.progress import SILENT, Progress
 from hermes.record import ledger
 from hermes.record.ledger import Chain
 from hermes.record.table import DecisionsTable
-from hermes.redaction import told
+from hermes.redaction import as_hermes_error
 from hermes.settings import Settings
 from hermes.steps.refine import refine
 from hermes.strategies import find_strategy
@@ -151,7 +151,7 @@ class Engine:
             number, error = done.get()
             if _ends_everything(error):
                 raise error
-            errors[number] = told(error) if error else None
+            errors[number] = as_hermes_error(error) if error else None
         return [(task, errors[number]) for number, task in enumerate(tasks)]
 
     def _compare_record(self, table: DecisionsTable) -> None:
@@ -219,7 +219,7 @@ class Engine:
         if isinstance(error, NotServed) or _ends_everything(error):
             raise error
         self._failures[id(read.series)] = self._failures.get(id(read.series), 0) + 1
-        known = told(error)
+        known = as_hermes_error(error)
         level = logging.WARNING if self._failures[id(read.series)] == 1 else logging.INFO
         message = f"{read.series.dataset}: {known.message}"
         event("reading", level=level, message=message, dataset=str(read.series.dataset), cure=known.cure)

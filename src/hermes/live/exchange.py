@@ -135,12 +135,12 @@ class Exchange:
         def bars(answer: Any) -> list[Bar]:
             found = answers.bars(answer)
             if len(found) > limit:
-                raise ExchangeError(f"asked for {limit:,} bars at most, and received {len(found):,}")
+                raise ExchangeError(f"asked for at most {limit:,} bars, received {len(found):,}")
             for bar in found:
                 if not bar.open_time < bar.end <= bar.open_time + step * (1.1 if dataset.interval == "1mo" else 1):
-                    raise ExchangeError(f"the bar {bar.line[:200]!r} is not one of {dataset.interval}")
+                    raise ExchangeError(f"the bar {bar.line[:200]!r} is not a bar of {dataset.interval}")
                 if bar.open_time // _MILLISECONDS < max(0, start) // _MILLISECONDS:
-                    raise ExchangeError(f"a bar came that opens at {bar.cells[0]}, before the start that was asked for")
+                    raise ExchangeError(f"the bar that opens at {bar.cells[0]} is before the requested start")
             return in_order(found)
 
         return self._ask_of(dataset, f"/klines?{urlencode(query)}", self.api.weight(limit), bars)
@@ -208,7 +208,7 @@ class Exchange:
         except SymbolUnknown:
             raise SymbolUnknown(
                 f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
-                "check the symbol and --market; one that was delisted is left to the archive",
+                "check the symbol and --market; delisted symbols are in the archive only",
             ) from None
 
     def _ask(self, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
@@ -225,12 +225,12 @@ class Exchange:
             try:
                 answer = self._transport.get(f"{self.api.prefix}{path}", self.api.headers)
                 if (used := answer.headers.get("x-mbx-used-weight-1m", "")).isdigit():
-                    self.budget.told(int(used))
+                    self.budget.report(int(used))
                 if answer.status == 429 and waited < LONGEST_WAIT_S:
                     pause = answers.retry_after(answer)
                     waited += pause
                     self.budget.pause(pause)
-                    failure = f"it asked to wait {pause:.0f} s, again and again (HTTP 429)"
+                    failure = f"it kept asking to wait, at last {pause:.0f} s (HTTP 429)"
                     continue
                 self._check(answer)
                 return decode(answers.parsed(answer))
@@ -247,7 +247,7 @@ class Exchange:
             self.pause(pause)
         raise ExchangeError(
             f"{self.host} gave no valid answer to {ATTEMPTS} requests: {failure}",
-            "check the network, [live] url and [live] proxy, then run again: it goes on from here",
+            "check the network, [live] url and [live] proxy, then run again: it continues from here",
         )
 
     def _check(self, answer: Answer) -> None:
@@ -259,8 +259,8 @@ class Exchange:
             raise self.budget.ban(self.host, answers.retry_after(answer))
         if status in (403, 451):
             raise NotServed(
-                f"{self.host} does not serve this place (HTTP {status})",
-                "take a proxy where it may be used ([live] proxy), another [live] url, or the archive alone",
+                f"{self.host} refuses requests from this location (HTTP {status})",
+                "use a proxy where that is allowed ([live] proxy), another [live] url, or the archive only",
             )
         code, said = answers.complaint(answer.body)
         if code == _UNKNOWN_SYMBOL:

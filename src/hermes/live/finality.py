@@ -95,7 +95,7 @@ def in_order(bars: Sequence[Bar]) -> list[Bar]:
     for bar in bars:
         if found.setdefault(bar.open_time, bar) != bar:
             raise ExchangeError(
-                f"the answer holds two different bars that open at {bar.cells[0]}", "it is asked for again"
+                f"the answer contains two different bars that open at {bar.cells[0]}", "the request is repeated"
             )
     return [found[time] for time in sorted(found)]
 

@@ -9,7 +9,7 @@ from hermes.lake.store import Lake
 from hermes.live.engine import Engine
 from hermes.logs import event
 from hermes.record.table import DecisionsTable
-from hermes.redaction import told
+from hermes.redaction import as_hermes_error
 
 
 class DayMerger:
@@ -40,7 +40,7 @@ def _merge(engine: Engine, day: date) -> None:
         # A lake of its own: what the loop stages meanwhile is none of its business.
         made = DecisionsTable(Lake.open(settings), strategy, dataset.market, dataset.interval).merge(day)
     except BaseException as error:  # a panic of Polars, too; the next day it is tried again, and nothing is lost
-        event("merge", level=logging.WARNING, message=f"{told(error)}")
+        event("merge", level=logging.WARNING, message=f"{as_hermes_error(error)}")
         return
     if made:
         event("merge", table=decisions_table(strategy, dataset.market, dataset.interval), days=len(made))

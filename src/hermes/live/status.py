@@ -1,4 +1,4 @@
-"""What holds now: for each dataset the newest bar and its age, the position, the last signal, and who keeps it."""
+"""The current status: for each dataset the newest bar and its age, the position, the last signal, and who keeps it."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -115,7 +115,7 @@ def status(
     beats: Mapping[str, datetime] | None = None,
     record: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """What holds now for the settings' dataset and strategy, by what the lake says.
+    """The current status of the settings' dataset and strategy, according to the lake.
 
     Args:
         now: naive UTC; this machine's clock without it.

@@ -72,7 +72,7 @@ class Stream:
             if self._stop.is_set():
                 return
             level = logging.WARNING if pause == FIRST_PAUSE_S else logging.INFO
-            message = f"the stream is connected again, bars are read by the clock meanwhile: {problem[:200]}"
+            message = f"the stream reconnects, and bars are read on schedule meanwhile: {problem[:200]}"
             event("stream", level=level, message=message)
             self._stop.wait(pause * uniform(0.5, 1.0))
             pause = min(LONGEST_PAUSE_S, 2 * pause)
@@ -85,7 +85,7 @@ class Stream:
                 try:
                     told = json.loads(socket.recv(timeout=self._silence_s))
                 except TimeoutError:
-                    raise TimeoutError(f"nothing was heard for {self._silence_s:.0f} s") from None
+                    raise TimeoutError(f"no message for {self._silence_s:.0f} s") from None
                 except ValueError:
                     continue
                 heard = True

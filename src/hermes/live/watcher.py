@@ -22,7 +22,7 @@ from hermes.logs import event
 from hermes.monitoring.notices import is_signal, tell_decisions
 from hermes.monitoring.outbox import Outbox, Receiver
 from hermes.monitoring.receivers import find_receivers
-from hermes.redaction import told
+from hermes.redaction import as_hermes_error
 from hermes.settings import Settings
 from hermes.text import counted
 
@@ -110,7 +110,7 @@ class Watcher:
         try:
             step(given)
         except BaseException as error:  # a panic of Polars is no Exception
-            event("upkeep", level=logging.WARNING, message=f"{told(error)}")
+            event("upkeep", level=logging.WARNING, message=f"{as_hermes_error(error)}")
 
     def _tell(self, work: _Work) -> None:
         if work.made is None or not self._receivers:

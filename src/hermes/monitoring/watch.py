@@ -20,14 +20,14 @@ from hermes.lake.store import Lake
 from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
 from hermes.monitoring.outbox import Outbox, put_or_send
 from hermes.monitoring.receivers import find_receivers
-from hermes.redaction import told
+from hermes.redaction import as_hermes_error
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
 from hermes.text import counted
 
 
 class Run(Protocol):
-    """What is told of a run; see `steps.run.Run`."""
+    """What is reported of a run; see `steps.run.Run`."""
 
     @property
     def is_new(self) -> bool:
@@ -42,10 +42,10 @@ class Run(Protocol):
         """What became of silver, None where it was left alone."""
 
 
-Walk = TypeVar("Walk", bound=Callable[..., Run])
+RunStep = TypeVar("RunStep", bound=Callable[..., Run])
 
 
-def watched(run: Walk) -> Walk:
+def watched(run: RunStep) -> RunStep:
     """`pipeline.run` under its dataset's lock, which logs its end, and tells whom the settings name.
 
     A run that is refused because another is at the dataset tells nothing: the other one will.
@@ -64,7 +64,7 @@ def watched(run: Walk) -> Walk:
         except Exception as error:
             _failed(settings, lake, error, started, perf_counter() - clock)
             raise
-        except KeyboardInterrupt as error:  # somebody ended it, who need not be told
+        except KeyboardInterrupt as error:  # whoever pressed Ctrl-C knows
             name = Path(settings.signals.strategy).name  # nothing is loaded any more: it may be what took so long
             _record(settings, name, _failure(128 + getattr(error, "number", 2), perf_counter() - clock), 0)
             raise
@@ -72,7 +72,7 @@ def watched(run: Walk) -> Walk:
         _record(settings, made.signalled.as_json()["strategy"], figures, _deliver(settings, lake))
         return made
 
-    return cast("Walk", wrapper)
+    return cast("RunStep", wrapper)
 
 
 def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str, float]:
@@ -107,7 +107,7 @@ def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str
 
 
 def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime, seconds: float) -> None:
-    known = told(error)
+    known = as_hermes_error(error)
     about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
     logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)
     receivers = find_receivers(settings.notify)

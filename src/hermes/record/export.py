@@ -44,7 +44,7 @@ def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Se
         raise MissingTable(
             f"nothing is on record in {table.name} at {lake.gold.address}"
             + (f" of {', '.join(symbols)}" if symbols else ""),
-            "run `hermes live` first, or give --strategy, --market and --interval as it had them",
+            "run `hermes live` first, or pass the --strategy, --market and --interval that it was run with",
         )
     ordered = rows.select(ledger.in_order(rows.columns))
     part = path.with_name(f".{path.name}.part")  # so that a file is whole or not there
@@ -55,9 +55,7 @@ def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Se
             ordered.write_parquet(part)
         part.replace(path)
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", "name a file in a folder that is there"
-        ) from None
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name a file in an existing folder") from None
     finally:
         part.unlink(missing_ok=True)
     return Exported(path, ordered.height, ordered["symbol"].n_unique(), ledger.heads(ordered))

@@ -185,7 +185,7 @@ def _with_details(found: pl.DataFrame, record: pl.DataFrame) -> pl.DataFrame:
     moved = pl.concat_str(prices, separator=", ", ignore_nulls=True)
     noted = pl.when(pl.col("datetime").is_in(revisions)).then(pl.lit(", on record as a revision")).otherwise(pl.lit(""))
     wait = (pl.col("server_time") - pl.col("datetime")).dt.total_seconds()
-    rules = pl.col("rules").fill_null("other rules or parameters decide otherwise")
+    rules = pl.col("rules").fill_null("other rules or parameters decide differently")
     detail = (
         pl.when(pl.col("cause") == _NOT_CHECKED).then(pl.lit("silver does not reach this bar yet"))
         .when(pl.col("cause") == _MISSED).then(pl.lit("silver has this bar, the record does not"))
@@ -193,7 +193,7 @@ def _with_details(found: pl.DataFrame, record: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("cause") == _REVISED).then(pl.lit("an earlier bar was revised"))
         .when(pl.col("cause") == _RULES).then(rules)
         .when(pl.col("cause") == _LATE).then(pl.format("decided {} s after its bar opened", wait))
-        .when(pl.col("cause") == _UNEXPLAINED).then(pl.lit("bars, parameters and rules are those on record"))
+        .when(pl.col("cause") == _UNEXPLAINED).then(pl.lit("bars, parameters and rules are the same as on record"))
     )  # fmt: skip
     names = ("sequence", "server_time", "late")
     sides = [side + name for side in (_RECORDED, _TODAY) for name in (*_PRICES, *_DECISION, *SHORTS)]

@@ -112,7 +112,7 @@ class Record:
         if rows.is_empty():
             of = self.chain
             raise MissingTable(
-                f"nothing of {of} is on record at {self._lake.gold.address}",
+                f"there is no record of {of} at {self._lake.gold.address}",
                 f"run `hermes live {of.symbol} --market {of.market} --interval {of.interval} --strategy {of.strategy}`"
                 " first",
             )
@@ -182,9 +182,7 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
     rows = table.read(symbols or None, with_files=True, each=verification.links)
     if rows.is_empty() and not table.lost():
         raise MissingTable(f"nothing is on record in {table.name} at {lake.gold.address}", "run `hermes live` first")
-    faults = [
-        Fault("deleted file", key, None, None, "it was published, and is not there any more") for key in table.lost()
-    ]
+    faults = [Fault("deleted file", key, None, None, "it was published and is gone") for key in table.lost()]
     if rows.is_empty():
         return Verified(table.name, 0, {}, faults, [], [], len(kept))
     faults += verification.misplaced(rows) + verification.find_faults(rows, whole=True)

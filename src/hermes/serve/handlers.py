@@ -16,7 +16,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from hermes.errors import HermesError, MissingTable
 from hermes.logs import event
-from hermes.redaction import redact, told
+from hermes.redaction import as_hermes_error, redact
 from hermes.serve.now import RECORD, STATUS, Now, now
 from hermes.serve.reading import Reader
 from hermes.serve.texts import address_of
@@ -90,7 +90,7 @@ class Site:
             self._asked -= 1
 
     async def now(self) -> Now:
-        """What holds now."""
+        """The current status."""
         return await self.ask(now, self.reader.settings, self.reader.lake)
 
     def close(self) -> None:
@@ -145,24 +145,24 @@ class Handler(RequestHandler):
         if isinstance(error, HTTPError):
             message = error.log_message or message
         elif isinstance(error, Exception):
-            known = told(error)
+            known = as_hermes_error(error)
             message, cure = redact(known.message), known.cure
         self.show("error.html", status=status_code, message=message, cure=cure)
 
     def send_error(self, status_code: int = 500, **about: Any) -> None:
-        """A missing table is no failure of the server."""
+        """A missing table is not a server error."""
         error = about.get("exc_info", (None, None))[1]
         super().send_error(404 if isinstance(error, MissingTable) else status_code, **about)
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
         """A line for whoever runs the server."""
         if not isinstance(error, HTTPError | MissingTable | StreamClosedError):
-            known = told(error)
+            known = as_hermes_error(error)
             event("serve", level=logging.WARNING, message=f"{self.request.path}: {known}")
 
 
 class Overview(Handler):
-    """What holds now, the newest decisions, and all tables."""
+    """The current status, the newest decisions, and all tables."""
 
     async def get(self) -> None:
         """See Tornado."""

@@ -1,4 +1,4 @@
-"""What holds now, for every dataset that has signals or decisions, and the newest decisions on record."""
+"""The current status of every dataset that has signals or decisions, and the newest decisions on record."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ RECORD = ("Decided at", "Dataset", "Strategy", "Bar", "Close", "Decision", "Posi
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What is told to everybody who listens.
+    """What everybody who listens is sent.
 
     Attributes:
         datasets: as `hermes status --json` has them; decisions: as `hermes record show --json` has them, newest first.
@@ -57,7 +57,7 @@ def now(settings: Settings, lake: Lake) -> Now:
     found = Now()
     if len(watched) > MOST_DATASETS:
         found.notes.append(
-            f"{MOST_DATASETS:,} of {len(watched):,} datasets are shown; `hermes status` says the others."
+            f"{MOST_DATASETS:,} of {len(watched):,} datasets are shown; `hermes status` shows the others."
         )
     beats = heartbeats(lake)
     groups: dict[tuple[str, str, str], list[Dataset]] = defaultdict(list)

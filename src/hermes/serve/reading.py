@@ -179,7 +179,9 @@ class Reader:
         for file in self.lake.gold.files(folder, name):
             if file.key == f"{folder}/{name}":
                 if file.size > MOST_PAGE_BYTES:
-                    raise StoreError(f"{file.location} has {size(file.size)}", "open the file itself")
+                    raise StoreError(
+                        f"{file.location} is too large to show here ({size(file.size)})", "open the file itself"
+                    )
                 content = self.lake.gold.read(file.key)
                 return None if content is None else content.decode(errors="replace")
         return None

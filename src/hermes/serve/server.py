@@ -1,4 +1,4 @@
-"""Listens on an address until it is told to stop."""
+"""Listens on an address until it is stopped."""
 
 import asyncio
 import errno
@@ -86,13 +86,13 @@ def _bound(address: str, port: int) -> list[socket.socket]:
     try:
         return bind_sockets(port, address)
     except socket.gaierror as error:
-        raise UsageError(f"--address {address!r} is not known: {error.strerror}", "try 127.0.0.1") from None
+        raise UsageError(f"--address {address!r} cannot be resolved: {error.strerror}", "try 127.0.0.1") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            cure = "name another with --port, or --port 0 for one that is free"
+            cure = "choose another with --port, or --port 0 for a free one"
             raise UsageError(f"port {port} of {address} is taken", cure) from None
         if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError(f"--address {address} is none of this machine's", "try 127.0.0.1") from None
+            raise UsageError(f"--address {address} is not an address of this machine", "try 127.0.0.1") from None
         if error.errno == errno.EACCES:
-            raise UsageError(f"port {port} is not for everybody", "name one from 1024 on with --port") from None
-        raise UsageError(f"{address}:{port} cannot be listened on: {os.strerror(error.errno or 0)}", "") from None
+            raise UsageError(f"port {port} needs root's rights", "choose one from 1024 up with --port") from None
+        raise UsageError(f"cannot listen on {address}:{port}: {os.strerror(error.errno or 0)}", "") from None

@@ -6,15 +6,14 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from hermes.errors import HermesError
-from hermes.redaction import redact, told
+from hermes.redaction import as_hermes_error, redact
 from hermes.serve.now import Now
 
 EVERY_S = 2.0
 REST = 4  # times as long as a look took nothing is asked: a slow lake is not busy with this alone
 MOST_LISTENERS = 64
 
-#: What is told: the name of an event, and its content.
+#: A server-sent event: its name and its content.
 Event = tuple[str, dict[str, Any]]
 
 
@@ -69,7 +68,7 @@ class Watch:
         try:
             found = await self._look()
         except Exception as error:
-            known = error if isinstance(error, HermesError) else told(error)
+            known = as_hermes_error(error)
             return [("trouble", {"error": redact(known.message), "cure": known.cure})]
         return [
             ("status", {"datasets": found.datasets, "rows": found.status, "notes": found.notes}),

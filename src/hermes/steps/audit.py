@@ -161,7 +161,7 @@ def audit(
         checks={
             "rules": _rules(rules, selection.found.outside, peek, len(chosen)),
             "cuts": _cuts(peek, tried, len(chosen)),
-            "columns": subject.told(compared),
+            "columns": subject.columns_check(compared),
             "warm_up": _warm_up(needed, _empty(everything, subject.computed), quick=quick),
             "continuity": _continuity(rules, broken, sizes if bars.height > 1 else [], span),
         },

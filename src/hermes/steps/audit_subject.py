@@ -94,7 +94,7 @@ class Subject:
 
         return compare_columns(read, self.table.rows, names, compute, states)
 
-    def told(self, compared: Compared | None) -> Check:
+    def columns_check(self, compared: Compared | None) -> Check:
         """How the check of the columns ended."""
         if compared and compared.difference:
             return Check("fault", f"{compared.difference}, which is what the bars give")

@@ -10,9 +10,9 @@ from hermes.errors import SourceChanged
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.steps.figures import Figures
 from hermes.steps.frames import Frame, polars
 from hermes.steps.measure import Measured, Tally, measure, measure_frame
+from hermes.steps.measured_rows import MeasuredRows
 from hermes.steps.selection import select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name
@@ -20,7 +20,7 @@ from hermes.strategies.columns import input_schema, output_schema
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Backtested(Figures):
+class Backtested(MeasuredRows):
     """What was measured, with which settings.
 
     Attributes:

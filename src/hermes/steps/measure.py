@@ -97,7 +97,7 @@ def measure(
     traded = [name for each in terms.values() for name in columns_for(each, ()) if name in given]
     columns = list(dict.fromkeys((*traded, *rule_columns(selection.strategy))))
 
-    def told(advance: Advance) -> Iterator[pl.DataFrame]:
+    def reporting(advance: Advance) -> Iterator[pl.DataFrame]:
         for number, judged in enumerate(selection.judged(columns), 1):
             yield judged
             signals = f"{counted(tally.buys, 'buy')}, {counted(tally.sells, 'sell')}"
@@ -108,7 +108,7 @@ def measure(
         ThreadPoolExecutor(1) as pool,
     ):
         # Cut anew: what is done with judged rows costs the same however small the chunks are.
-        frames = in_order(pieces(told(advance), repeat(ROW_GROUP_ROWS)), table, before)
+        frames = in_order(pieces(reporting(advance), repeat(ROW_GROUP_ROWS)), table, before)
         update: Future[None] | None = None
         for judged in with_prices(frames, table, before):  # while the next rows are judged, the accounts trade these
             tally.add(judged)

@@ -29,10 +29,10 @@ from hermes.settings import Settings
 from hermes.stages.signals.decisions import Decisions
 from hermes.stages.signals.generate import write_signals
 from hermes.stages.signals.plan import constants
-from hermes.steps.figures import Figures
 from hermes.steps.indicators import own_sources
 from hermes.steps.lineage import kept_verdict
 from hermes.steps.measure import Measured, Tally, measure
+from hermes.steps.measured_rows import MeasuredRows
 from hermes.steps.production import find_execution, identity, why_not_production
 from hermes.steps.results import published_rows
 from hermes.steps.selection import Selection, select
@@ -44,7 +44,7 @@ from hermes.version import __version__
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Signalled(Figures):
+class Signalled(MeasuredRows):
     """One execution: what was written, where, and how the strategy did on exactly these rows.
 
     Attributes:

@@ -30,8 +30,8 @@ class _View(Listener):
         """Nothing to tidy up."""
 
 
-class Both(Listener):
-    """A view, and whoever watches the process from elsewhere."""
+class ViewAndWatcher(Listener):
+    """Passes events on to a view and to the watcher (notices and metrics)."""
 
     def __init__(self, view: Listener, watcher: Watcher) -> None:
         self._view, self._watcher = view, watcher
@@ -99,7 +99,7 @@ class Live(_View):
             self._live.stop()
 
     def started(self, engine: Engine) -> None:
-        """Show what holds."""
+        """Show the current status."""
         if engine.reader.is_clock_off:
             console.print_note(
                 f"this machine's clock is {engine.reader.skew_s:+.1f} s off the exchange's; nothing depends on it"
@@ -166,9 +166,9 @@ def _row(series: Series, now: datetime) -> tuple[str, ...]:
 
 
 def print_demo(seconds: float, speed: float) -> None:
-    """What is about to be seen."""
+    """What is about to be shown."""
     console.print_simulated()
-    said = "Live for {} seconds: an exchange on this machine, whose time runs {} times as fast."
+    said = "Live for {} seconds, on a simulated exchange whose clock runs {} times as fast."
     console.say(said, f"{seconds:g}", f"{speed:,.0f}")
 
 
@@ -178,17 +178,17 @@ def print_demo_end(settings: Settings) -> None:
     elsewhere = "" if lake == LakeSettings().url else f" --lake {quote(lake)}"
     console.say("Every decision is on record. Next:")
     for words, what in (
-        (f"status {symbol}{elsewhere}", "what holds now"),
+        (f"status {symbol}{elsewhere}", "the current status"),
         (f"record show {symbol}{elsewhere}", "the decisions, when each was made and on which bar"),
-        (f"record verify {symbol}{elsewhere}", "checks that nobody changed one of them"),
-        (f"record reconcile {symbol}{elsewhere}", "decides again, and names each difference"),
-        ("live BTCUSDT --interval 4h", "the same on the exchange's own bars; needs the network, no keys"),
+        (f"record verify {symbol}{elsewhere}", "checks that none of them was changed"),
+        (f"record reconcile {symbol}{elsewhere}", "decides again, and names the cause of each difference"),
+        ("live BTCUSDT --interval 4h", "the same on the exchange's real bars; needs the network, but no keys"),
     ):
         console.say("  [bold]hermes {}[/]: {}", words, what)
 
 
 def print_status(found: list[dict[str, Any]]) -> None:
-    """What holds now, a row for each dataset."""
+    """The current status, a row for each dataset."""
     columns = ("symbol", "interval", "strategy", "newest bar", "age", "position", "since", "last signal", "next close",
                "heartbeat")  # fmt: skip
     rows = []
@@ -210,7 +210,7 @@ def print_status(found: list[dict[str, Any]]) -> None:
                 _short(each["heartbeat"]),
             )
         )
-    console.print_rows(columns, rows, "What holds now (UTC)", whole=1)
+    console.print_rows(columns, rows, "Status (UTC)", whole=1)
 
 
 def _short(at: str | None) -> str:

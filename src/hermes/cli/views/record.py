@@ -70,7 +70,7 @@ def print_verified(made: "Verified") -> None:
     if made.sound and made.kept:
         say("On record: {}; no row up to there was changed or removed.", counted(made.kept, "kept hash", "kept hashes"))
     elif made.sound:
-        say("No trace of a change. Only a hash that you kept proves more: `hermes record verify --head HASH`.")
+        say("No sign of a change. Only a hash that you kept can prove more: `hermes record verify --head HASH`.")
 
 
 def print_reconciled(made: "Reconciled") -> None:

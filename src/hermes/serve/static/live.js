@@ -1,5 +1,5 @@
 "use strict";
-// Redraws the tables of the overview as the server tells of changes; every value is set as text.
+// Redraws the tables of the overview when the server sends changes; every value is set as text.
 (() => {
   const by = id => document.getElementById(id);
   const draw = (id, rows) => {

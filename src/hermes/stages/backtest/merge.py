@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Size
+from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.candidates import Candidates
@@ -15,7 +16,6 @@ from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED, Char
 from hermes.stages.backtest.grid import Grid, Line
 from hermes.stages.backtest.orders import Orders
 from hermes.stages.backtest.trades import ENTRY, EXIT
-from hermes.stages.backtest.walk import Held
 
 _LEAVE, _PAY = range(2)  # what comes first in one instant; entries come after both
 
@@ -34,7 +34,7 @@ class Leg:
 
     number: int
     first: int
-    held: Held | None
+    held: OpenPosition | None
     resume: int
     line: Line
     bars: Bars | None = None
@@ -79,7 +79,7 @@ class Merge:
         #: Whether a position can be worth less than nothing.
         self._may_owe = account.side != ("short" if account.inverse else "long")
         self.cash = cash
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, OpenPosition] = {}
         # Of all that coincides: when it does, cash and what was sold since, and the equity where that is needed.
         self._key = -1
         self._group: tuple[float, list[tuple[int, float]]] = 0.0, []
@@ -195,7 +195,7 @@ class Merge:
         leg = self._legs[number]
         price, units, fees, self.cash = filled
         bar = leg.first + row
-        self.held[number] = Held(bar, side, units, price)
+        self.held[number] = OpenPosition(bar, side, units, price)
         self._since[number], self._entry_key[number] = instant, key
         self._entered.append((instant, number, bar, price, units, fees, side))
         self._cashes.append((instant, self.cash))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, turns
+from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.candidates import Asking, Candidates, candidates
@@ -22,7 +23,6 @@ from hermes.stages.backtest.merge import Leg, Merge
 from hermes.stages.backtest.orders import Orders
 from hermes.stages.backtest.portfolio_trades import PortfolioTrades, StillOpen
 from hermes.stages.backtest.trades import Records
-from hermes.stages.backtest.walk import Held
 
 
 class Piece(NamedTuple):
@@ -62,7 +62,7 @@ class Curve(NamedTuple):
 class _Series:
     """What is known of one series between two blocks of bars."""
 
-    held: Held | None = None
+    held: OpenPosition | None = None
     bars: int = 0
     resume: int = 0  # the first bar at which an entry may fill
     dropped: int = 0

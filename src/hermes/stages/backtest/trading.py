@@ -7,6 +7,7 @@ import polars as pl
 
 from hermes.schemas import DATETIME, Schema
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, Turns, asked, turns
+from hermes.stages.backtest.account_state import AccountState, OpenPosition
 from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.entries import Entries
@@ -15,7 +16,6 @@ from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import Funding, close_times
 from hermes.stages.backtest.orders import Filled, Orders
 from hermes.stages.backtest.trades import Outcomes, Records, Trades
-from hermes.stages.backtest.walk import Held, Walk
 
 #: What a backtest needs of every bar: times ascending, prices positive, nothing null.
 BARS: Schema = {
@@ -56,7 +56,7 @@ class Trading:
         self._by_volatility = Size.of(account.size).kind == "volatility"
         self._at_open = account.fill == "next_open"
         self._cash = account.initial_cash
-        self._held: Held | None = None
+        self._held: OpenPosition | None = None
         # What the last bar asked for, where the next bar's open fills it.
         self._unfilled = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
         self._resume = 0  # the first bar, counted from the first of all, at which an entry may fill
@@ -95,40 +95,42 @@ class Trading:
             charges = bars.funding.on(bars.times, bars.close, self._last_end, self._last_close)
             self._last_end = close_times(bars.times[-1:], bars.funding.interval_seconds)[0]
         resume = self._resume - self._bars
-        walk = Walk(self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges)
-        self._go(walk, bars, turns(wanted, self._account), compounds=self._orders.compounds and charges is None)
-        self._trades.add(bars.times, self._bars, *walk.records())
-        self._cash, self._held, self._resume = walk.cash, walk.held, self._bars + walk.resume
+        state = AccountState(
+            self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges
+        )
+        self._go(state, bars, turns(wanted, self._account), compounds=self._orders.compounds and charges is None)
+        self._trades.add(bars.times, self._bars, *state.records())
+        self._cash, self._held, self._resume = state.cash, state.held, self._bars + state.resume
         self._bars += len(bars)
         self._last_close = float(bars.close[-1])
         if self._by_volatility:
             self._past = np.concatenate([self._past, bars.close])[-VOLATILITY_BARS - 1 :]
-        return walk.steps()
+        return state.steps()
 
-    def _go(self, walk: Walk, bars: Bars, turns: Turns, *, compounds: bool) -> None:
+    def _go(self, state: AccountState, bars: Bars, turns: Turns, *, compounds: bool) -> None:
         """From entry to exit to entry."""
         quotes = bars.opens if self._at_open else bars.close
-        if held := walk.held:
+        if held := state.held:
             assert held.levels
             ends = self._exits.ends_of(bars, quotes, turns, held.bar - self._bars, held.side, held.levels)
-            walk.hold(*ends.end(0))
+            state.hold(*ends.end(0))
         entries = Entries(self._exits, bars, quotes, self._slippage, turns)
-        place = entries.first(walk.resume)
-        while place < len(entries) and walk.held is None and walk.cash > 0:
+        place = entries.first(state.resume)
+        while place < len(entries) and state.held is None and state.cash > 0:
             positions = entries.follow(place)
             place = positions.following
-            done = walk.compound(positions) if compounds else 0
+            done = state.compound(positions) if compounds else 0
             columns = positions.place, positions.entry, positions.side, positions.quote, *positions.ends
             orders = zip(*(each[done:].tolist() for each in columns), strict=True)
             for found, row, side, quote, end, reason, out in orders:
-                filled = self._fill(walk, bars, row, side, quote)
+                filled = self._fill(state, bars, row, side, quote)
                 if filled is None:  # then the next one that is made, from where on everything may be different
-                    place = self._next_made(walk, bars, turns, quotes, found)
+                    place = self._next_made(state, bars, turns, quotes, found)
                     break
-                walk.enter(row, side, filled)
-                walk.hold(end, reason, out)
+                state.enter(row, side, filled)
+                state.hold(end, reason, out)
 
-    def _next_made(self, walk: Walk, bars: Bars, turns: Turns, quotes: Floats, place: int) -> int:
+    def _next_made(self, state: AccountState, bars: Bars, turns: Turns, quotes: Floats, place: int) -> int:
         """The number of the first entry that is made after one that is dropped."""
         while True:
             self.dropped += 1
@@ -136,21 +138,21 @@ class Trading:
             if place == len(turns.enter):
                 return place
             row = int(turns.enter[place])
-            if self._fill(walk, bars, row, int(turns.side[place]), quotes.item(row)):
+            if self._fill(state, bars, row, int(turns.side[place]), quotes.item(row)):
                 return place
 
-    def _fill(self, walk: Walk, bars: Bars, row: int, side: int, quote: float) -> Filled | None:
+    def _fill(self, state: AccountState, bars: Bars, row: int, side: int, quote: float) -> Filled | None:
         """An entry, by what is known when it is decided: at the close, or at the close before the open."""
         decided = row - self._at_open
-        equity, volatility = walk.cash, None
-        turned, cash, units = walk.turned
+        equity, volatility = state.cash, None
+        turned, cash, units = state.turned
         if turned == row:  # it turns from one side to the other
             close = bars.close.item(decided) if decided >= 0 else self._last_close
             equity = cash + units * self._orders.worth(close)
         if self._by_volatility:
             closes = np.concatenate([self._past, bars.close[max(decided - VOLATILITY_BARS, 0) : decided + 1]])
             volatility = self._account.volatility(closes)
-        return self._orders.enter(side, quote, walk.cash, walk.cash, equity, volatility)
+        return self._orders.enter(side, quote, state.cash, state.cash, equity, volatility)
 
     def _at_next_open(self, wanted: Asked, bars: int) -> Asked:
         """Everything one bar later; what the last of these bars asks for waits for the next ones."""

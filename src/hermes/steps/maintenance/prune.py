@@ -28,7 +28,7 @@ from hermes.text import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class Removal:
     """One folder of an execution, or of a comparison of many: its files, the signals or the comparison last."""
 
     table: str
@@ -57,8 +57,8 @@ class Pruned:
 
     settings: Settings
     done: bool
-    executions: list[Doomed] = field(default_factory=list)
-    remains: list[Doomed] = field(default_factory=list)
+    executions: list[Removal] = field(default_factory=list)
+    remains: list[Removal] = field(default_factory=list)
     recent: list[LakeFile] = field(default_factory=list)
     staging: list[Leftover] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
@@ -115,9 +115,9 @@ def prune(
     made = Pruned(settings, done=remove)
     for table, folders in _executions(lake, datasets).items():
         _judge(made, lake, table, folders, keep)
-    doomed = [*made.remains, *made.executions]
-    with progress.task("prune", len(doomed), "executions") as advance:
-        for each in doomed if remove else ():
+    removal = [*made.remains, *made.executions]
+    with progress.task("prune", len(removal), "executions") as advance:
+        for each in removal if remove else ():
             _remove(lake, each)
             advance(1, each.folder)
     for dataset in recent_datasets(lake, datasets):
@@ -162,14 +162,14 @@ def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[Lake
             made.notes.append(f"{each.file.location}: a snapshot of Iceberg refers to it, so it stays")
         elif lake.gold.is_own(each.file.key):
             files = sorted(folders[each.name], key=lambda file: file.key.endswith(f"/{main}"))
-            made.executions.append(Doomed(table, each.name, files))
+            made.executions.append(Removal(table, each.name, files))
         else:
             made.foreign.append(lake.gold.locate(f"{table}/{each.name}"))
     # Later than the last that is whole, they may be of a run that is just publishing.
     names = {each.name for each in whole}
     for folder in sorted(folders.keys() - names):
         if names and folder < max(names) and not lake.gold.files(f"{table}/{folder}"):
-            made.remains.append(Doomed(table, folder, folders[folder]))
+            made.remains.append(Removal(table, folder, folders[folder]))
 
 
 def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings) -> set[str]:
@@ -180,12 +180,12 @@ def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, sett
     return stays
 
 
-def _remove(lake: Lake, doomed: Doomed) -> None:
+def _remove(lake: Lake, removal: Removal) -> None:
     """The signals go last: cut off before, the execution is whole for every reader; after, there is none.
 
     Until then its lineage is in its footer, and its hash on record.
     """
-    for file in doomed.files:
+    for file in removal.files:
         lake.gold.remove(file.key)
 
 

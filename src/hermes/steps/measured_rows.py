@@ -15,7 +15,7 @@ from hermes.steps.results import Rows
 from hermes.steps.warnings import warnings
 
 
-class Figures(Rows):
+class MeasuredRows(Rows):
     """Rows that were judged and measured: the configured account's figures, beside holding."""
 
     __slots__ = ()

@@ -17,7 +17,7 @@ from hermes.stages.backtest.trades import ENTRY, EXIT
 
 
 @dataclass(slots=True)
-class Held:
+class OpenPosition:
     """An open position: the bar of its entry counted from the first bar, its side, its units, the price it paid."""
 
     bar: int
@@ -28,7 +28,7 @@ class Held:
     funding: float = 0.0  # paid so far
 
 
-class Walk:
+class AccountState:
     """One account on some bars.
 
     Args:
@@ -50,7 +50,7 @@ class Walk:
         bars: Bars,
         first: int,
         cash: float,
-        held: Held | None,
+        held: OpenPosition | None,
         resume: int,
         charges: Charges | None,
     ) -> None:
@@ -69,7 +69,7 @@ class Walk:
     def enter(self, row: int, side: int, filled: Filled) -> None:
         """Open a position."""
         self.cash, self._row, self._key = filled.cash, row, row * PHASES + self._phase
-        self.held = Held(self._first + row, side, filled.units, filled.price)
+        self.held = OpenPosition(self._first + row, side, filled.units, filled.price)
         states, entered, _ = self._recent
         states.append((row, filled.cash, filled.units))
         entered.append((self._first + row, filled.price, filled.units, filled.fees, side))
@@ -94,7 +94,7 @@ class Walk:
         states.append((row, filled.cash, 0.0))
         left.append((self._first + row, filled.price, filled.fees, reason, held.funding))
 
-    def _pay(self, held: Held, row: int, key: int) -> int | None:
+    def _pay(self, held: OpenPosition, row: int, key: int) -> int | None:
         """Funding until the exit; the row at whose close nothing is left of the account before that, or None."""
         charges, begin = self._charges, self._row
         if charges is None:
