@@ -61,7 +61,7 @@ def test_the_headline_is_measured_from_the_table():
     assert f"{len(few)} made fewer than 30 trades, {never} of them none at all: too few to conclude." in html
     others = [row for row in done if row["trades"] >= 30]
     beat = sum(row["total_return_pct"] > row["benchmark_return_pct"] for row in others)
-    assert f"Where there were more, {beat} of {len(others)} beat holding" in html
+    assert f"Of the others, {beat} of {len(others)} beat holding" in html
     assert f"the median Sharpe {format.number(median(row['sharpe'] for row in others))}." in html
     assert f"{sum(row['rows'] for row in done):,} bars in all" in html
     assert "From 17 August 2017 to 17 August 2018" in html
@@ -252,8 +252,8 @@ def test_many_tests_are_corrected_whatever_their_number():
     assert (told["tests"], told["below_5_pct"], told["after_correction"]) == (6, 4, 2)
     html = page(found)
     assert "4 of 6 datasets have a p value below 5 %" in html
-    assert "about 0.3 would by chance" in html and "(Holm) 2 are left" in html
-    assert "After the correction" not in page(_with_adjusted(table(rows[0], rows[-1])))
+    assert "about 0.3 would by chance" in html and "(Holm), 2 remain" in html
+    assert "After correcting" not in page(_with_adjusted(table(rows[0], rows[-1])))
     assert _with_adjusted(table(failure("AUSDT", "no", None)))["p_value_adjusted"].to_list() == [None]
 
 

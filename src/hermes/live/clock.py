@@ -3,7 +3,7 @@
 import time
 from threading import Event
 
-_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # keeps running while the machine sleeps
 
 
 class Clock:
@@ -14,9 +14,9 @@ class Clock:
         return time.time()
 
     def elapsed(self) -> float:
-        """Seconds since some instant; never goes back, and goes on while the machine is suspended."""
+        """Monotonic seconds, which keep running while the machine is suspended."""
         return time.clock_gettime(_ELAPSED)
 
     def wait(self, wake: Event, seconds: float) -> bool:
-        """Wait for `wake`, at most `seconds`; says whether it is set."""
+        """Wait for `wake`, at most `seconds`; returns whether it is set."""
         return wake.wait(max(0.0, seconds))

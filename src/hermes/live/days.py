@@ -88,7 +88,7 @@ class Day:
         return revised
 
     def follows(self, rows: pl.DataFrame) -> bool:
-        """Whether these rows are all later than those that are there, as nearly always."""
+        """Whether these rows are all later than the existing ones, which is nearly always so."""
         newest = self.rows["open_time"][-1] if self.rows.height else -1
         return bool(rows["open_time"][0] > newest and rows["open_time"].is_sorted())
 
@@ -137,7 +137,7 @@ class RecentDays:
         return Taken(fresh, revised)
 
     def _different(self, day: Day, rows: pl.DataFrame) -> pl.DataFrame:
-        """Those rows that are not there just like this."""
+        """The rows that are missing or different."""
         on = ["open_time", *_VALUES]
         return rows.join(day.rows.select(on), on=on, how="anti", nulls_equal=True, maintain_order="left")
 
@@ -196,7 +196,7 @@ def _by_day(rows: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
     if not rows.height:
         return []
     first, last = (as_microseconds(rows["open_time"][at]) // DAY_US for at in (0, -1))
-    if first == last:  # as nearly always
+    if first == last:  # nearly always
         return [(first, rows)]
     day = (in_microseconds(pl.col("open_time")) // DAY_US).alias("_day")
     parts = rows.with_columns(day).partition_by("_day", as_dict=True, maintain_order=True)

@@ -225,7 +225,7 @@ class Engine:
         event("reading", level=level, message=message, dataset=str(read.series.dataset), cure=known.cure)
 
     def publish_bars(self) -> None:
-        """Publish recent days that changed; where somebody else works on the dataset, they wait for the next round.
+        """Publish recent days that changed; if another process works on the dataset, they wait for the next round.
 
         Raises:
             StoreError: the lake cannot be written.

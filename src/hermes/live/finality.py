@@ -50,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A bar that is over and has no successor yet, and the server's time at which it was first seen like this."""
+    """A bar that is over and has no successor yet, and the server's time at which these values were first seen."""
 
     bar: Bar
     since: int

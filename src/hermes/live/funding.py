@@ -1,4 +1,4 @@
-"""Recent funding rates: what the exchange itself says of them, into bronze, until the archive has their month."""
+"""Recent funding rates from the exchange's API into bronze, until the archive has their month."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -22,7 +22,7 @@ def top_up_funding(
 ) -> int:
     """Bring the contract's funding since the newest archive file in bronze into bronze, one file for each month.
 
-    Where the exchange gives none, a warning says so, and so do the figures that are made without it.
+    If the exchange returns none, a warning is logged, and figures computed without it carry a warning, too.
 
     Args:
         since: first day wanted, where bronze has no file of the archive; without it the contract's first.

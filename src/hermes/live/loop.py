@@ -42,10 +42,10 @@ def growing(first: float, times: int, longest: float) -> float:
 
 
 class Listener:
-    """Is told what happens; this one does nothing with it."""
+    """Receives events of the loop; this one ignores them."""
 
     def started(self, engine: Engine) -> None:
-        """All datasets are up to date, and waited on from now on."""
+        """All datasets are up to date; waiting for closes begins."""
 
     def decided(self, engine: Engine, made: Round) -> None:
         """A close was decided on and published."""
@@ -59,7 +59,7 @@ class Listener:
 
 @dataclass(slots=True)
 class Loop:
-    """Waits for closes and lets the engine decide on them, until it is told to stop.
+    """Waits for closes and has the engine decide on them, until it is stopped.
 
     Args:
         stop: ends it; wake: ends a sleep.
@@ -78,7 +78,7 @@ class Loop:
     _retry_at: int = 0  # server's clock: when to publish again what the lake did not take
 
     def once(self) -> None:
-        """Decide on everything that is closed by now, bring what follows up to date, and end."""
+        """Decide on everything that has closed, bring the tables up to date, and return."""
         self._publish([])
         for series in self.engine.series:
             if series.settings.live.consolidate != "never":
@@ -128,7 +128,7 @@ class Loop:
             self.wake.clear()
 
     def woken(self, symbol: str) -> None:
-        """A stream says that a bar of `symbol` closed: read it now."""
+        """A stream reports that a bar of `symbol` closed: read it now."""
         for series in self.engine.series:
             if series.dataset.symbol == symbol:
                 series.read_at = 0
@@ -231,7 +231,7 @@ class Loop:
         return when != "never"
 
     def _follow(self) -> bool:
-        """Let the paper accounts go on with what they have not read of the record; says whether there was something."""
+        """Advance the paper accounts over rows of the record they have not read; returns whether there were any."""
         try:
             return self._status.follow(self.engine)
         except HermesError as error:
@@ -239,7 +239,7 @@ class Loop:
             return False
 
     def _consolidate_one(self) -> bool:
-        """Bring one dataset's silver, features and signals up to date; says whether there was one."""
+        """Bring one dataset's silver, features and signals up to date; returns whether one was waiting."""
         _, series = self._stale.popitem()
         if series.settings.live.consolidate == "never":
             return bool(self._stale)
@@ -256,7 +256,7 @@ class Loop:
             if refined.written:
                 series.believe_silver(engine.lake)
         except DatasetLocked:
-            self._stale[id(series)] = series  # somebody else is at it
+            self._stale[id(series)] = series  # another process holds its lock
             engine.exchange.clock.wait(self.wake, 0.5)
         except HermesError as error:
             self.listener.trouble(error)
@@ -264,7 +264,7 @@ class Loop:
             event("consolidate", level=logging.WARNING, message=message, dataset=str(series.dataset), cure=error.cure)
 
     def end(self) -> None:
-        """Say that this process ends."""
+        """Publish that this process has ended."""
         with suppress(HermesError):
             self.heartbeat.write(self.engine, ended=True)
 
@@ -275,7 +275,7 @@ class Loop:
             event("status", level=logging.WARNING, message=error.message)
 
     def _beat(self) -> None:
-        """Say that this process is alive, where everybody can see it."""
+        """Publish a heartbeat."""
         try:
             self.heartbeat.write(self.engine)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""Days of the record that are over become one file each, while the service goes on."""
+"""Compacts past days of the record into one file each, while the service keeps running."""
 
 import logging
 from datetime import date
@@ -13,7 +13,7 @@ from hermes.redaction import as_hermes_error
 
 
 class DayMerger:
-    """Merges the days before the current one, once a day, in a thread of its own.
+    """Merges the days before the current one, once a day, in a separate thread.
 
     It may be killed at any point, and run beside others: see `DecisionsTable.merge`.
     """
@@ -37,7 +37,7 @@ def _merge(engine: Engine, day: date) -> None:
     settings = engine.series[0].settings
     strategy, dataset = engine.strategy.name, settings.dataset
     try:
-        # A lake of its own: what the loop stages meanwhile is none of its business.
+        # A separate lake object, independent of what the loop stages meanwhile.
         made = DecisionsTable(Lake.open(settings), strategy, dataset.market, dataset.interval).merge(day)
     except BaseException as error:  # a panic of Polars, too; the next day it is tried again, and nothing is lost
         event("merge", level=logging.WARNING, message=f"{as_hermes_error(error)}")

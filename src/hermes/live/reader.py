@@ -24,7 +24,7 @@ class Read:
 
 
 class Reader:
-    """Asks in threads of its own; answers are taken by one thread.
+    """Sends requests in its own threads; one thread takes the answers.
 
     Attributes:
         server_time: of the newest answer, microseconds.

@@ -20,7 +20,7 @@ from hermes.steps.ingest import Ingested
 from hermes.steps.step import step
 
 RECHECKED = 90  # bars before the newest one, from which on all are read again where one is missing
-OVERLAP = 3  # bars that are read again in any case: the exchange may revise what has just closed
+OVERLAP = 3  # bars that are always read again: the exchange may revise what has just closed
 FLUSHED_BARS = 100_000  # published at once while a long gap is read: what was read then is kept, whatever happens
 _DAY = timedelta(days=1)
 
@@ -116,7 +116,7 @@ def missing_spans(
 ) -> list[tuple[int, int | None]]:
     """What bronze lacks, oldest first, as (from, before) in microseconds: holes between files, then all after the last.
 
-    The last bar before a hole is in it, too: it is compared with what the exchange says of it now.
+    The last bar before a hole is in it, too: it is compared with the exchange's current values.
 
     Args:
         since: first day, where bronze has no bar at all; until: last day.

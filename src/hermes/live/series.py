@@ -127,7 +127,7 @@ class Series:
     # --- bars -------------------------------------------------------------------------------------------------------
 
     def unseen(self, closed: Sequence[Bar]) -> list[Bar]:
-        """Those of the bars that this process has not taken in just like this."""
+        """The bars that this process has not taken in yet, or with other values."""
         new = [bar for bar in closed if self._seen.get(bar.open_time) != bar]
         self._seen.update({bar.open_time: bar for bar in new})
         for time in sorted(self._seen)[: -2 * RECHECKED]:
@@ -135,7 +135,7 @@ class Series:
         return new
 
     def take(self, rows: pl.DataFrame, bars: pl.DataFrame, server_time: int) -> bool:
-        """Take closed bars in; says whether anything is new or different.
+        """Take closed bars in; returns whether anything is new or different.
 
         Args:
             rows: as `schemas.BRONZE`, in order of time.
@@ -147,7 +147,7 @@ class Series:
         return self.replace(bars) or taken.new > 0
 
     def replace(self, rows: pl.DataFrame) -> bool:
-        """Put these bars in place of what is in memory; says whether that differed. Older than all of it is ignored."""
+        """Replace bars in memory by these; returns whether any differed. Bars older than all of them are ignored."""
         if rows.height and rows["datetime"][0] > self.newest and rows["datetime"].is_sorted():
             self.bars = pl.concat([self.bars, rows], rechunk=True)
             return True
@@ -250,7 +250,7 @@ class Series:
             self.held.add(known)
 
     def believe_silver(self, lake: Lake) -> None:
-        """Take over what silver says of the newest bars: the archive may have come to say something else."""
+        """Take over silver's newest bars: the archive may have published other values."""
         read, rows = silver_reader(self.settings, lake)
         self.replace(read(max(0, rows - BELIEVED_BARS), rows))
         archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]

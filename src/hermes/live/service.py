@@ -1,4 +1,4 @@
-"""What a live process publishes of itself and of what holds: its heartbeat, and one small file for each dataset."""
+"""What a live process publishes: its heartbeat, and one small status file for each dataset."""
 
 import json
 import os
@@ -25,7 +25,7 @@ MOST_BYTES = 32_000_000  # of a record that is read at once; a longer one day by
 
 
 class Heartbeat:
-    """One small file in gold that says that a live process is alive, and how far its clock is off."""
+    """The heartbeat of a live process, a small file in gold, with the offset of its clock."""
 
     def __init__(self) -> None:
         self.key = f"{SERVICES}/{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.json"
@@ -55,7 +55,7 @@ class StatusFiles:
     """The status files of one process, and the paper accounts that they tell of."""
 
     def __init__(self) -> None:
-        self._accounts: PaperAccounts | None = None  # until something is told
+        self._accounts: PaperAccounts | None = None  # until the first row
 
     def decided(self, rows: pl.DataFrame) -> None:
         """These rows are on record now."""
@@ -63,7 +63,7 @@ class StatusFiles:
             self._accounts.add(rows)
 
     def follow(self, engine: Engine) -> bool:
-        """Let the paper accounts read one more day of a long record; says whether there was one to read.
+        """Let the paper accounts read one more day of a long record; returns whether there was one to read.
 
         Raises:
             HermesError: it cannot be read.
@@ -78,7 +78,7 @@ class StatusFiles:
         return True
 
     def publish(self, engine: Engine) -> None:
-        """Publish what holds now of every dataset where that has changed, all together.
+        """Publish the status of every dataset where it has changed, all together.
 
         Raises:
             StoreError: gold cannot be written.

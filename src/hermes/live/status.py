@@ -158,7 +158,7 @@ def status(
 
 
 def _told_position(lake: Lake, table: str, head: ledger.Head) -> int | None:
-    """What a live process says that the paper account holds, where it says so of the newest row."""
+    """The paper account's position according to a live process, if it has published one for the newest row."""
     try:
         told = json.loads(lake.gold.read(f"{FOLDER}/{table}.json") or b"{}")
         return told["account_position"] if told["record_head"] == head.hash else None

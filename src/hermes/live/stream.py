@@ -25,7 +25,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
 class Stream:
-    """Connections that listen for closes, each in a thread of its own; a context manager.
+    """Connections that listen for closes, each in its own thread; a context manager.
 
     Args:
         tasks: settings of the datasets.
@@ -78,7 +78,7 @@ class Stream:
             pause = min(LONGEST_PAUSE_S, 2 * pause)
 
     def _hear(self, address: str) -> bool:
-        """Listen until the connection has to be made anew; says whether anything was heard."""
+        """Listen until the connection has to be renewed; returns whether anything was received."""
         until, heard = monotonic() + RENEWED_S, False
         with self._connect(address, open_timeout=CONNECT_S, close_timeout=1.0, max_size=1_000_000) as socket:
             while not self._stop.is_set() and monotonic() < until:

@@ -112,7 +112,7 @@ class Transport:
         if length.isdigit() and len(packed) != int(length):
             raise CutShort(f"the answer was cut short: {len(packed):,} of {int(length):,} bytes")
         if response.will_close:
-            connection.close()  # it is opened anew by the next request
+            connection.close()  # the next request opens it again
         return Answer(response.status, names, _unpacked(bytes(packed), names.get("content-encoding", "")))
 
     def _connection(self) -> tuple[http.client.HTTPConnection, bool]:

@@ -1,6 +1,6 @@
 """What a live process leaves for those who watch it: notices of its signals, and figures in the metrics file.
 
-Everything here happens in a thread of its own, after the decisions are on record: whatever a receiver does, it delays
+Everything here happens in a separate thread, after the decisions are on record: whatever a receiver does, it delays
 no close, and what goes wrong is a warning.
 """
 
@@ -64,7 +64,7 @@ class Watcher:
             self._work.put(_Work(made, self._figures(engine, made) if self._metrics else {}))
 
     def beat(self, engine: Engine) -> None:
-        """Say that the process is alive."""
+        """Note a heartbeat."""
         if self._metrics:
             self._work.put(_Work(None, self._figures(engine, None)))
 

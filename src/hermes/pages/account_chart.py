@@ -94,13 +94,13 @@ def positions_panel(builder: PanelBuilder) -> Drawn:
 
 
 def mark_times(plot: figure, times: Sequence[datetime]) -> None:
-    """Upright lines at these times."""
+    """Vertical lines at these times."""
     for each in milliseconds(pl.Series(times, dtype=pl.Datetime("us"))).tolist():
         plot.add_layout(Span(location=each, dimension="height", line_color=HOLDING, line_dash="dotted", line_width=1))
 
 
 def shade(plot: figure, held: pl.DataFrame) -> list[Key]:
-    """Stripes behind the time in which a position was held: `start, end, side`."""
+    """Shade the periods in which a position was held: `start, end, side`."""
     keys = []
     for side, color, label in (("long", UP, "long"), ("short", DOWN, "short")):
         of_side = held.filter(side=side)

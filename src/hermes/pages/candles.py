@@ -1,4 +1,4 @@
-"""Which columns a page draws, and bars put together where there are more than a page can hold."""
+"""Which columns a page draws, and bars merged where there are more than a page can hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

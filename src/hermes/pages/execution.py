@@ -1,4 +1,4 @@
-"""One execution as one HTML file that asks nobody for anything: headline, charts, tables, and where it came from."""
+"""One execution as one self-contained HTML file: headline, charts, tables, lineage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

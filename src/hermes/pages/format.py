@@ -25,7 +25,7 @@ def count(value: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """A remark as a sentence of its own: its first letter large, a full stop at its end."""
+    """A remark as a sentence: capitalized, with a full stop at its end."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 

@@ -37,7 +37,7 @@ class Axis:
 
 
 def histogram(groups: Mapping[str, pl.Series], axis: Axis) -> Markup:
-    """One strip per group on one scale of values; each strip has a scale of counts of its own, so that all can be read.
+    """One strip per group on one scale of values; each strip has its own scale of counts, to keep all of them readable.
 
     Values far outside (Tukey's outer fences, three quartile distances from the quartiles) are counted in the outermost
     bars, and a line below says how many they are.

@@ -23,10 +23,10 @@ class _Column(NamedTuple):
 
 
 _COLUMNS = (
-    _Column("symbol", "text", "Symbol", "What was traded; its own page, where it has one."),
+    _Column("symbol", "text", "Symbol", "The symbol; links to its page if it has one."),
     _Column("interval", "name", "Interval", "Length of a bar."),
     _Column("market", "name", "Market", "Spot, or futures margined in dollars (um) or in coins (cm)."),
-    _Column("strategy", "name", "Strategy", "What traded."),
+    _Column("strategy", "name", "Strategy", "The strategy that was run."),
     _Column("sharpe", "number"),
     _Column("sharpe_low", "number", "Sharpe, low end", "Lower end of the 95 % interval of the Sharpe ratio."),
     _Column("sharpe_high", "number", "Sharpe, high end", "Upper end of the 95 % interval of the Sharpe ratio."),
@@ -39,9 +39,9 @@ _COLUMNS = (
         "p_value_adjusted",
         "number",
         "Adjusted p value",
-        "Chance of such a Sharpe over holding somewhere among all datasets where timing is worth nothing (Holm).",
+        "Chance of such a Sharpe over holding in any of the datasets if timing were worth nothing (Holm).",
     ),
-    _Column("benchmark_return_pct", "change", "Holding", "Return of holding the asset instead, without fees."),
+    _Column("benchmark_return_pct", "change", "Holding", "Return of buying and holding the asset, without fees."),
     _Column("ahead_pct", "change", "Return − holding", "In percentage points: above 0 the strategy beat holding."),
     _Column("max_drawdown_pct", "percent"),
     _Column("trades", "count"),
@@ -59,9 +59,9 @@ _COLUMNS = (
     _Column("worst_trade_pct", "change"),
     _Column("fees_paid", "number"),
     _Column("end_value", "number"),
-    _Column("rows", "count", "Bars", "That were measured."),
-    _Column("buy_signals", "count", "Buy signals", "Those while long included."),
-    _Column("sell_signals", "count", "Sell signals", "Those while flat included."),
+    _Column("rows", "count", "Bars", "Number of bars that were measured."),
+    _Column("buy_signals", "count", "Buy signals", "Including those while already long."),
+    _Column("sell_signals", "count", "Sell signals", "Including those while already flat."),
     _Column("first", "moment", "First bar (UTC)", "Open time of the first bar that was measured."),
     _Column("last", "moment", "Last bar (UTC)", "Open time of the last bar that was measured."),
 )

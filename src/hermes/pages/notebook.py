@@ -71,12 +71,12 @@ def facts(rows: Sequence[tuple[str, Any]]) -> Markup:
 
 
 def more(title: str, content: str) -> Markup:
-    """HTML that shows on a click."""
+    """HTML that expands on a click."""
     return render("card_more.html", title=title, content=content)
 
 
 def inline(page: str) -> str:
-    """A whole page within a notebook: in a frame of its own, so that neither changes the other; it asks no server."""
+    """A whole page within a notebook, isolated in a frame; it loads nothing."""
     return str(render("inline.html", page=page, height=_FRAME_HEIGHT))
 
 

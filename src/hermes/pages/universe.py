@@ -1,4 +1,4 @@
-"""Many datasets as one HTML file that asks nobody for anything: what became of them, the leaderboard, the failures."""
+"""Many datasets as one self-contained HTML file: what became of them, the leaderboard, the failures."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -162,14 +162,14 @@ def multiple_tests(done: pl.DataFrame) -> dict[str, Any]:
 
 
 def tests_in_words(found: Mapping[str, Any]) -> str:
-    """What many tests at once found; empty where there are not several."""
+    """The result of many tests in words; empty for fewer than two."""
     if found["tests"] < 2:
         return ""
     return (
-        f"Held against holding with the same exposure, {found['below_5_pct']:,} of {found['tests']:,} datasets have a p"
-        f" value below 5 %; where timing is worth nothing, about {found['expected_by_chance']:,.1f} would by chance."
-        f" After the correction for {found['tests']:,} tests (Holm) {found['after_correction']:,}"
-        f" {'is' if found['after_correction'] == 1 else 'are'} left."
+        f"Compared with holding at the same exposure, {found['below_5_pct']:,} of {found['tests']:,} datasets have a p"
+        f" value below 5 %; if timing were worth nothing, about {found['expected_by_chance']:,.1f} would by chance."
+        f" After correcting for {found['tests']:,} tests (Holm), {found['after_correction']:,}"
+        f" {'remains' if found['after_correction'] == 1 else 'remain'}."
     )
 
 

@@ -29,7 +29,7 @@ class PaperAccounts:
     def __init__(self, table: DecisionsTable, terms: Mapping[Chain, Account]) -> None:
         self._table, self._terms = table, terms
         self._known: dict[Chain, PaperAccount] = {}
-        self._lost: deque[Chain] = deque()  # a bar of theirs was decided on after newer ones: they begin anew
+        self._lost: deque[Chain] = deque()  # a bar of theirs was decided on after newer ones: they start over
         self._reading = self._read()
 
     @property
@@ -50,10 +50,10 @@ class PaperAccounts:
                 self._lost.append(chain)
 
     def catch_up(self) -> None:
-        """Read one more day of the record, so that the caller can do something else in between.
+        """Read one more day of the record, so the caller can do other work in between.
 
         Raises:
-            HermesError: it cannot be read; then the next call begins anew.
+            HermesError: it cannot be read; then the next call starts over.
         """
         try:
             next(self._reading)
@@ -62,7 +62,7 @@ class PaperAccounts:
             raise
 
     def _read(self) -> Iterator[None]:
-        """Read the record of those that are not known, a day each time; then of each that begins anew, and so on."""
+        """Read the record of those that are not known, a day each time; then of each that starts over, and so on."""
         accounts = {chain: PaperAccount(terms) for chain, terms in self._terms.items() if chain not in self._known}
         self._lost.clear()
         for day in self._days():

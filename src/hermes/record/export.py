@@ -1,4 +1,4 @@
-"""The record in a file of its own, for whoever verifies it without Hermes."""
+"""The record as a single file, to be verified without Hermes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Se
             "run `hermes live` first, or pass the --strategy, --market and --interval that it was run with",
         )
     ordered = rows.select(ledger.in_order(rows.columns))
-    part = path.with_name(f".{path.name}.part")  # so that a file is whole or not there
+    part = path.with_name(f".{path.name}.part")  # the file is complete or absent
     try:
         if kind == "csv":
             part.write_bytes(ledger.to_csv(ordered))

@@ -161,7 +161,7 @@ class PaperAccount:
 
         Returns:
             Whether that was possible: not where rows are missing, and not where a bar was decided on after newer ones,
-            which only an account that begins anew can know.
+            which only an account that starts over can know.
         """
         rows = rows.filter(pl.col("sequence") > self._sequence).unique("sequence", keep="first").sort("sequence")
         if rows.is_empty():

@@ -31,7 +31,7 @@ Judge = Callable[[pl.DataFrame, str], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Where the record goes on with other parameters, or another version of Hermes.
+    """Where the record continues with other parameters, or another version of Hermes.
 
     Attributes:
         datetime: open time of the first bar that was decided on with them.
@@ -75,7 +75,7 @@ def reconcile(record: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: J
         record: of one chain, sorted by sequence.
         bars: the whole series as silver has it today.
         decide: today's rules over bars.
-        judge: today's rules over indicators that are at hand.
+        judge: today's rules, applied to given indicator values.
         version: of Hermes, today.
     """
     decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first", maintain_order=True)

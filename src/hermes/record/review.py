@@ -221,7 +221,7 @@ def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
 
 
 def on_record(settings: Settings, lake: Lake) -> dict[str, Any] | None:
-    """What a page says of the record, see `pages.record.section`; None where there is none."""
+    """The page's section on the record, see `pages.record.section`; None where there is no record."""
     record = Record(settings, lake)
     try:
         rows = record.rows

@@ -128,12 +128,12 @@ def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
         "rewritten": pl.col("unlinked") & ~pl.col("edited").shift(1, fill_value=False),
         "removed": pl.col("step") > 1,
         "fork": pl.col("step") == 0,
-        # An edited bar is told once, where it was edited.
+        # An edited bar is reported once, where it was edited.
         "bars": pl.col("bars") & ~pl.col("edited"),
     }
     details = {
         "edited": "its values are not those that were hashed",
-        "rewritten": "it does not follow from the row before it: one of the two was written anew",
+        "rewritten": "it does not follow from the row before it: one of the two was rewritten",
         "fork": "two rows claim this place",
         "bars": "its bars_sha256 does not follow from the one before it",
     }

@@ -1,1 +1,1 @@
-"""The lake in a browser: its tables, executions and pages, and what holds now. Nothing is ever written."""
+"""The lake in a browser: its tables, executions and pages, and the current status. Nothing is ever written."""

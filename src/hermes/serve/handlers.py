@@ -31,7 +31,7 @@ POLICY = (
     f"{_SHARED}; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; frame-src 'self'; "
     "frame-ancestors 'none'"
 )
-#: Pages of the lake hold their scripts and styles themselves. They run in a sandbox: an origin of their own, from
+#: Pages of the lake hold their scripts and styles themselves. They run in a sandbox: a separate origin, from
 #: which nothing of the server, of the lake or of the network can be reached.
 PAGE_POLICY = (
     f"sandbox allow-scripts; {_SHARED}; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -61,7 +61,7 @@ class Site:
         self.templates.globals.update(lake=reader.address, version=__version__, address_of=address_of)
 
     def is_called(self, host: str) -> bool:
-        """Whether a Host header names this server, and no name that somebody else pointed at it."""
+        """Whether a Host header names this server, not a foreign name that resolves to it."""
         name, _ = split_host_and_port(host.lower())
         if name in self._hosts:
             return True
@@ -72,7 +72,7 @@ class Site:
         return self._any_address or address.is_loopback
 
     async def ask(self, question: Callable[..., Answer], *values: Any) -> Answer:
-        """What the lake answers, from a thread of its own.
+        """Call `question` with these values in a separate thread.
 
         Raises:
             HTTPError: 503 where too many wait, 504 where it takes too long.
@@ -123,7 +123,7 @@ class Handler(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        """Refuse names that are not the server's: a page of somebody else may have pointed its own at us."""
+        """Refuse host names that are not the server's, against DNS rebinding."""
         called = self.request.headers.get_list("Host")
         if len(called) != 1 or not self.site.is_called(called[0]):
             raise HTTPError(403, "this server is not called so; start it with --allow-host NAME to allow a name")
@@ -155,7 +155,7 @@ class Handler(RequestHandler):
         super().send_error(404 if isinstance(error, MissingTable) else status_code, **about)
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
-        """A line for whoever runs the server."""
+        """A line for the server's operator."""
         if not isinstance(error, HTTPError | MissingTable | StreamClosedError):
             known = as_hermes_error(error)
             event("serve", level=logging.WARNING, message=f"{self.request.path}: {known}")

@@ -67,7 +67,7 @@ class Reader:
         """One table: where it is, what it holds, its executions and its newest rows.
 
         Raises:
-            MissingTable: there is none of that name.
+            MissingTable: there is no table of that name.
         """
         table = self._table(name)
         choose = production(self.settings, self.lake)
@@ -218,7 +218,7 @@ def for_strategy(settings: Settings, strategy: str, dataset: Dataset) -> Setting
 
 
 def _summary(gold: Layer, file: Any) -> dict[str, Any]:
-    """What the list of executions says of one."""
+    """One row of the list of executions."""
     name = file.key.split("/")[1]
     try:
         about = lineage_of(gold, file)

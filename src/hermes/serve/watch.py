@@ -1,4 +1,4 @@
-"""Looks at the lake again and again while somebody listens, and tells all who do the same."""
+"""Polls the lake while anybody listens, and sends all listeners the same events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,7 +21,7 @@ class Watch:
     """One look at a time, however many listen.
 
     Args:
-        look: says what holds now.
+        look: returns the current status.
     """
 
     def __init__(self, look: Callable[[], Awaitable[Now]]) -> None:
