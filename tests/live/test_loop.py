@@ -12,7 +12,8 @@ from tests.live.live_market import MINUTE, START, STRATEGY, Heard, archive_alone
 from hermes.errors import Banned, DatasetLocked, NotServed, SymbolUnknown
 from hermes.live.finality import Bar
 from hermes.live.loop import growing
-from hermes.live.status import records, status
+from hermes.live.status import SERVICES, records, status
+from hermes.live.times import instant
 from hermes.record.paper import PaperAccount
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import find_faults, find_gaps
@@ -240,6 +241,16 @@ def test_once_brings_everything_up_to_date(tmp_path):
         assert live.record().height == 1
         (execution,) = [file for file in live.lake.gold.files("") if file.key.endswith("signals.parquet")]
         assert live.lake.gold.scan([execution]).collect().height == 201
+
+
+def test_a_start_removes_heartbeats_of_processes_that_ended_long_ago(tmp_path):
+    with market(tmp_path, 200, 20) as live, live.loop() as loop:
+        gold, old, recent = live.lake.gold, f"{SERVICES}/old.json", f"{SERVICES}/recent.json"
+        for key, days in ((old, 8), (recent, 6)):
+            at = instant(loop.engine.server_now()) - timedelta(days=days)
+            gold.write_bytes(key, json.dumps({"at": f"{at.isoformat()}Z"}).encode())
+        loop.heartbeat.write(loop.engine)
+        assert {file.key for file in gold.files(SERVICES, ".json")} == {recent, loop.heartbeat.key}
 
 
 def test_status_files_say_what_holds(tmp_path):

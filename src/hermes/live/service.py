@@ -15,7 +15,7 @@ from hermes.errors import HermesError
 from hermes.lake.store import Layer
 from hermes.live.engine import Engine
 from hermes.live.series import Series
-from hermes.live.status import FOLDER, SERVICES, described, utc
+from hermes.live.status import FOLDER, SERVICES, described, forget_services, utc
 from hermes.live.times import instant
 from hermes.record.accounts import PaperAccounts
 from hermes.record.ledger import chain_of
@@ -32,13 +32,15 @@ class Heartbeat:
         self._started: datetime | None = None
 
     def write(self, engine: Engine, *, ended: bool = False) -> None:
-        """Say so now.
+        """Publish it; the first one also removes those of processes that ended long ago.
 
         Raises:
             StoreError: gold cannot be written.
         """
         now = instant(engine.server_now())
-        self._started = self._started or now
+        if self._started is None:
+            forget_services(engine.lake, now)
+            self._started = now
         told = {
             "at": utc(now),
             "started": utc(self._started),

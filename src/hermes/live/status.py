@@ -26,11 +26,11 @@ from hermes.strategies import find_strategy
 MOST_BYTES = 256_000_000  # of a table of decisions that is read for a status
 FOLDER = "status"  # in gold: a file for each dataset
 SERVICES = f"{FOLDER}/services"  # and for each live process
-FORGOTTEN = timedelta(days=7)  # after which what a dead service left is taken away
+FORGOTTEN = timedelta(days=7)  # after which a dead process's heartbeat is removed
 
 
 def heartbeats(lake: Lake) -> dict[str, datetime]:
-    """When a live process last said that it is alive, by the signals table that it keeps."""
+    """The last heartbeat of a live process, by the signals table that it keeps."""
     found: dict[str, datetime] = {}
     for file in lake.gold.files(SERVICES, ".json"):
         try:
@@ -44,7 +44,7 @@ def heartbeats(lake: Lake) -> dict[str, datetime]:
 
 
 def forget_services(lake: Lake, now: datetime) -> None:
-    """Take away what services left that ended long ago."""
+    """Remove the heartbeats of processes that ended long ago."""
     for file in lake.gold.files(SERVICES, ".json"):
         try:
             at = datetime.fromisoformat(json.loads(lake.gold.read(file.key) or b"{}")["at"])

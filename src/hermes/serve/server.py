@@ -18,7 +18,6 @@ from hermes.serve.handlers import Site, application
 from hermes.serve.reading import Reader
 from hermes.settings import Settings
 
-PORT = 8765
 ENDING_S = 2.0  # for answers that are under way when the server is stopped
 
 
