@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from math import comb, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hermes.schemas import JUMP_FACTOR
+from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import TOGETHER
-
-Floats = NDArray[np.float64]
-Times = NDArray[np.datetime64]
 
 _ORDER = 8  # of the series of log(1 + x b) in powers of b
 _SMALL = 0.05  # up to this |b| the series is exact to 1e-12

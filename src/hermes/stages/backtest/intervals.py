@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
+from hermes.stages.backtest.arrays import Floats, Rows
 
 LEVEL = 0.95
 RESAMPLES = 1_000
@@ -49,8 +48,7 @@ class Intervals:
 
     def as_dict(self) -> dict[str, Any]:
         """By name, ready for JSON, beside the level."""
-        ends = {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(self).items()}
-        return {"level": LEVEL, **ends}
+        return with_level(asdict(self))
 
 
 class Groups:
@@ -116,7 +114,7 @@ def intervals(groups: Groups, years: float | None, periods: float, seed: int = 0
     return Intervals(
         total_return_pct=_grown(growth),
         cagr_pct=_grown(growth / years) if years else None,
-        sharpe=_middle(sharpe) if moved.mean() > LEVEL else None,
+        sharpe=middle(sharpe) if moved.mean() > LEVEL else None,
         block_bars=length * groups.size,
         resamples=RESAMPLES,
         seed=seed,
@@ -187,7 +185,12 @@ def _geometric(mean: float, shape: tuple[int, int], rng: np.random.Generator) ->
     return 1 + drawn.astype(np.int32)
 
 
-def _middle(values: Floats) -> tuple[float, float]:
+def with_level(found: dict[str, Any]) -> dict[str, Any]:
+    """Intervals by name, ready for JSON, beside their level."""
+    return {"level": LEVEL, **{name: list(each) if isinstance(each, tuple) else each for name, each in found.items()}}
+
+
+def middle(values: Floats) -> tuple[float, float]:
     """The two ends between which `LEVEL` of the values lie."""
     low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return float(low), float(high)
@@ -195,5 +198,5 @@ def _middle(values: Floats) -> tuple[float, float]:
 
 def _grown(growth: Floats) -> tuple[float, float] | None:
     """The middle of growths, given as logarithms, in percent; None where its upper end is beyond `_MOST`."""
-    low, high = _middle(np.expm1(np.minimum(growth, _MOST)))
+    low, high = middle(np.expm1(np.minimum(growth, _MOST)))
     return None if high >= np.expm1(_MOST) else (100 * low, 100 * high)

@@ -10,11 +10,18 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hermes.stages.backtest.intervals import LEAST_GROUPS, LEVEL, RESAMPLES, Groups, block_length, resampled
-
-Floats = NDArray[np.float64]
+from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.intervals import (
+    LEAST_GROUPS,
+    LEVEL,
+    RESAMPLES,
+    Groups,
+    block_length,
+    middle,
+    resampled,
+    with_level,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,7 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """By name, ready for JSON, beside the level of the intervals."""
-        ends = {name: list(each) if isinstance(each, tuple) else each for name, each in asdict(self).items()}
-        return {"level": LEVEL, **ends}
+        return with_level(asdict(self))
 
     @property
     def is_luck(self) -> bool:
@@ -79,10 +85,10 @@ def difference(first: Floats, second: Floats, periods: float, seed: int = 0) -> 
     defined = bool(np.isfinite(sharpe[0]) and known.mean() > LEVEL)
     return Difference(
         log_growth=growth,
-        log_growth_interval=_middle(growths),
+        log_growth_interval=middle(growths),
         growth_p=_p_value(growths, growth),
         sharpe=float(sharpe[0]) if defined else None,
-        sharpe_interval=_middle(sharpes[known]) if defined else None,
+        sharpe_interval=middle(sharpes[known]) if defined else None,
         sharpe_p=_p_value(sharpes[known], float(sharpe[0])) if defined else None,
         bars=bars,
         differing=differing,
@@ -112,8 +118,3 @@ def _sharpe(sums: Floats, bars: int, periods: float) -> Floats:
 def _p_value(drawn: Floats, found: float) -> float:
     """How often resamples are as far from what was found as that is from zero, Davison & Hinkley (1997), 4.4."""
     return float((1 + np.count_nonzero(np.abs(drawn - found) >= abs(found))) / (1 + len(drawn)))
-
-
-def _middle(values: Floats) -> tuple[float, float]:
-    low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)

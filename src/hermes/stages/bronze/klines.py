@@ -56,7 +56,7 @@ def made_at(rows: pl.DataFrame, dataset: Dataset, period: date, at: datetime, mo
         return at
     times = rows["open_time"]
     scale = 1_000 if cast(int, times.min()) < MILLISECONDS_BELOW else 1_000_000
-    newest = times.filter(times < _epoch(_end(dataset, period)) * scale).max()
+    newest = times.filter(times < epoch(_end(dataset, period)) * scale).max()
     begun = newest is None or modified.timestamp() * scale >= cast(int, newest)
     return min(at, modified) if begun else at
 
@@ -149,19 +149,19 @@ def _check_times(times: pl.Series, stem: str, period: date, end: date) -> None:
         refuse(stem, f"has open_time from {low} to {high}: milliseconds and microseconds are mixed")
     per_second = 1_000 if low < MILLISECONDS_BELOW else 1_000_000
     next_year = datetime.now(UTC).year + 1
-    first, last = (_epoch(date(year, 1, 1)) * per_second for year in (FIRST_YEAR, next_year + 1))
+    first, last = (epoch(date(year, 1, 1)) * per_second for year in (FIRST_YEAR, next_year + 1))
     if low < first or high >= last:
         stray = low if low < first else high
         refuse(
             stem,
             f"has open_time {stray}, no time from {FIRST_YEAR} to {next_year} in milliseconds or microseconds",
         )
-    if not times.is_between(_epoch(period) * per_second, _epoch(end) * per_second, closed="left").any():
+    if not times.is_between(epoch(period) * per_second, epoch(end) * per_second, closed="left").any():
         seen = datetime.fromtimestamp(low / per_second, UTC)
         refuse(stem, f"starts at {seen:%Y-%m-%d} and has no row from {period} to before {end}")
 
 
-def _epoch(day: date) -> int:
+def epoch(day: date) -> int:
     """Seconds from 1970 to the start of `day`, UTC."""
     return (day - date(1970, 1, 1)).days * 86400
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hermes.dataset import Dataset
 from hermes.errors import UsageError
+from hermes.stages.bronze.klines import epoch
 
 #: The market's moods: drift and volatility of the log price per day, mean length in days.
 REGIMES = {
@@ -60,8 +61,8 @@ def write_archive(root: Path, dataset: Dataset, start: date, months: int, seed: 
     folder = root / dataset.archive_folder
     folder.mkdir(parents=True, exist_ok=True)
     first, end = _add_months(start, 0), _add_months(start, months)
-    hole = _epoch(_add_months(start, months // 3)) + 7 * 86400
-    bars = _bars(random.Random(f"{seed} {dataset}"), dataset.interval_seconds, _epoch(first), _epoch(end), hole)
+    hole = epoch(_add_months(start, months // 3)) + 7 * 86400
+    bars = _bars(random.Random(f"{seed} {dataset}"), dataset.interval_seconds, epoch(first), epoch(end), hole)
     rows = 0
     for period, in_month in groupby(bars, key=_month):
         rows += _write_month(folder, dataset, period, in_month)
@@ -152,8 +153,3 @@ def _add_months(start: date, months: int) -> date:
     """First day of the month `months` after that of `start`."""
     years, month = divmod(start.month - 1 + months, 12)
     return date(start.year + years, month + 1, 1)
-
-
-def _epoch(day: date) -> int:
-    """Seconds from 1970 to the start of `day`, UTC."""
-    return (day - date(1970, 1, 1)).days * 86400
