@@ -21,7 +21,7 @@ from hermes.cli import (
     strategies,
 )
 from hermes.cli.command import Invocation, command
-from hermes.cli.helping import Group
+from hermes.cli.help_text import Group
 from hermes.cli.options import (
     ACCOUNT,
     ARCHIVE,

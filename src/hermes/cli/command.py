@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli.helping import Command
+from hermes.cli.help_text import Command
 from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import printable, redact

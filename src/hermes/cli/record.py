@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes.cli.command import Invocation, command
-from hermes.cli.helping import Group
+from hermes.cli.help_text import Group
 from hermes.cli.options import ACCOUNT, STRATEGY
 from hermes.errors import AuditFault, MissingTable, UsageError
 

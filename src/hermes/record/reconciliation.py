@@ -178,7 +178,7 @@ def _with_details(found: pl.DataFrame, record: pl.DataFrame) -> pl.DataFrame:
     revisions = record.filter(pl.col("kind") == "revision")["datetime"].unique().to_list()
     prices = [
         pl.when(pl.col(_RECORDED + name).ne_missing(pl.col(_TODAY + name))).then(
-            pl.format(f"{name} {{}} is {{}} now", _RECORDED + name, _told(_TODAY + name))
+            pl.format(f"{name} {{}} is {{}} now", _RECORDED + name, _as_text(_TODAY + name))
         )
         for name in _PRICES
     ]  # fmt: skip
@@ -234,7 +234,7 @@ def _apart(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     return (one.is_null() != other.is_null()) | ((one - other).abs() > _RELATIVE * scale).fill_null(value=False)
 
 
-def _told(name: str) -> pl.Expr:
+def _as_text(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String).fill_null("gone")
 
 

@@ -168,7 +168,8 @@ def _described(execution: Execution, wanted: Mapping[str, Any]) -> str:
     if not execution.lineage:
         return f"{execution.name} (of another tool, without lineage)"
     parts = (
-        f"{name} {_told(found)}, not {_told(asked)}" for name, found, asked in _differences(execution.lineage, wanted)
+        f"{name} {_as_text(found)}, not {_as_text(asked)}"
+        for name, found, asked in _differences(execution.lineage, wanted)
     )
     return f"{execution.name} ({'; '.join(parts)})"
 
@@ -188,7 +189,7 @@ def _differences(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     return found
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 

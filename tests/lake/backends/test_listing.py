@@ -35,7 +35,7 @@ KEPT = ["t/year=2020/a b+c&d%2Fé.parquet", "t/year=2020/data_0.parquet"]
 
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    monkeypatch.setattr(listing, "_told", set())
+    monkeypatch.setattr(listing, "_warned", set())
     with serve_double() as server:
         yield server
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.stages.backtest.holding import Holding, Timing, Together, timing
+from hermes.stages.backtest.holding import CrossMoments, Holding, Timing, timing
 
 TIMES = np.datetime64("2023-01-01", "us") + np.arange(1000) * np.timedelta64(4, "h")
 
@@ -17,7 +17,7 @@ def market(bars: int, seed: int, size: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured(returns: np.ndarray, closes: np.ndarray, exposure: float, block: int) -> tuple[Timing, float]:
-    holding, together = Holding(), Together()
+    holding, together = Holding(), CrossMoments()
     for begin in range(0, len(closes), block):
         held, own = (
             holding.add(TIMES[begin : begin + block], closes[begin : begin + block], closes[begin : begin + block]),

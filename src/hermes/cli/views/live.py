@@ -70,11 +70,11 @@ class Lines(_View):
         names = ["decided_at", "server_time", "kind", "sequence", "market", "datetime", "symbol", "interval",
                  "strategy", "close", *signals, "position", "late", "hash"]  # fmt: skip
         for row in made.decided.select(names).iter_rows(named=True):
-            _line(row.pop("kind"), **{name: _told(value) for name, value in row.items()})
+            _line(row.pop("kind"), **{name: _json_value(value) for name, value in row.items()})
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
         """It is alive."""
-        _line("heartbeat", next_close=_told(next_close), clock_skew_seconds=round(engine.reader.skew_s, 3))
+        _line("heartbeat", next_close=_json_value(next_close), clock_skew_seconds=round(engine.reader.skew_s, 3))
 
     def trouble(self, error: HermesError) -> None:
         """What is tried again."""
@@ -225,5 +225,5 @@ def _line(event: str, **facts: Any) -> None:
     console.print_json_line({"event": event, **facts})
 
 
-def _told(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     return f"{value.isoformat()}Z" if isinstance(value, datetime) else value

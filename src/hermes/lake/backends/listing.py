@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hermes.lake")
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 class Listing:
@@ -103,8 +103,8 @@ class Listing:
         if not {"", ".", ".."} & set(key.removesuffix("/").split("/")):
             return True
         name = f"s3://{self._bucket}/{key}"
-        if name not in _told:
-            _told.add(name)
+        if name not in _warned:
+            _warned.add(name)
             _log.warning("%r is passed over: its name is not a path", name)
         return False
 

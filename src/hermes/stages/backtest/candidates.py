@@ -13,7 +13,7 @@ from hermes.stages.backtest.exits import REACHED_LEVELS, Exits
 from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED
 from hermes.stages.backtest.grid import Grid
 
-TOGETHER = 131_072  # bars of several series, about, whose entries are looked at together
+BATCH_BARS = 131_072  # bars of several series, about, whose entries are looked at together
 
 
 class Asking(NamedTuple):
@@ -58,7 +58,7 @@ def _several(asking: Sequence[Asking]) -> Iterator[list[Asking]]:
     """Some series at a time, at least one."""
     some: list[Asking] = []
     for each in asking:
-        if some and sum(len(one.bars) for one in some) + len(each.bars) > TOGETHER:
+        if some and sum(len(one.bars) for one in some) + len(each.bars) > BATCH_BARS:
             yield some
             some = []
         some.append(each)

@@ -8,9 +8,9 @@ import numpy as np
 
 from hermes.stages.backtest.arrays import Floats, Rows
 
-#: Values that are gone through together: arrays of them stay in the processor's cache, and the memory of larger ones is
+#: Steps that are processed at once: arrays of them stay in the processor's cache, and the memory of larger ones is
 #: given back to the system and asked for again each time, which takes longer than most of what is done with them.
-TOGETHER = 16_000
+BLOCK_STEPS = 16_000
 
 
 class Steps(NamedTuple):
@@ -31,10 +31,10 @@ class Steps(NamedTuple):
     value: Floats
 
     def parts(self) -> Iterator[tuple[int, int, "Steps"]]:
-        """At most `TOGETHER` steps at a time, with the bars from and up to which they are."""
-        edges = [*self.rows[::TOGETHER].tolist(), self.bars]
+        """At most `BLOCK_STEPS` steps at a time, with the bars from and up to which they are."""
+        edges = [*self.rows[::BLOCK_STEPS].tolist(), self.bars]
         for number, (begin, end) in enumerate(pairwise(edges)):
-            some = slice(number * TOGETHER, (number + 1) * TOGETHER)
+            some = slice(number * BLOCK_STEPS, (number + 1) * BLOCK_STEPS)
             yield begin, end, Steps(end - begin, self.rows[some] - begin, *(each[some] for each in self[2:]))
 
     def returns(self, before: float) -> Floats:

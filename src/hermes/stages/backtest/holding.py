@@ -15,7 +15,7 @@ import numpy as np
 
 from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.arrays import Floats, Times
-from hermes.stages.backtest.equity import TOGETHER
+from hermes.stages.backtest.equity import BLOCK_STEPS
 
 _ORDER = 8  # of the series of log(1 + x b) in powers of b
 _SMALL = 0.05  # up to this |b| the series is exact to 1e-12
@@ -41,8 +41,8 @@ class Holding:
             self._jumps.append(times[jumped])
         before[0] = self.last_close or close[0]
         returns: Floats = close / before - 1
-        for begin in range(0, len(returns), TOGETHER):
-            self._add_powers(returns[begin : begin + TOGETHER])
+        for begin in range(0, len(returns), BLOCK_STEPS):
+            self._add_powers(returns[begin : begin + BLOCK_STEPS])
         self.bars += len(close)
         self.first_close = self.first_close or float(close[0])
         self.last_close = float(close[-1])
@@ -74,7 +74,7 @@ class Holding:
         return float(np.exp(small + large))
 
 
-class Together:
+class CrossMoments:
     """Σ r^i b^j over all bars for i ≥ 1 and i + j ≤ 4: what measuring an account against holding needs of it."""
 
     def __init__(self) -> None:
@@ -116,14 +116,14 @@ class Timing:
 NO_TIMING = Timing(None, None, None, None, None)
 
 
-def timing(together: Together, holding: Holding, exposure: float) -> Timing:
+def timing(moments: CrossMoments, holding: Holding, exposure: float) -> Timing:
     """Measure an account against holding.
 
     Args:
-        together, holding: of the same bars.
+        moments, holding: of the same bars.
         exposure: of the account, from 0 to 1.
     """
-    sums, bars = together.sums(holding), holding.bars
+    sums, bars = moments.sums(holding), holding.bars
     mean, held = sums[1, 0] / bars, sums[0, 1] / bars
     variance = sums[0, 2] / bars - held**2
     beta = float((sums[1, 1] / bars - mean * held) / variance) if variance > 0 else None

@@ -165,7 +165,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
     invested = _ratio(tally.invested, tally.bars) if not account.inverse else None
     matched = None if invested is None else holding.growth(invested) - 1
-    against = timing(tally.together, holding, invested) if invested else NO_TIMING
+    against = timing(tally.cross_moments, holding, invested) if invested else NO_TIMING
     alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
 
     profit, return_pct = (each[: trades.closed] for each in (trades.profit, trades.return_pct))

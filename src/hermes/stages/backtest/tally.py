@@ -8,7 +8,7 @@ from hermes.dataset import bar_close
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import Steps
-from hermes.stages.backtest.holding import Together
+from hermes.stages.backtest.holding import CrossMoments
 from hermes.stages.backtest.intervals import Groups
 
 TAIL = 0.05  # share of the bars that value at risk leaves out
@@ -30,7 +30,7 @@ class BarTally:
         self.invested = 0.0  # Σ of what is held / v_t
         self.drawdown = 0.0  # largest (peak - v_t) / peak
         self.groups = Groups()
-        self.together = Together()
+        self.cross_moments = CrossMoments()
         self.tail = _Tail()
         self._peak = 0.0
         self._longest = timedelta(0)  # below the peak, at most
@@ -45,7 +45,7 @@ class BarTally:
     def _add(self, times: Times, held: Floats, steps: Steps) -> None:
         returns = steps.returns(self.equity)
         self.groups.add(steps.rows, returns, steps.bars)
-        self.together.add(returns, held[steps.rows])
+        self.cross_moments.add(returns, held[steps.rows])
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
         self._add_drawdown(times, steps)
