@@ -1,4 +1,4 @@
-"""`hermes live` and `hermes status` as processes: they stay, they end within a second, and they say what holds."""
+"""`hermes live` and `hermes status` as processes: they keep running, end within a second, and report the status."""
 
 import json
 import os

@@ -152,7 +152,7 @@ def features(line: Invocation) -> None:
     flags=(*SPAN, *STRATEGY, *CHUNKS, *ACCOUNT),
 )
 def signals(line: Invocation) -> None:
-    """Make trading signals from the gold features, with what they earned on exactly these rows."""
+    """Make trading signals from the gold features, and measure them on exactly these rows."""
     from hermes.cli.views import console, steps
     from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
 
@@ -192,12 +192,12 @@ def backtest(line: Invocation) -> None:
 
 @command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
 def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
-    """Prove by construction that rules look only back, and test them on this data; exit code 3 for a fault.
+    """Prove from their form that rules look only backwards, and test them on this data; exit code 3 for a fault.
 
     Each check ends as proven, tested, fault or not checked, and says what was looked at. With up to 20 random cuts the
     audit is the quick one of `hermes run`, without the warm-up table.
 
-    With --bytes: read every file again, of the symbols or of the whole lake, and compare it with what was published.
+    With --bytes: read every file again, of these symbols or of the whole lake, and compare it with what was published.
     """
     if stored:
         lake.audit_bytes(line)

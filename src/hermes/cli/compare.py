@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 First = Annotated[str, typer.Argument(metavar="A", help="STRATEGY,name=value,… like smart_momentum,ema_fast=8.")]
-Second = Annotated[str, typer.Argument(metavar="B", help="The other one; feature_set=test reads that feature set.")]
+Second = Annotated[str, typer.Argument(metavar="B", help="The other variant; feature_set=test reads that feature set.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the page here, one for each symbol.")]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed of the resamples.")]
 

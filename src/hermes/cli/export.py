@@ -17,7 +17,7 @@ Tables = Annotated[
     list[str] | None, typer.Option("--table", help="signals, features or record; may be repeated. Default all.")
 ]
 Keep = Annotated[
-    int | None, typer.Option("--keep", min=1, help="Expire all but the newest so many snapshots of each table.")
+    int | None, typer.Option("--keep", min=1, help="Expire all but this many of the newest snapshots of each table.")
 ]
 
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         cls=Group,
         no_args_is_help=True,
         rich_markup_mode="rich",
-        help="Hand the lake's tables to other engines.",
+        help="Export the lake's tables for other engines.",
     )
     app.add_typer(group)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 Columns = Annotated[str, typer.Argument(metavar="COLUMNS", help="Like zscore_20,ema_50@1d.")]
-Withdraw = Annotated[bool, typer.Option("--withdraw", help="Take them out of production's definition.")]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Remove them from production's definition.")]
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by _, like range_high.")]
 
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "indicators", "indicators --indicators ./range_high.py --json", flags=INDICATORS, symbols=False)
     def indicators(line: Invocation) -> None:
-        """List the indicators: formula, source, look-back, and whether their form proves that they look back only."""
+        """List the indicators: formula, source, look-back, and whether they are proven to look only backwards."""
         from hermes.cli.views import console
         from hermes.steps.indicators import listed
 

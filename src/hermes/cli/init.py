@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 ENDPOINT = (Flag("--endpoint", "s3.endpoint", str, "Of an S3 store, like http://localhost:9000; none on AWS itself."),)
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: the options given, and defaults.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
-Check = Annotated[bool, typer.Option(help="Try out the store.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: use the given options and defaults.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+Check = Annotated[bool, typer.Option(help="Test the store.")]
 
 _QUESTIONS = (
     ("lake.url", "Where is the lake? A folder like ./lake/{layer}, or s3://{layer}"),
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         flags=(*ARCHIVE, *STRATEGY, *ENDPOINT),
     )
     def init(line: Invocation, yes: Yes = False, force: Force = False, check: Check = True) -> None:
-        """Write a commented hermes.toml after a few questions, try out the store, and say what comes next."""
+        """Write a commented hermes.toml after a few questions, test the store, and show the next steps."""
         from hermes.settings.sources import CONFIG_FILE
 
         path = line.config or Path(CONFIG_FILE)

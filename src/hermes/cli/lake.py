@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="DuckDB SQL over the tables that `hermes ls` lists.")]
 Format = Annotated[
     Literal["table", "csv", "json", "parquet"] | None,
-    typer.Option(help="Default: table, or what the ending of --out says."),
+    typer.Option(help="Default: table, or the format that the suffix of --out names."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Write all rows to this file instead: .csv, .json or .parquet.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many rows.")]
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
         flags=(*SPAN, *STRATEGY, *ACCOUNT),
     )
     def show(line: Invocation, execution: Execution = None) -> None:
-        """Show one execution: what it was made from, how, and what it found."""
+        """Show one execution: what it was made from, how, and its measures."""
         from hermes.cli.views import steps
         from hermes.steps.show import show as show_execution
 
@@ -79,9 +79,9 @@ def register(app: typer.Typer) -> None:
         symbols=False,
     )
     def sql(line: Invocation, query: Query, format: Format = None, out: Out = None, limit: Limit = None) -> None:
-        """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
+        """Query the lake with DuckDB; filters and columns are pushed down to the Parquet files.
 
-        A table on the terminal ends after 1,000 rows, and says so; --json, --format and --out give all.
+        On the terminal a table is cut after 1,000 rows, with a note; --json, --format and --out give all rows.
         """
         from hermes.cli.views import console
         from hermes.cli.views import lake as view
@@ -123,7 +123,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "doctor", "doctor --lake 's3://{layer}' --json", symbols=False)
     def doctor(line: Invocation) -> None:
-        """Try out the lake's address: reachable, keys, create-only, clock, space …, each with its cure."""
+        """Test the lake's address: reachable, keys, create-only names, clock, space …, each with its cure."""
         from hermes.cli.views import console
         from hermes.cli.views import lake as view
         from hermes.steps.maintenance.doctor import diagnose
@@ -138,12 +138,12 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
     def prune(line: Invocation, keep: Keep, yes: Yes = False) -> None:
-        """Remove old executions, recent days that the archive repeats, and what dead runs left.
+        """Remove old executions, recent days that the archive repeats, and leftovers of dead runs.
 
         The newest of a table, and of what production reads, always stay.
 
-        Without --yes it only says what would go.
-        Without symbols the whole lake is looked at. Files of live runs and of other tools stay.
+        Without --yes it only shows what would be removed.
+        Without symbols it covers the whole lake. Files of live runs and of other tools stay.
         """
         from hermes.cli.views import console
         from hermes.cli.views import lake as view

@@ -62,10 +62,10 @@ def register(app: typer.Typer) -> None:
         flags=(*LIVE, *STRATEGY),
     )
     def live(line: Invocation, once: Once = False, until: Until = None) -> None:
-        """Decide on bars as they close, and put every decision on record; stays until it is stopped.
+        """Decide on bars as they close, and put every decision on record; runs until it is stopped.
 
         It catches up first: bars that closed meanwhile are read from the exchange, and decided on late. Then it sleeps
-        to the next close. Tables are brought up to date behind the decisions. --json prints one JSON object a line.
+        to the next close. Tables are brought up to date after the decisions. --json prints one JSON object per line.
         """
         from hermes.lake.store import Lake
 
@@ -79,7 +79,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "status", "status BTCUSDT --interval 4h --json", flags=STRATEGY)
     def status(line: Invocation) -> None:
-        """Say what holds now: newest bar and its age, position, last signal, heartbeat; exit code 3 where one is stale.
+        """Show the current status: newest bar, its age, position, last signal, heartbeat; exit code 3 if one is stale.
 
         Without symbols: every dataset of the market and interval that has signals or decisions of the strategy.
         """

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 All = Annotated[bool, typer.Option("--all", help="Every symbol of the market and interval whose features gold holds.")]
 MaxPositions = Annotated[
-    int | None, typer.Option(min=1, help="Positions held at once, at most; 10, or as many as there are symbols.")
+    int | None,
+    typer.Option(min=1, help="Most positions held at once; default: 10, or the number of symbols if that is less."),
 ]
 Rank = Annotated[
     str, typer.Option(help="Rank entries that coincide by a column or a named rank of the strategy, the highest first.")
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
         max_positions: MaxPositions = None,
         rank: Rank = "",
     ) -> None:
-        """Trade many symbols on one account: one cash, correlation, and what each symbol contributed."""
+        """Trade many symbols with one account: shared cash, correlation, and the contribution of each symbol."""
         from hermes.cli.views import console
         from hermes.lake.store import Lake
         from hermes.market import held

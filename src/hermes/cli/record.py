@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
 
     @command(group, "record verify", "record verify BTCUSDT --head 4b1f…", flags=STRATEGY)
     def verify(line: Invocation, kept: Kept = None) -> None:
-        """Check every hash, link, file and bar of the record; exit code 3 where something was changed or is missing."""
+        """Check every hash, link, file and bar of the record; exit code 3 if something was changed or is missing."""
         from hermes.cli.views import console
         from hermes.cli.views import record as views
         from hermes.dataset import normalize_symbol
@@ -90,10 +90,10 @@ def register(app: typer.Typer) -> None:
 
     @command(group, "record reconcile", "record reconcile BTCUSDT --json", flags=(*STRATEGY, *ACCOUNT))
     def reconcile(line: Invocation) -> None:
-        """Decide again from today's silver; exit code 3 where a difference has no cause.
+        """Decide again from today's silver; exit code 3 if a difference has no known cause.
 
         Causes are: bar revised, rules or parameters changed, missed, late. The paper account, which trades the record
-        as it was, stands beside the backtest of the same span, and each cause says what it was worth.
+        as it was, is compared with a backtest of the same bars, and the difference is attributed to the causes.
         """
         from hermes.cli.views import record as views
         from hermes.record.review import Record

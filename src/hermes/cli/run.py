@@ -31,9 +31,9 @@ Intervals = Annotated[
 ]
 From = Annotated[
     Literal["archive", "bronze", "silver", "gold"],
-    typer.Option("--from", help="Where to begin; the steps before are left out."),
+    typer.Option("--from", help="Where to start; the steps before it are skipped."),
 ]
-Audit = Annotated[bool, typer.Option(help="Make a quick audit before signals are made.")]
+Audit = Annotated[bool, typer.Option(help="Run a quick audit before the signals are made.")]
 Report = Annotated[bool, typer.Option(help="Make the page of every execution.")]
 IfChanged = Annotated[
     bool | None,

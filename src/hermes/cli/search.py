@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
     from hermes.workers.pool import Place
 
-Sample = Annotated[int | None, typer.Option("--random", min=1, help="Try only so many combinations, at random.")]
-Seed = Annotated[int, typer.Option(help="Of all that is random; the same seed gives the same result.")]
-Out = Annotated[Path, typer.Option(help="Local folder; every sweep makes a folder of its own in it.")]
+Sample = Annotated[
+    int | None, typer.Option("--random", min=1, help="Try only this many combinations, chosen at random.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
+Out = Annotated[Path, typer.Option(help="Local folder; every sweep creates a new folder in it.")]
 PageOut = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write the page here, one for each symbol.")
 ]
 Train = Annotated[str, typer.Option(help="Past to choose in: 2y, 6m (months), 8w or 90d.")]
-Test = Annotated[str, typer.Option(help="Bars to measure the choice on, right after it.")]
+Test = Annotated[str, typer.Option(help="Bars right after it, on which the choice is measured.")]
 Anchored = Annotated[bool, typer.Option("--anchored", help="Choose in all of the past since the first bar.")]
 MinTrades = Annotated[int, typer.Option(min=0, help="Trades that a combination needs to be called the best.")]
 By = Annotated[str, typer.Option(help="Measure to choose by, like sharpe, sortino, calmar, total_return_pct.")]
@@ -47,7 +49,7 @@ def register(app: typer.Typer) -> None:
         workers: Workers = None,
         cluster: Cluster = None,
     ) -> None:
-        """Try many parameters, and say how much of the best is luck; `--set` takes a,b,c and low:high:step."""
+        """Try many parameters, and estimate how much of the best is luck; `--set` takes a,b,c and low:high:step."""
         from hermes.cli.views import console, search
         from hermes.steps.search.sweep import sweep
 

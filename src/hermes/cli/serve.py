@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
     def serve(line: Invocation, port: Port = 8765, address: Address = "127.0.0.1", allow_host: Hosts = None) -> None:
         """Show the lake in a browser: tables, executions, pages, and status and record live; read-only.
 
-        It listens on loopback alone, unless --address says otherwise: there is no password, so whoever reaches the
-        address reads the lake. Ctrl-C ends it.
+        It listens on loopback only, unless --address says otherwise: there is no password, so anyone who reaches the
+        address can read the lake. Stop it with Ctrl-C.
         """
         from hermes.cli.views import console
         from hermes.lake.store import Lake

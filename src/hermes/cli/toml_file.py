@@ -20,16 +20,16 @@ from hermes.strategies import find_strategy
 
 _WIDTH = 110
 _HEAD = """\
-# Hermes' settings. A line that begins with # says what holds without it; take the # away to change that.
-# The environment (HERMES_SIGNALS__CHUNK_ROWS …) is stronger than this file, the command line (--chunk-rows …) stronger
-# still; `hermes config` shows what holds, and why. Secrets have no place here: they come from the environment."""
+# Hermes settings. Lines that begin with # show the defaults; remove the # to change one.
+# Environment variables (HERMES_SIGNALS__CHUNK_ROWS …) override this file, options (--chunk-rows …) override
+# both; `hermes config` shows every value and its origin. Do not put secrets here: set them in the environment."""
 
 
 def as_toml(chosen: Mapping[str, Any]) -> str:
     """The text of a settings file.
 
     Args:
-        chosen: dotted name → value, what the file is to set; every other setting stands in it as a remark.
+        chosen: dotted name → value, what the file is to set; every other setting is a comment in it.
 
     Raises:
         SettingsError, NameRefused, StrategyError: a value is impossible, or a name unknown.
@@ -37,7 +37,9 @@ def as_toml(chosen: Mapping[str, Any]) -> str:
     """
     settings = Settings.load(chosen, environ={}, file=Path(os.devnull))
     if secrets := sorted(name for name, _ in settings.secrets()):
-        raise UsageError(f"{secrets[0]} is a secret, which no file should hold", f"set {_variable(secrets[0])} instead")
+        raise UsageError(
+            f"{secrets[0]} is a secret, which does not belong in a file", f"set {_variable(secrets[0])} instead"
+        )
     found = find_strategy(settings.signals.strategy)
     own = found.make(settings.strategy.get(found.kind.name, {})).parameters
     parts = [_HEAD]
