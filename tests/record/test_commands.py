@@ -182,11 +182,11 @@ def test_difference_without_a_cause_ends_with_three(hermes, tmp_path: Path):
     [
         (("verify",), 1, "nothing is on record"),
         (("head",), 1, "nothing is on record for smart_momentum, spot 1h"),
-        (("show", "BTCUSDT"), 1, "nothing of BTCUSDT 1h"),
-        (("reconcile", "BTCUSDT"), 1, "nothing of BTCUSDT 1h"),
+        (("show", "BTCUSDT"), 1, "there is no record of BTCUSDT 1h"),
+        (("reconcile", "BTCUSDT"), 1, "there is no record of BTCUSDT 1h"),
         (("export", "--csv", "x.csv"), 1, "nothing is on record"),
-        (("export",), 2, "one of --csv FILE and --parquet FILE"),
-        (("export", "--csv", "a", "--parquet", "b"), 2, "one of --csv FILE and --parquet FILE"),
+        (("export",), 2, "either --csv FILE or --parquet FILE"),
+        (("export", "--csv", "a", "--parquet", "b"), 2, "either --csv FILE or --parquet FILE"),
         (("show", "BTC;DROP"), 2, "is not a name"),
     ],
 )

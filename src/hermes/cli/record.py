@@ -122,7 +122,7 @@ def register(app: typer.Typer) -> None:
 
         path = csv or parquet
         if path is None or (csv and parquet):
-            raise UsageError("export needs --csv FILE or --parquet FILE", "give one, like --csv record.csv")
+            raise UsageError("export needs either --csv FILE or --parquet FILE", "give one, like --csv record.csv")
         settings = line.settings()
         symbols = [normalize_symbol(symbol) for symbol in line.symbols]
         made = write(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
