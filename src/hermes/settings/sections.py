@@ -136,7 +136,7 @@ class SignalsSettings(Section):
 class BacktestSettings(Section):
     """The account that the strategy is measured on; `fees` is a fraction of the traded value on each side."""
 
-    initial_cash: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10_000.0
+    initial_cash: Annotated[float, Field(gt=0, le=1e18, allow_inf_nan=False)] = 10_000.0
     """Cash to start with, in the quote currency."""
     fees: Annotated[float, Field(ge=0, lt=1)] = 0.001
     """Fraction of the traded value on each side: 0.001 is 0.1 %."""

@@ -88,6 +88,8 @@ def test_a_search_over_accounts_is_each_alone():
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"initial_cash": float("nan")},
+        {"initial_cash": 1e300},
         {"stop_loss": 0},
         {"stop_loss": 1.0},
         {"take_profit": -0.1},
@@ -117,3 +119,13 @@ def test_whole_lots_are_bought_though_floats_round():
     trading = Trading(Account(initial_cash=0.3, fees=0.0, lot_step=1.0))
     steps = trading.trade(bars, asked(buys, np.zeros(10, bool)))
     assert trading.trades()["size"].to_list() == [3.0] and (steps.equity - steps.value).min() >= 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("terms", [{"lot_step": 5e-324}, {"take_profit": 1e308}, {"size": "value:1e308"}])
+@pytest.mark.parametrize("side", ["long", "both"])
+def test_terms_so_small_or_so_far_away_that_they_change_nothing(terms, side):
+    bars, kinds = market(3, 200), signals(3, 200, 0.1)
+    _, equity = traded(bars, kinds, Account(side=side, **terms))
+    _, plain = traded(bars, kinds, Account(side=side))
+    assert equity.tolist() == pytest.approx(plain.tolist(), rel=1e-9)

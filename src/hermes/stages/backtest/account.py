@@ -51,6 +51,7 @@ class Size(NamedTuple):
         return cls(kind, amount)  # type: ignore[arg-type]
 
 
+_MOST_CASH = 1e18  # squares of profits still fit into floats
 #: Terms that are numbers: the lowest and the highest value, both excluded, and an example.
 _BETWEEN: Mapping[str, tuple[float, float, str]] = {
     "stop_loss": (0, 1, "0.02 means 2 % below the entry"),
@@ -98,8 +99,10 @@ class Account:
     bars_per_year: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.initial_cash) and self.initial_cash > 0):
-            raise SettingsError(f"initial_cash {self.initial_cash} is not an amount above 0", "try 10000")
+        if not 0 < self.initial_cash <= _MOST_CASH:
+            raise SettingsError(
+                f"initial_cash {self.initial_cash} is not an amount above 0 and up to {_MOST_CASH:g}", "try 10000"
+            )
         if not 0 <= self.fees < 1:
             raise SettingsError(f"fees {self.fees} is not a fraction from 0 to below 1", "0.001 means 0.1 %")
         if not 0 <= self.slippage_bps < 10_000:

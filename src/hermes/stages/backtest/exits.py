@@ -73,7 +73,8 @@ class Exits:
         if self._stop is not None:
             stop = side * (price * (1 - side * self._stop))
         if self._target is not None:
-            target = side * (price * (1 + side * self._target))
+            with np.errstate(over="ignore"):  # so far away is never reached
+                target = side * (price * (1 + side * self._target))
         return Levels(stop, target, side * price)
 
     def due(self, turns: Turns, entry: Rows, side: Rows, beyond: Rows) -> tuple[Rows, Rows]:

@@ -13,6 +13,7 @@ from hermes.stages.backtest.account import SMALLEST_ENTRY, Account, Size
 from hermes.stages.backtest.arrays import Floats
 
 ROUNDING = 1e-12  # relative error that a few operations on floats may leave
+_MOST_LOTS = 2.0**53  # of more, a float does not tell one from the next
 
 
 class Filled(NamedTuple):
@@ -131,7 +132,8 @@ class Orders:
 
     def _whole_lots(self, units: float) -> float:
         """Rounded down to whole lots; what lacks a rounding of floats to the next lot has it."""
-        return floor(units / self._lot_step * (1 + ROUNDING)) * self._lot_step
+        lots = units / self._lot_step * (1 + ROUNDING)
+        return floor(lots) * self._lot_step if lots < _MOST_LOTS else units
 
     def leave(self, side: int, quote: float, units: float, cash: float) -> Filled:
         """Close the position of so many units that `side` opened."""
