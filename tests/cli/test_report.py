@@ -1,5 +1,6 @@
 """`hermes report`: where its page goes, and who opens it."""
 
+import shutil
 import webbrowser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,9 @@ import pytest
 from tests.pages.lakes import made
 
 from hermes.cli.views import console
+from hermes.lake.store import Lake
+from hermes.serve.reading import Reader
+from hermes.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,24 @@ def test_a_page_that_is_no_local_file_is_opened_from_a_copy(opened, monkeypatch,
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     console.open_page("s3://gold/execution_1/report.html", "execution_1", lambda: "<html>")
     assert "no browser could be opened" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("walkforward",), ("compare", "smart_momentum", "macd_trend"), ("report",)])
+def test_a_name_that_is_no_page_is_refused_before_any_work(command, hermes):
+    said = hermes(*command, "SIMUSDT", "--out", "/")
+    assert said.code == 2 and "not the name of an HTML file" in said.err and not said.out
+
+
+def test_every_figure_of_a_simulated_market_says_so(simulated_lake, hermes, tmp_path):
+    lake = f"{shutil.copytree(simulated_lake, tmp_path / 'lake')}/{{layer}}"
+    said = hermes(
+        "compare", "smart_momentum", "macd_trend", "SIMUSDT", "--lake", lake, "--out", str(tmp_path / "c.html")
+    )
+    assert said.code == 0 and "SIMULATED MARKET" in said.out
+    assert "Simulated market." in (tmp_path / "c.html").read_text()
+    said = hermes("portfolio", "SIMUSDT", "--lake", lake)
+    assert said.code == 0 and "SIMULATED MARKET" in said.out
+    settings = Settings.load({"lake.url": lake})
+    reader, name = Reader(settings, Lake.open(settings)), "portfolio_smart_momentum_spot_4h"
+    table = reader.table(name)
+    assert table["simulated"] and reader.execution(name, table["executions"][0]["name"])["simulated"]

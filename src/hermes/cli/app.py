@@ -38,7 +38,7 @@ from hermes.cli.options import (
     Since,
     Until,
 )
-from hermes.errors import AuditFault
+from hermes.errors import AuditFault, UsageError
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -65,11 +65,14 @@ DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the a
 
 
 @command(app, "demo", "demo --lake './try/{layer}'", "demo --live", symbols=False)
-def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSeconds = 60.0) -> None:
+def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSeconds = None) -> None:
     """Simulate a market and run the full pipeline over it; needs no network."""
     from hermes import pipeline
     from hermes.cli.views import console, steps
     from hermes.stages.bronze.simulate import write_archive
+
+    if seconds and not live:
+        raise UsageError("--seconds is for --live", "add --live, or leave --seconds out")
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
         rows = write_archive(DEMO_ARCHIVE, settings.dataset, DEMO_START, DEMO_MONTHS)
@@ -85,7 +88,7 @@ def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSecond
     if live:
         from hermes.cli.live import show
 
-        show(line.settings(None, names), DEMO_START, DEMO_MONTHS, seconds, as_json=line.json)
+        show(line.settings(None, names), DEMO_START, DEMO_MONTHS, seconds or 60.0, as_json=line.json)
 
 
 @command(

@@ -32,9 +32,13 @@ def register(app: typer.Typer) -> None:
         """Compare two variants on the same bars: parameters, strategies or feature sets; is the difference luck?"""
         from hermes.cli.views import console
         from hermes.cli.views.compare import print_compared
+        from hermes.dataset import is_simulated
         from hermes.pages.compare import compare_page
         from hermes.steps.compare import compare as measure_both
         from hermes.steps.local_files import page_path, write_text
+
+        if out:
+            page_path(out)
 
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             made = measure_both(settings, lake, first=first, second=second, seed=seed, progress=console.Bars())
@@ -43,7 +47,12 @@ def register(app: typer.Typer) -> None:
             told = made.as_json()
             if out:
                 path = page_path(out, settings.dataset.symbol if len(line.symbols) > 1 else "")
-                told["page"] = write_text(path, compare_page(told, made.curve, str(settings.dataset)))
+                told["page"] = write_text(
+                    path,
+                    compare_page(
+                        told, made.curve, str(settings.dataset), simulated=is_simulated(settings.dataset.symbol)
+                    ),
+                )
                 if not line.json:
                     console.print_note(f"page: {path}")
             return told

@@ -32,7 +32,9 @@ DemoLive = Annotated[
     bool,
     typer.Option("--live", help="Then decide on its bars as they close, about a thousand times faster than real time."),
 ]
-DemoSeconds = Annotated[float, typer.Option("--seconds", min=1, help="How long --live runs.")]
+DemoSeconds = Annotated[
+    float | None, typer.Option("--seconds", min=1, help="How long --live runs; 60 unless this says otherwise.")
+]
 LIVE = (
     Flag("--stream", "live.stream", bool, "Let a websocket wake the reader at each close (extra live)."),
     Flag(

@@ -64,6 +64,7 @@ def register(app: typer.Typer) -> None:
 
 def _print(made: "MadePortfolio") -> None:
     from hermes.cli.views import console, measures
+    from hermes.dataset import is_simulated
     from hermes.pages import format
 
     result, figures, held = made.result, made.result.metrics, made.result.benchmark
@@ -78,6 +79,8 @@ def _print(made: "MadePortfolio") -> None:
         for row in result.symbols.sort("contribution_pct", descending=True).iter_rows(named=True)
     ]
     title = f"Portfolio of {len(made.symbols)} with {made.strategy}, at most {counted(made.max_positions, 'position')}"
+    if any(map(is_simulated, made.symbols)):
+        console.print_simulated()
     console.print_rows(["symbol", "trades", "contribution", "dropped"], rows, title)
 
     def shown(value: float | None, kind: str = "change") -> str:

@@ -95,6 +95,9 @@ def register(app: typer.Typer) -> None:
         from hermes.steps.local_files import page_path, write_text
         from hermes.steps.search.walkforward import walkforward
 
+        if out:
+            page_path(out)
+
         def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
             spans: dict[str, Any] = {"train": train, "test": test, "anchored": anchored, "by": by}
             with _place(settings, workers, cluster) as (sent, where):

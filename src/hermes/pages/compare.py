@@ -13,19 +13,21 @@ from hermes.pages.rendering import page
 _SHOWN = ("total_return_pct", "sharpe", "max_drawdown_pct", "trades", "win_rate_pct", "exposure_pct", "fees_paid")
 
 
-def compare_page(found: Mapping[str, Any], curve: pl.DataFrame, dataset: str) -> str:
+def compare_page(found: Mapping[str, Any], curve: pl.DataFrame, dataset: str, *, simulated: bool = False) -> str:
     """The whole page.
 
     Args:
         found: by the names of `steps.compare.Compared.as_json`.
         curve: `datetime, first, second`, equity, one row per bar.
         dataset: what the bars are of.
+        simulated: whether their prices are synthetic.
     """
     first, second = found["first"], found["second"]
     return page(
         "compare.html",
         f"{dataset}: {first['name']} and {second['name']}",
         dataset=dataset,
+        simulated=simulated,
         first=first,
         second=second,
         begin=curve["datetime"][0],

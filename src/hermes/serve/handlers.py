@@ -126,7 +126,7 @@ class Handler(RequestHandler):
         """Refuse host names that are not the server's, against DNS rebinding."""
         called = self.request.headers.get_list("Host")
         if len(called) != 1 or not self.site.is_called(called[0]):
-            raise HTTPError(403, "this server is not called so; start it with --allow-host NAME to allow a name")
+            raise HTTPError(403, "this host name is not allowed; start the server with --allow-host NAME to allow it")
 
     async def head(self, *values: str) -> None:
         """The same without a body."""

@@ -1,6 +1,6 @@
 """What the server's pages show, read from the lake: plain values, ready for a template."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -82,13 +82,14 @@ class Reader:
             "Size": size(about["bytes"]),
         }
         newest, note = self._newest_rows(table, choose)
+        executions = self._executions(table, about["execution"])
         symbols: list[str] = newest["symbol"].unique().to_list() if "symbol" in newest.columns else []
         return {
             "table": name,
             "layer": table.layer,
-            "simulated": any(is_simulated(str(each)) for each in [*symbols, table.dataset and table.dataset.symbol]),
+            "simulated": _is_simulated(table, symbols) or any(each.get("simulated") for each in executions),
             "facts": {name: cell(value) for name, value in facts.items() if value is not None},
-            "executions": self._executions(table, about["execution"]),
+            "executions": executions,
             "of_executions": table.executions,
             "columns": newest.columns,
             "rows": cells(newest),
@@ -109,7 +110,7 @@ class Reader:
         return {
             "table": name,
             "execution": execution,
-            "simulated": bool(table.dataset and is_simulated(table.dataset.symbol)),
+            "simulated": _is_simulated(table, _symbols(lineage)),
             "few": _few(metrics),
             "metrics": flat(metrics),
             "lineage": flat(lineage),
@@ -228,6 +229,7 @@ def _summary(gold: Layer, file: Any) -> dict[str, Any]:
     metrics = metrics if isinstance(metrics, Mapping) else {}
     return {
         "name": name,
+        "simulated": any(map(is_simulated, _symbols(about))),
         "made": cell(about.get("generated_at")).partition(".")[0].replace("T", " "),
         "span": " to ".join(str(about[each])[:10] for each in ("first", "last") if about.get(each)),
         "parameters": ", ".join(" ".join(each) for each in flat({"parameters": about.get("parameters")})).replace(
@@ -240,6 +242,21 @@ def _summary(gold: Layer, file: Any) -> dict[str, Any]:
         "trades": cell(metrics.get("trades")),
         "few": _few(metrics),
     }
+
+
+def _symbols(lineage: Mapping[str, Any]) -> list[str]:
+    """What an execution of several datasets was made from, as its lineage says; another tool may call anything so."""
+    datasets = lineage.get("datasets")
+    return (
+        [str(each.get("symbol")) for each in datasets if isinstance(each, Mapping)]
+        if isinstance(datasets, list)
+        else []
+    )
+
+
+def _is_simulated(table: LakeTable, symbols: Iterable[object]) -> bool:
+    """Whether a table, or an execution of it, holds synthetic prices."""
+    return any(is_simulated(str(each)) for each in [*symbols, table.dataset and table.dataset.symbol])
 
 
 def _is_made_here(table: LakeTable, found: Execution) -> bool:

@@ -150,7 +150,7 @@ class AccountSettings(Section):
     """How the account trades the signals: which side, how much, and when it gets out by itself.
 
     `stop_loss`, `take_profit`, `trailing_stop` and `max_bars` may be several values, like `0.01:0.05:0.01` or
-    `0.02,0.05`, for `sweep` and `walkforward`.
+    `0.02,0.05`, for `sweep`.
     """
 
     side: Literal["long", "short", "both"] = "long"

@@ -54,7 +54,7 @@ def test_windows_follow_the_calendar():
 
 def test_spans_and_bars_that_will_not_do():
     data, _ = market(30, 1)
-    for span in ("", "2", "0d", "-1y", "1h", "1.5y"):
+    for span in ("", "2", "0d", "-1y", "1h", "1.5y", "9999y"):
         with pytest.raises(UsageError, match="not a span"):
             windows(data.times, span, "1d")
     with pytest.raises(TableRefused, match="before 1y of training"):

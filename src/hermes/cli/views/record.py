@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from hermes.cli.views.console import print_error, print_facts, print_rows, say
+from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
+from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
 from hermes.text import POSITIONS, counted
 
@@ -30,6 +31,8 @@ def print_decisions(settings: "Settings", rows: "pl.DataFrame") -> None:
         )
     ]  # fmt: skip
     header = ("bar (UTC)", "kind", "close", "signal", "position", "decided (server's time)", "hash")
+    if is_simulated(settings.dataset.symbol):
+        print_simulated()
     print_rows(header, told, f"On record: {settings.dataset}")
 
 
@@ -76,6 +79,8 @@ def print_verified(made: "Verified") -> None:
 def print_reconciled(made: "Reconciled") -> None:
     """How many bars differ from each cause, the first differences, and the two accounts."""
     causes = made.found.causes
+    if is_simulated(made.chain.symbol):
+        print_simulated()
     print_facts(
         f"Record and today: {made.chain}",
         [

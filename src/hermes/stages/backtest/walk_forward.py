@@ -23,7 +23,7 @@ from hermes.stages.backtest.trials import Span, Trial, joined, search
 
 #: Measures to choose by: the higher, the better.
 CHOICES = ("sharpe", "sortino", "calmar", "omega", "total_return_pct", "profit_factor")
-_SPAN = re.compile(r"([1-9][0-9]{0,3})([ymwd])")
+_SPAN = re.compile(r"(?![0-9]{4}y)([1-9][0-9]{0,3})([ymwd])")
 _NOTHING = joined([])
 _UNITS = {"y": "y", "m": "mo", "w": "w", "d": "d"}
 
