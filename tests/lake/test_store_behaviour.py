@@ -709,7 +709,7 @@ def test_a_lock_that_is_lost_between_files_leaves_the_first_ones(gold: Layer, tm
             raise LockLost("the lock was lost", "run again")
 
     with pytest.raises(LockLost):
-        gold.checked(check).replace_all(staged_for(KEYS, tmp_path))
+        gold.with_checks(check).replace_all(staged_for(KEYS, tmp_path))
     assert [file.key for file in gold.files("many", ".bin")] == ([] if in_a_folder else KEYS[:2])
 
 

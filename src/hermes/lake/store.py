@@ -300,7 +300,7 @@ class Layer:
         """Until the block is left, all files are staged in one folder; see `staging.Staging.kept`."""
         return self._backend.staging.kept()
 
-    def checked(self, *checks: Check) -> Self:
+    def with_checks(self, *checks: Check) -> Self:
         """The same layer, which asks these checks before it publishes anything."""
         mine = copy.copy(self)
         mine._check = all_of(checks)
@@ -403,8 +403,8 @@ class Lake:
             check = stack.enter_context(self.gold.locked(dataset.lock_key, str(dataset), command))
             mine = copy.copy(self)
             mine._held = dataset.lock_key
-            mine.bronze, mine.silver, mine.gold = (each.checked(check) for each in layers)
-            mine.test = self.test.checked(check)
+            mine.bronze, mine.silver, mine.gold = (each.with_checks(check) for each in layers)
+            mine.test = self.test.with_checks(check)
             yield mine
 
     @contextmanager
@@ -424,7 +424,7 @@ class Lake:
                     held.append(dataset)
 
             mine = copy.copy(self)
-            mine.bronze = self.bronze.checked(*checks)
+            mine.bronze = self.bronze.with_checks(*checks)
             yield mine, held
 
 

@@ -154,7 +154,7 @@ class DecisionsTable:
                 for chain in wanted
             ]
             mine = copy.copy(self)
-            mine._gold, mine._held = self._gold.checked(*checks), frozenset(wanted)
+            mine._gold, mine._held = self._gold.with_checks(*checks), frozenset(wanted)
             yield mine
 
     def append(self, rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Appended:

@@ -207,7 +207,7 @@ def reading(lake: Lake) -> Lake:
     def refuse() -> None:
         raise StoreError("`hermes serve` only reads", "use the command that writes")
 
-    return Lake(*(layer.checked(refuse) for layer in (lake.bronze, lake.silver, lake.gold, lake.test)))
+    return Lake(*(layer.with_checks(refuse) for layer in (lake.bronze, lake.silver, lake.gold, lake.test)))
 
 
 def for_strategy(settings: Settings, strategy: str, dataset: Dataset) -> Settings:
