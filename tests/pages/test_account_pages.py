@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from tests.pages.chromium import NEEDED
 
 from hermes.measures import every
 from hermes.pages.account_curve import account_curve
+from hermes.pages.compare import compare_page
 from hermes.pages.portfolio import PortfolioPage, portfolio_page
 from hermes.pages.sweep import Sweep, sweep_page
 from hermes.pages.walk_forward import WalkForwardPage, walk_forward_page
@@ -93,10 +95,12 @@ def test_a_portfolio_shows_its_warnings_and_its_terms():
 
 
 def test_a_sweep_says_its_span_its_fees_and_what_was_fixed():
-    html = sweep_page(sweep(fixed={"ema_slow": 26, "feature set": "test"}))
+    trial = {"name": "test", "version": "2", "columns": ["zscore_20"]}
+    html = sweep_page(sweep(fixed={"ema_slow": 26}, trial=trial))
+    assert "Reads feature set test version 2 (zscore_20) beside the production features." in html
     assert "1 January 2024 to 5 January 2024, 1,234 bars" in html
     assert "0.075\u202f%" in html
-    assert "Varied: ema_fast. Fixed: ema_slow = 26, feature set = test." in html
+    assert "Varied: ema_fast. Fixed: ema_slow = 26." in html
     assert html.index(">1.00<") < html.index(">0.50<")  # the best first
     for name in ("Sharpe over holding", "Win rate", "Time in market"):
         assert f">{name}<" in html
@@ -109,6 +113,28 @@ def test_a_walk_forward_says_what_was_chosen_when_and_what_became_of_it():
     assert "2024-01-01 to 2024-01-05" in html
     assert "smart = smart" in html
     assert html.count('<figure class="chart') == 2
+
+
+@NEEDED[0]
+@NEEDED[1]
+def test_long_names_fit_a_phone(browser, tmp_path):
+    long = "./a_strategy_of_ones_own.py,feature_set=test,window=30"
+    side = {"name": long, "strategy": long, "parameters": {long: 1}, "feature_set": long, "features_version": long}
+    side["metrics"] = metrics()
+    found = {"first": side, "second": side, "verdict": long, "difference": None}
+    curve = pl.DataFrame({"datetime": TIMES, "first": 1.0, "second": 2.0})
+    pages = {
+        "portfolio": portfolio_page(portfolio(strategy=long)),
+        "walk forward": walk_forward_page(walk(long)),
+        "sweep": sweep_page(sweep(long)),
+        "comparison": compare_page(found, curve, "BTCUSDT 4h"),
+    }
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+    for name, html in pages.items():
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        browser.open(path)
+        assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0, name
 
 
 def test_a_curve_of_many_bars_is_put_together(monkeypatch):

@@ -157,7 +157,7 @@ def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
 
 def lineage(found: Lineage, execution: str, path: str) -> Markup:
     """What the execution was made from and how: the footer of its signal file."""
-    dataset, account = found.dataset, found.backtest
+    dataset, account = found.dataset, {**found.backtest, **(found.account or {})}
     versions = {"hermes": found.hermes, "python": found.python, **found.libraries}
     rows = [
         ("Execution", execution),
