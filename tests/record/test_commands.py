@@ -216,3 +216,26 @@ def test_record_is_a_table_of_the_lake(hermes, lake: Path, kept):
         "sql", "select count(*), count(ema_5), max(sequence) from decisions_smart_momentum_spot_1h", "--json"
     )
     assert asked.json["rows"] == [[120, 50, 119]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows.drop("hash"), "it has no column hash"),
+        (
+            lambda rows: rows.with_columns(pl.col("sequence").cast(pl.String)),
+            "its column sequence is String, not Int64",
+        ),
+    ],
+)
+def test_a_file_with_other_columns_is_named(hermes, lake: Path, change, said):
+    file = files(lake)[1]
+    rewrite(file, change)
+    for command in ("verify", "show", "head"):
+        found = hermes("record", command, *WORDS)
+        assert found.code == 1 and str(file) in found.error and said in found.error
+
+
+def test_a_shortened_hash_is_no_fault_of_the_record(hermes, lake: Path, kept):
+    said = hermes("record", "verify", *WORDS, "--head", kept[1].record["hash"][-1][:12])
+    assert said.code == 2 and "64 digits" in said.error

@@ -109,6 +109,16 @@ class Head(NamedTuple):
 NO_ROW = Head()
 
 
+def find_alien(schema: Mapping[str, pl.DataType]) -> str:
+    """What makes a file none of the record, by the columns that every row has; empty where nothing does."""
+    for name, kind in {**_BEFORE, **_DECIDED, **_AFTER}.items():
+        if name not in schema:
+            return f"it has no column {name}"
+        if schema[name] != kind:
+            return f"its column {name} is {schema[name]}, not {kind}"
+    return ""
+
+
 def decision_schema(strategy: Strategy, *, short: bool = False) -> dict[str, pl.DataType]:
     """The columns of a sealed row, in order.
 

@@ -1,6 +1,7 @@
 """The record of one dataset and strategy in the lake: read, verified, reconciled with today."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from hermes.compute import compute_features, compute_signals
-from hermes.errors import HermesError, MissingTable
+from hermes.errors import HermesError, MissingTable, UsageError
 from hermes.lake.store import Lake
 from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head, head_json
@@ -176,7 +177,13 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
 
     Raises:
         MissingTable: nothing is on record.
+        UsageError: what was kept is not a whole hash.
     """
+    for head in kept:
+        if not re.fullmatch("[0-9a-f]{64}", head):
+            raise UsageError(
+                f"--head {head} is not a hash: it has 64 digits", "see `hermes record head` for a whole one"
+            )
     record = Record(settings, lake)
     table = DecisionsTable.of(lake, record.chain)
     rows = table.read(symbols or None, with_files=True, each=verification.links)

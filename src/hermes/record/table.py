@@ -247,6 +247,8 @@ class DecisionsTable:
         groups: dict[tuple[tuple[str, pl.DataType], ...], list[LakeFile]] = {}
         with self._gold.errors():
             for file, schema in zip(files, self._gold.schemas(files), strict=True):
+                if alien := ledger.find_alien(schema):
+                    raise StoreError(f"{file.location} is not a file of the record: {alien}", "take it from a backup")
                 groups.setdefault(tuple(schema.items()), []).append(file)
             parts = []
             for kinds, group in groups.items():
