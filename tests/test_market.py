@@ -142,14 +142,14 @@ def test_failures_are_told_and_stop_no_other(tasks, threads, many, tmp_path):
 
 
 def test_an_error_nobody_expected_is_a_failure_of_one(tasks, threads, monkeypatch):
-    real = pipeline.features
+    real = pipeline.features_for_signals
 
     def broken(settings, *rest, **options):
         if settings.dataset.symbol == SYMBOLS[1]:
             raise ZeroDivisionError("of all things")
         return real(settings, *rest, **options)
 
-    monkeypatch.setattr(pipeline, "features", broken)
+    monkeypatch.setattr(pipeline, "features_for_signals", broken)
     made = run_market(tasks(), OPTIONS, threads)
     assert len(made.done) == 3
     assert made.failed[0].error == "unexpected ZeroDivisionError: of all things" and "broken" in made.failed[0].trace
@@ -161,7 +161,7 @@ def test_a_failure_tells_no_secret(tasks, threads, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError(f"signed with {secret}")
 
-    monkeypatch.setattr(pipeline, "features", broken)
+    monkeypatch.setattr(pipeline, "features_for_signals", broken)
     given = {"s3__access_key": "somebody-of-the-desk", "s3__secret_key": secret}
     made = run_market(tasks(symbols=SYMBOLS[:1], **given), OPTIONS, threads)
     (failed,) = made.failed
