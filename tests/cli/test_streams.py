@@ -60,6 +60,7 @@ def test_a_run_that_cannot_be_printed_is_done(lake: Path, shell: str, says: bool
 
 def test_a_command_that_only_prints_fails_where_it_cannot(lake: Path) -> None:
     assert run(lake, "ls", shell=">/dev/full").returncode == 1
+    assert run(lake, "backtest", "--json", shell=">/dev/full").returncode == 1
     assert run(lake, "ls", shell="| true").returncode == 0  # nobody reads on: that is no failure
     assert run(lake, "ls", shell=">&- 2>&-").returncode == 0
 

@@ -19,7 +19,9 @@ from hermes.redaction import as_hermes_error, printable
 INTERRUPTED = 130
 OBJECTS_BETWEEN_COLLECTIONS = 200_000  # while modules are loaded, nothing is garbage
 MULTIPLIERS = (["sweep"], ["walkforward"], ["portfolio"])  # the only ones that multiply large matrices
-READERS = (["ls"], ["show"], ["sql"], ["config"], ["strategies"], ["indicators"], ["status"], ["record"])  # only print
+READERS = tuple(
+    [name] for name in ("ls", "show", "sql", "config", "backtest", "strategies", "indicators", "status", "record")
+)  # only print
 
 
 def main() -> None:

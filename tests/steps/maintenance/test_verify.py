@@ -34,6 +34,8 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     for dataset in (BTC, ETH):
         lake.bronze.write_bytes(f"{dataset.bronze_folder}/year=2024/x.parquet", b"bronze")
         lake.bronze.write_bytes(f"{dataset.with_frequency('daily').bronze_folder}/year=2024/x.parquet", b"daily")
+        lake.bronze.write_bytes(f"{dataset.with_frequency('recent').bronze_folder}/year=2024/x.parquet", b"recent")
+        lake.test.write_bytes(f"{dataset.feature_set_table('mine')}/year=2024/data_0.parquet", b"tried")
         lake.silver.write_bytes(dataset.silver_key(2024), b"silver")
         lake.silver.write_bytes(dataset.rejects_key(2024), b"rejects")
         lake.silver.write_bytes(dataset.quality_key, b"{}")
@@ -66,10 +68,10 @@ def names(addresses: list[str]) -> set[str]:
 
 def test_what_was_published_is_the_same(lake: Lake):
     made = verify(naming(lake), lake)
-    assert (made.files, made.faults, made.no_record) == (15, 0, [])
+    assert (made.files, made.faults, made.no_record) == (19, 0, [])
     assert made.as_json()["verdict"] == "pass"
     assert made.bytes == sum(
-        file.size for layer in (lake.bronze, lake.silver, lake.gold) for file in layer.files("", "")
+        file.size for layer in (lake.bronze, lake.silver, lake.gold, lake.test) for file in layer.files("", "")
     )
 
 
@@ -78,12 +80,12 @@ def test_of_one_dataset_only_its_files_are_read(lake: Lake, dataset: Dataset):
     overwrite(lake.bronze, f"{BTC.bronze_folder}/year=2024/x.parquet", b"BRONZE")
     overwrite(lake.gold, f"{EXECUTION}/signals.parquet", b"SIGNALS")
     made = verify(naming(lake), lake, datasets=[dataset])
-    assert made.files == (9 if dataset == BTC else 6)
+    assert made.files == (11 if dataset == BTC else 8)
     assert names(made.differs) == ({"x.parquet", "signals.parquet"} if dataset == BTC else set())
 
 
 def test_one_flipped_bit_in_any_file_is_found(lake: Lake):
-    for layer in (lake.bronze, lake.silver, lake.gold):
+    for layer in (lake.bronze, lake.silver, lake.gold, lake.test):
         for file in layer.files("", ""):
             content = layer.read(file.key)
             overwrite(layer, file.key, bytes([content[0] ^ 1]) + content[1:])
@@ -115,14 +117,14 @@ def test_signals_that_are_gone_while_their_copy_is_there_are_missed(lake: Lake):
         obstore.delete(backend._store, f"{backend._prefix}{key}")
     made = verify(naming(lake), lake)
     assert made.missing == [lake.gold.locate(key)]
-    assert (made.files, made.differs) == (14, [])
+    assert (made.files, made.differs) == (18, [])
 
 
 def test_what_hermes_removed_is_not_missed(lake: Lake):
     for file in lake.gold.files(EXECUTION, ""):
         lake.gold.remove(file.key)
     lake.bronze.remove(f"{ETH.bronze_folder}/year=2024/x.parquet")
-    assert (verify(naming(lake), lake).files, verify(naming(lake), lake).faults) == (11, 0)
+    assert (verify(naming(lake), lake).files, verify(naming(lake), lake).faults) == (15, 0)
 
 
 def test_a_file_that_a_folder_lost_is_missed(tmp_path: Path):
@@ -145,7 +147,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(lake: Lake, monkeyp
     monkeypatch.setattr(type(lake.silver._backend), "hashed", fails)
     made = verify(naming(lake), lake)
     assert made.unreadable == [f"{lake.silver.locate(BTC.silver_key(2024))}: x: Input/output error"]
-    assert (made.files, made.faults) == (15, 1)
+    assert (made.files, made.faults) == (19, 1)
 
 
 def test_a_file_that_is_replaced_meanwhile_is_read_again(lake: Lake, monkeypatch: pytest.MonkeyPatch):
@@ -168,4 +170,4 @@ def test_locks_are_no_files_of_the_lake(lake: Lake):
     if not hasattr(backend, "root"):
         obstore.put(backend._store, f"{backend._prefix}_locks/x.lock", b"{}")
     made = verify(naming(lake), lake)
-    assert (made.files, made.no_record) == (15, [])
+    assert (made.files, made.no_record) == (19, [])

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, Literal
 
-from hermes.dataset import FREQUENCIES, LOCKS, Dataset, parse_execution, parse_signals_table
+from hermes.dataset import (
+    BRONZE_FREQUENCIES,
+    FREQUENCIES,
+    LOCKS,
+    Dataset,
+    parse_execution,
+    parse_feature_set_table,
+    parse_signals_table,
+)
 from hermes.errors import Misplaced, StoreError
 from hermes.lake.executions import lineage_of
 from hermes.lake.files import LakeFile
@@ -162,12 +170,13 @@ def _missing(lake: Lake, datasets: Sequence[Dataset], found: Sequence[tuple[Laye
 def _places(lake: Lake, datasets: Sequence[Dataset]) -> Iterator[tuple[Layer, str]]:
     """The folders to look into: whole layers, or whatever belongs to some datasets."""
     if not datasets:
-        yield from ((layer, "") for layer in (lake.bronze, lake.silver, lake.gold))
+        yield from ((layer, "") for layer in (lake.bronze, lake.silver, lake.gold, lake.test))
         return
     tables = {file.key.partition("/")[0] for file in lake.gold.files("")}
+    sets = {file.key.partition("/")[0] for file in lake.test.files("")}
     for dataset in datasets:
         series = [dataset.with_frequency(frequency) for frequency in FREQUENCIES]
-        yield from ((lake.bronze, each.bronze_folder) for each in series)
+        yield from ((lake.bronze, dataset.with_frequency(each).bronze_folder) for each in BRONZE_FREQUENCIES)
         yield lake.silver, dataset.silver_folder
         yield lake.silver, dataset.rejects_key(1).rpartition("/year=")[0]
         yield lake.silver, dataset.quality_key.rpartition("/")[0]
@@ -176,6 +185,10 @@ def _places(lake: Lake, datasets: Sequence[Dataset]) -> Iterator[tuple[Layer, st
             parsed = parse_signals_table(table)
             if parsed and parsed[1] in (_nameless(each) for each in series):
                 yield lake.gold, table
+        for table in sorted(sets):
+            found = parse_feature_set_table(table)
+            if found and table in [each.feature_set_table(found[0]) for each in series]:
+                yield lake.test, table
 
 
 def _nameless(dataset: Dataset) -> Dataset:
