@@ -118,6 +118,7 @@ def test_an_unknown_variable_is_named():
     ("toml", "said"),
     [
         ("[signals]\nchunk_rows = 0\n", "signals.chunk_rows = 0"),
+        (f"[signals]\ncontext_rows = 1{'0' * 30}\n", "signals.context_rows = 1000"),
         ("[signals]\nchunk_rows = 'many'\n", "signals.chunk_rows = 'many'"),
         ("[signals]\nstart = 20170901\n", "signals.start = 20170901"),
         ("[signals]\nstart = 07:32:00\n", "signals.start = "),

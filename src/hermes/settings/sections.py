@@ -123,9 +123,9 @@ class SignalsSettings(Section):
 
     strategy: Annotated[str, AfterValidator(values.strategy)] = "smart_momentum"
     """A strategy's name, or a file like ./mine.py:Breakout."""
-    chunk_rows: Annotated[int, Field(ge=1)] = 100_000
+    chunk_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000
     """Rows of one chunk; the result does not depend on it, memory does."""
-    context_rows: Annotated[int, Field(ge=1)] = 50
+    context_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 50
     """Rows before a chunk that the rules can look back at."""
     start: Annotated[datetime | None, BeforeValidator(lambda v: values.instant(v, end=False))] = None
     """First bar written; the bars before are still seen."""
