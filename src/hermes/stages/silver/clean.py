@@ -228,8 +228,8 @@ def _refused(rejects: pl.DataFrame, heights: Mapping[str, int]) -> dict[str, str
         rule=pl.col("rule").first(),
     )
     return {
-        stem: f"{rows} of {heights[stem]:,} rows break a rule, more than one bar and more than {TOLERATED_SHARE:.1%}; "
-        f"first line {line}: {rule}"
+        stem: f"{rows} of {heights[stem]:,} rows break a rule, more than one bar and more than "
+        f"{100 * TOLERATED_SHARE:.1f} %; first line {line}: {rule}"
         for stem, bars, rows, line, rule in lost.iter_rows()
         if bars > max(1, TOLERATED_SHARE * heights[stem])
     }

@@ -35,9 +35,10 @@ def verdict(made: "Swept") -> list[str]:
         said.append(_over_holding(made.over_holding))
     if made.overfitting:
         said.append(
-            f"Probability of backtest overfitting {made.overfitting.probability:.1%}: chosen in one half of the bars,"
-            f" the best was no better than the median in the other half in that share of {made.overfitting.splits:,}"
-            f" ways to cut them, and lost money there in {made.overfitting.loss:.1%}."
+            f"Probability of backtest overfitting {100 * made.overfitting.probability:.1f} %: chosen in one half of the"
+            " bars, the best was no better than the median in the other half in that share of"
+            f" {made.overfitting.splits:,} ways to cut them, and lost money there in"
+            f" {100 * made.overfitting.loss:.1f} %."
         )
     return said
 
@@ -65,7 +66,7 @@ def _both_fills(made: "Swept") -> str:
 def _deflated(made: "Swept", found: Deflated) -> str:
     yearly = found.expected * sqrt(made.tried.trials[0].metrics.periods_per_year)
     return (
-        f"Deflated Sharpe ratio {found.probability:.1%}: confidence that the best's true Sharpe ratio is above"
+        f"Deflated Sharpe ratio {100 * found.probability:.1f} %: confidence that the best's true Sharpe ratio is above"
         f" {yearly:.2f}, what luck gives the best of {found.trials:,} tries that earn nothing. It is held against"
         f" earning nothing, not against holding. {_luck(found, '; a rising market may')}"
     )
@@ -75,8 +76,8 @@ def _over_holding(found: Deflated | None) -> str:
     if found is None:
         return "Above holding with the same exposure there is nothing left to measure: the best does what holding does."
     return (
-        f"Above holding with the same exposure {found.probability:.1%}: the same confidence for the returns above those"
-        f" of holding that share of the asset at all times. {_luck(found)}"
+        f"Above holding with the same exposure {100 * found.probability:.1f} %: the same confidence for the returns"
+        f" above those of holding that share of the asset at all times. {_luck(found)}"
     )
 
 
