@@ -10,9 +10,9 @@ from typing import cast
 
 import polars as pl
 
-from hermes.errors import TableRefused
+from hermes.errors import StoreError, TableRefused
 from hermes.lake.files import LakeFile
-from hermes.lake.store import Layer
+from hermes.lake.store import NAMES_DAMAGE, Layer
 from hermes.schemas import DATETIME
 from hermes.text import counted
 
@@ -231,13 +231,29 @@ def _parts(
             raise _bad_row(file, _normalized(layer, [file], schemas[file.key], _KEY), bad, symbol)
         # One plan for all files: Polars 2.1 was seen to hang in `collect_all` of many small ones. And no group_by:
         # to hash the file's name on every row takes longer than to read the times.
+        read = 0
         for frame in rows.select(_FILE, "datetime").collect_batches(maintain_order=True, engine="streaming"):
+            read += frame.height
             for location, part in _by_file(frame):
                 first, last = cast("tuple[datetime, datetime]", (part.min(), part.max()))
                 spans.setdefault(location, []).append((part.len(), first, last))
+        check_all_read(symbol, read, rows.select(pl.len()).collect().item())
     for location, found in spans.items():
         counts, firsts, lasts = zip(*found, strict=True)
         yield TablePart(by_location[location], sum(counts), min(firsts), max(lasts))
+
+
+def check_all_read(what: str, read: int, rows: int) -> None:
+    """Refuse fewer rows than there are: where Polars panics over a damaged file, its batches end without an error.
+
+    Args:
+        what: was read; read: rows that came; rows: that the footers name.
+
+    Raises:
+        StoreError: some did not come.
+    """
+    if read != rows:
+        raise StoreError(f"{what}: {read:,} of {counted(rows, 'row')} could be read", NAMES_DAMAGE)
 
 
 def _by_file(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
-from hermes.lake.tables import in_order, with_prices
+from hermes.lake.tables import check_all_read, in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import Schema
 from hermes.settings import Settings
@@ -119,6 +119,7 @@ def measure(
             update = pool.submit(backtest.update, judged)
         if update:
             update.result()
+    check_all_read(f"the table of {settings.dataset}", tally.rows, selection.rows)
     assert tally.first and tally.last
     said = remarks(settings.dataset, settings.account.side, selection.funding, tally.first, tally.last)
     return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), said)

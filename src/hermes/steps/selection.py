@@ -12,7 +12,7 @@ from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
 from hermes.indicators.registry import known_indicators
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, column_names, in_order, open_table
+from hermes.lake.tables import Table, check_all_read, column_names, in_order, open_table
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
@@ -164,11 +164,13 @@ def _with_derived(
 
 def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None) -> tuple[int, int]:
     """Rows before the start, and rows up to the end, in a table that is proven to be in order."""
-    before = until = 0
+    before = until = read = 0
     with gold.errors():
         frames = table.plan.select("datetime").collect_batches(maintain_order=True, engine="streaming")
         for frame in in_order(frames, table):
             times = frame["datetime"]
+            read += frame.height
             before += int((times < start).sum()) if start else 0
             until += int((times <= end).sum()) if end else frame.height
+    check_all_read("the feature table", read, table.rows)
     return before, until

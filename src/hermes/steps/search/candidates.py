@@ -9,7 +9,7 @@ import polars as pl
 from hermes.errors import StrategyError
 from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
-from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
+from hermes.lake.tables import Table, check_all_read, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.account import Account, Asked, asked
@@ -148,6 +148,7 @@ def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[
     with gold.errors():
         plan = table.plan.select(*kept).collect_batches(maintain_order=True, engine="streaming")
         bars = pl.concat(list(with_prices(in_order(plan, table), table)))
+    check_all_read(f"the table of {dataset}", bars.height, table.rows)
     lacking = {name: dtype for name, dtype in wanted.items() if name not in there}
     trial = read_trial(settings, lake, list(lacking))
     if trial is not None:
