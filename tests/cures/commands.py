@@ -21,6 +21,12 @@ def an_option_that_there_is_not(world: World):
         assert "Usage" in world.ok(command).out
 
 
+@cures("add --live, or leave --seconds out")
+def seconds_of_a_demo_that_ends_by_itself(world: World):
+    assert "--live" in world.fails("demo --seconds 5")
+    world.ok("demo")
+
+
 @cures("write it like --set ema_fast=10")
 def a_parameter_without_a_value(world: World):
     world.chooses("backtest --set ema_fast", "backtest")

@@ -1,5 +1,7 @@
 """Cures of what needs the exchange, and of the record of decisions."""
 
+import re
+
 import polars as pl
 from tests.cures.found import commands
 from tests.cures.world import World, cures
@@ -51,6 +53,15 @@ def a_record_that_was_changed(world: World):
     said = world.type(command)
     assert said.code == 3
     assert "SIMUSDT" in said.out + said.err
+
+
+@cures("see `hermes record head` for a whole one")
+def a_hash_that_is_shortened(world: World):
+    with world.exchange():
+        world.ok("live --once")
+    (command,) = commands(world.fails("record verify --head 0123abcd"))
+    (head,) = set(re.findall("[0-9a-f]{64}", world.ok(command).out))
+    world.ok(f"record verify --head {head}")
 
 
 @cures("check the symbol and --market; delisted symbols are in the archive only")
