@@ -23,3 +23,12 @@ def one_of(choices: Iterable[object]) -> str:
     """`archive, bronze, silver or gold`."""
     *others, last = [str(each) for each in choices]
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

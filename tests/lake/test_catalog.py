@@ -285,6 +285,11 @@ def test_sql_reads_the_lake_and_nothing_else(lake: Lake, tmp_path: Path, text: s
     assert not [*tmp_path.glob("evil*")]
 
 
+def test_sql_that_is_no_unicode_is_refused(lake: Lake) -> None:
+    with pytest.raises(UsageError, match="not Unicode text"):
+        sql.query(lake, "select '\ud800' as x")
+
+
 def test_recent_days_have_a_name_of_their_own(lake: Lake):
     times = {"monthly": 0, "daily": 86_400_000, "recent": 172_800_000}
     for frequency, time in times.items():

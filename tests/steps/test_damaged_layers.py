@@ -1,6 +1,6 @@
 """Files that are sound Parquet and not what was published: no step takes them as if they were."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -92,3 +92,32 @@ def test_no_page_is_drawn_of_bars_that_cannot_be(whole: tuple[Settings, Lake], c
     with pytest.raises(StoreError, match="cannot be measured or drawn"):
         report(settings, lake)
     assert not (path.parent / "report.html").exists()
+
+
+def test_rows_that_a_panic_in_polars_left_out_are_missed(
+    whole: tuple[Settings, Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, lake = whole
+    refine(settings, lake)
+    features(settings, lake)
+    read = pl.LazyFrame.collect_batches
+
+    def ended_early(plan: pl.LazyFrame, **options) -> Iterator[pl.DataFrame]:
+        return (frame.head(10) for frame in read(plan, **options))
+
+    monkeypatch.setattr(pl.LazyFrame, "collect_batches", ended_early)
+    with pytest.raises(StoreError, match=r"\d0 of .* rows could be read"):
+        signals(settings, lake)
+
+
+def test_a_bar_of_a_year_without_a_file_is_damage(whole: tuple[Settings, Lake]) -> None:
+    settings, lake = whole
+    refine(settings, lake)
+    path = Path(lake.silver.files(settings.dataset.silver_folder)[-1].location)
+    about = pl.read_parquet_metadata(path)[FOOTER]
+    bars = pl.read_parquet(path, hive_partitioning=False)
+    far = pl.when(pl.int_range(pl.len()) == pl.len() - 1).then(pl.col("datetime").dt.offset_by("9000y"))
+    changed = bars.with_columns(far.otherwise(pl.col("datetime")).alias("datetime"))
+    changed.write_parquet(path, metadata={FOOTER: about})
+    with pytest.raises(StoreError, match="no file of that year"):
+        features(settings, lake)

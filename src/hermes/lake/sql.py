@@ -18,7 +18,7 @@ from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
 from hermes.lake.executions import Execution, read_executions
 from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
-from hermes.text import one_of
+from hermes.text import is_unicode, one_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -152,6 +152,8 @@ def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Ite
     """What DuckDB answers; its errors, also those of reading the answer, in Hermes' words."""
     import duckdb  # noqa: PLC0415 - only SQL needs it
 
+    if not is_unicode(sql):
+        raise UsageError(f"{sql!a} is not Unicode text", "write the query in UTF-8")
     wanted = {name.lower() for name in re.findall(r"\w+", sql)}  # SQL names are the same in any case
     connection = duckdb.connect(config=_CLOSED)
     known = catalog.tables(lake, strategy)

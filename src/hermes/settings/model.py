@@ -35,7 +35,8 @@ from hermes.settings.sources import (
     _from_file,
     _from_flags,
 )
-from hermes.settings.values import carries_secrets, is_unicode, strategy
+from hermes.settings.values import carries_secrets, strategy
+from hermes.text import is_unicode
 
 
 class Settings(sections.Section):

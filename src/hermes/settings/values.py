@@ -216,12 +216,3 @@ def size(text: str) -> str:
     ):
         raise ValueError("expected all, fraction:0.1 (above 0, at most 1), value:1000 or volatility:0.2 (above 0)")
     return text.strip()
-
-
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold a text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
