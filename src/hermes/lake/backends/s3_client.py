@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError
+from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
 from hermes.dataset import expanded
@@ -248,13 +248,13 @@ def _absent(store: "ObjectStore", key: str, denied: Exception) -> bool:
     """Whether a 403 means that there is no such object.
 
     Keys that may list only below a prefix are answered so on AWS and elsewhere; a listing of the object's folder, which
-    they may have, tells.
+    they may have, tells. Where that one fails for another reason, its own error is the news.
     """
     if _OF_THE_KEYS.search(str(denied)):
         return False
     try:
         found = obstore.list_with_delimiter(store, key.rpartition("/")[0] or None)
-    except (BaseError, OSError):
+    except PermissionDeniedError:
         return False
     return all(entry["path"] != key for entry in found["objects"])
 
