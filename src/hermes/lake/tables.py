@@ -231,16 +231,26 @@ def _parts(
             raise _bad_row(file, _normalized(layer, [file], schemas[file.key], _KEY), bad, symbol)
         # One plan for all files: Polars 2.1 was seen to hang in `collect_all` of many small ones. And no group_by:
         # to hash the file's name on every row takes longer than to read the times.
-        read = 0
-        for frame in rows.select(_FILE, "datetime").collect_batches(maintain_order=True, engine="streaming"):
-            read += frame.height
+        for frame in whole_batches(rows.select(_FILE, "datetime"), symbol):
             for location, part in _by_file(frame):
                 first, last = cast("tuple[datetime, datetime]", (part.min(), part.max()))
                 spans.setdefault(location, []).append((part.len(), first, last))
-        check_all_read(symbol, read, rows.select(pl.len()).collect().item())
     for location, found in spans.items():
         counts, firsts, lasts = zip(*found, strict=True)
         yield TablePart(by_location[location], sum(counts), min(firsts), max(lasts))
+
+
+def whole_batches(plan: pl.LazyFrame, what: str, size: int | None = None) -> Iterator[pl.DataFrame]:
+    """The rows of a plan in order, `size` at a time or as they are stored; refuses fewer than the plan has.
+
+    Raises:
+        StoreError: some did not come, see `check_all_read`.
+    """
+    read = 0
+    for frame in plan.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
+        read += frame.height
+        yield frame
+    check_all_read(what, read, plan.select(pl.len()).collect().item())
 
 
 def check_all_read(what: str, read: int, rows: int) -> None:

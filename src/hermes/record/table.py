@@ -18,6 +18,7 @@ from hermes.dataset import LOCKS, decisions_folder, decisions_table, parse_decis
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, check_written, fingerprint
+from hermes.lake.tables import whole_batches
 from hermes.record import ledger
 from hermes.record.ledger import NO_ROW, Chain, Head
 from hermes.record.verification import FILE
@@ -223,16 +224,15 @@ class DecisionsTable:
 
     def _settled(self, ask: Callable[[list[LakeFile]], Answer], folder: str = "") -> Answer:
         """What `ask` makes of the files, or of those in one folder, when no day was merged meanwhile."""
-        folder = folder or self.name
         for attempt in range(_ATTEMPTS):
-            files = self._gold.files(folder)
+            files = self._gold.files(folder or self.name)
             try:
                 answer = ask(files)
             except StoreError:
                 if attempt == _ATTEMPTS - 1 or self._gold.same(files):
                     raise
                 continue
-            known, now = {file.key for file in files}, {file.key for file in self._gold.files(folder)}
+            known, now = {file.key for file in files}, {file.key for file in self._gold.files(folder or self.name)}
             if known <= now and not any(_is_merged(key) for key in now - known):
                 return answer
         raise StoreError(f"days of {self.name} were merged again and again while it was read", "run it again")
@@ -260,7 +260,7 @@ class DecisionsTable:
                 if each is None:
                     parts.append(plan.collect())
                 else:
-                    parts += map(each, plan.collect_batches(chunk_size=_PIECE_ROWS, maintain_order=True))
+                    parts += map(each, whole_batches(plan, self.name, _PIECE_ROWS))
         rows = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
         if rows.is_empty():
             return rows
