@@ -93,14 +93,20 @@ def run(
     if audited:
         verdict = audit(settings, lake, cuts=QUICK_CUTS, progress=progress)
         if verdict.faults:
-            cure = "correct the strategy, or the table that it reads; `hermes audit` shows every check"
-            raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", cure)
+            raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", _cure(verdict))
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
     signalled = signals(settings, lake, progress=progress)
     # 6. gold signals → page: the same figures, measured once more on the file that was published.
     if reported:
         page = report(settings, lake, execution=signalled.execution, progress=progress)
     return Run(ingested, refined, featured, verdict, signalled, page)
+
+
+def _cure(verdict: "Audited") -> str:
+    if verdict.checks["columns"].verdict == "fault":  # `features` goes by footers, and would find it up to date
+        table = verdict.settings.dataset.features_table
+        return f"correct the table, or remove {table} and run `hermes features` again; `hermes audit` shows every check"
+    return "correct the strategy; `hermes audit` shows every check"
 
 
 def ingest(

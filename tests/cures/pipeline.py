@@ -172,16 +172,24 @@ def a_file_in_the_place_of_another(world: World):
     world.mends("signals", by_hand=two.unlink)
 
 
-@cures("every bar needs prices above zero: correct the file, or remove it and run `hermes features` again")
-def prices_of_zero(world: World):
-    path = world.rewrite("gold", f"{FEATURES}/year=2025", lambda rows: rows.with_columns(close=pl.lit(0.0)))
-    world.mends("signals", by_hand=path.unlink)
+AGAIN = "correct the file, or remove it and run `hermes features` again"
+IN_PLACE = {
+    "a price of zero": lambda rows: rows.with_columns(close=pl.lit(0.0)),
+    "rows in disorder": lambda rows: rows.reverse(),
+    "a column that is missing": lambda rows: rows.drop("ema_12"),
+    "a column of another type": lambda rows: rows.with_columns(ema_12=pl.lit("high")),
+    "a direction that is none": lambda rows: rows.with_columns(pl.lit(0.5).alias("supertrend_dir_10_3.0")),
+    "a row without a time": lambda rows: rows.with_columns(datetime=pl.lit(None, rows.schema["datetime"])),
+    "another symbol": lambda rows: rows.with_columns(symbol=pl.lit("SIM1USDT")),
+}
 
 
-@cures("rows must be unique and in time order: sort the file, or remove it and run `hermes features` again")
-def rows_in_disorder(world: World):
-    path = world.rewrite("gold", f"{FEATURES}/year=2025", lambda rows: rows.reverse())
-    world.mends("signals", by_hand=path.unlink)
+@cures(AGAIN)
+def features_that_were_changed_in_place(world: World):
+    for change in IN_PLACE.values():
+        path = world.rewrite("gold", f"{FEATURES}/year=2025", change)
+        assert "up to date" in world.ok("features").out  # it goes by the footers
+        world.mends("signals", by_hand=path.unlink)
 
 
 @cures("remove its files and run `hermes features` again")
@@ -271,7 +279,19 @@ def a_catalog_that_is_not_there(world: World):
     world.shows("export iceberg", "http://127.0.0.1:9/none")
 
 
-@cures("correct the strategy, or the table that it reads; `hermes audit` shows every check")
+@cures("correct the table, or remove … and run `hermes features` again; `hermes audit` shows every check")
+def features_that_the_bars_do_not_give(world: World):
+    world.rewrite("gold", f"{FEATURES}/year=2025", lambda rows: rows.with_columns(pl.col("ema_12") + 1))
+    line = "run --from gold --no-report"
+    told = world.fails(line)
+    assert world.type(commands(told)[1]).code == 3
+    world.remove(f"gold/{FEATURES}")
+    assert FEATURES in told
+    world.ok(commands(told)[0])
+    world.ok(line)
+
+
+@cures("correct the strategy; `hermes audit` shows every check")
 def a_strategy_that_knows_the_future(world: World):
     (world.root / "peek.py").write_text(
         "import polars as pl\nfrom hermes.strategies.base import Strategy\n\n\n"

@@ -81,6 +81,23 @@ def test_figures_that_are_not_those_of_the_rows_get_no_page(simulated, monkeypat
     assert not lake.gold.files(settings.dataset.signals_table("smart_momentum"), ".html")
 
 
+@pytest.mark.parametrize(
+    "term", [{"initial_cash": 1e300}, {"initial_cash": "much"}, {"fees": 2}, {"fill": "never"}, {"size": "half"}]
+)
+def test_an_account_of_an_older_hermes_that_this_one_refuses_names_the_file(simulated, monkeypatch, term):
+    settings, lake = simulated
+    real_lineage = catalog.checked_lineage
+
+    def otherwise(*args):
+        found = real_lineage(*args)
+        return {**found, **{name: {**found[name], **term} for name in ("backtest", "account")}}
+
+    monkeypatch.setattr(catalog, "checked_lineage", otherwise)
+    with pytest.raises(StoreError, match=r"signals\.parquet was measured with an account that is none: ") as refused:
+        report(settings, lake)
+    assert refused.value.cure == "make the signals again"
+
+
 def test_the_trend_line_is_left_out_where_the_features_are_no_longer_those(simulated):
     settings, lake = simulated
     for file in lake.gold.files(settings.dataset.features_table):

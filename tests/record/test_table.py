@@ -14,7 +14,7 @@ from torture.faults import Faulty
 
 from hermes.errors import AlreadyPublished, DatasetLocked, LockLost, StoreError
 from hermes.lake.store import Lake, Layer
-from hermes.record import ledger
+from hermes.record import ledger, verification
 from hermes.record.ledger import Chain, Head
 from hermes.record.table import DecisionsTable
 from hermes.record.verification import FILE, find_faults, misplaced
@@ -210,3 +210,54 @@ def test_table_names_can_be_read_back():
 
 def test_chains_are_told_apart_by_every_name():
     assert len({CHAIN, OTHER, Chain(*CHAIN)}) == 2
+
+
+# --- files that are none ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> Iterator[tuple[DecisionsTable, Path]]:
+    """A record in a folder, and one of its files."""
+    lake = Lake.open(Settings.load({"lake.url": f"{tmp_path}/lake/{{layer}}"}, environ={}))
+    with DecisionsTable.of(lake, CHAIN).held([CHAIN, OTHER], "live") as table:
+        keep(table, BARS)
+        yield table, Path(table.files()[2].location)
+
+
+def refused(table: DecisionsTable, path: Path, said: str = "") -> None:
+    whole = (table.read, lambda: table.read([CHAIN.symbol], with_files=True, each=verification.links))
+    for read in whole:
+        with pytest.raises(StoreError) as error:
+            read()
+        assert str(path) in error.value.message, error.value
+        assert said in error.value.message, error.value
+
+
+def test_garbage_among_the_files_is_named(filed: tuple[DecisionsTable, Path]):
+    table, path = filed
+    content = path.read_bytes()
+    pages = bytearray(content)
+    pages[4:400] = b"\xff" * 396  # the footer is whole
+    for garbage in (b"", b"x", b"PAR1 no Parquet at all PAR1", content[: len(content) // 2], pages):
+        path.write_bytes(garbage)
+        refused(table, path)
+
+
+def test_a_row_without_a_value_is_none_of_the_record(filed: tuple[DecisionsTable, Path]):
+    table, path = filed
+    rows = pl.read_parquet(path)
+    last = pl.int_range(pl.len()) == rows.height - 1
+    for column in sorted(ledger.ALWAYS):
+        rows.with_columns(pl.when(~last).then(pl.col(column)).alias(column)).write_parquet(path)
+        refused(table, path, f"a row of it has no {column}")
+    with pytest.raises(StoreError, match="is not a file of the record"):
+        table.merge(date(2025, 3, 9))  # what is damaged is not merged away
+    assert path.exists()
+
+
+def test_rows_of_another_table_are_none_of_this_one(filed: tuple[DecisionsTable, Path]):
+    table, path = filed
+    rows = pl.read_parquet(path)
+    for column, value in (("strategy", "mine"), ("market", "um"), ("interval", "4h")):
+        rows.with_columns(pl.lit(value).alias(column)).write_parquet(path)
+        refused(table, path, f"a row of it is of another {column}")

@@ -81,6 +81,15 @@ def test_every_column_is_sealed(column: str):
     assert any(fault.sequence in (30, 31) for fault in find_faults(edited(RECORD, column, 30, new)))
 
 
+@pytest.mark.parametrize("column", ["hash", "previous_hash", "bars_sha256"])
+@pytest.mark.parametrize("rows", [[30], [0], [59], [30, 31]])
+def test_a_seal_that_is_gone_is_an_edit(column: str, rows: list[int]):
+    gone = pl.int_range(pl.len()).is_in(rows)
+    faults = find_faults(RECORD.with_columns(pl.when(~gone).then(pl.col(column)).alias(column)))
+    assert [fault.sequence for fault in faults if fault.cause == "edited"] == rows
+    assert not [fault for fault in faults if fault.cause in ("removed", "fork")]
+
+
 def test_digest_of_the_bars_is_checked_too():
     forged = edited(RECORD, "bars_sha256", 59, "0" * 64)
     assert [fault.cause for fault in find_faults(rehashed(forged, 59))] == ["bars"]

@@ -4,7 +4,8 @@ import importlib
 import inspect
 import os
 import pkgutil
-from datetime import datetime
+from datetime import date, datetime
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,7 @@ def test_an_unknown_variable_is_named():
         ("[[signals]]\n", "signals"),
         ("chunk_rows = 5\n", "chunk_rows"),
         ("signals = \n", "is not TOML"),
+        (f"[signals]\nchunk_rows = 1{'0' * 5000}\n", "is not TOML"),
     ],
 )
 def test_a_bad_value_names_itself_and_its_place(toml: str, said: str, tmp_path: Path):
@@ -152,6 +154,38 @@ def test_a_bad_value_names_itself_and_its_place(toml: str, said: str, tmp_path: 
     assert "hermes.toml" in text
     assert len(text.splitlines()) == 1
     assert refused.value.exit_code == 2
+
+
+GARBAGE = ("\x01../x", "nan", "-1", "1e999", 5, -5.5, True, [5], date(2020, 1, 1), inf, 10**5000, "x" * 5000)
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in Settings.load(environ={}).items()])
+def test_every_setting_says_of_garbage_what_was_expected(name: str):
+    """In its own words, none of the library's, on one line that shows no more than the beginning of the value."""
+    refused = 0
+    for value in GARBAGE:
+        try:
+            load({name: value})
+        except HermesError as error:
+            text, refused = str(error), refused + 1
+            assert name in text or isinstance(error, NameRefused)
+            in_words = "expected " in text or "is set, but" in text or "reads the archive of" in text
+            assert in_words or isinstance(error, NameRefused), text
+            assert error.cure and error.cure != "correct it", text
+            assert "should" not in text and "valid" not in text, text
+            assert len(text) < 300 and len(text.splitlines()) == 1, text
+    assert refused or name in ("iceberg.catalog",)
+
+
+def test_limits_and_what_stands_instead_are_told():
+    with pytest.raises(SettingsError) as refused:
+        load(environ={"HERMES_SIGNALS__CHUNK_ROWS": "0"})
+    assert str(refused.value) == (
+        "signals.chunk_rows = '0' (HERMES_SIGNALS__CHUNK_ROWS): expected a whole number from 1 up to 1,000,000,000 → "
+        "correct it, or leave it out: then it is 100000"
+    )
+    with pytest.raises(SettingsError, match="expected a number from 0 and below 1"):
+        load({"backtest.fees": 1})
 
 
 @pytest.mark.parametrize("path", ["none.toml", "."])

@@ -1,5 +1,7 @@
 """Smart Momentum's parameters, and the edges of its rules."""
 
+import re
+
 import polars as pl
 import pytest
 
@@ -49,15 +51,15 @@ def test_parameters_name_the_columns():
         ({"ema_fast": 26}, r"ema_fast \(26\) below ema_slow \(26\)"),
         ({"ema_fast": 30, "ema_slow": 10}, r"ema_fast \(30\) below ema_slow \(10\)"),
         ({"rsi_low": 60}, r"rsi_low \(60\.0\) not above rsi_high \(55"),
-        ({"ema_fast": 1}, r"ema_fast = 1: .*greater than or equal to 2"),
-        ({"ema_slow": 10_001}, r"ema_slow = 10001: .*less than or equal to 10000"),
-        ({"ema_fast": 12.5}, r"ema_fast = 12\.5: .*integer"),
-        ({"ema_fast": "twelve"}, r"ema_fast = 'twelve': .*integer"),
-        ({"ema_fast": None}, r"ema_fast = None: .*integer"),
-        ({"rsi_low": -1}, r"rsi_low = -1: .*greater than or equal to 0"),
-        ({"rsi_high": 100.1}, r"rsi_high = 100\.1: .*less than or equal to 100"),
-        ({"rsi_low": float("nan")}, r"rsi_low = nan: .*"),
-        ({"rsi_high": "inf"}, r"rsi_high = 'inf': .*"),
+        ({"ema_fast": 1}, "ema_fast = 1: expected a whole number from 2 up to 10,000"),
+        ({"ema_slow": 10_001}, "ema_slow = 10001: expected a whole number from 2 up to 10,000"),
+        ({"ema_fast": 12.5}, r"ema_fast = 12\.5: expected a whole number"),
+        ({"ema_fast": "twelve"}, r"ema_fast = 'twelve': expected a whole number"),
+        ({"ema_fast": None}, r"ema_fast = None: expected a whole number"),
+        ({"rsi_low": -1}, "rsi_low = -1: expected a number from 0 up to 100"),
+        ({"rsi_high": 100.1}, r"rsi_high = 100\.1: expected a number from 0 up to 100"),
+        ({"rsi_low": float("nan")}, "rsi_low = nan: expected a number from 0"),
+        ({"rsi_high": "inf"}, "rsi_high = 'inf': expected a number from 0"),
         ({"ema_quick": 5}, "ema_quick is not a parameter"),
     ],
 )
@@ -65,7 +67,8 @@ def test_impossible_parameters_are_refused(values, said):
     with pytest.raises(StrategyError, match=rf"smart_momentum: .*{said}") as error:
         make_strategy("smart_momentum", values)
     cure = error.value.cure.removeprefix("did you mean ema_fast? ")
-    assert cure == ("its parameters are: ema_fast, ema_slow, rsi_low, rsi_high, st_period, st_multiplier")
+    whole = "its parameters are: ema_fast, ema_slow, rsi_low, rsi_high, st_period, st_multiplier"
+    assert cure == whole or re.fullmatch(r"correct it, or leave it out: then it is \d+", cure)
     assert "\n" not in str(error.value)
 
 

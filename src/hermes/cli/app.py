@@ -135,7 +135,11 @@ def refine(line: Invocation) -> None:
     flags=(*FEATURE_SET, *COLUMNS),
 )
 def features(line: Invocation) -> None:
-    """Compute the 23 indicators over silver; only the files that changed are written."""
+    """Compute the 23 indicators over silver; only the files that changed are written.
+
+    A file's footer says what it was made from. One that was edited in place keeps its footer: `hermes audit` finds it,
+    and once it is removed it is made again.
+    """
     from hermes.cli.views import console, steps
     from hermes.steps.features import features as make_features
 
@@ -200,7 +204,8 @@ def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
     Each check ends as proven, tested, fault or not checked, and says what was looked at. With up to 20 random cuts the
     audit is the quick one of `hermes run`, without the warm-up table.
 
-    With --bytes: read every file again, of these symbols or of the whole lake, and compare it with what was published.
+    With --bytes: read every file again, of the whole lake or of these symbols, and compare it with what was published.
+    Of a symbol are also files that hold it among others: decisions, portfolios and comparisons.
     """
     if stored:
         lake.audit_bytes(line)

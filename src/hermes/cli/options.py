@@ -26,7 +26,10 @@ Execution = Annotated[
 PageOut = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="FILE", help="Write the page to this local file, one for each symbol, and not to the lake."
+        "--out",
+        metavar="FILE",
+        help="Write the page to this local .html file, one for each symbol, and not to the lake; trades and a small "
+        "chart go beside it under the same name, as .csv and .svg. Files of these names are replaced.",
     ),
 ]
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]

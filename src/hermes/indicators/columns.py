@@ -53,6 +53,12 @@ def family_of(name: str, families: Families = SHIPPED) -> Family | None:
     return families.get(matched[1]) if matched else None
 
 
+def _begun(name: str, families: Families) -> Family | None:
+    """The family that `name` begins with, where what follows may be meant as its numbers: `ema_-5`, `ema_999999999`."""
+    begun = [each for each in families if name.startswith(f"{each}_") and re.search(r"\d", name[len(each) :])]
+    return families[max(begun, key=len)] if begun else None
+
+
 def parse(name: str, families: Families = SHIPPED) -> Column:
     """What the column `name` is computed from.
 
@@ -62,17 +68,17 @@ def parse(name: str, families: Families = SHIPPED) -> Column:
     """
     matched = _NAME.fullmatch(name)
     texts = matched[2].removeprefix("_").split("_") if matched and matched[2] else []
-    family = family_of(name, families)
-    if family is None or (family.parameters and not texts):
+    family = family_of(name, families) or _begun(name, families)
+    if family is None:
         usages = [each.usage for each in families.values()]
-        near = get_close_matches(name, [*INDICATORS, *usages], n=3)
+        near = get_close_matches(name.lower(), [*INDICATORS, *usages], n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UnknownIndicator(f"indicator {name[:60]!r} is not known", f"{hint}it can be {one_of(usages)}")
     values = [each.read(text) for each, text in zip(family.parameters, texts, strict=False)]
     known = [value for value in values if value is not None]
     invalid = f"indicator {name[:60]!r} is not a valid {family.usage}"
     ranges = f"it takes {', '.join(map(str, family.parameters)) or 'no parameters'}"
-    if not len(known) == len(texts) == len(family.parameters):
+    if matched is None or not len(known) == len(texts) == len(family.parameters):
         raise UnknownIndicator(invalid, ranges)
     try:
         call, look_back = family.compute(*known)

@@ -92,16 +92,17 @@ class Layer:
         return sources
 
     def schemas(self, files: Sequence[LakeFile]) -> list[pl.Schema]:
-        """The columns of each file, and their types."""
+        """The columns of each file, and their types; raises StoreError, which names the file."""
         known: dict[str, pl.Schema] = {}  # by what the footer says in Arrow's words: as a rule all files say the same
 
         def schema(file: LakeFile) -> pl.Schema:
-            said = self._metadata(file).get(ARROW_SCHEMA)
-            if said is None:
-                return self.scan([file]).collect_schema()
-            if said not in known:
-                known[said] = self.scan([file]).collect_schema()
-            return known[said]
+            with self.errors(file.location):
+                said = self._metadata(file).get(ARROW_SCHEMA)
+                if said is None:
+                    return self.scan([file]).collect_schema()
+                if said not in known:
+                    known[said] = self.scan([file]).collect_schema()
+                return known[said]
 
         return self.each(schema, files)
 

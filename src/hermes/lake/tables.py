@@ -13,12 +13,14 @@ import polars as pl
 from hermes.errors import StoreError, TableRefused
 from hermes.lake.files import LakeFile
 from hermes.lake.store import NAMES_DAMAGE, Layer
-from hermes.schemas import DATETIME
+from hermes.schemas import DATETIME, FEATURES
 from hermes.text import counted
 
 _PRICES = ("open", "close")  # what an account trades at
 _FILE = "__file"
 _KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
+#: `hermes features` goes by the footers: a file that was changed in place and kept its own is up to date for it.
+_AGAIN = "correct the file, or remove it and run `hermes features` again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,7 @@ def with_prices(frames: Iterator[pl.DataFrame], table: Table, skipped: int = 0) 
 def _bad_price(table: Table, row: int, name: str, price: float | None) -> TableRefused:
     part, row = _located(table, row)
     return TableRefused(
-        f"{part.file.key}: {name} of row {row + 1:,} is {price}",
-        "every bar needs prices above zero: correct the file, or remove it and run `hermes features` again",
+        f"{part.file.key}: {name} of row {row + 1:,} is {price}; every bar needs prices above zero", _AGAIN
     )
 
 
@@ -148,8 +149,9 @@ def _disorder(table: Table, row: int, time: datetime, before: datetime) -> Table
     part, row = _located(table, row)
     what = "repeats" if time == before else "is earlier than"
     return TableRefused(
-        f"{part.file.key}: datetime of row {row + 1:,} ({time}) {what} the row before ({before})",
-        "rows must be unique and in time order: sort the file, or remove it and run `hermes features` again",
+        f"{part.file.key}: datetime of row {row + 1:,} ({time}) {what} the row before ({before}); "
+        "rows must be unique and in time order",
+        _AGAIN,
     )
 
 
@@ -157,13 +159,14 @@ def _check_schema(file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.Da
     missing = [name for name in columns if name not in schema]
     if missing:
         near = sorted({match for name in missing for match in get_close_matches(name, schema.names(), n=2)})
+        there = f"it has similar ones: {', '.join(near)}" if near else f"it has {', '.join(schema.names())}"
         raise TableRefused(
-            f"{file.key} lacks {counted(len(missing), 'column')}: {', '.join(missing)}",
-            f"it has similar ones: {', '.join(near)}" if near else f"it has {', '.join(schema.names())}",
+            f"{file.key} lacks {counted(len(missing), 'column')}: {', '.join(missing)}; {there}",
+            _AGAIN if FEATURES.keys() >= {*missing} else "give them to all files of the table, or to none",
         )
     for name, wanted in columns.items():
         if not _convertible(schema[name], wanted):
-            raise TableRefused(f"{file.key}: column {name} is {schema[name]}", f"expected {wanted} or a similar type")
+            raise TableRefused(f"{file.key}: column {name} is {schema[name]}, not {wanted} or a similar type", _AGAIN)
 
 
 def _check_whole(layer: Layer, file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.DataType]) -> None:
@@ -176,7 +179,8 @@ def _check_whole(layer: Layer, file: LakeFile, schema: pl.Schema, columns: Mappi
         rows = layer.scan([file]).select(value).with_row_index("row", 1).filter(bad)
         for row, found in rows.head(1).collect(engine="streaming").iter_rows():
             raise TableRefused(
-                f"{file.key}: {name} of row {row:,} is {found}", "expected whole numbers, like 1 and -1 for a direction"
+                f"{file.key}: {name} of row {row:,} is {found}; expected whole numbers, like 1 and -1 for a direction",
+                _AGAIN,
             )
 
 
@@ -280,8 +284,5 @@ def _bad_row(file: LakeFile, rows: pl.LazyFrame, bad: pl.Expr, symbol: str) -> T
     """The first row without a time, or with another symbol."""
     row, time, found = rows.with_row_index("row", 1).filter(bad).head(1).collect().row(0)
     if time is None:
-        return TableRefused(f"{file.key}: datetime of row {row:,} is null", "every row needs its bar's open time")
-    return TableRefused(
-        f"{file.key}: symbol of row {row:,} is {found!r}, not {symbol!r}",
-        "keep one symbol in a table, or ask for that one",
-    )
+        return TableRefused(f"{file.key}: datetime of row {row:,} is null, not its bar's open time", _AGAIN)
+    return TableRefused(f"{file.key}: symbol of row {row:,} is {found!r}, not {symbol!r}", _AGAIN)

@@ -51,6 +51,8 @@ _AFTER: Schema = {
     "previous_hash": pl.String(),
     "hash": pl.String(),
 }
+#: Columns that have a value in every row.
+ALWAYS = frozenset({*_BEFORE, *_DECIDED, *_AFTER})
 _BAR = ("datetime", "open", "high", "low", "close", "volume")
 _SEALS = ("sequence", "bars_sha256", "previous_hash", "hash")
 

@@ -17,6 +17,7 @@ Cause = Literal[
 
 FILE = "_file"  # which file a row stands in; no column of the record, so not in its hashes
 _EDITED, _BAR = "_edited", "_bar"
+_once = pl.col("hash").is_first_distinct() | pl.col("hash").is_null()  # rows without a hash are not equal
 _SEALS = ("bars_sha256", "previous_hash", "hash")
 _LINKS = (*Chain._fields, "kind", "sequence", "datetime", "position", "server_time", *_SEALS)
 _BARS_AT_ONCE = 50_000
@@ -65,7 +66,7 @@ def links(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         *_LINKS,
         *(name for name in (FILE,) if name in rows.columns),
-        (pl.col("hash") != pl.Series(due.hashes, dtype=pl.String)).alias(_EDITED),
+        pl.col("hash").ne_missing(pl.Series(due.hashes, dtype=pl.String)).alias(_EDITED),
         pl.Series(_BAR, due.bars, pl.String),
     )
 
@@ -84,7 +85,7 @@ def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
     faults: list[Fault] = []
     for chain, mine in _by_chain(rows):
         faults += _order(chain, mine)
-        unique = mine if mine["hash"].is_unique().all() else mine.unique("hash", keep="first", maintain_order=True)
+        unique = mine if mine["hash"].is_unique().all() else mine.filter(_once)
         if not unique["sequence"].is_sorted():
             unique = unique.sort("sequence")
         if whole and (first := unique["sequence"][0]):
@@ -114,7 +115,7 @@ def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
         "sequence",
         "datetime",
         edited=pl.col(_EDITED),
-        unlinked=pl.col("previous_hash") != pl.col("hash").shift(1),
+        unlinked=pl.col("previous_hash").ne_missing(pl.col("hash").shift(1)),
         bars=_unlike_their_bars(rows),
         step=pl.col("sequence").diff(),
     ).with_columns(
@@ -151,7 +152,7 @@ def _unlike_their_bars(rows: pl.DataFrame) -> pl.Series:
     for piece in rows.select(_BAR, "bars_sha256").iter_slices(_BARS_AT_ONCE):
         digests = piece["bars_sha256"].to_list()
         due = map(ledger.bar_digest, piece[_BAR].to_list(), [before, *digests[:-1]])
-        found.append(piece["bars_sha256"] != pl.Series(list(due), dtype=pl.String))
+        found.append(piece["bars_sha256"].ne_missing(pl.Series(list(due), dtype=pl.String)))
         before = digests[-1]
     return pl.concat(found)
 

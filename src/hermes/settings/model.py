@@ -25,6 +25,7 @@ from hermes.redaction import remember
 from hermes.settings import sections
 from hermes.settings.checks import check_frequency, check_pair, check_provider
 from hermes.settings.keywords import Keywords
+from hermes.settings.refusals import explained
 from hermes.settings.sources import (
     _AMBIENT_CREDENTIALS,
     _CREDENTIALS,
@@ -35,7 +36,7 @@ from hermes.settings.sources import (
     _from_file,
     _from_flags,
 )
-from hermes.settings.values import carries_secrets, strategy
+from hermes.settings.values import strategy
 from hermes.text import is_unicode
 
 
@@ -113,7 +114,7 @@ class Settings(sections.Section):
         try:
             settings = cls.model_validate(nested)
         except PydanticError as error:
-            raise _explained(error, values) from None
+            raise explained(error, values, cls) from None
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
         check_provider(settings.dataset, values)
@@ -270,15 +271,3 @@ def _check_text(name: str, value: Any, origin: str) -> None:
     """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
     if isinstance(value, str) and ("\0" in value or not is_unicode(value)):
         raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")
-
-
-def _explained(error: PydanticError, values: Mapping[str, tuple[Any, str]]) -> SettingsError:
-    """The first complaint as one line that names the setting, its value and where it came from."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    value, origin = values.get(name, (first["input"], "default"))
-    secrets = (*_CREDENTIALS, "notify.url", "notify.urls", "notify.secret", "live.proxy")
-    secret = name in secrets or carries_secrets(str(value))
-    shown = "" if secret else f" = {value!r}"
-    reason = first["msg"].removeprefix("Value error, ")
-    return SettingsError(f"{name}{shown} ({origin}): {reason[0].lower()}{reason[1:]}", "correct it")

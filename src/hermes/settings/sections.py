@@ -102,7 +102,7 @@ class FeaturesSettings(Section):
     """A feature set, like test: its columns are read beside the production table's. Empty: production alone."""
     columns: Annotated[tuple[str, ...], BeforeValidator(values.names)] = ()
     """The columns of the feature set, like zscore_20,ema_50@1d; `hermes features` writes them."""
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")] = "1"
+    version: Annotated[str, AfterValidator(values.version)] = "1"
     """Version of the feature set, kept in its column features_version."""
 
 
@@ -111,7 +111,7 @@ class IcebergSettings(Section):
 
     catalog: str = ""
     """A catalog of pyiceberg's own configuration (.pyiceberg.yaml or PYICEBERG_CATALOG__*); empty: a SQLite file."""
-    namespace: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = "hermes"
+    namespace: Annotated[str, AfterValidator(values.namespace)] = "hermes"
     """The namespace of the tables in the catalog."""
 
 

@@ -50,7 +50,7 @@ def _from_file(file: Path | None) -> Layer:
     except OSError as error:
         cure = "give --config a TOML file" + ("" if file else ", or start in a folder that you may read")
         raise SettingsError(f"{path} cannot be read: {error.strerror}", cure) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also of a number with more digits than Python reads
         raise SettingsError(f"{path} is not TOML: {error}", "correct the file") from None
     except RecursionError:
         raise SettingsError(f"{path} is nested too deeply", "give --config a TOML file of settings") from None

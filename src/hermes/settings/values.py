@@ -135,6 +135,20 @@ def names(value: Any) -> Any:
     return tuple(dict.fromkeys(names))
 
 
+def namespace(name: str) -> str:
+    """The name of a namespace of Iceberg, which some catalogs make a folder of."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise ValueError("expected up to 64 lower-case letters, digits and '_', a letter first, like hermes")
+    return name
+
+
+def version(name: str) -> str:
+    """What a version of a feature set is called."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", name):
+        raise ValueError("expected up to 32 letters, digits, '.', '_' and '-', a letter or digit first, like 2")
+    return name
+
+
 def periods(value: Any) -> Any:
     """Archive files to leave out; in the environment they are one text, like `2022-03,BTCUSDT-4h-2021-11`."""
     names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value

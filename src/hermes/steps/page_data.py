@@ -1,6 +1,6 @@
 """One execution → everything its page shows, measured again in one pass over its signal file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import repeat, tee
 from math import isclose
@@ -8,7 +8,7 @@ from math import isclose
 import polars as pl
 
 from hermes.dataset import Dataset, is_simulated
-from hermes.errors import MissingTable, StoreError, TableRefused
+from hermes.errors import MissingTable, StoreError, TableRefused, UsageError, first_line
 from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.executions import Execution as Found
@@ -55,7 +55,8 @@ def measured_execution(lake: Lake, found: Found, dataset: Dataset, progress: Pro
         size = PIECE_ROWS // each * each  # so that no candle is cut in two
         read = scan.select(wanted).collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
         funding = funding_of(dataset, lake)
-        run = _Run(lineage, dataset, columns, each, funding)
+        account, fills = _accounts(lineage, dataset, found.file.location)
+        run = _Run(account, fills, dataset, columns, each, funding)
         with progress.task(f"report {dataset}", lineage.rows, "rows") as advance:
             for rows in run.through(_sound(pieces(read, repeat(size)), found.file.location)):
                 advance(rows, "")
@@ -92,6 +93,18 @@ def measured_execution(lake: Lake, found: Found, dataset: Dataset, progress: Pro
     )
 
 
+def _accounts(lineage: Lineage, dataset: Dataset, path: str) -> tuple[Account, list[Account]]:
+    """The account of a lineage, and the same with each fill."""
+    terms = lineage.backtest, lineage.account or {}, dataset
+    try:
+        return account_from(*terms), [account_from(*terms, fill=fill) for fill in FILLS]
+    except (UsageError, TypeError) as error:  # another Hermes took what this one refuses
+        what = error.message if isinstance(error, UsageError) else first_line(str(error))
+        raise StoreError(
+            f"{path} was measured with an account that is none: {what}", "make the signals again"
+        ) from error
+
+
 def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
     """Pass rows through that can be measured and drawn: in order, prices above zero, signals and position known."""
     prices = pl.col("open", "high", "low", "close")
@@ -110,12 +123,19 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
 class _Run:
     """The bars on their way through the backtests and into candles."""
 
-    def __init__(self, lineage: Lineage, dataset: Dataset, columns: Layout, each: int, funding: Funding | None) -> None:
-        terms = lineage.backtest, lineage.account or {}, dataset
-        self._account, self._funding = account_from(*terms), funding
-        self.fills = Backtest(dataset.interval, *(account_from(*terms, fill=fill) for fill in FILLS), funding=funding)
+    def __init__(
+        self,
+        account: Account,
+        fills: Sequence[Account],
+        dataset: Dataset,
+        columns: Layout,
+        each: int,
+        funding: Funding | None,
+    ) -> None:
+        self._account, self._funding = account, funding
+        self.fills = Backtest(dataset.interval, *fills, funding=funding)
         # Holding is an account, too: it buys at the first close, pays nothing, and never sells.
-        self.holding = Backtest(dataset.interval, Account(initial_cash=lineage.backtest["initial_cash"], fees=0))
+        self.holding = Backtest(dataset.interval, Account(initial_cash=account.initial_cash, fees=0))
         self.bars: list[pl.DataFrame] = []
         self._signals: list[pl.DataFrame] = []
         self._columns, self._each = columns, each

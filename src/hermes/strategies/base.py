@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 
 from hermes.errors import ParametersRefused
+from hermes.settings.refusals import expected, instead, short
 
 
 class Parameters(BaseModel):
@@ -47,9 +48,10 @@ class Strategy(ABC):
                 raise ParametersRefused(
                     f"{self.name}: {where} is not a parameter", f"{hint}its parameters are: {', '.join(known)}"
                 ) from None
+            field = self.parameters_type.model_fields.get(where)
             raise ParametersRefused(
-                f"{self.name}: {where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}",
-                f"its parameters are: {', '.join(known)}",
+                f"{self.name}: {where} = {short(first['input'])}: {expected(error, field)}",
+                instead(field) if field else f"its parameters are: {', '.join(known)}",
             ) from None
 
     @property

@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from datetime import date
 from pathlib import Path
 
 import obstore
@@ -9,7 +10,7 @@ import pytest
 from tests.lake_settings import naming
 from tests.memory_lake import memory_lake
 
-from hermes.dataset import Dataset
+from hermes.dataset import Dataset, FundingRates
 from hermes.errors import StoreError
 from hermes.lake.store import Lake, Layer
 from hermes.settings import Settings
@@ -82,6 +83,49 @@ def test_of_one_dataset_only_its_files_are_read(lake: Lake, dataset: Dataset):
     made = verify(naming(lake), lake, datasets=[dataset])
     assert made.files == (11 if dataset == BTC else 8)
     assert names(made.differs) == ({"x.parquet", "signals.parquet"} if dataset == BTC else set())
+
+
+BETWEEN_SYMBOLS = (
+    "decisions_smart_momentum_spot_4h/year=2025/month=01/day=01/a.parquet",
+    "portfolio_smart_momentum_spot_4h/execution_20250101_000000/portfolio.parquet",
+    "universe_smart_momentum/execution_20250101_000000/universe.parquet",
+    "features/promoted.json",
+)
+OF_BTC = (*BETWEEN_SYMBOLS, *(f"{name}/{BTC.signals_table('mine')}.json" for name in ("audits", "status", "iceberg")),
+          f"notices/{BTC.signals_table('mine')}/1.json", BTC.promotion_key("mine"))  # fmt: skip
+OF_OTHERS = (
+    "decisions_smart_momentum_um_4h/year=2025/month=01/day=01/a.parquet",
+    "decisions_smart_momentum_spot_1h/year=2025/month=01/day=01/a.parquet",
+    "portfolio_smart_momentum_spot_1h/execution_20250101_000000/portfolio.parquet",
+    f"audits/{ETH.signals_table('mine')}.json",
+)
+
+
+def test_of_one_dataset_are_files_that_hold_it_among_others_too(tmp_path: Path):
+    lake = memory_lake(tmp_path)
+    for key in (*OF_BTC, *OF_OTHERS):
+        lake.gold.write_bytes(key, b"{}")
+    of_bronze = [each.refused_key for each in (BTC, BTC.with_frequency("daily"), Dataset(interval="1h"))]
+    for key in of_bronze:
+        lake.bronze.write_bytes(key, b"{}")
+    perpetual = Dataset(market="um")
+    funding = FundingRates.of(perpetual)
+    lake.bronze.write_bytes(funding.bronze_key(date(2025, 1, 1)), b"funding")
+    lake.silver.write_bytes(funding.silver_key(2025), b"funding")
+
+    made = verify(naming(lake), lake, datasets=[BTC, BTC])
+    assert (made.files, made.faults) == (len(OF_BTC) + 2, 0)
+    for key in (*OF_BTC, *OF_OTHERS):
+        overwrite(lake.gold, key, b"[]")
+    for key in of_bronze:
+        overwrite(lake.bronze, key, b"[]")
+    differing = {*map(lake.gold.locate, OF_BTC), *map(lake.bronze.locate, of_bronze[:2])}
+    assert set(verify(naming(lake), lake, datasets=[BTC]).differs) == differing
+
+    overwrite(lake.bronze, funding.bronze_key(date(2025, 1, 1)), b"FUNDING")
+    overwrite(lake.silver, funding.silver_key(2025), b"FUNDING")
+    made = verify(naming(lake), lake, datasets=[perpetual])
+    assert {*names(made.differs)} >= {"BTCUSDT-fundingRate-2025-01.parquet", "data_0.parquet"}
 
 
 def test_one_flipped_bit_in_any_file_is_found(lake: Lake):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ from hermes.steps.backtest import backtest
 from hermes.steps.search.distribute import SHARE
 from hermes.steps.search.sweep import Swept
 from hermes.steps.search.sweep import sweep as swept
+from hermes.steps.search.verdict import walk_verdict
 from hermes.steps.search.walkforward import walkforward
 from hermes.workers.pool import place
 
@@ -197,6 +199,20 @@ def test_workers_measure_what_is_measured_here(opened, tmp_path):
     assert there.tried.table.equals(here.tried.table)
     assert there.deflated == here.deflated and there.overfitting == here.overfitting
     assert walked | {"seconds": 0} == walkforward(*opened(**grid), train="2m", test="1m").as_json() | {"seconds": 0}
+
+
+def test_decay_is_said_in_words_whatever_the_signs(opened):
+    made = walkforward(*opened(**{f"{OWN}ema_fast": "8,12", **WIDE}), train="2m", test="1m")
+    for before, after, said in (
+        (1.04, 0.26, "1.04 for the best in hindsight, 0.26 out of sample, sold at the same edges: 75 % of it is lost"),
+        (1.04, -2.99, "all of it is lost, and more"),
+        (1.0, 0.0, "100 % of it is lost"),
+        (1.0, 1.5, "nothing is lost"),
+        (-0.5, -1.0, "not defined: hindsight gained nothing"),
+    ):
+        inside, outside = replace(made.found.in_sample, sharpe=before), replace(made.found.out_of_sample, sharpe=after)
+        found = replace(made.found, in_sample=inside, out_of_sample=outside)
+        assert said in dict(walk_verdict(replace(made, found=found)))["decay of sharpe"]
 
 
 def test_a_parameter_is_not_called_like_a_measure(opened, tmp_path):

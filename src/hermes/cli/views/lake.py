@@ -33,7 +33,7 @@ def print_verified(made: "Verified") -> None:
     """What was compared, and every file that is not what was published."""
     speed = made.bytes / 1e6 / made.seconds if made.seconds else 0.0
     print_facts(
-        "Bytes of the lake",
+        f"Bytes of {', '.join(made.datasets)}, alone or among others" if made.datasets else "Bytes of the lake",
         [
             (
                 "read",

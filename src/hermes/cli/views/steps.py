@@ -257,7 +257,7 @@ def print_configuration(settings: "Settings", strategy: str, parameters: Mapping
         "Configuration",
         [
             ("dataset", " ".join((settings.dataset.provider, settings.dataset.market, str(settings.dataset)))),
-            ("strategy", f"{strategy} {inline(dict(parameters))}"),
+            ("strategy", f"{strategy} {inline(dict(parameters)) or ''}".rstrip()),
             ("chunks", f"{counted(signals.chunk_rows, 'row')}, {counted(signals.context_rows, 'row')} of context"),
             ("from / to", f"{signals.start or 'the first bar'} / {signals.end or 'the last bar'}"),
             ("account", f"{terms}, filled at {account.fill}"),
@@ -268,8 +268,18 @@ def print_configuration(settings: "Settings", strategy: str, parameters: Mapping
 
 
 def inline(value: Any) -> Any:
-    """A mapping on one line, anything else as it is."""
-    return " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+    """A mapping or a list on one line, None where it is empty; anything else as it is."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_word(each)}" for name, each in value.items()) or None
+    if isinstance(value, list):
+        return ", ".join(_word(each, " ") for each in value) or None
+    return value
+
+
+def _word(value: Any, between: str = ",") -> str:
+    if isinstance(value, list):
+        return between.join(_word(each) for each in value) or "none"
+    return "none" if value is None else str(value)
 
 
 def _written(files: int) -> str:

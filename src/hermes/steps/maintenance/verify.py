@@ -1,19 +1,24 @@
 """Reads every published file again and compares it with the SHA-256 recorded when it was published."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from hermes.dataset import (
     BRONZE_FREQUENCIES,
     FREQUENCIES,
     LOCKS,
     Dataset,
+    FundingRates,
+    parse_decisions_table,
     parse_execution,
     parse_feature_set_table,
+    parse_features_table,
+    parse_portfolio_table,
     parse_signals_table,
+    parse_universe_table,
 )
 from hermes.errors import Misplaced, StoreError
 from hermes.lake.executions import lineage_of
@@ -34,6 +39,7 @@ class Verified:
     """What a comparison found; every list holds addresses.
 
     Attributes:
+        datasets: whose files were read, also those that hold them among others; empty for the whole lake.
         files: how many were read; bytes: how much.
         differs: their bytes are not those that were published.
         misplaced: they were published elsewhere, and copied to where they are; with what they say.
@@ -44,6 +50,7 @@ class Verified:
     """
 
     settings: Settings
+    datasets: list[str] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
     differs: list[str] = field(default_factory=list)
@@ -71,6 +78,9 @@ def verify(
 ) -> Verified:
     """Read every file of the lake again, or those of some datasets, several at once.
 
+    Files of a dataset are also those that hold it among others: decisions and portfolios of its market and interval,
+    comparisons, and which columns were promoted.
+
     A file of a folder is known to be missing by its record. On S3 the hash is part of the object: there only an
     execution whose `run.json` is left without its signals is known to be missing.
 
@@ -79,8 +89,9 @@ def verify(
     """
     started = perf_counter()
     lake = opened(settings, lake, "verify")
-    made = Verified(settings)
-    found = [(layer, file) for layer, prefix in _places(lake, datasets) for file in _listed(layer, prefix)]
+    made = Verified(settings, [str(dataset) for dataset in datasets])
+    places = list(_places(lake, datasets))
+    found = list(dict.fromkeys((place.layer, file) for place in places for file in place.files()))
     with (
         ThreadPoolExecutor(READERS) as pool,
         progress.task("bytes", len(found), "files") as advance,
@@ -88,7 +99,7 @@ def verify(
         for (layer, file), (verdict, said) in zip(found, pool.map(lambda each: _judge(*each), found), strict=True):
             _note(made, layer, file, verdict, said)
             advance(1, f"{made.bytes / 1e6:,.0f} MB")
-    made.missing += sorted(set(_missing(lake, datasets, found)))
+    made.missing += sorted(set(_missing(places, lake.gold, found)))
     made.seconds = perf_counter() - started
     return made
 
@@ -151,46 +162,72 @@ def _is_own(layer: Layer, file: LakeFile) -> bool:
         return False
 
 
-def _listed(layer: Layer, prefix: str) -> list[LakeFile]:
-    return [file for file in layer.files(prefix, "") if not file.key.startswith(f"{LOCKS}/")]
-
-
-def _missing(lake: Lake, datasets: Sequence[Dataset], found: Sequence[tuple[Layer, LakeFile]]) -> Iterator[str]:
-    for layer, prefix in _places(lake, datasets):
-        present = {file.key for of, file in found if of is layer}
-        yield from (layer.locate(key) for key in layer.lost(prefix, present))
-    gold = {file.key for layer, file in found if layer is lake.gold}
-    for key in gold:
+def _missing(places: "Sequence[_Place]", gold: Layer, found: Sequence[tuple[Layer, LakeFile]]) -> Iterator[str]:
+    for place in places:
+        present = {file.key for of, file in found if of is place.layer}
+        yield from (place.layer.locate(key) for key in place.layer.lost(place.folder, present) if place.has(key))
+    there = {file.key for layer, file in found if layer is gold}
+    for key in there:
         folder, _, name = key.rpartition("/")
         signals = f"{folder}/signals.parquet"
-        if name == "run.json" and parse_execution(folder.rpartition("/")[2]) and signals not in gold:
-            yield lake.gold.locate(signals)
+        if name == "run.json" and parse_execution(folder.rpartition("/")[2]) and signals not in there:
+            yield gold.locate(signals)
 
 
-def _places(lake: Lake, datasets: Sequence[Dataset]) -> Iterator[tuple[Layer, str]]:
-    """The folders to look into: whole layers, or whatever belongs to some datasets."""
+class _Place(NamedTuple):
+    """What is looked into: files below a folder of a layer, all of them or those of some datasets."""
+
+    layer: Layer
+    folder: str
+    has: Callable[[str], bool] = lambda _: True
+
+    def files(self) -> list[LakeFile]:
+        found = self.layer.files(self.folder, "")
+        return [file for file in found if self.has(file.key) and not file.key.startswith(f"{LOCKS}/")]
+
+
+def _places(lake: Lake, datasets: Sequence[Dataset]) -> Iterator[_Place]:
     if not datasets:
-        yield from ((layer, "") for layer in (lake.bronze, lake.silver, lake.gold, lake.test))
+        yield from (_Place(layer, "") for layer in (lake.bronze, lake.silver, lake.gold, lake.test))
         return
-    tables = {file.key.partition("/")[0] for file in lake.gold.files("")}
-    sets = {file.key.partition("/")[0] for file in lake.test.files("")}
+    yield from (_Place(layer, "", lambda key: _is_of(key, datasets)) for layer in (lake.gold, lake.test))
     for dataset in datasets:
-        series = [dataset.with_frequency(frequency) for frequency in FREQUENCIES]
-        yield from ((lake.bronze, dataset.with_frequency(each).bronze_folder) for each in BRONZE_FREQUENCIES)
-        yield lake.silver, dataset.silver_folder
-        yield lake.silver, dataset.rejects_key(1).rpartition("/year=")[0]
-        yield lake.silver, dataset.quality_key.rpartition("/")[0]
-        yield from ((lake.gold, each.features_table) for each in series)
-        for table in sorted(tables):
-            parsed = parse_signals_table(table)
-            if parsed and parsed[1] in (_nameless(each) for each in series):
-                yield lake.gold, table
-        for table in sorted(sets):
-            found = parse_feature_set_table(table)
-            if found and table in [each.feature_set_table(found[0]) for each in series]:
-                yield lake.test, table
+        rates = FundingRates.of(dataset)
+        for series in [dataset, *([rates] if rates else [])]:
+            yield from (_Place(lake.bronze, series.with_frequency(each).bronze_folder) for each in BRONZE_FREQUENCIES)
+            yield _Place(lake.silver, series.silver_folder)
+        for key in (dataset.with_frequency(each).refused_key for each in BRONZE_FREQUENCIES):
+            yield _Place(lake.bronze, key.rpartition("/")[0], key.__eq__)
+        yield _Place(lake.silver, dataset.rejects_key(1).rpartition("/year=")[0])
+        yield _Place(lake.silver, dataset.quality_key.rpartition("/")[0])
 
 
-def _nameless(dataset: Dataset) -> Dataset:
-    """As the name of a signals table gives it: without provider, frequency and category."""
-    return Dataset(market=dataset.market, symbol=dataset.symbol, interval=dataset.interval)
+def _is_of(key: str, datasets: Sequence[Dataset]) -> bool:
+    """Whether a file of gold or of feature sets is of one of these datasets, alone or among others.
+
+    Tables are folders, and give their names to what is kept about them: `audits/{table}.json`.
+    """
+    if key.startswith("features/"):  # what was promoted is in every table
+        return True
+    named = [part.removesuffix(".json") for part in key.split("/")[:2]]
+    return any(_holds(name, dataset) for name in named for dataset in datasets)
+
+
+def _holds(table: str, dataset: Dataset) -> bool:
+    """Whether a table is of a dataset, or of many of which it may be one."""
+    if parse_universe_table(table):
+        return True
+    if found := parse_decisions_table(table):
+        return found[1:] == (dataset.market, dataset.interval)
+    if strategy := parse_portfolio_table(table):
+        return dataset.portfolio_table(strategy) == table
+    if signals := parse_signals_table(table):
+        return dataset.signals_table(signals[0]) == table
+    tried = parse_feature_set_table(table)
+    of = tried[1] if tried else parse_features_table(table)
+    return of is not None and any(_nameless(dataset, each) == of for each in FREQUENCIES)
+
+
+def _nameless(dataset: Dataset, frequency: str) -> Dataset:
+    """As the name of a feature table gives it: without the provider."""
+    return Dataset(market=dataset.market, data_frequency=frequency, symbol=dataset.symbol, interval=dataset.interval)

@@ -3,6 +3,7 @@
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from hermes.pages.measures import shown
 from hermes.stages.backtest.overfitting import Deflated
 from hermes.text import counted
 
@@ -104,9 +105,15 @@ def _decay(made: "Walked") -> str:
     """The cost of choosing: both accounts are sold at the same edges."""
     if len(made.candidates.strategies) < 2:
         return "none: with one combination there is nothing to choose"
-    if made.decay_pct is None:
+    if made.decay_pct is None or made.found.in_sample is None:
         return "not defined: hindsight gained nothing, or nothing was traded"
-    return f"{made.decay_pct:.0f} % from the best in hindsight, sold at the same edges, to out of sample"
+    before, after = (getattr(found, made.by) for found in (made.found.in_sample, made.found.out_of_sample))
+    if after < 0:
+        lost = "all of it is lost, and more"
+    else:
+        lost = f"{made.decay_pct:.0f} % of it is lost" if after < before else "nothing is lost"
+    told = f"{shown(made.by, before)} for the best in hindsight, {shown(made.by, after)} out of sample"
+    return f"{told}, sold at the same edges: {lost}"
 
 
 def _chance(made: "Walked") -> str:

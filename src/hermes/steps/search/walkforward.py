@@ -44,7 +44,8 @@ class Walked:
     def decay_pct(self) -> float | None:
         """The cost of choosing: what of the best in hindsight's measure is lost out of sample, in percent.
 
-        None where there was nothing to choose, or no gain to lose.
+        Above 100 where the measure is negative out of sample, below 0 where it is better there. None where there was
+        nothing to choose, or no gain to lose.
         """
         if self.found.in_sample is None or len(self.candidates.strategies) < 2:
             return None
