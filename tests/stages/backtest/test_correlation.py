@@ -43,7 +43,7 @@ def test_it_is_that_of_shared_returns_however_bars_are_cut(seed, rows, missing, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correlation, "TIMES", 16)
         patch.setattr(correlation, "TILE", 2)
-        patch.setattr(correlation, "DEPTH", 7)
+        patch.setattr(correlation, "DEPTH", 4)
         matrix = found(series)
         assert found(series, hours) == matrix
     times = np.unique(np.concatenate([each.times for each in series])).tolist()

@@ -82,6 +82,20 @@ def test_neither_order_nor_cuts_matter(data, seed, account, ranked, most):
         assert mine.equals(other)
 
 
+def test_no_measure_depends_on_how_bars_were_cut():
+    given, found = pieces(5, 900, 4, 0.1), []
+    times = np.unique(np.concatenate([each.bars.times for each in given]))
+    for hours in (5000, 7, 100):
+        backtest = PortfolioBacktest(Account(size="value:1000", stop_loss=0.02), SYMBOLS, 4, "1h")
+        for begin in np.arange(times[0], times[-1] + np.timedelta64(1, "h"), np.timedelta64(hours, "h")):
+            part = [cut(each, begin, begin + np.timedelta64(hours, "h")) for each in given]
+            if any(part):
+                backtest.update(part)
+        found.append(backtest.finish())
+    assert found[0].as_json() == found[1].as_json() == found[2].as_json()
+    assert found[0].curve.equals(found[1].curve) and found[0].curve.equals(found[2].curve)
+
+
 @settings(max_examples=60, deadline=None)
 @given(seeds, accounts(inverse=False), st.integers(1, 4))
 def test_money_adds_up_and_there_are_never_too_many_positions(seed, account, most):

@@ -185,6 +185,10 @@ class Turns(NamedTuple):
     leave_long: Rows
     leave_short: Rows
 
+    def leaving(self, side: int) -> Rows:
+        """Where positions of a side have to end."""
+        return self.leave_long if side > 0 else self.leave_short
+
 
 def turns(wanted: Asked, account: Account, *, alone: bool = True) -> Turns:
     """What signals mean to an account; a bar that asks for a long and a short at once enters neither.

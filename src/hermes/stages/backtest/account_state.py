@@ -24,7 +24,7 @@ class OpenPosition:
     side: int
     units: float
     price: float
-    levels: Levels | None = None  # what it watches before the next bars
+    levels: Levels[float] | None = None  # what it watches before the next bars
     funding: float = 0.0  # paid so far
 
 
@@ -82,7 +82,7 @@ class AccountState:
         if ruined is not None:
             row, reason, quote = ruined, LIQUIDATION, self._bars.close.item(ruined)
         if row == len(self._bars):
-            levels = held.levels or self._exits.levels(np.array([held.side]), np.array([held.price]))
+            levels = held.levels or self._exits.level(held.side, held.price)
             held.levels = self._exits.raised(self._bars, held.bar - self._first, held.side, levels)
             return
         if reason == SIGNAL:

@@ -1,6 +1,5 @@
 """The bars that accounts trade on, as arrays; and their extremes in blocks, by which stops are found quickly."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -31,8 +30,8 @@ class Ranges:
         self.high, self.low = high[:-BLOCK], low[:-BLOCK]
         self.highs, self.lows = _windows(high), _windows(low)
         blocks = np.arange(0, len(self.high), BLOCK)
-        self.block_highs = _windows(padded([np.maximum.reduceat(self.high, blocks)], -np.inf))
-        self.block_lows = _windows(padded([np.minimum.reduceat(self.low, blocks)], np.inf))
+        self.block_highs = _windows(padded(np.maximum.reduceat(self.high, blocks), -np.inf))
+        self.block_lows = _windows(padded(np.minimum.reduceat(self.low, blocks), np.inf))
         self._trailed: dict[float, Booleans] = {}
         self._mirrored: Self | None = None
 
@@ -56,9 +55,9 @@ class Ranges:
         return self._trailed[factor]
 
 
-def padded(parts: Sequence[Floats], value: float) -> Floats:
+def padded(values: Floats, value: float) -> Floats:
     """Successive values, and behind them `BLOCK` times the same one."""
-    return np.concatenate([*parts, np.full(BLOCK, value)])
+    return np.concatenate([values, np.full(BLOCK, value)])
 
 
 def _windows(values: NDArray[Any]) -> NDArray[Any]:
@@ -87,21 +86,6 @@ class Bars:
         high, low = (frame[name].to_numpy() if name in frame.columns else None for name in ("high", "low"))
         return cls(times, opens, close, high, low, funding)
 
-    @classmethod
-    def joined(cls, several: Sequence["Bars"]) -> "Bars":
-        """The bars of several series, one series after the other, without their times."""
-        if len(several) == 1:
-            return several[0]
-        opens, close = (np.concatenate([getattr(each, name) for each in several]) for name in ("opens", "close"))
-        bars = cls(several[0].times[:0], opens, close)
-        highs, lows = (
-            [each for one in several if (each := getattr(one, name)) is not None] for name in ("high", "low")
-        )
-        if highs:
-            bars._ranges = Ranges(padded(highs, -np.inf), padded(lows, np.inf))
-            bars.high, bars.low = bars._ranges.high, bars._ranges.low
-        return bars
-
     def __len__(self) -> int:
         return len(self.close)
 
@@ -111,10 +95,17 @@ class Bars:
         opens, close = self.opens[begin:end], self.close[begin:end]
         return Bars(self.times[begin:end], opens, close, high, low, self.funding)
 
+    def seen(self, side: int, begin: int, end: int) -> tuple[Floats, Floats]:
+        """Highs and lows from `begin` up to, not including, `end`; a short (-1) sees all prices negated."""
+        assert self.high is not None and self.low is not None
+        if side > 0:
+            return self.high[begin:end], self.low[begin:end]
+        return -self.low[begin:end], -self.high[begin:end]
+
     @property
     def ranges(self) -> Ranges:
         """Made once, however many accounts trade on these bars."""
         if self._ranges is None:
             assert self.high is not None and self.low is not None
-            self._ranges = Ranges(padded([self.high], -np.inf), padded([self.low], np.inf))
+            self._ranges = Ranges(padded(self.high, -np.inf), padded(self.low, np.inf))
         return self._ranges

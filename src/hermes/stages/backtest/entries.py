@@ -40,17 +40,11 @@ class Entries:
     may come next. Which of them are needed is not known before, and finding all exits is slow where most entries meet
     an open position. So positions are followed from many places at once: the chains soon run into one another, and a
     chain stops where another one has been. Where they do not, all exits are found.
-
-    Args:
-        beyond: of each entry, the row after the last bar of its series; of all bars where nothing is given.
     """
 
-    def __init__(
-        self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns, beyond: Rows | None = None
-    ) -> None:
+    def __init__(self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns) -> None:
         self._exits, self._bars, self._quotes, self._slippage, self._turns = exits, bars, quotes, slippage, turns
         count = len(turns.enter)
-        self._beyond = np.full(count, len(bars)) if beyond is None else beyond
         self._following = np.full(count, -1)  # the number of the entry that may come next, -1 where it is not known
         self._hit = np.empty(count, np.bool_)
         self._row, self._reason = np.empty((2, count), np.intp)
@@ -63,12 +57,6 @@ class Entries:
     def first(self, row: int) -> int:
         """The number of the first entry at a row or after it."""
         return int(np.searchsorted(self._turns.enter, row))
-
-    def all(self) -> Positions:
-        """The positions of all entries, whether they can follow one another or not."""
-        places = np.arange(len(self))
-        self._find_exits(places)
-        return self._positions(places, len(self))
 
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
@@ -111,12 +99,12 @@ class Entries:
         exits, (enter, sides, *_) = self._exits, self._turns
         for begin in range(0, len(places), MOST):
             some = places[begin : begin + MOST]
-            entry, side, beyond = enter[some], sides[some], self._beyond[some]
-            row, reason = exits.due(self._turns, entry, side, beyond)
+            entry, side = enter[some], sides[some]
+            row, reason = exits.due(self._turns, entry, side, len(self._bars))
             hit = np.zeros(len(some), np.bool_)
             if exits.watches:
                 levels = exits.levels(side, self._price(entry, side))
-                hit, row = exits.reached(self._bars, entry, side, levels, row, beyond)
+                hit, row = exits.reached(self._bars, entry, side, levels, row)
             self._hit[some], self._row[some], self._reason[some] = hit, row, reason
 
     def _price(self, entry: Rows, side: Rows) -> Floats:

@@ -5,7 +5,10 @@ its price; then what is due at the close. With the fill `close` the levels hold 
 `next_open` from the entry's own bar. The trailing level follows the highest high of the bars before.
 """
 
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Sequence
+from math import inf
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,8 +22,12 @@ REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "max_bars", "l
 SIGNAL, STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, MAX_BARS, LIQUIDATION = range(len(REASONS))
 REACHED_LEVELS = (STOP_LOSS, TAKE_PROFIT, TRAILING_STOP)
 
+_FIRST_ROWS = 1024  # of one position that are looked at together, then twice as many each time
 
-class Levels(NamedTuple):
+_Price = TypeVar("_Price", Floats, float)
+
+
+class Levels(NamedTuple, Generic[_Price]):
     """What positions watch, one value each. Prices of shorts are negated, so that stops are below and targets above.
 
     Attributes:
@@ -28,13 +35,17 @@ class Levels(NamedTuple):
         peak: the highest price since the entry, before the bars at hand.
     """
 
-    stop: Floats
-    target: Floats
-    peak: Floats
+    stop: _Price
+    target: _Price
+    peak: _Price
 
-    def of(self, which: Rows | Booleans) -> "Levels":
-        """Some of the positions."""
-        return Levels(self.stop[which], self.target[which], self.peak[which])
+
+class End(NamedTuple):
+    """Where one position ends; see `Ends`."""
+
+    row: int
+    reason: int
+    quote: float
 
 
 class Ends(NamedTuple):
@@ -49,16 +60,12 @@ class Ends(NamedTuple):
     reason: Rows
     quote: Floats
 
-    def end(self, number: int) -> tuple[int, int, float]:
-        """Row, reason and quote of one of them."""
-        return int(self.row[number]), int(self.reason[number]), float(self.quote[number])
-
 
 class Exits:
     """The exits of one account's positions.
 
     Positions are given by arrays of one value each: `entry`, the rows at which they were entered, below 0 for those of
-    earlier bars; `side`, 1 for a long and -1 for a short.
+    earlier bars; `side`, 1 for a long and -1 for a short. `level`, `end_of` and `raised` are for one position.
     """
 
     def __init__(self, account: Account) -> None:
@@ -67,7 +74,7 @@ class Exits:
         self._at_open = account.fill == "next_open"
         self.watches = account.watches
 
-    def levels(self, side: Rows, price: Floats) -> Levels:
+    def levels(self, side: Rows, price: Floats) -> Levels[Floats]:
         """What positions watch that were entered at these prices."""
         stop, target = np.full(len(side), -np.inf), np.full(len(side), np.inf)
         if self._stop is not None:
@@ -77,11 +84,17 @@ class Exits:
                 target = side * (price * (1 + side * self._target))
         return Levels(stop, target, side * price)
 
-    def due(self, turns: Turns, entry: Rows, side: Rows, beyond: Rows) -> tuple[Rows, Rows]:
+    def level(self, side: int, price: float) -> Levels[float]:
+        """What one position watches; as `levels`."""
+        stop = -inf if self._stop is None else side * (price * (1 - side * self._stop))
+        target = inf if self._target is None else side * (price * (1 + side * self._target))
+        return Levels(stop, target, side * price)
+
+    def due(self, turns: Turns, entry: Rows, side: Rows, beyond: int) -> tuple[Rows, Rows]:
         """Where positions end at the latest, by a signal or by `max_bars`: rows, and why.
 
         Args:
-            beyond: the row after the last bar of each one's series; what ends there, goes on beyond the bars.
+            beyond: the row after the last bar; what ends there, goes on beyond the bars.
         """
         row = _next(turns.leave_long, entry, beyond)
         if (side < 0).any():
@@ -89,20 +102,19 @@ class Exits:
         reason = np.zeros(len(row), np.intp)
         if self._max_bars is not None:
             late = row > entry + self._max_bars
-            row[late] = np.minimum(entry[late] + self._max_bars, beyond[late])
+            row[late] = np.minimum(entry[late] + self._max_bars, beyond)
             reason[late] = MAX_BARS
         return row, reason
 
-    def reached(
-        self, bars: Bars, entry: Rows, side: Rows, levels: Levels, due: Rows, beyond: Rows | int
-    ) -> tuple[Booleans, Rows]:
+    def reached(self, bars: Bars, entry: Rows, side: Rows, levels: Levels[Floats], due: Rows) -> tuple[Booleans, Rows]:
         """Whether positions reach a level before what is due, and the rows at which they end."""
         # What is due comes after the levels of its bar at the close, and before them at the open.
-        end = due if self._at_open else np.minimum(due + 1, beyond)
+        end = due if self._at_open else np.minimum(due + 1, len(bars))
         found = np.empty(len(entry), np.intp)
         start = self._start(entry)
         for each, which in _sides(side):
-            watch = Watch(start[which], end[which], *levels.of(which), self._factor(each))
+            stop, target, peak = (level[which] for level in levels)
+            watch = Watch(start[which], end[which], stop, target, peak, self._factor(each))
             found[which] = first_hits(_seen(bars, each), watch)
         hit = found < end
         return hit, np.where(hit, found, due)
@@ -121,7 +133,7 @@ class Exits:
         quotes: Floats,
         entry: Rows,
         side: Rows,
-        levels: Levels,
+        levels: Levels[Floats],
         hit: Booleans,
         row: Rows,
         reason: Rows,
@@ -135,7 +147,7 @@ class Exits:
         quote = quotes[np.minimum(row, len(bars) - 1)]
         reason = reason.copy()
         for each, which in _sides(np.where(hit, side, 0)):
-            at, (stop, target, peak) = row[which], levels.of(which)
+            at, (stop, target, peak) = row[which], (level[which] for level in levels)
             why = np.full(len(at), STOP_LOSS)
             if factor := self._factor(each):
                 trail = self._peaks(_seen(bars, each).high, self._start(entry[which]), at, peak) * factor
@@ -147,21 +159,57 @@ class Exits:
             reason[which] = np.where(below | (touched & ~above), why, TAKE_PROFIT)
         return Ends(row, reason, quote)
 
-    def ends_of(self, bars: Bars, quotes: Floats, turns: Turns, entry: int, side: int, levels: Levels) -> Ends:
-        """Where one position ends that earlier bars left open; arguments as in `fills`."""
-        entries, sides, beyond = np.array([entry]), np.array([side]), np.array([len(bars)])
-        row, reason = self.due(turns, entries, sides, beyond)
-        hit = np.zeros(1, np.bool_)
-        if self.watches:
-            hit, row = self.reached(bars, entries, sides, levels, row, beyond)
-        return self.fills(bars, quotes, entries, sides, levels, hit, row, reason)
+    def end_of(
+        self, bars: Bars, quotes: Floats, leave: Sequence[int] | Rows, entry: int, side: int, levels: Levels[float]
+    ) -> End:
+        """Where one position ends; the same as `due`, `reached` and `fills`, and faster for one alone.
 
-    def raised(self, bars: Bars, entry: int, side: int, levels: Levels) -> Levels:
+        Args:
+            quotes: as in `fills`; leave: the rows, ascending, at which signals ask positions of its side to end.
+        """
+        following, beyond = bisect_right(leave, entry), len(bars)
+        row, reason = int(leave[following]) if following < len(leave) else beyond, SIGNAL
+        if self._max_bars is not None and row > entry + self._max_bars:
+            row, reason = min(entry + self._max_bars, beyond), MAX_BARS
+        if self.watches:
+            start = max(entry if self._at_open else entry + 1, 0)
+            end = row if self._at_open else min(row + 1, beyond)
+            if found := self._reached(bars, start, end, side, levels):
+                return found
+        return End(row, reason, quotes.item(min(row, beyond - 1)))
+
+    def _reached(self, bars: Bars, start: int, end: int, side: int, levels: Levels[float]) -> End | None:
+        """Where one position reaches a level first, from a row up to, not including, another."""
+        (stop, target, peak), factor, count = levels, self._factor(side), _FIRST_ROWS
+        while start < end:
+            high, low = bars.seen(side, start, min(start + count, end))
+            level: Floats | float = stop
+            if factor:
+                peaks = np.maximum.accumulate(np.concatenate([[peak], high]))
+                level, peak = np.maximum(peaks[:-1] * factor, stop), peaks.item(-1)
+            reached = low <= level
+            reached |= high >= target
+            at = int(reached.argmax())
+            if reached[at]:
+                why = STOP_LOSS
+                if factor and (trail := peaks.item(at) * factor) > stop:
+                    stop, why = trail, TRAILING_STOP
+                opens, touched = side * bars.opens.item(start + at), low.item(at) <= stop
+                gap = opens <= stop or opens >= target
+                stopped = opens <= stop or (touched and opens < target)
+                quote = opens if gap else stop if touched else target
+                return End(start + at, why if stopped else TAKE_PROFIT, side * quote)
+            start += count
+            count *= 2
+        return None
+
+    def raised(self, bars: Bars, entry: int, side: int, levels: Levels[float]) -> Levels[float]:
         """The levels of one position after the last of the bars."""
-        start = max(entry + (not self._at_open), 0)
+        start = max(entry if self._at_open else entry + 1, 0)
         if self._trail is None or start >= len(bars):
             return levels
-        return levels._replace(peak=np.maximum(levels.peak, _seen(bars, side).high[start:].max()))
+        high, _ = bars.seen(side, start, len(bars))
+        return levels._replace(peak=max(levels.peak, high.max().item()))
 
     @staticmethod
     def _peaks(high: Floats, start: Rows, end: Rows, before: Floats) -> Floats:
@@ -177,8 +225,8 @@ class Exits:
         return None if self._trail is None else 1 - side * self._trail
 
 
-def _next(rows: Rows, entry: Rows, beyond: Rows) -> Rows:
-    """The first of some rows after each entry, or the one beyond its bars."""
+def _next(rows: Rows, entry: Rows, beyond: int) -> Rows:
+    """The first of some rows after each entry, or the one beyond the bars."""
     found: Rows = np.append(rows, np.iinfo(np.intp).max)[np.searchsorted(rows, entry, side="right")]
     return np.minimum(found, beyond)
 

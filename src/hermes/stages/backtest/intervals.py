@@ -7,6 +7,7 @@
 [PPW09] Patton, A., Politis, D. & White, H. (2009). Correction to [PW04]. Econometric Reviews 28 (4), 372-375.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import ceil, log1p, log10, sqrt
 from typing import Any
@@ -165,16 +166,22 @@ def resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
     usual = 1 + (count - 1) / length
     blocks = min(count, ceil(usual + 8 * sqrt(usual)) + 8)  # more are hardly ever needed
     each = max(1, _CELLS // blocks)
-    found = []
-    for done in range(0, RESAMPLES, each):
-        shape = (min(each, RESAMPLES - done), blocks)
-        starts = rng.integers(0, count, shape, dtype=np.int32)
-        ends = np.minimum(np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32), count)
-        ends[:, -1] = count
-        stops = starts + np.diff(ends, axis=1, prepend=0)
-        first, last = starts.astype(np.intp), stops.astype(np.intp)  # once: `take` would do it for each of the totals
-        found.append([(total.take(last) - total.take(first)).sum(axis=1) for total in totals])
-    return np.concatenate(found, axis=1)
+    with ThreadPoolExecutor(1) as beside:  # while some are added up, the next are drawn
+        found = []
+        for done in range(0, RESAMPLES, each):
+            shape = (min(each, RESAMPLES - done), blocks)
+            starts = rng.integers(0, count, shape, dtype=np.int32)
+            ends = np.minimum(np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32), count)
+            ends[:, -1] = count
+            stops = starts + np.diff(ends, axis=1, prepend=0)
+            found.append(beside.submit(_added, totals, starts, stops))
+        return np.concatenate([some.result() for some in found], axis=1)
+
+
+def _added(totals: Floats, starts: NDArray[np.int32], stops: NDArray[np.int32]) -> list[Floats]:
+    """Of each total what rows of blocks add up to."""
+    first, last = starts.astype(np.intp), stops.astype(np.intp)  # once: `take` would do it for each of the totals
+    return [(total.take(last) - total.take(first)).sum(axis=1) for total in totals]
 
 
 def _geometric(mean: float, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.int32]:

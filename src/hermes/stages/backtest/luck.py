@@ -109,7 +109,7 @@ class _Alike:
         levels, due = self._exits.levels(side, price), (starts + held).ravel()
         hit, row = np.zeros(len(entry), np.bool_), due
         if self._exits.watches:
-            hit, row = self._exits.reached(self._bars, entry, side, levels, due, len(self._bars))
+            hit, row = self._exits.reached(self._bars, entry, side, levels, due)
         reasons = np.zeros(len(entry), np.intp)
         ends = self._exits.fills(self._bars, self._quotes, entry, side, levels, hit, row, reasons)
         gains = self._gains(side, price, ends.quote * (1 - side * self._slippage)).reshape(starts.shape)

@@ -10,10 +10,10 @@ from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Size
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Candidates
-from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL
+from hermes.stages.backtest.candidates import Candidates, Leaving
+from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL, End, Exits, Levels
 from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED, Charges
-from hermes.stages.backtest.grid import Grid, Line
+from hermes.stages.backtest.grid import Line
 from hermes.stages.backtest.orders import Orders
 from hermes.stages.backtest.trades import ENTRY, EXIT
 
@@ -28,7 +28,7 @@ class Leg:
         first: bars that came before these; held: the position then.
         resume: the first row at which an entry may fill.
         line: its closes at the common times; bars: None where it has none at them.
-        end: row, reason and quote of the end of what is held; charges: its funding.
+        leaving: where signals end positions; end: of what is held; charges: its funding.
         past: the closes before that tell the volatility, None where it is not needed.
     """
 
@@ -38,7 +38,8 @@ class Leg:
     resume: int
     line: Line
     bars: Bars | None = None
-    end: tuple[int, int, float] | None = None
+    leaving: Leaving | None = None
+    end: End | None = None
     charges: Charges | None = None
     past: Floats | None = None
 
@@ -50,6 +51,13 @@ class Leg:
         """The row of the last bar at an instant; -1 where it is one before these."""
         instants = self.line.instants
         return instant if instants is None else int(np.searchsorted(instants, instant, side="right")) - 1
+
+    def end_of(self, exits: Exits, entry: int, side: int, levels: Levels[float], *, at_open: bool) -> End:
+        """Where a position on its bars ends."""
+        assert self.bars is not None and self.leaving is not None
+        quotes = self.bars.opens if at_open else self.bars.close
+        leave = self.leaving.long if side > 0 else self.leaving.short
+        return exits.end_of(self.bars, quotes, leave, entry, side, levels)
 
 
 class Merge:
@@ -65,14 +73,15 @@ class Merge:
         self,
         account: Account,
         orders: Orders,
+        exits: Exits,
         legs: list[Leg],
         candidates: Candidates,
-        grid: Grid,
+        count: int,
         cash: float,
         most: int,
     ) -> None:
-        self._account, self._orders, self._legs, self._most = account, orders, legs, most
-        self._candidates, self._count, self._begin = candidates, len(grid.times), cash
+        self._account, self._orders, self._exits, self._legs, self._most = account, orders, exits, legs, most
+        self._candidates, self._count, self._begin = candidates, count, cash
         self._at_open = account.fill == "next_open"
         self._phase = OPENED if self._at_open else CLOSED
         self._by_volatility = Size.of(account.size).kind == "volatility"
@@ -96,17 +105,17 @@ class Merge:
     def _go(self, ruined: int | None) -> None:
         self._start()
         last = (self._count if ruined is None else ruined) * PHASES + CLOSED
-        numbers, rows, held, resume = self._candidates.numbers, self._candidates.rows, self.held, self.resume
-        for place, key in enumerate(self._candidates.keys):
+        keys, numbers, rows, *_ = self._candidates
+        heap, held, resume, dropped, most = self._heap, self.held, self.resume, self.dropped, self._most
+        for place, (key, number, row) in enumerate(zip(keys, numbers, rows, strict=True)):
             if key >= last:
                 break
-            if self._heap and self._heap[0][0] <= key:
+            if heap and heap[0][0] <= key:
                 self._catch_up(key)
-            number = numbers[place]
-            if number in held or rows[place] < resume[number]:
+            if number in held or row < resume[number]:
                 continue
-            if self.cash <= 0 or len(held) >= self._most:
-                self.dropped[number] += 1
+            if self.cash <= 0 or len(held) >= most:
+                dropped[number] += 1
                 continue
             self._at(key)
             self._enter(place, number, key)
@@ -143,26 +152,29 @@ class Merge:
         self.resume, self.dropped = [leg.resume for leg in self._legs], [0] * len(self._legs)
         self._heap: list[tuple[int, int, int, int, int]] = []
         self._key = -1
-        self._entered: list[tuple[float, ...]] = []
-        self._left: list[tuple[float, ...]] = []
-        self._cashes: list[tuple[int, float]] = [(0, self._begin)]
-        self._spans: list[tuple[int, float, int, int]] = []  # number, units, from an instant up to another
-        self.traded = np.zeros(self._count)
+        # Rows one after the other, see `_table`: lists of tuples would keep Python's garbage collector busy.
+        self._entered: list[float] = []
+        self._left: list[float] = []
+        self._cashes: list[float] = [0, self._begin]  # from an instant on
+        self._spans: list[float] = []  # number, from an instant up to another, units
+        self._filled: list[float] = []  # instants and values of orders
         self._since: dict[int, int] = {}
-        self._ends: dict[int, tuple[int, int, float]] = {}
+        self._ends: dict[int, End] = {}
         self._entry_key: dict[int, int] = {}
         for leg in self._legs:
             if leg.held:
                 number = leg.number
                 self.held[number], self._since[number], self._entry_key[number] = replace(leg.held), 0, -1
-                if leg.end and leg.bars and leg.end[0] < len(leg.bars):
-                    phase = REACHED if leg.end[1] in REACHED_LEVELS else self._phase
-                    self._await_exit(number, leg.instant(leg.end[0]) * PHASES + phase, leg.end)
+                if leg.end:
+                    self._await_exit(leg, leg.end)
                 self._await_charge(leg, -1)
 
-    def _await_exit(self, number: int, key: int, end: tuple[int, int, float]) -> None:
-        self._ends[number] = end
-        heappush(self._heap, (key, _LEAVE, 0, number, 0))
+    def _await_exit(self, leg: Leg, end: End) -> None:
+        assert leg.bars is not None
+        if end.row < len(leg.bars):
+            self._ends[leg.number] = end
+            phase = REACHED if end.reason in REACHED_LEVELS else self._phase
+            heappush(self._heap, (leg.instant(end.row) * PHASES + phase, _LEAVE, 0, leg.number, 0))
 
     def _await_charge(self, leg: Leg, number: int) -> None:
         """The next of its funding after the one of a number, or after its entry where that is -1."""
@@ -197,13 +209,11 @@ class Merge:
         bar = leg.first + row
         self.held[number] = OpenPosition(bar, side, units, price)
         self._since[number], self._entry_key[number] = instant, key
-        self._entered.append((instant, number, bar, price, units, fees, side))
-        self._cashes.append((instant, self.cash))
-        self.traded[instant] += abs(units) * self._orders.worth(price)
+        self._entered += instant, number, bar, price, units, fees, side
+        self._cashes += instant, self.cash
+        self._filled += instant, abs(units) * self._orders.worth(price)
         self.resume[number] = row
-        if found.end_keys[place] < self._count * PHASES:
-            end = found.end_rows[place], found.reasons[place], found.end_quotes[place]
-            self._await_exit(number, found.end_keys[place], end)
+        self._await_exit(leg, leg.end_of(self._exits, row, side, self._exits.level(side, price), at_open=self._at_open))
         if leg.charges:
             self._await_charge(leg, bisect_right(leg.charges.keys, row * PHASES + self._phase) - 1)
 
@@ -227,10 +237,10 @@ class Merge:
         held = self.held.pop(number)
         price, _, fees, self.cash = self._orders.leave(held.side, quote, held.units, self.cash)
         self._group[1].append((number, held.units))
-        self._left.append((instant, number, self._legs[number].first + row, price, fees, reason, held.funding))
-        self._spans.append((number, held.units, self._since[number], instant))
-        self._cashes.append((instant, self.cash))
-        self.traded[instant] += abs(held.units) * self._orders.worth(price)
+        self._left += instant, number, self._legs[number].first + row, price, fees, reason, held.funding
+        self._spans += number, self._since[number], instant, held.units
+        self._cashes += instant, self.cash
+        self._filled += instant, abs(held.units) * self._orders.worth(price)
         self.resume[number] = row + 1 + self._at_open if reason in REACHED_LEVELS else row + (reason != SIGNAL)
 
     def _pay(self, number: int, instant: int, charge: int) -> None:
@@ -240,37 +250,41 @@ class Merge:
         paid = held.side * (abs(held.units) * self._orders.worth(charges.prices[charge]) * charges.rates[charge])
         self.cash -= paid
         held.funding += paid
-        self._cashes.append((instant, self.cash))
+        self._cashes += instant, self.cash
         self._await_charge(leg, charge)
 
     def records(self) -> tuple[Floats, Floats]:
         """Entries and exits, see `PortfolioTrades.add`."""
-        entered, left = np.array(self._entered), np.array(self._left)
-        return entered.reshape(-1, len(ENTRY) + 2), left.reshape(-1, len(EXIT) + 2)
+        return _table(self._entered, len(ENTRY) + 2), _table(self._left, len(EXIT) + 2)
 
     def _draw(self) -> None:
         """The account at the closes."""
-        count = self._count
-        going = [(number, held.units, self._since[number], count) for number, held in self.held.items()]
-        spans = np.array(sorted([*self._spans, *going])).reshape(-1, 4)  # series by series, so that sums are the same
-        numbers, begins, ends = spans[:, (0, 2, 3)].T.astype(np.intp)
-        lengths = ends - begins
-        instants = np.arange(lengths.sum()) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
-        closes = [
-            self._legs[each].line.closes[begin:end] for each, begin, end in zip(numbers, begins, ends, strict=True)
-        ]
-        worths = np.concatenate([np.empty(0), *closes])
-        if self._account.inverse:
-            worths = 1 / worths
-        worth = np.repeat(spans[:, 1], lengths) * worths
-        self.value: Floats = np.bincount(instants, worth, count).astype(np.float64, copy=False)
-        self.gross = self.value
-        if self._may_owe:
-            self.gross = np.bincount(instants, np.abs(worth), count).astype(np.float64, copy=False)
+        count, inverse = self._count, self._account.inverse
+        for number, held in self.held.items():
+            self._spans += number, self._since[number], count, held.units
+        spans = _table(self._spans, 4)
+        spans = spans[np.lexsort(spans.T[1::-1])]  # series by series, so that sums are the same
+        numbers, begins, ends = spans[:, :3].T.astype(np.intp)
+        self.value = np.zeros(count)
+        self.gross = np.zeros(count) if self._may_owe else self.value
+        columns = numbers, begins, ends, spans[:, 3]
+        for number, begin, end, units in zip(*(each.tolist() for each in columns), strict=True):
+            closes, value = self._legs[number].line.closes[begin:end], self.value[begin:end]
+            worth = units * (1 / closes if inverse else closes)
+            value += worth
+            if self._may_owe:
+                self.gross[begin:end] += np.abs(worth)
         going_on = np.bincount(begins, minlength=count + 1) - np.bincount(ends, minlength=count + 1)
         self.positions = np.cumsum(going_on[:count])
-        at = np.array([instant for instant, _ in self._cashes])
+        instants, values = _table(self._filled, 2).T
+        self.traded = np.bincount(instants.astype(np.intp), values, count).astype(np.float64, copy=False)
+        instants, cashes = _table(self._cashes, 2).T
+        at = instants.astype(np.intp)
         self.changed = np.zeros(count, np.bool_)
         self.changed[at[1:]] = True
-        cash = np.repeat([cash for _, cash in self._cashes], np.diff(at, append=count))
-        self.equity = cash + self.value
+        self.equity = np.repeat(cashes, np.diff(at, append=count)) + self.value
+
+
+def _table(rows: list[float], width: int) -> Floats:
+    """Rows of so many values, given one after the other."""
+    return np.array(rows, np.float64).reshape(-1, width)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, turns
+from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Asking, Candidates, candidates
+from hermes.stages.backtest.candidates import Asking, Candidates, Leaving, candidates
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import close_times
 from hermes.stages.backtest.grid import Grid, Grids
@@ -103,13 +103,14 @@ class Portfolio:
     def look(self, pieces: Sequence[Piece | None], grid: Grid) -> Prospect:
         """Find on the next bars where series may be entered and left; nothing depends on the account's money yet."""
         asking = [None if piece is None else self._asking(number, piece) for number, piece in enumerate(pieces)]
-        legs = [self._leg(number, asks, grid) for number, asks in enumerate(asking)]
-        return Prospect(grid, legs, candidates(self._account, self._exits, [each for each in asking if each], grid))
+        found, leaving = candidates(self._account, [each for each in asking if each], grid)
+        legs = [self._leg(number, asks, leaving.get(number), grid) for number, asks in enumerate(asking)]
+        return Prospect(grid, legs, found)
 
     def trade(self, prospect: Prospect) -> Curve:
         """Fill the orders on the next bars."""
         grid, legs, found = prospect
-        merge = Merge(self._account, self._orders, legs, found, grid, self._cash, self._most)
+        merge = Merge(self._account, self._orders, self._exits, legs, found, len(grid.times), self._cash, self._most)
         merge.run()
         self._cash = merge.cash
         self._trades.add(grid.times, *merge.records())
@@ -130,13 +131,13 @@ class Portfolio:
                 ranks, series.last_rank = np.concatenate([[series.last_rank], ranks[:-1]]), float(ranks[-1])
         return Asking(number, bars, wanted, ranks)
 
-    def _leg(self, number: int, asks: Asking | None, grid: Grid) -> Leg:
+    def _leg(self, number: int, asks: Asking | None, leaving: Leaving | None, grid: Grid) -> Leg:
         """One series on the common times of the next bars."""
         series = self._series[number]
         leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.lines[number])
-        if asks is None:
+        if asks is None or leaving is None:
             return leg
-        leg.bars = bars = asks.bars
+        leg.bars, leg.leaving, bars = asks.bars, leaving, asks.bars
         if bars.funding:
             end = series.last_time
             if end is not None:
@@ -146,10 +147,7 @@ class Portfolio:
             leg.past = series.past
         if held := series.held:
             assert held.levels
-            found = turns(asks.wanted, self._account, alone=False)
-            quotes = bars.opens if self._at_open else bars.close
-            entry = held.bar - series.bars
-            leg.end = self._exits.ends_of(bars, quotes, found, entry, held.side, held.levels).end(0)
+            leg.end = leg.end_of(self._exits, held.bar - series.bars, held.side, held.levels, at_open=self._at_open)
         return leg
 
     def _keep(self, leg: Leg, merge: Merge) -> None:
@@ -160,7 +158,7 @@ class Portfolio:
         if bars is None:
             return
         if held := series.held:
-            levels = held.levels or self._exits.levels(np.array([held.side]), np.array([held.price]))
+            levels = held.levels or self._exits.level(held.side, held.price)
             held.levels = self._exits.raised(bars, held.bar - series.bars, held.side, levels)
         series.bars += len(bars)
         series.last_time, series.last_close = bars.times[-1], float(bars.close[-1])

@@ -4,7 +4,7 @@ Longer than 300 lines, because curve, trades, symbols and benchmark are measured
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,10 @@ import polars as pl
 from hermes.dataset import periods_per_year
 from hermes.stages.backtest.account import Account
 from hermes.stages.backtest.arrays import Floats, Rows
-from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.correlation import Correlation
 from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.equal_parts import EqualParts
 from hermes.stages.backtest.equity import Steps
-from hermes.stages.backtest.grid import Grid
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
 from hermes.stages.backtest.metrics import Metrics, measure, spanning
@@ -83,6 +81,8 @@ class PortfolioBacktest:
         self._parts, self._correlation = EqualParts(len(symbols), account.initial_cash), Correlation(len(symbols))
         self._tally, self._holding = BarTally(account), Holding()
         self._periods = PeriodReturns(account.initial_cash)
+        self._beside = ThreadPoolExecutor(1, "correlate")
+        self._correlated: Future[None] | None = None  # the bars before
         self._waiting: list[pl.DataFrame] = []
         self._curve: list[pl.DataFrame] = []
         self._rows = 0
@@ -90,16 +90,17 @@ class PortfolioBacktest:
     def update(self, pieces: Sequence[Piece | None]) -> None:
         """The next bars of every series, None of one that has none: all of those up to some time, at least one."""
         grid = self._portfolio.grid(pieces)
-        # Neither needs the other, and NumPy lets both go on at once; orders are filled in Python, after that.
-        with ThreadPoolExecutor(1) as beside:
-            market = beside.submit(self._add_market, grid, [piece and piece.bars for piece in pieces])
-            prospect = self._portfolio.look(pieces, grid)
-        curve = self._portfolio.trade(prospect)
+        # Orders are filled in Python; what does not need the account goes on beside that, in NumPy.
+        held = self._beside.submit(self._parts.add, grid, [piece and piece.bars for piece in pieces])
+        if self._correlated:
+            self._correlated.result()
+        self._correlated = self._beside.submit(self._correlation.add, grid)
+        curve = self._portfolio.trade(self._portfolio.look(pieces, grid))
         frame = pl.DataFrame(
             {
                 "datetime": curve.times,
                 "equity": curve.equity,
-                "benchmark": market.result(),
+                "benchmark": held.result(),
                 "value": curve.value,
                 "gross": curve.gross,
                 "positions": curve.positions,
@@ -112,14 +113,14 @@ class PortfolioBacktest:
         while self._rows >= BLOCK_ROWS:
             self._measure(BLOCK_ROWS)
 
-    def _add_market(self, grid: Grid, bars: Sequence[Bars | None]) -> Floats:
-        """What the next bars are without any account: the returns' correlation, and what holding is worth."""
-        self._correlation.add(grid)
-        return self._parts.add(grid, bars)
+    def _correlated_all(self) -> list[list[float | None]]:
+        if self._correlated:
+            self._correlated.result()  # raises what it raised
+        return self._correlation.matrix()
 
     def _measure(self, count: int) -> None:
         """The next bars in the engine's blocks, so that sums of floats are the same to the last bit."""
-        waiting = pl.concat(self._waiting)
+        waiting = pl.concat(self._waiting, rechunk=True)
         block, rest = waiting.head(count), waiting.slice(count)
         self._waiting, self._rows = [rest], rest.height
         self._curve.append(block)
@@ -136,6 +137,8 @@ class PortfolioBacktest:
 
     def finish(self) -> PortfolioResult:
         """What came of it; nothing may be fed after it."""
+        correlation = self._beside.submit(self._correlated_all)
+        self._beside.shutdown(wait=False)
         if self._rows:
             self._measure(self._rows)
         records, numbers = self._portfolio.trades()
@@ -146,7 +149,7 @@ class PortfolioBacktest:
             mine = numbers == number
             jumped[mine] = spanning(outcomes, times)[mine]
         metrics = replace(metrics, price_jumps=sum(map(len, jumps.values())), trades_over_jumps=int(jumped.sum()))
-        curve = pl.concat(self._curve).drop("changed")
+        curve = pl.concat(self._curve, rechunk=True).drop("changed")  # in one piece, or its sums depend on the pieces
         peak = pl.col("equity").cum_max()
         curve = curve.with_columns(drawdown_pct=100 * (peak - pl.col("equity")) / peak)
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
@@ -161,7 +164,7 @@ class PortfolioBacktest:
             benchmark=self._benchmark(curve),
             turnover=turnover,
             symbols=self._symbols(outcomes, numbers),
-            correlation=self._correlation.matrix(),
+            correlation=correlation.result(),
             trades=trades.sort("entry_time", "symbol", maintain_order=True),
             curve=curve.select(
                 "datetime", "equity", "benchmark", "drawdown_pct", "value", "gross", "positions", "traded"

@@ -112,8 +112,8 @@ class Trading:
         quotes = bars.opens if self._at_open else bars.close
         if held := state.held:
             assert held.levels
-            ends = self._exits.ends_of(bars, quotes, turns, held.bar - self._bars, held.side, held.levels)
-            state.hold(*ends.end(0))
+            leave = turns.leaving(held.side)
+            state.hold(*self._exits.end_of(bars, quotes, leave, held.bar - self._bars, held.side, held.levels))
         entries = Entries(self._exits, bars, quotes, self._slippage, turns)
         place = entries.first(state.resume)
         while place < len(entries) and state.held is None and state.cash > 0:
