@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from hermes.measures import HOLDING, every
+from hermes.measures import HOLDING, shown_measures
 from hermes.stages.backtest.metrics import Metrics
 
 #: What the account was asked for, and what qualifies measures; told elsewhere.
@@ -13,7 +13,7 @@ ABOUT = {
 
 
 def test_it_is_complete():
-    listed = [each.name for each in every()]
+    listed = [each.name for each in shown_measures()]
     assert len(listed) == len(set(listed))
     known = {each.name for each in fields(Metrics)}
     assert set(listed) <= known
@@ -21,6 +21,6 @@ def test_it_is_complete():
 
 
 def test_labels_are_told_apart():
-    labels = [each.label for each in every()]
+    labels = [each.label for each in shown_measures()]
     assert len(labels) == len(set(labels))
     assert labels[1] == HOLDING.label

@@ -1,7 +1,7 @@
 """Every measure with its formula and source, from the texts in backtest/metrics.py."""
 
 from generator.markdown import attribute_texts, code, paragraphs, table
-from hermes.measures import every
+from hermes.measures import shown_measures
 from hermes.stages.backtest import metrics
 
 _TAIL = """
@@ -17,7 +17,7 @@ stays unfilled.
 def page() -> str:
     """The page."""
     head, symbols, tail = paragraphs(metrics.__doc__).split("\n\n")[1:]
-    meaning = {each.name: each.says for each in every()}
+    meaning = {each.name: each.says for each in shown_measures()}
     rows = [(code(name), meaning.get(name, ""), text) for name, text in attribute_texts(metrics.Metrics).items()]
     return "".join([
         "# Measures\n\n", head, "\n\n",

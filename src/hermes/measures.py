@@ -118,7 +118,7 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
 }  # fmt: skip
 
 
-def every() -> Iterator[Measure]:
+def shown_measures() -> Iterator[Measure]:
     """All measures that are shown, in their order; what holding returned comes after the return."""
     for group in GROUPS.values():
         for measure in group:
@@ -127,7 +127,7 @@ def every() -> Iterator[Measure]:
                 yield HOLDING
 
 
-def named(names: Iterable[str]) -> list[Measure]:
+def select_measures(names: Iterable[str]) -> list[Measure]:
     """These measures, in this order."""
-    known = {measure.name: measure for measure in every()}
+    known = {measure.name: measure for measure in shown_measures()}
     return [known[name] for name in names]

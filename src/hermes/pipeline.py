@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hermes.dataset import RECENT
 from hermes.errors import AuditFault
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.monitoring.watch import watched
 from hermes.progress import SILENT, Progress
@@ -128,7 +128,7 @@ def ingest(
     Raises:
         ArchiveError, KlinesRefused, ExchangeError, StoreError: see `steps.ingest` and `live.recent`.
     """
-    lake = opened(settings, lake, "ingest")
+    lake = resolve_lake(settings, lake, "ingest")
     made = Ingested(settings, 0, 0, 0, [], 0.0)
     archived = [each for each in frequencies if each != RECENT]
     if archived or not frequencies:
@@ -155,6 +155,6 @@ def report(
     from hermes.record.review import on_record  # noqa: PLC0415 - other steps need not wait for it, nor for Bokeh
     from hermes.steps.report import report as make_page  # noqa: PLC0415
 
-    lake = opened(settings, lake, "report")
+    lake = resolve_lake(settings, lake, "report")
     found = on_record(settings, lake)
     return make_page(settings, lake, execution=execution, record=found, out=out, progress=progress)

@@ -11,7 +11,7 @@ from tests.pages.lakes import made
 
 from hermes.cli.views import console
 from hermes.lake.store import Lake
-from hermes.serve.reading import Reader
+from hermes.serve.reader import Reader
 from hermes.settings import Settings
 
 

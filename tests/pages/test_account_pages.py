@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from tests.pages.chromium import NEEDED
 
-from hermes.measures import every
+from hermes.measures import shown_measures
 from hermes.pages.account_curve import account_curve
 from hermes.pages.compare import compare_page
 from hermes.pages.portfolio import PortfolioPage, portfolio_page
@@ -23,7 +23,7 @@ TIMES = [datetime(2024, 1, 1) + timedelta(hours=4) * i for i in range(30)]
 
 def metrics(**values) -> dict:
     more = {"turnover": 1.5, "refused_orders": 0, "elapsed_days": 5.0, "few_trades": True}
-    return {each.name: 1.0 for each in every()} | more | {"trades": 3} | values
+    return {each.name: 1.0 for each in shown_measures()} | more | {"trades": 3} | values
 
 
 def portfolio(symbol: str = "BTCUSDT", **values) -> PortfolioPage:

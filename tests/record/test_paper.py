@@ -10,15 +10,21 @@ import pytest
 from tests.record.decisions import BARS_900 as BARS
 from tests.record.decisions import FIRST, HOUR, Service, changed, decide, judge, reconciled, with_parameters
 
-from hermes.record.paper import PaperAccount, paper_account, paper_bars, track
+from hermes.record.paper import PaperAccount, paper_bars, track
 from hermes.record.reconciliation import reconcile
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.engine import backtest
+from hermes.stages.backtest.engine import Result, backtest
 from hermes.stages.backtest.trading import equity_curve
 from hermes.version import __version__
 
 BEGIN = 400
 ACCOUNT = Account(fill="next_open")
+
+
+def paper_account(record: pl.DataFrame, account: Account) -> Result:
+    """What a backtest makes of the whole record: the oracle of the account that follows it row by row."""
+    decided = record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
+    return backtest(paper_bars(decided, account.side), "1h", replace(account, fill="next_open"))
 
 
 def rows(*signals: str, late: dict[int, float] | None = None) -> pl.DataFrame:
@@ -68,7 +74,7 @@ def test_paper_account_is_the_backtest_where_nothing_differs():
     assert found.paper.metrics.trades > 3
     assert found.error_pct == 0
     assert all((share.return_pct, share.trades, share.bars) == (0, 0, 0) for share in found.shares)
-    alone = paper_account(service.record, Account(), "1h")
+    alone = paper_account(service.record, Account())
     assert alone.metrics == found.paper.metrics
 
 
@@ -173,7 +179,7 @@ def test_record_without_delay_gives_the_account_of_the_backtest(name: str, rules
     service = Service(BARS, decide=rules).run(BEGIN, 500).run(500, 900)
     terms = replace(ACCOUNTS[name], fill="next_open")
     expected = backtest(rules(BARS, None).slice(BEGIN), "1h", terms)
-    found = paper_account(service.record, ACCOUNTS[name], "1h")
+    found = paper_account(service.record, ACCOUNTS[name])
     assert found.metrics == expected.metrics
     assert found.trades.equals(expected.trades)
     assert found.metrics.trades > 0

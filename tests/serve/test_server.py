@@ -22,7 +22,7 @@ from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer, footer_of
 from hermes.serve import handlers
 from hermes.serve.handlers import PAGE_POLICY, POLICY
-from hermes.serve.reading import Reader, reading
+from hermes.serve.reader import Reader, read_only
 from hermes.serve.server import Server
 from hermes.settings import Settings
 from hermes.steps.features import features
@@ -261,7 +261,7 @@ def test_an_error_is_one_line_with_its_cure_and_no_secret(server: Running, monke
 def test_its_lake_publishes_nothing(root: Path, tmp_path: Path) -> None:
     settings = at(tmp_path)
     with pytest.raises(StoreError, match="`hermes serve` only reads"):
-        reading(Lake.open(settings)).gold.write_bytes("x/y.json", b"{}")
+        read_only(Lake.open(settings)).gold.write_bytes("x/y.json", b"{}")
     assert list(tmp_path.rglob("*.json")) == []
 
 

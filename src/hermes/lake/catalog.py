@@ -24,7 +24,7 @@ from hermes.dataset import (
 from hermes.errors import HermesError, MissingTable, StoreError
 from hermes.lake.executions import Execution, is_execution, main_file, newest, read_executions
 from hermes.lake.files import LakeFile
-from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
+from hermes.lake.store import DAMAGE_CURE, Lake, Layer
 from hermes.schemas import BRONZE, DATETIME, FEATURES, silver_schema
 
 DEFAULT = "smart_momentum"  # whose tables have the short names, where no other strategy is asked for
@@ -209,7 +209,7 @@ def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
     for name in (*wanted, *found):
         if found.get(name) != wanted.get(name):
             there, then = found.get(name, "missing"), wanted.get(name, "missing")
-            raise StoreError(f"{file.location}: column {name} is {there}, and was {then} when published", NAMES_DAMAGE)
+            raise StoreError(f"{file.location}: column {name} is {there}, and was {then} when published", DAMAGE_CURE)
     return {"execution": execution.name, "path": file.location, **about}
 
 

@@ -17,7 +17,7 @@ from hermes.errors import HermesError, StoreError, UsageError
 from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
 from hermes.lake.executions import Execution, read_executions
-from hermes.lake.store import NAMES_DAMAGE, Lake, Layer
+from hermes.lake.store import DAMAGE_CURE, Lake, Layer
 from hermes.text import is_unicode, one_of
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Ite
     except duckdb.Error as error:
         first = str(error).splitlines()[0]
         if _FROM_POLARS in first:
-            raise StoreError(f"a file cannot be read: {first.partition(_FROM_POLARS)[2]}", NAMES_DAMAGE) from error
+            raise StoreError(f"a file cannot be read: {first.partition(_FROM_POLARS)[2]}", DAMAGE_CURE) from error
         raise UsageError(first, "see duckdb.org/docs/sql for the dialect") from None
     finally:
         connection.close()

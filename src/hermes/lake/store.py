@@ -43,7 +43,7 @@ CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in hal
 _READERS = 8  # footers that a store is asked for at once
 #: How Polars begins what it says of bytes that are no Parquet; a store that cannot be reached is told otherwise.
 _DAMAGE = re.compile("parquet: File out of specification|unable to decode the encoded schema")
-NAMES_DAMAGE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
+DAMAGE_CURE = "`hermes audit --bytes` names the files whose bytes are not those that were published"
 
 
 class Layer:
@@ -155,7 +155,7 @@ class Layer:
         if metadata.get(_FOOTER_HASH, found := _hash(metadata[FOOTER])) != found:
             about = None
         if not isinstance(about, dict) or not set(needed) <= about.keys():
-            raise StoreError(f"{file.location}: what its footer says of it cannot be read", NAMES_DAMAGE)
+            raise StoreError(f"{file.location}: what its footer says of it cannot be read", DAMAGE_CURE)
         return about
 
     def _metadata(self, file: LakeFile) -> dict[str, str]:
@@ -347,7 +347,7 @@ class Layer:
         except (ValueError, OverflowError) as error:
             if "out of range" not in str(error):  # what Python says of a year 16051
                 raise
-            raise StoreError(f"{what} holds an impossible time ({error})", NAMES_DAMAGE) from error
+            raise StoreError(f"{what} holds an impossible time ({error})", DAMAGE_CURE) from error
         except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
             raise _damaged(what, error) from error
         except OSError as error:
@@ -431,7 +431,7 @@ class Lake:
 
 def _damaged(what: str, error: BaseException) -> StoreError:
     first = redact(str(error).partition("\n")[0])[:200]
-    return StoreError(f"{what} is damaged (Polars: {first})", NAMES_DAMAGE)
+    return StoreError(f"{what} is damaged (Polars: {first})", DAMAGE_CURE)
 
 
 def footer_of(about: Mapping[str, Any], key: str | None = None) -> dict[str, str]:

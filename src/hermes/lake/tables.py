@@ -12,7 +12,7 @@ import polars as pl
 
 from hermes.errors import StoreError, TableRefused
 from hermes.lake.files import LakeFile
-from hermes.lake.store import NAMES_DAMAGE, Layer
+from hermes.lake.store import DAMAGE_CURE, Layer
 from hermes.schemas import DATETIME, FEATURES
 from hermes.text import counted
 
@@ -267,7 +267,7 @@ def check_all_read(what: str, read: int, rows: int) -> None:
         StoreError: some did not come.
     """
     if read != rows:
-        raise StoreError(f"{what}: {read:,} of {counted(rows, 'row')} could be read", NAMES_DAMAGE)
+        raise StoreError(f"{what}: {read:,} of {counted(rows, 'row')} could be read", DAMAGE_CURE)
 
 
 def _by_file(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:

@@ -23,7 +23,7 @@ def send(address: str, place: int, title: str, text: str) -> None:
     try:
         import apprise  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
-        raise NoticeRefused(f"{name} needs the extra alerts", "pip install 'hermes[alerts]'") from None
+        raise NoticeRefused(f"{name} needs the extra alerts", "pip install 'hermes-signals[alerts]'") from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages show addresses
     sender = apprise.Apprise()
     if not sender.add(address):

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 from hermes import logs
 from hermes.dataset import expanded
 from hermes.errors import DatasetLocked, HermesError
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
 from hermes.monitoring.outbox import Outbox, put_or_send
@@ -53,7 +53,7 @@ def watched(run: RunStep) -> RunStep:
 
     @wraps(run)
     def wrapper(settings: Settings, lake: Lake | None = None, **options: Any) -> Run:
-        lake = opened(settings, lake, "run")
+        lake = resolve_lake(settings, lake, "run")
         started, clock = datetime.now(UTC), perf_counter()
         try:
             with lake.locked(settings.dataset, "run") as own:

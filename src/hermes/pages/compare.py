@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.measures import Measure, named
+from hermes.measures import Measure, select_measures
 from hermes.pages import format, measures
 from hermes.pages.line_chart import line_chart
 from hermes.pages.rendering import page
@@ -48,7 +48,7 @@ def _rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
         ("Parameters", *(format.plain(each["parameters"]) for each in (first, second))),
         ("Features", *(_features(each) for each in (first, second))),
     ]
-    rows.extend((each.label, *(_shown(each, values) for values in both)) for each in named(_SHOWN))
+    rows.extend((each.label, *(_shown(each, values) for values in both)) for each in select_measures(_SHOWN))
     return rows
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from markupsafe import Markup
 
 from hermes.dataset import INTERVAL_SECONDS, is_simulated
-from hermes.measures import FEW_TRADES, every
+from hermes.measures import FEW_TRADES, shown_measures
 from hermes.pages import rendering
 from hermes.pages.rendering import render
 
@@ -74,7 +74,7 @@ def leaderboard(done: pl.DataFrame) -> Markup:
 
 def data(done: pl.DataFrame) -> Markup:
     """What universe.js needs: columns with their values, by dataset in the order of their names."""
-    said = {each.name: each for each in every()}
+    said = {each.name: each for each in shown_measures()}
     columns = []
     for column in _COLUMNS:
         if column.key in ("market", "strategy") and done[column.key].n_unique() < 2:

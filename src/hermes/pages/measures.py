@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from hermes.measures import ANNUALIZED, GROUPS, Measure, Unit, named
+from hermes.measures import ANNUALIZED, GROUPS, Measure, Unit, select_measures
 from hermes.pages import format
 from hermes.pages.rendering import render
 
@@ -31,12 +31,12 @@ def show(measure: Measure, value: Any) -> str:
 
 def shown(name: str, value: Any) -> str:
     """A value of the measure of this name; a dash where it has none."""
-    return "–" if value is None else show(named([name])[0], value)
+    return "–" if value is None else show(select_measures([name])[0], value)
 
 
 def label(name: str) -> str:
     """What the measure of this name is called."""
-    return named([name])[0].label
+    return select_measures([name])[0].label
 
 
 def table(columns: Mapping[str, Measures], unit: str) -> Markup:

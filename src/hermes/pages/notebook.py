@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hermes.dataset import is_simulated
-from hermes.measures import Measure, every
+from hermes.measures import Measure, shown_measures
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
 from hermes.pages.rendering import render
@@ -84,7 +84,7 @@ def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> Markup:
     """The compact table, the configured fill first and holding last, and all measures on a click."""
     order = sorted(fills, key=lambda name: name != fill)
     columns = {f"filled at the {format.spaced(name)}": fills[name] for name in order}
-    known = {measure.name: measure for measure in every()}
+    known = {measure.name: measure for measure in shown_measures()}
     holding = {"total_return_pct": _change(fills[fill]["benchmark_return_pct"])}
     rows = [
         (known[key].label, [*(_cell(known[key], values) for values in columns.values()), (holding.get(key, ""), [])])

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.measures import named
+from hermes.measures import select_measures
 from hermes.pages import charts, format, measures, tables
 from hermes.pages.account_chart import (
     ACCOUNT,
@@ -116,7 +116,7 @@ def _tiles(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[Tile]:
 
 def _measures(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
-    for each in named(_SHOWN):
+    for each in select_measures(_SHOWN):
         text, beside = measures.shown(each.name, metrics[each.name]), held.get(each.name)
         warned = "; ".join([text, *measures.warnings(each, metrics)])
         rows.append((each.label, warned, "" if beside is None else measures.show(each, beside)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.measures import Measure, named
+from hermes.measures import Measure, select_measures
 from hermes.pages import format, measures
 from hermes.pages.rendering import page
 
@@ -49,7 +49,7 @@ class Sweep:
 
 def sweep_page(sweep: Sweep) -> str:
     """The whole page."""
-    shown = [each for each in named(_SHOWN) if each.name not in sweep.varied]
+    shown = [each for each in select_measures(_SHOWN) if each.name not in sweep.varied]
     best = sweep.table.sort("sharpe", descending=True, nulls_last=True).head(MOST_ROWS)
     cut = sweep.table.height > MOST_ROWS
     return page(

@@ -127,18 +127,10 @@ def _decided(record: pl.DataFrame) -> pl.DataFrame:
     return record.filter(pl.col("kind") == "decision").unique("datetime", keep="first").sort("datetime")
 
 
-def paper_account(record: pl.DataFrame, account: Account, interval: str) -> Result:
-    """What the account made of the record alone.
-
-    Args:
-        record: of one chain, sorted by sequence.
-        account: its terms; the fill is always the next open.
-    """
-    return backtest(paper_bars(_decided(record), account.side), interval, replace(account, fill="next_open"))
-
-
 class PaperAccount:
-    """The account that trades one record alone, while the record grows: as `paper_account`, at any time.
+    """The account that trades one record while the record grows.
+
+    At any time it holds what a backtest of the whole record so far would.
 
     Args:
         account: its terms; the fill is always the next open.

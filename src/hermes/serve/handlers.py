@@ -17,8 +17,8 @@ from tornado.web import Application, HTTPError, RequestHandler
 from hermes.errors import HermesError, MissingTable
 from hermes.logs import event
 from hermes.redaction import as_hermes_error, redact
-from hermes.serve.now import RECORD, STATUS, Now, now
-from hermes.serve.reading import Reader
+from hermes.serve.reader import Reader
+from hermes.serve.snapshot import RECORD, STATUS, Snapshot, take_snapshot
 from hermes.serve.texts import address_of
 from hermes.serve.watch import MOST_LISTENERS, Watch
 from hermes.version import __version__
@@ -51,7 +51,7 @@ class Site:
 
     def __init__(self, reader: Reader, hosts: frozenset[str], *, any_address: bool) -> None:
         self.reader = reader
-        self.watch = Watch(self.now)
+        self.watch = Watch(self.snapshot)
         self._hosts, self._any_address = hosts, any_address
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hermes-serve")
         self._asked = 0
@@ -89,9 +89,9 @@ class Site:
         finally:
             self._asked -= 1
 
-    async def now(self) -> Now:
+    async def snapshot(self) -> Snapshot:
         """The current status."""
-        return await self.ask(now, self.reader.settings, self.reader.lake)
+        return await self.ask(take_snapshot, self.reader.settings, self.reader.lake)
 
     def close(self) -> None:
         """Wait for nothing that is still being read."""
@@ -168,10 +168,10 @@ class Overview(Handler):
         """See Tornado."""
         tables = await self.site.ask(self.site.reader.tables)
         try:
-            found = await self.site.now()
+            found = await self.site.snapshot()
         except HermesError as error:
-            found = Now(notes=[redact(str(error))])
-        self.show("overview.html", now=found, tables=tables, status_heads=STATUS, record_heads=RECORD)
+            found = Snapshot(notes=[redact(str(error))])
+        self.show("overview.html", snapshot=found, tables=tables, status_heads=STATUS, record_heads=RECORD)
 
 
 class Table(Handler):

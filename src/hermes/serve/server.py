@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from hermes.errors import UsageError
 from hermes.lake.store import Lake
 from hermes.serve.handlers import Site, application
-from hermes.serve.reading import Reader
+from hermes.serve.reader import Reader
 from hermes.settings import Settings
 
 ENDING_S = 2.0  # for answers that are under way when the server is stopped

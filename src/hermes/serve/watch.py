@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from hermes.redaction import as_hermes_error, redact
-from hermes.serve.now import Now
+from hermes.serve.snapshot import Snapshot
 
 EVERY_S = 2.0
 REST = 4  # times as long as a look took nothing is asked: a slow lake is not busy with this alone
@@ -24,7 +24,7 @@ class Watch:
         look: returns the current status.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[Now]]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[Snapshot]]) -> None:
         self._look = look
         self._listeners: set[asyncio.Queue[list[Event]]] = set()
         self._task: asyncio.Task[None] | None = None

@@ -15,9 +15,9 @@ from hermes.settings import Settings
 from hermes.stages.backtest.paired import Difference, difference
 from hermes.steps.account import accounts
 from hermes.steps.backtest import Backtested, backtest
+from hermes.steps.feature_set import set_version
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
-from hermes.steps.trial import set_version
 from hermes.strategies import strategy_name
 
 _FEATURE_SET = "feature_set"

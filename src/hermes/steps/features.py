@@ -11,7 +11,7 @@ from hermes.dataset import TEST_LAYER
 from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake import catalog
 from hermes.lake.files import LakeFile
-from hermes.lake.store import NAMES_DAMAGE, Lake, fingerprint
+from hermes.lake.store import DAMAGE_CURE, Lake, fingerprint
 from hermes.progress import SILENT, Progress
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
@@ -137,7 +137,7 @@ def _make(
     with lake.silver.errors():
         parts = _parts(table, plan)
     if strange := sorted({part.year for part in parts} - prints.keys()):
-        raise StoreError(f"silver of {dataset} has bars of {strange[0]}, and no file of that year", NAMES_DAMAGE)
+        raise StoreError(f"silver of {dataset} has bars of {strange[0]}, and no file of that year", DAMAGE_CURE)
     if left := sorted(present.keys() - {part.key for part in parts}):
         raise StoreError(f"{table.layer.locate(left[0])} has no bars in silver any more", "remove it, then run again")
     written, unchanged = [], []

@@ -22,12 +22,12 @@ from hermes.lineage import Lineage, source_versions
 from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
+from hermes.steps.feature_set import set_files
 from hermes.steps.indicators import own_sources
 from hermes.steps.measure import measure_frame
 from hermes.steps.production import identity, newest_alike
 from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
-from hermes.steps.trial import set_files
 from hermes.steps.warnings import freshness_of, warnings, warnings_now
 from hermes.strategies import find_strategy
 from hermes.strategies.columns import signal_rules

@@ -12,7 +12,7 @@ from hermes.errors import MissingTable, StoreError, TableRefused, UsageError, fi
 from hermes.freshness import Freshness
 from hermes.lake import catalog
 from hermes.lake.executions import Execution as Found
-from hermes.lake.store import NAMES_DAMAGE, Lake
+from hermes.lake.store import DAMAGE_CURE, Lake
 from hermes.lake.tables import open_table
 from hermes.lineage import Lineage
 from hermes.pages import format
@@ -116,7 +116,7 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
     for piece in pieces:
         in_order = (piece["datetime"].diff().dt.total_microseconds() > 0).sum() == piece.height - 1
         if not in_order or not piece.select(known.fill_null(value=False).all()).item():
-            raise StoreError(f"{path} holds bars that cannot be measured or drawn", NAMES_DAMAGE)
+            raise StoreError(f"{path} holds bars that cannot be measured or drawn", DAMAGE_CURE)
         yield piece
 
 

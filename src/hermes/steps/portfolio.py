@@ -25,8 +25,8 @@ from hermes.stages.backtest.portfolio import Piece
 from hermes.stages.backtest.portfolio_result import PortfolioBacktest, PortfolioResult
 from hermes.stages.backtest.trading import asked_in, columns_for
 from hermes.steps.account import account_of, remarks
+from hermes.steps.feature_set import features_read, merged
 from hermes.steps.selection import Selection, select
-from hermes.steps.trial import features_read, together
 from hermes.strategies.columns import BARS, rule_columns
 from hermes.version import __version__
 
@@ -137,7 +137,7 @@ def portfolio(
     seconds = perf_counter() - started
     return MadePortfolio(
         settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds, warnings,
-        together(one.trial for one in each),
+        merged(one.trial for one in each),
     )  # fmt: skip
 
 
@@ -227,7 +227,7 @@ def _publish(
     """The table and the page, as the next execution; returns their addresses."""
     settings, strategy = each[0].settings, each[0].strategy
     dataset, at = settings.dataset, datetime.now(UTC)
-    table, trial = dataset.portfolio_table(strategy.name), together(one.trial for one in each)
+    table, trial = dataset.portfolio_table(strategy.name), merged(one.trial for one in each)
     about: Mapping[str, Any] = {
         "hermes": __version__,
         "layer": "gold",

@@ -13,10 +13,10 @@ from hermes.lake.tables import column_names
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.gold.timeframes import split
+from hermes.steps.feature_set import set_files
 from hermes.steps.indicators import doubts
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
-from hermes.steps.trial import set_files
 
 KEY = "features/promoted.json"
 _CURE = "promote the columns again: `hermes promote-features COLUMNS --feature-set SET`"

@@ -9,7 +9,7 @@ from typing import Any
 from hermes.dataset import parse_signals_table
 from hermes.errors import MissingTable, StoreError, UsageError
 from hermes.lake.executions import SIGNALS, is_execution, read_executions
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.lineage import fields_with
 from hermes.settings import AccountSettings, Settings
@@ -66,7 +66,7 @@ def promote(settings: Settings, lake: Lake | None = None, *, execution: str) -> 
         UsageError, MissingTable: no execution, or several, are called so.
         StoreError: it was made by another tool, or cannot be read.
     """
-    lake = opened(settings, lake, "promote")
+    lake = resolve_lake(settings, lake, "promote")
     table, _, name = execution.rstrip("/").removesuffix(f"/{SIGNALS}").rpartition("/")
     table = table.rpartition("/")[2]
     found = [file for file in lake.gold.files(table) if is_execution(file) and file.key.split("/")[1] == name]
@@ -102,7 +102,7 @@ def withdraw(settings: Settings, lake: Lake | None = None, *, table: str) -> Pro
         UsageError: it is no table of signals.
         MissingTable: nothing is promoted there.
     """
-    lake = opened(settings, lake, "withdraw")
+    lake = resolve_lake(settings, lake, "withdraw")
     known = promoted(lake, table)
     if known is None:
         raise MissingTable(f"nothing of {table} is promoted at {lake.gold.address}", "see `hermes ls`")

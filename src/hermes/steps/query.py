@@ -10,7 +10,7 @@ import polars as pl
 
 from hermes.errors import HermesError
 from hermes.lake import sql as duck
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.redaction import redact
 from hermes.settings import Settings
@@ -66,7 +66,7 @@ def ls(settings: Settings, lake: Lake | None = None) -> Listing:
     Raises:
         StoreError: the lake cannot be listed; a table that cannot be read is under `broken` instead.
     """
-    found, broken = overview(settings, opened(settings, lake, "ls"))
+    found, broken = overview(settings, resolve_lake(settings, lake, "ls"))
     return Listing(settings, found, broken)
 
 
@@ -83,7 +83,7 @@ def sql(settings: Settings, lake: Lake | None = None, *, query: str, limit: int 
         UsageError: DuckDB refuses the query.
         StoreError: a table cannot be read.
     """
-    lake = opened(settings, lake, "sql")
+    lake = resolve_lake(settings, lake, "sql")
     found = duck.query(lake, query, production(settings, lake), short_names(settings), limit)
     return Answer(settings, found.columns, found.rows, found.more)
 
@@ -101,5 +101,5 @@ def export_sql(
         UsageError: DuckDB refuses the query, or its columns cannot be those of a file.
         StoreError: a table cannot be read, or the file not written.
     """
-    lake = opened(settings, lake, "sql")
+    lake = resolve_lake(settings, lake, "sql")
     return duck.export(lake, query, path, format, production(settings, lake), short_names(settings), limit)

@@ -1,7 +1,4 @@
-"""One execution → its page, its trades and a thumbnail, published beside the signals.
-
-Longer than 300 lines, because the figures, the checks of them and the bars that are drawn come from one pass.
-"""
+"""One execution → its page, its trades and a thumbnail, published beside the signals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

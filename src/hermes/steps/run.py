@@ -5,12 +5,12 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from hermes.steps.audit import Audited
+from hermes.steps.feature_set import features_read
 from hermes.steps.features import Featured
 from hermes.steps.ingest import Ingested
 from hermes.steps.lineage import Unchanged
 from hermes.steps.refine import Refined
 from hermes.steps.signals import Signalled
-from hermes.steps.trial import features_read
 
 if TYPE_CHECKING:
     from hermes.steps.report import Reported

@@ -17,8 +17,8 @@ from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.signals.generate import check_context, signal_chunks
+from hermes.steps.feature_set import FeatureSet, read_feature_set
 from hermes.steps.funding import funding_of
-from hermes.steps.trial import Trial, read_trial
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, input_schema
@@ -50,7 +50,7 @@ class Selection:
     rows: int
     found: Found
     derived: Sequence[str] = ()
-    trial: Trial | None = None
+    trial: FeatureSet | None = None
     funding: Funding | None = None
 
     @property
@@ -94,7 +94,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
     check_context(strategy, settings.signals.context_rows)
     files = feature_files(dataset, lake.gold)
     lacking = _lacking(lake.gold, files, strategy)
-    trial = read_trial(settings, lake, lacking)
+    trial = read_feature_set(settings, lake, lacking)
     derived = [name for name in lacking if trial is None or name not in trial.columns]
     wanted = {name: dtype for name, dtype in input_schema(strategy).items() if name not in lacking}
     table = open_table(lake.gold, files, wanted, dataset.symbol)

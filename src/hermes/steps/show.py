@@ -6,7 +6,7 @@ from typing import Any
 
 from hermes.freshness import Freshness
 from hermes.lake import catalog
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.lineage import Lineage
 from hermes.settings import Settings
@@ -57,7 +57,7 @@ def show(settings: Settings, lake: Lake | None = None, *, execution: str | None 
         MissingTable: there is no such execution.
         StoreError: it was made by another tool, or cannot be read.
     """
-    lake = opened(settings, lake, "show")
+    lake = resolve_lake(settings, lake, "show")
     found = find_execution(settings, lake, execution)
     lineage = Lineage.read(catalog.checked_lineage(lake.gold, found), found.file.location)
     fresh = freshness_of(settings.dataset, lake, lineage.newest_bar)

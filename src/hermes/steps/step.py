@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from hermes.errors import HermesError, SourceChanged
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.logs import event
 from hermes.settings import Settings
@@ -47,7 +47,7 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
 
         @wraps(function)
         def wrapper(settings: Settings, lake: Lake | None = None, *args: P.args, **options: P.kwargs) -> R:
-            lake = opened(settings, lake, name)
+            lake = resolve_lake(settings, lake, name)
             about: dict[str, Any] = {"step": name, "dataset": str(settings.dataset)}
             started = perf_counter()
             try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from hermes.cli.views.console import print_rows, say
-from hermes.measures import ANNUALIZED, FEW_TRADES, Unit, every
+from hermes.measures import ANNUALIZED, FEW_TRADES, Unit, shown_measures
 from hermes.pages.format import quote_currency
 from hermes.text import counted
 
@@ -15,7 +15,7 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> N
     quotes = {quote_currency(symbol) for symbol in symbols} - {""}
     amounts = f", amounts in {quotes.pop()}" if len(quotes) == 1 else ""
     table = []
-    for each in every():
+    for each in shown_measures():
         shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
         table.append((each.label, *shown))
         if any(_interval(each.name, values) for values in columns.values()):

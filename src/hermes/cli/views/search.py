@@ -2,7 +2,7 @@
 
 from hermes.cli.views import console, measures
 from hermes.dataset import is_simulated
-from hermes.measures import named
+from hermes.measures import select_measures
 from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
 from hermes.steps.search.verdict import verdict, walk_verdict
@@ -96,7 +96,7 @@ def print_walk(made: Walked) -> None:
 
 def _heading(name: str) -> str:
     """What a column of this measure is called, with the unit of its figures."""
-    (measure,) = named([name])
+    (measure,) = select_measures([name])
     return f"{measure.label}, %" if measure.unit in ("change", "percent", "fall") else measure.label
 
 

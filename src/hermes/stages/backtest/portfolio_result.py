@@ -1,7 +1,4 @@
-"""What a portfolio came to: the measures of its equity, beside holding all its symbols in equal parts.
-
-Longer than 300 lines, because curve, trades, symbols and benchmark are measured on the same cuts of time.
-"""
+"""What a portfolio came to: the measures of its equity, beside holding all its symbols in equal parts."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

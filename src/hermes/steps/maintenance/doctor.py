@@ -6,8 +6,8 @@ from typing import Any
 
 from hermes.dataset import LAYERS
 from hermes.errors import HermesError, UsageError
-from hermes.lake.opening import opened
 from hermes.lake.probe import Finding
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -35,7 +35,7 @@ def diagnose(settings: Settings, lake: Lake | None = None, *, progress: Progress
     """Try out every layer of the settings' lake; what is wrong becomes a finding, not an error."""
     findings: list[Finding] = []
     try:
-        lake = opened(settings, lake, "diagnose")
+        lake = resolve_lake(settings, lake, "diagnose")
     except UsageError:
         raise
     except HermesError as error:

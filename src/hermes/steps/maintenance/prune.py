@@ -18,7 +18,7 @@ from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
 from hermes.lake.executions import SIGNALS, Execution, main_file, read_executions
 from hermes.lake.files import LakeFile
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -111,7 +111,7 @@ def prune(
     """
     if keep < 1:
         raise UsageError(f"keep = {keep}: at least one execution of every table stays", "give 1 or more")
-    lake = opened(settings, lake, "prune")
+    lake = resolve_lake(settings, lake, "prune")
     made = Pruned(settings, done=remove)
     for table, folders in _executions(lake, datasets).items():
         _judge(made, lake, table, folders, keep)

@@ -23,7 +23,7 @@ from hermes.dataset import (
 from hermes.errors import Misplaced, StoreError
 from hermes.lake.executions import lineage_of
 from hermes.lake.files import LakeFile
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake, Layer
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -88,7 +88,7 @@ def verify(
         StoreError: the lake cannot be listed.
     """
     started = perf_counter()
-    lake = opened(settings, lake, "verify")
+    lake = resolve_lake(settings, lake, "verify")
     made = Verified(settings, [str(dataset) for dataset in datasets])
     places = list(_places(lake, datasets))
     found = list(dict.fromkeys((place.layer, file) for place in places for file in place.files()))

@@ -18,9 +18,9 @@ from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
 from hermes.steps.account import AXES, account_of, axes
+from hermes.steps.feature_set import FeatureSet, merged, read_feature_set
 from hermes.steps.funding import funding_of
 from hermes.steps.selection import feature_files, no_bars
-from hermes.steps.trial import Trial, read_trial, together
 from hermes.strategies import find_strategy, grid, make_strategy, strategy_name
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import input_schema
@@ -104,7 +104,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
     rows = rows.head(until)
     return Candidates(
         settings, sample, seed, strategies, accounts, varied, skipped, reason, bars, rows, first,
-        together([trial]),
+        merged([trial]),
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _strategies(
     return made, accounts, varied, len(refused), refused[0].message if refused else ""
 
 
-def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame, Trial | None]:
+def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[Table, pl.DataFrame, FeatureSet | None]:
     """The feature table, all of its bars with the columns of all strategies, and what a feature set brought of them."""
     dataset, gold = settings.dataset, lake.gold
     files = feature_files(dataset, gold)
@@ -150,7 +150,7 @@ def _table(settings: Settings, lake: Lake, strategies: list[Strategy]) -> tuple[
         bars = pl.concat(list(with_prices(in_order(plan, table), table)))
     check_all_read(f"the table of {dataset}", bars.height, table.rows)
     lacking = {name: dtype for name, dtype in wanted.items() if name not in there}
-    trial = read_trial(settings, lake, list(lacking))
+    trial = read_feature_set(settings, lake, list(lacking))
     if trial is not None:
         bars = trial.joined(bars.lazy()).collect()
     derived = {name: dtype for name, dtype in lacking.items() if name not in bars.columns}

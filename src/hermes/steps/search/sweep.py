@@ -13,7 +13,7 @@ import polars as pl
 
 from hermes.dataset import is_simulated
 from hermes.errors import StoreError, StrategyError, UsageError
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.measures import FEW_TRADES
 from hermes.pages import format
@@ -24,10 +24,10 @@ from hermes.stages.backtest.account import Fill
 from hermes.stages.backtest.metrics import Metrics
 from hermes.stages.backtest.overfitting import Deflated, Overfitting, deflated_sharpe, probability
 from hermes.stages.backtest.trials import Span, Trial, effective_number, parts_of, returns_of, search
+from hermes.steps.feature_set import features_read
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.steps.search.verdict import verdict
-from hermes.steps.trial import features_read
 from hermes.workers.pool import Place
 
 OUT = Path("sweeps")
@@ -133,7 +133,7 @@ def sweep(
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates`; or no parameter has several values.
         StoreError: the folder cannot be written.
     """
-    lake = opened(settings, lake, "sweep")
+    lake = resolve_lake(settings, lake, "sweep")
     started = perf_counter()
     tried = trials(settings, lake, sample=sample, seed=seed, where=where, progress=progress)
     found, bars = tried.candidates, tried.candidates.bars

@@ -7,7 +7,7 @@ from typing import Any
 
 from hermes.dataset import is_simulated
 from hermes.errors import UsageError
-from hermes.lake.opening import opened
+from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.pages import format
 from hermes.pages.walk_forward import WalkForwardPage, walk_forward_page
@@ -16,10 +16,10 @@ from hermes.settings import Settings
 from hermes.stages.backtest.luck import Luck, luck
 from hermes.stages.backtest.walk_forward import CHOICES, Tested, WalkForward, spans, walk_forward, windows
 from hermes.steps.account import account_of, axes
+from hermes.steps.feature_set import features_read
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.steps.search.distribute import measured
 from hermes.steps.search.verdict import walk_verdict
-from hermes.steps.trial import features_read
 from hermes.workers.pool import Place
 
 
@@ -149,7 +149,7 @@ def walkforward(
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `candidates` and `windows`.
     """
-    lake = opened(settings, lake, "walkforward")
+    lake = resolve_lake(settings, lake, "walkforward")
     started = perf_counter()
     if by not in CHOICES:
         raise UsageError(f"--by {by!r} is not one of {', '.join(CHOICES)}", "choose one of those")

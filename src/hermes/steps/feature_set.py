@@ -18,7 +18,7 @@ _NOT_THERE = "run `hermes features` with the same --feature-set and --columns"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class FeatureSet:
     """The part of a feature set that a strategy reads.
 
     Attributes:
@@ -64,12 +64,12 @@ class Trial:
         return {"name": self.feature_set, "version": self.version, "columns": self.columns}
 
 
-def together(trials: Iterable[Trial | None]) -> dict[str, Any] | None:
+def merged(sets: Iterable[FeatureSet | None]) -> dict[str, Any] | None:
     """What the lineage says of the parts of one feature set that several datasets read; None where none did.
 
     Where their versions differ, all of them are named.
     """
-    found = [each for each in trials if each is not None]
+    found = [each for each in sets if each is not None]
     if not found:
         return None
     versions = sorted({each.version for each in found})
@@ -114,7 +114,7 @@ def set_version(settings: Settings, lake: Lake) -> str | None:
     return versions.pop()
 
 
-def read_trial(settings: Settings, lake: Lake, wanted: Sequence[str]) -> Trial | None:
+def read_feature_set(settings: Settings, lake: Lake, wanted: Sequence[str]) -> FeatureSet | None:
     """The columns that the settings' feature set has of those that are wanted; None without a feature set.
 
     Raises:
@@ -132,4 +132,4 @@ def read_trial(settings: Settings, lake: Lake, wanted: Sequence[str]) -> Trial |
     opened = open_table(lake.test, files, {"datetime": DATETIME, **columns}, dataset.symbol)
     with lake.test.errors():
         rows = opened.plan.select("datetime", *columns).collect()
-    return Trial(chosen.feature_set, version, rows, lake.test, table, opened.parts)
+    return FeatureSet(chosen.feature_set, version, rows, lake.test, table, opened.parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from hermes.dataset import Dataset, is_simulated, parse_decisions_folder, parse_decisions_table, parse_signals_table
+from hermes.dataset import Dataset, is_simulated, parse_decisions_table, parse_signals_table
 from hermes.errors import HermesError
 from hermes.lake.executions import is_execution
 from hermes.lake.store import Lake
@@ -16,7 +16,7 @@ from hermes.pages import format
 from hermes.record.review import rows_json
 from hermes.record.table import DecisionsTable
 from hermes.redaction import redact
-from hermes.serve.reading import for_strategy
+from hermes.serve.reader import for_strategy
 from hermes.serve.texts import address_of, cell
 from hermes.settings import Settings
 from hermes.text import POSITIONS
@@ -30,8 +30,8 @@ RECORD = ("Decided at", "Dataset", "Strategy", "Bar", "Close", "Decision", "Posi
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
-    """What everybody who listens is sent.
+class Snapshot:
+    """What the server sends to every listener.
 
     Attributes:
         datasets: as `hermes status --json` has them; decisions: as `hermes record show --json` has them, newest first.
@@ -46,15 +46,15 @@ class Now:
     notes: list[str] = field(default_factory=list)
 
 
-def now(settings: Settings, lake: Lake) -> Now:
-    """Look at the lake.
+def take_snapshot(settings: Settings, lake: Lake) -> Snapshot:
+    """Read the current status from the lake.
 
     Raises:
         StoreError: it cannot be read.
     """
     signals, decided = _known(lake)
     watched = sorted(signals | _symbols(settings, decided), key=lambda each: (each[0], str(each[1])))
-    found = Now()
+    found = Snapshot()
     if len(watched) > MOST_DATASETS:
         found.notes.append(
             f"{MOST_DATASETS:,} of {len(watched):,} datasets are shown; `hermes status` shows the others."
@@ -111,8 +111,7 @@ def _symbols(settings: Settings, tables: Sequence[DecisionsTable]) -> set[tuple[
 
 def _newest(table: DecisionsTable) -> pl.DataFrame:
     """The newest decisions of one table, from as few days as hold them."""
-    named = {parse_decisions_folder(file.key.rpartition("/")[0]) for file in table.files()}
-    days = sorted(day for day in named if day)
+    days = table.days()
     rows, count = pl.DataFrame(), 1
     while days and rows.height < DECISIONS:
         rows = table.read(since=days[-min(count, len(days))])

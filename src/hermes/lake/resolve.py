@@ -6,7 +6,7 @@ from hermes.lake.store import Lake
 from hermes.settings import Settings
 
 
-def opened(settings: Settings, lake: Lake | None, name: str) -> Lake:
+def resolve_lake(settings: Settings, lake: Lake | None, name: str) -> Lake:
     """The lake to work in.
 
     Raises:

@@ -39,7 +39,7 @@ class Reader:
     """
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
-        self.settings, self.lake = settings, reading(lake)
+        self.settings, self.lake = settings, read_only(lake)
         self._made: dict[tuple[str, str], str] = {}
         self._known: dict[str, LakeTable] = {}
         self._lock = Lock()
@@ -201,7 +201,7 @@ class Reader:
         return rows, ""
 
 
-def reading(lake: Lake) -> Lake:
+def read_only(lake: Lake) -> Lake:
     """The same lake, which publishes nothing: should anything ever try, it fails."""
 
     def refuse() -> None:
