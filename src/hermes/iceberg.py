@@ -145,7 +145,7 @@ def _signals(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | Non
         table.manage_snapshots().create_tag(made.snapshot_id, execution).commit()
     expired = _expire(table, [] if keep is None else _tags(table)[:-keep])
     _pin(lake, name, _tags(table))
-    return _exported(catalog, table, len(wanted), expired)
+    return _exported(table, len(wanted), expired)
 
 
 def _pin(lake: Lake, table: str, executions: Sequence[str]) -> None:
@@ -199,7 +199,7 @@ def _features(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | No
             raise StoreError(f"{name} was replaced while it was exported", "run the export again")
         # A snapshot for each file was made on the way: only the last one holds the whole table.
         _expire_ids(table, [each.snapshot_id for each in table.snapshots()[:-1] if each.snapshot_id not in seen])
-    return _exported(catalog, table, int(bool(stale)), _expire_old(table, keep))
+    return _exported(table, int(bool(stale)), _expire_old(table, keep))
 
 
 # --- the record ------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def _record(settings: Settings, lake: Lake, catalog: "Catalog", keep: int | None
             change.append(_matching(change, new))
             ends[dataset.symbol] = int(new["sequence"].max())  # type: ignore[arg-type]
             change.set_properties({_EXPORTED: json.dumps(ends)})
-    return _exported(catalog, table, int(bool(new.height)), _expire_old(table, keep))
+    return _exported(table, int(bool(new.height)), _expire_old(table, keep))
 
 
 # --- tables and catalogs ---------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def _table(settings: Settings, catalog: "Catalog", name: str, schema: "pa.Schema
     return catalog.create_table_if_not_exists(f"{settings.iceberg.namespace}.{name}", schema=schema)
 
 
-def _exported(catalog: "Catalog", table: "Table", added: int, expired: int) -> IcebergTable:
+def _exported(table: "Table", added: int, expired: int) -> IcebergTable:
     table.refresh()
     rows = table.scan().count()
     return IcebergTable(".".join(table.name()), table.metadata_location, rows, len(table.snapshots()), added, expired)

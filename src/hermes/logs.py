@@ -12,12 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import Any, TextIO
 
 from hermes.redaction import printable, redact
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _logger = logging.getLogger("hermes")
 _logger.addHandler(logging.NullHandler())  # a library that nobody listens to is silent

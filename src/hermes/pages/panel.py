@@ -28,7 +28,7 @@ UP, DOWN = "#2f81c7", "#dd6b20"
 LINES = ("#b07cc6", "#b8982f", "#4aa3a2", "#c76b8f", "#7d8bb5", "#8a9a5b")
 HOLDING = "#8b93a1"
 SHADE = 0.13
-_SOFT, _GRID = "rgb(93, 101, 115)", "rgb(236, 238, 242)"  # page.css, light; the page's script changes them for dark
+_SOFT, _GRID = "rgb(93, 101, 115)", "rgb(236, 238, 242)"  # base.css, light; the page's script changes them for dark
 _EDGE = 66  # pixels kept for the y axis, the same on every panel, so that times stand below each other
 
 

@@ -37,7 +37,11 @@ PAGE_POLICY = (
     f"sandbox allow-scripts; {_SHARED}; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
     "frame-ancestors 'self'"
 )
-STATIC = {"serve.css": "text/css", "live.js": "text/javascript"}
+STATIC = {
+    "base.css": ("text/css", "hermes.pages", "assets"),
+    "serve.css": ("text/css", "hermes.serve", "static"),
+    "live.js": ("text/javascript", "hermes.serve", "static"),
+}
 
 Answer = TypeVar("Answer")
 
@@ -216,8 +220,9 @@ class Static(Handler):
         """See Tornado."""
         if name not in STATIC:
             raise HTTPError(404)
-        self.set_header("Content-Type", f"{STATIC[name]}; charset=utf-8")
-        self.write(files("hermes.serve").joinpath("static", name).read_bytes())
+        kind, package, folder = STATIC[name]
+        self.set_header("Content-Type", f"{kind}; charset=utf-8")
+        self.write(files(package).joinpath(folder, name).read_bytes())
 
 
 class Events(Handler):
