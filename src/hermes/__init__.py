@@ -1,7 +1,7 @@
 """Hermes: from an exchange's klines to trading signals, and an honest backtest of them.
 
-The public Python API, loaded on first use, so that `hermes --help` need not wait for Polars. The steps take settings
-and return results that know their rows, the reads return lazy frames, the computations take frames and return frames.
+The public Python API, loaded on first use, so that `hermes --help` does not import Polars. Steps take settings and
+return results with their rows, `read_*` functions return lazy frames, `compute_*` functions take and return frames.
 """
 
 from importlib import import_module

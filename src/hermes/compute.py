@@ -22,9 +22,9 @@ def compute_features(bars: Frame, settings: Settings) -> pl.DataFrame:
     """The 23 indicators of a whole series, as the gold feature table has them.
 
     Args:
-        bars: `datetime, open, high, low, close, volume` from the first bar on, in time order; other columns are left
-            out. Values depend on all bars before them: a part of a series gives other values.
-        settings: name the dataset, for the columns `symbol` and `timeframe`.
+        bars: `datetime, open, high, low, close, volume` from the first bar on, in time order; other columns are
+            ignored. Values depend on all earlier bars: a part of a series gives different values.
+        settings: the dataset gives the columns `symbol` and `timeframe`.
 
     Raises:
         TableRefused: a column is missing, times do not ascend, or a price is not above zero.

@@ -110,10 +110,10 @@ def check_feature_set(name: str) -> str:
 
 
 def expanded(path: str) -> Path:
-    """A path as people write it: `~` in front is a home; `./~x` is a folder of that name.
+    """Expand a leading `~` to the home folder; `./~x` is a folder of that name.
 
     Raises:
-        UsageError: `~name` of a user that there is not.
+        UsageError: `~name` names a user that does not exist.
     """
     if not path.startswith("~"):
         return Path(path)
@@ -126,7 +126,7 @@ def expanded(path: str) -> Path:
 
 
 def absolute(path: str) -> Path:
-    """`expanded`, from the root of the file system.
+    """The path as an absolute one, with `~` expanded.
 
     Raises:
         UsageError: it is relative to a working folder that was removed; or as `expanded`.

@@ -1,11 +1,11 @@
-"""What can go wrong, as one tree: every message names the value, what was expected, and the cure.
+"""All exceptions of Hermes: each message names the value, what was expected, and the cure.
 
 `exit_code` is what the command line returns: 1 failed, 2 wrong usage, 3 a check found a fault.
 """
 
 
 def first_line(text: str) -> str:
-    """What a message of somebody else's begins with: one line, at most 300 characters."""
+    """The first line of another library's message, at most 300 characters."""
     return (text.splitlines() or [""])[0][:300]
 
 
@@ -35,7 +35,7 @@ class UsageError(HermesError):
 
 
 class NameRefused(UsageError):
-    """A symbol, interval, market … that has no place in the naming convention."""
+    """A symbol, interval, market … that the naming convention does not allow."""
 
 
 class UnknownIndicator(UsageError):
@@ -51,7 +51,7 @@ class SettingsError(UsageError):
 
 
 class ArchiveError(HermesError):
-    """The exchange's archive cannot be reached, or lacks what was asked for."""
+    """The exchange's archive cannot be reached, or lacks the requested files."""
 
 
 class ChecksumMismatch(ArchiveError):
@@ -79,10 +79,10 @@ class NotServed(ExchangeError):
 
 
 class Banned(ExchangeError):
-    """The exchange refuses this address for a while: nothing is sent until then.
+    """The exchange has banned this address for a while: no request is sent until then.
 
     Args:
-        seconds: until it is over.
+        seconds: until the ban ends.
     """
 
     def __init__(self, message: str, cure: str, seconds: float) -> None:
@@ -115,7 +115,7 @@ class NewerLake(StoreError):
 
 
 class AlreadyPublished(StoreError):
-    """A create-only publish met an object of somebody else under the same name."""
+    """The name to publish under is already taken."""
 
 
 class ClusterError(HermesError):
@@ -123,7 +123,7 @@ class ClusterError(HermesError):
 
 
 class DatasetLocked(HermesError):
-    """Somebody else is working on the dataset; the message says who."""
+    """Another process holds the lock of the dataset; the message says which."""
 
 
 class LockLost(StoreError):
@@ -131,7 +131,7 @@ class LockLost(StoreError):
 
 
 class NoticeRefused(HermesError):
-    """The webhook's receiver did not take a notice; the run itself goes on."""
+    """A receiver did not accept a notice; the run itself continues."""
 
 
 class SourceChanged(StoreError):
@@ -139,7 +139,7 @@ class SourceChanged(StoreError):
 
 
 class TableRefused(HermesError):
-    """A feature table that is not honest: missing columns, disorder, duplicates, a foreign symbol."""
+    """A table that cannot be used: missing columns, rows out of order, duplicates, a foreign symbol."""
 
 
 class StrategyError(HermesError):
@@ -159,6 +159,6 @@ class ParametersRefused(StrategyError):
 
 
 class AuditFault(HermesError):
-    """An audit or quality check that found what it looks for."""
+    """An audit or a quality check found a fault."""
 
     exit_code = 3

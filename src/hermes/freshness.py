@@ -18,8 +18,8 @@ class Freshness:
     Attributes:
         newest: open time of the newest bar; expected: of the newest bar that is over by now.
         age: from the newest bar's close until now.
-        stale: whether the newest bar is older than expected by more than two intervals and the lag of its files;
-            never that of a simulated market, whose bars are of no time that passes.
+        stale: whether the newest bar is older than expected by more than two intervals plus the lag of its files;
+            never for a simulated market, whose bars are not of the present.
     """
 
     newest: datetime

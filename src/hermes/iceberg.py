@@ -5,7 +5,7 @@
   the snapshots that refer to it.
 - The record: decisions are appended, as they were to the record.
 
-What is exported already is not exported again, so the command can be run after every execution.
+Exports are incremental, so the command can be run after every execution.
 """
 
 import json
@@ -62,7 +62,7 @@ class IcebergTable:
 
 @dataclass(frozen=True, slots=True)
 class Exported(StepResult):
-    """The Iceberg tables of one dataset, and the catalog that knows them."""
+    """The Iceberg tables of one dataset, and their catalog."""
 
     catalog: str
     tables: Sequence[IcebergTable]
@@ -89,7 +89,7 @@ def export_iceberg(
     """Bring the Iceberg tables of one dataset up to date with the lake.
 
     Args:
-        settings: name the dataset and the strategy; `[iceberg]` names the catalog.
+        settings: name the dataset and the strategy; `[iceberg]` configures the catalog.
         tables: some of `TABLES`; one that the lake does not have yet is left out, unless it is the only one.
         keep: only the newest so many snapshots of each table stay; without it all do. `hermes prune` never removes an
             execution that a snapshot refers to.

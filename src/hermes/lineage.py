@@ -1,11 +1,11 @@
-"""What an execution was made from, how, and what it found: the JSON in the footer of every signals file.
+"""The lineage of an execution: its inputs, its settings and its results, as JSON in the footer of every signals file.
 
-Every field has a role, which says what a difference in it means:
+Every field has a role, which says what a difference in that field means:
 
 - `identity`: another execution, not a newer one of the same: strategy, parameters, start and end, account.
 - `input`: the same execution, to be made again: Hermes, the strategy's source, the files that it reads.
-- `setup`: nothing; the rows do not depend on it.
-- `result`: what was found.
+- `setup`: nothing, as the rows do not depend on it.
+- `result`: the counts and measures of the rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ def fields_with(role: Role) -> list[str]:
 
 
 def source_versions(files: Any) -> Sequence[tuple[str, str | None]]:
-    """Files by address and version, in an order that comparing does not depend on."""
+    """Files by address and version, sorted so that equal sets compare equal."""
     return sorted(files)
 
 

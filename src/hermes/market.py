@@ -29,7 +29,7 @@ LOCKED_S = 120  # how long a dataset is waited for that somebody else is working
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one dataset: the JSON object of its run, or why there is none."""
+    """The outcome of one dataset: the JSON object of its run, or the error."""
 
     symbol: str
     interval: str
@@ -42,7 +42,7 @@ class Outcome:
 
     @classmethod
     def of_error(cls, symbol: str, interval: str, market: str, error: Exception) -> Self:
-        """What became of a dataset that raised this."""
+        """The outcome of a dataset whose run raised `error`."""
         known, trace = as_hermes_error(error), "".join(traceback.format_exception(error))
         texts = redact(known.message), redact(known.cure), redact(trace)
         return cls(symbol, interval, market, None, *texts, known.exit_code)
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What became of all datasets, in the order they were asked for; `universe` compares those that are done."""
+    """The outcome of all datasets, in the order requested; `universe` compares those that succeeded."""
 
     outcomes: Sequence[Outcome]
     universe: "Universe | None"
@@ -70,7 +70,7 @@ class Market:
 
     @property
     def failed(self) -> list[Outcome]:
-        """Those that have none."""
+        """The datasets whose run failed."""
         return [each for each in self.outcomes if each.made is None]
 
     def as_json(self) -> dict[str, Any]:
@@ -97,12 +97,12 @@ def run_market(
 
     Args:
         tasks: one for each dataset; they differ in nothing else.
-        options: what to do for each.
+        options: which part of the pipeline to run.
         where: see `workers.pool.place`.
         refused: datasets that failed before, for the comparison.
 
     Raises:
-        HermesError: the place accepts no tasks any more, or the comparison cannot be published.
+        HermesError: the executor accepts no more tasks, or the comparison cannot be published.
     """
     started = perf_counter()
     found: dict[Dataset, Outcome] = {}
@@ -158,7 +158,7 @@ def _in_lake(settings: Settings, layer: str) -> list[Dataset]:
 
 
 def _run_task(task: tuple[Settings, RunOptions]) -> Outcome:
-    """What a thread or a worker does: small things in, small things out."""
+    """Run one task in a thread or a worker: takes and returns only what is cheap to send."""
     settings, options = task
     give_up = monotonic() + LOCKED_S
     while True:

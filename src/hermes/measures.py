@@ -27,9 +27,9 @@ class Measure:
         label: its name for people.
         unit: how its value is written.
         better: the direction of good values; empty where there is none.
-        says: what it says, in one sentence.
-        missing: why it is undefined, where it is.
-        of_trades: says something about trades, which holding has none of.
+        says: its meaning, in one sentence.
+        missing: why the measure can be undefined.
+        of_trades: describes trades, so buy-and-hold has no value for it.
     """
 
     name: str
@@ -119,7 +119,7 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
 
 
 def shown_measures() -> Iterator[Measure]:
-    """All measures that are shown, in their order; what holding returned comes after the return."""
+    """All measures that are shown, in order; the return of holding follows the total return."""
     for group in GROUPS.values():
         for measure in group:
             yield measure
@@ -128,6 +128,6 @@ def shown_measures() -> Iterator[Measure]:
 
 
 def select_measures(names: Iterable[str]) -> list[Measure]:
-    """These measures, in this order."""
+    """The measures with these names, in this order."""
     known = {measure.name: measure for measure in shown_measures()}
     return [known[name] for name in names]

@@ -3,7 +3,7 @@
     archive ──ingest──▶ bronze ──refine──▶ silver ──features──▶ gold features ──signals──▶ gold signals ──report──▶ page
 
 Each step takes settings and the lake, brings its layer up to date with the one before, and can be run alone and again:
-what is up to date is not written. The steps stand in `hermes.steps`, the only place where the pure stages (`bronze`,
+what is up to date is not written. The steps are in `hermes.steps`, the only place where the pure stages (`bronze`,
 `silver`, `gold`, `signals`, `backtest`) meet storage (`lake`).
 """
 
@@ -60,16 +60,16 @@ def run(
     Args:
         settings: from `Settings.load`.
         lake: the lake to work in; without it the one that the settings name.
-        source: one of `SOURCES`; the steps before it are left out.
+        source: one of `SOURCES`; earlier steps are skipped.
         frequencies: what to ingest, see `ingest`.
         since: first day to ingest; until: last day to ingest.
         audited: whether a quick audit must pass before signals are made; reported: whether to make the page.
-        fresh_after: an execution of this instant (with a time zone) or later that was made from exactly the same is
-            taken as it is, and none is made; without it one is always made.
-        progress: told how far the work is.
+        fresh_after: reuse an execution that was made at this instant (with a time zone) or later from exactly the
+            same inputs; without it a new one is always made.
+        progress: receives progress updates.
 
     Raises:
-        HermesError: whatever stops a step; the steps before it stay done, nothing is half done.
+        HermesError: a step failed; earlier steps stay done, nothing is half done.
     """
     lake = lake or Lake.open(settings)
     layer = SOURCES.index(source)
@@ -83,7 +83,7 @@ def run(
     # 3. silver → gold features: indicators over the whole history.
     if layer < SOURCES.index("gold"):
         featured = features_for_signals(settings, lake, progress=progress)
-    # Under a scheduler: what was made from exactly this stands already.
+    # Under a scheduler: reuse the execution that was made from exactly these inputs.
     standing = latest_same(settings, lake, fresh_after) if fresh_after else None
     if standing:
         if reported and not standing.report:

@@ -1,4 +1,4 @@
-"""Users' code: a Python file that is run once, or the entry points of an installed package."""
+"""Code of users: a Python file, which is run once, or the entry points of an installed package."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ _modules: dict[str, ModuleType] = {}  # by content, so that a file is run once a
 
 @cache
 def _entry_points(path: tuple[str, ...]) -> Any:
-    """Those of all packages on this `sys.path`, to `select` from: to look for them opens a file of each package."""
+    """The entry points of all packages on this `sys.path`; cached, as the search opens a file of each package."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and what is shipped needs it not
 
     return entry_points()
@@ -31,10 +31,10 @@ def _entry_points(path: tuple[str, ...]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is looked for: how messages call it, the error to raise, the entry points' group.
+    """A kind of user code: its name in messages, the error to raise, the group of entry points.
 
     Attributes:
-        shipped: names that Hermes itself has; a package must not take them.
+        shipped: reserved names, which no package may use.
     """
 
     noun: str
@@ -84,7 +84,7 @@ class Kind:
         """Entry points of installed packages by name.
 
         Raises:
-            HermesError: of this kind, where two packages bring one name, or one takes a shipped name.
+            HermesError: of this kind, if two packages define one name, or one uses a shipped name.
         """
         found: dict[str, EntryPoint] = {}
         for point in _entry_points(tuple(sys.path)).select(group=self.group):
@@ -134,7 +134,7 @@ class Kind:
         return "an" if self.noun[0] in "aeiou" else "a"
 
     def load(self, point: "EntryPoint") -> tuple[Any, str, str]:
-        """What an entry point names, how messages call it, and the package with its version.
+        """The object of an entry point, its name in messages, and the package with its version.
 
         Raises:
             HermesError: of this kind, where it cannot be loaded.

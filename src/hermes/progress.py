@@ -8,7 +8,7 @@ Advance = Callable[[int, str], None]
 
 
 class Progress:
-    """Listens to nothing. The command line has one that draws bars."""
+    """Ignores all progress; the command line has one that draws bars."""
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[Advance]:

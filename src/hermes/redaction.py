@@ -23,7 +23,7 @@ def remember(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """`text` with every secret in it masked, and what addresses carry beside host and path."""
+    """`text` with every secret in it masked, and users, passwords and queries of addresses."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return _CARRIED.sub(_MASK, text)

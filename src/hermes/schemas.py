@@ -56,7 +56,7 @@ _COIN_MARGINED = {"quote_volume": "base_volume", "taker_buy_quote_volume": "take
 
 
 def silver_schema(market: str) -> Schema:
-    """The columns of silver; those of coin-margined contracts (cm) are called what they hold."""
+    """The columns of silver; coin-margined contracts (cm) have other names for volumes."""
     return {_COIN_MARGINED.get(name, name): dtype for name, dtype in SILVER.items()} if market == "cm" else SILVER
 
 

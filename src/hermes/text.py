@@ -1,4 +1,4 @@
-"""Counts and choices as they are read in a sentence."""
+"""Counts and choices for sentences."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,9 @@ def counted(count: float, noun: str, plural: str = "", form: str = ",") -> str:
     """`1 file`, `1,200 files`, `2 entries`.
 
     Args:
-        count: of them.
-        noun: one of them.
-        plural: several of them; without it the noun with an s.
+        count: how many.
+        noun: the singular.
+        plural: by default the noun with an s.
         form: how the count is formatted.
     """
     text = format(count, form)

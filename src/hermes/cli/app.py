@@ -1,4 +1,4 @@
-"""One command per step of the pipeline: parses, calls the pipeline, prints. Heavy imports wait until a command runs."""
+"""The commands of the pipeline: parse, call the step, print. Heavy imports are deferred until a command runs."""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -270,7 +270,7 @@ serve.register(app)
 
 
 def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
-    """Which of the archive's files to take."""
+    """Which files of the archive to ingest."""
     return {"frequencies": frequency or (), "since": since and since.date(), "until": until and until.date()}
 
 

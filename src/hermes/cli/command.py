@@ -1,4 +1,4 @@
-"""How a command is made: the options that every command has, and the line that it was called with."""
+"""Commands: the options that all of them have, and the parsed command line that they receive."""
 
 import logging
 import sys
@@ -47,7 +47,7 @@ _VERBOSE = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=SETTI
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was typed, apart from a command's own options."""
+    """The parsed command line, without the options that only this command has."""
 
     symbols: list[str]
     flags: Mapping[str, Any]
@@ -102,7 +102,7 @@ def command(
 
     Args:
         examples: shown by `--help`, without the leading `hermes`.
-        flags: options that the command takes beside its own and the common ones.
+        flags: options that set settings, in addition to the common ones.
         symbols: whether it takes symbols.
 
     The function's first argument is the `Invocation`; the others are the command's own options.
@@ -156,7 +156,7 @@ def _help_text(function: Callable[..., None]) -> str:
 
 
 def print_traceback() -> None:
-    """The error that is being handled, in full, on stderr; secrets in it are masked."""
+    """Print the traceback of the current error on stderr, with secrets masked."""
     if logs.as_json():
         logs.event("traceback", level=logging.ERROR, traceback=traceback.format_exc())
     else:

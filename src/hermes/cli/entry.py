@@ -1,4 +1,4 @@
-"""The `hermes` command as a process: exit codes, one line for each error, and streams that may break or be closed."""
+"""The entry point of the `hermes` command: exit codes, one-line errors, and broken or closed streams."""
 
 import gc
 import logging
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _start_lean(words: list[str]) -> None:
-    """Leave out what libraries do as they are loaded and a command does not need, unless the environment asks for it.
+    """Skip work that libraries do on import and no command needs, unless the environment asks for it.
 
     pydantic looks for plugins in every package that is installed. The threads of NumPy's OpenBLAS spin while they wait.
     """
@@ -56,7 +56,7 @@ def _start_lean(words: list[str]) -> None:
 
 
 def _leave_out_others(words: list[str]) -> None:
-    """Typer makes every command before it runs one: where one is named, that one is enough."""
+    """Register only the command that is called: Typer builds every registered command first."""
     wanted = [
         each for each in app.registered_commands if [each.name or getattr(each.callback, "__name__", "")] == words
     ]

@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _asked(given: Mapping[str, Any], prompt: Callable[..., str]) -> Iterator[tuple[str, str]]:
-    """Answers to what no option gave, each asked for until it is possible."""
+    """Prompt for every value that no option gave, until the answer is valid."""
     from hermes.cli.views import console
     from hermes.settings import Settings
 

@@ -203,7 +203,7 @@ def audit_bytes(line: Invocation) -> None:
 
 
 def _datasets(line: Invocation) -> "list[Dataset]":
-    """The datasets of the symbols on the line; none means all."""
+    """The datasets of the given symbols; none means all."""
     if not line.symbols and any(name.startswith("dataset.") for name in line.flags):
         raise UsageError(
             "--interval and --market have no effect without a symbol", "name the symbols, or leave them out"

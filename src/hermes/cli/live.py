@@ -1,4 +1,4 @@
-"""The commands about live work: decide on bars as they close, and show the current state."""
+"""The commands for live signals: decide on bars as they close, and show the current status."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 import os
@@ -49,7 +49,7 @@ TERMINATED_S = 0.8  # after SIGTERM; what is not done by then is not needed: not
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: a scheduler asks for the end."""
+    """SIGTERM: a scheduler asks the process to end."""
 
 
 def register(app: typer.Typer) -> None:
@@ -124,7 +124,7 @@ def stay(
     until: int | None = None,
     clock: "Clock | None" = None,
 ) -> None:
-    """Be a live process, until it is stopped or its time is over."""
+    """Run the live service until it is stopped or reaches `until`."""
     from hermes.cli.views import console
     from hermes.cli.views import live as views
     from hermes.live.engine import Engine
@@ -168,7 +168,7 @@ def stay(
 
 
 def show(settings: "Settings", start: date, months: int, seconds: float, *, as_json: bool) -> None:
-    """Go on live where the simulated archive of the demo ends: its exchange is on this machine, and its time flies."""
+    """Continue live where the demo's archive ends, on a simulated exchange whose clock runs fast."""
     from tempfile import TemporaryDirectory
 
     from hermes.cli.views import live as views
@@ -202,7 +202,7 @@ def show(settings: "Settings", start: date, months: int, seconds: float, *, as_j
 
 @contextmanager
 def ends_soon() -> Iterator[None]:
-    """SIGTERM ends this process within a second, also while the main thread is deep in a library."""
+    """End this process within a second of SIGTERM, even while the main thread is inside a library."""
 
     def terminate(*_: Any) -> None:
         raise Terminated
@@ -228,7 +228,7 @@ def ends_soon() -> Iterator[None]:
 
 
 def more_files() -> None:
-    """Every dataset holds a lock, which is an open file: take as many as the system gives."""
+    """Raise the limit of open files to the maximum: every dataset holds a lock, which is an open file."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -62,7 +62,7 @@ class Flag:
 
     @cache  # noqa: B019 - of constants, each for many commands
     def parameter(self) -> Parameter:
-        """How Typer is told of it."""
+        """The parameter for Typer."""
         panel = PANELS.get(self.setting.partition(".")[0])
         option = typer.Option(self.option, help=self.help, autocompletion=choices(self.setting), rich_help_panel=panel)
         kind = Annotated[Optional[self.kind], option]  # type: ignore[name-defined]  # noqa: UP045
@@ -70,7 +70,7 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """As a Python name."""
+        """The name as a Python identifier."""
         return self.option.strip("-").replace("-", "_")
 
 

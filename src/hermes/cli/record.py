@@ -133,7 +133,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _on_record(line: Invocation) -> Invocation:
-    """The same line, which names every symbol on record where it named none."""
+    """The same command line, with every symbol on record if it names none."""
     if line.symbols:
         return line
     from hermes.lake.store import Lake

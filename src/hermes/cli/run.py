@@ -1,4 +1,4 @@
-"""The command for one dataset or the whole market: `run`."""
+"""The command that runs the pipeline: `run`."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
 from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ def _held(line: Invocation, on_top: Mapping[str, Any], source: str, quote: str, 
 
 
 def _tasks(line: Invocation, wanted: Wanted) -> "tuple[list[Settings], list[Outcome]]":
-    """The settings of every dataset, each once; and those whose names are refused, if others are not."""
+    """The settings of every dataset, without duplicates, and the datasets with invalid names if others are valid."""
     from hermes.market import Outcome
 
     tasks: dict[Dataset, Settings] = {}
@@ -182,7 +182,7 @@ def named_symbols(
 
 
 def symbols_in(path: Path) -> list[str]:
-    """The symbols of a file, one on a line; what follows a # is a remark."""
+    """The symbols of a file, one per line; `#` begins a comment."""
     try:
         text = typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -117,7 +117,7 @@ def register(app: typer.Typer) -> None:
 
 @contextmanager
 def _place(settings: "Settings", workers: int | None, cluster: str | None) -> "Iterator[tuple[Settings, Place | None]]":
-    """Where the work is done, None for here; the settings as they are sent there."""
+    """The executor for the work, None for this process; and the settings to send there."""
     if not (workers or cluster):
         yield settings, None
         return

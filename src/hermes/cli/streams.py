@@ -1,4 +1,4 @@
-"""Output streams: one that is full, closed or lacks characters never changes the result of a command."""
+"""Output streams: a full disk, a closed pipe or a missing character never changes the result of a command."""
 
 import errno
 import os
@@ -13,10 +13,10 @@ ENDED_BY: dict[int, int] = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 class Stream:
-    """A stream that goes silent once it cannot be written to; everything else is asked of the stream below.
+    """A stream that ignores writes after the first error; all else is delegated to the wrapped stream.
 
     Attributes:
-        lost: why it is silent: the first error, None without one.
+        lost: the first error, None without one.
     """
 
     def __init__(self, below: TextIO) -> None:
@@ -24,7 +24,7 @@ class Stream:
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write, or pass over it in silence where an earlier write failed."""
+        """Write, or ignore the text if an earlier write failed."""
         if self.lost is None:
             try:
                 self._below.write(text)
@@ -33,7 +33,7 @@ class Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Write out what waits."""
+        """Flush the buffer."""
         if self.lost is None:
             try:
                 self._below.flush()
@@ -45,9 +45,9 @@ class Stream:
 
 
 def guard() -> None:
-    """Put a `Stream` in the place of stdout and stderr; characters that their encoding lacks are replaced.
+    """Replace stdout and stderr by a `Stream` each; characters that their encoding lacks are replaced.
 
-    A stream that was closed before the command began is one that nobody reads.
+    A stream that was closed before the command started counts as unread.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -59,7 +59,7 @@ def guard() -> None:
 
 
 def finish() -> OSError | None:
-    """Write out what waits; returns why stdout could not be written to, None where it was or where nobody reads on."""
+    """Flush; returns the error of stdout, None if all was written or the reader closed the pipe."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, Stream):
@@ -78,7 +78,7 @@ def _silence(stream: TextIO) -> None:
 
 
 class Ended(KeyboardInterrupt):
-    """The process was told to end; `number` is the signal's."""
+    """The process received a signal to end; `number` is that of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Ended(KeyboardInterrupt):
 
 
 def end_as_interrupted() -> None:
-    """SIGTERM and SIGHUP tidy up as Ctrl-C does; one that is ignored, as below `nohup`, stays so."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C; a signal that is ignored, as under `nohup`, stays ignored."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         global told  # noqa: PLW0603 - of the process

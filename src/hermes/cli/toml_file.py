@@ -1,6 +1,6 @@
 """A commented `hermes.toml`: every setting, explained, and never a secret.
 
-The text is made from the model of the settings, so it cannot tell of one that is not there.
+The text is generated from the model of the settings, so the two cannot differ.
 """
 
 import inspect
@@ -29,7 +29,7 @@ def as_toml(chosen: Mapping[str, Any]) -> str:
     """The text of a settings file.
 
     Args:
-        chosen: dotted name → value, what the file is to set; every other setting is a comment in it.
+        chosen: dotted name → value to set; every other setting is commented out.
 
     Raises:
         SettingsError, NameRefused, StrategyError: a value is impossible, or a name unknown.
@@ -61,11 +61,11 @@ def as_toml(chosen: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, text: str, *, replace: bool) -> None:
-    """Put the file there, whole.
+    """Write the file atomically.
 
     Raises:
-        UsageError: there is one, and it is not to be replaced.
-        SettingsError: it cannot be written.
+        UsageError: the file exists and `replace` is false.
+        SettingsError: the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -110,7 +110,7 @@ def _remark(text: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """One value; what is not set is an empty text, which means the same."""
+    """One value; an unset value is an empty string, which means the same."""
     if value is None:
         return '""'
     if isinstance(value, bool):

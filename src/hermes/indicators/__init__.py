@@ -1,4 +1,4 @@
-"""Indicators: definitions, the shipped ones, and how a column's name becomes an expression."""
+"""Indicators: how they are defined, the shipped ones, and the mapping from column names to expressions."""
 
 from hermes.indicators.columns import column, look_back
 from hermes.indicators.definition import indicator

@@ -1,4 +1,4 @@
-"""What an indicator is: parameters → a Polars expression over the bars, and how far it looks back."""
+"""Indicators: functions from parameters to a Polars expression over the bars, with a look-back."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ def indicator(*, look_back: LookBack, source: str) -> Callable[[Expression], Fam
         source: where the definition comes from.
 
     Raises:
-        IndicatorError: the function's name, parameters or docstring are not what they must be.
+        IndicatorError: the function's name, parameters or docstring do not fit.
     """
 
     def define(function: Expression) -> Family:

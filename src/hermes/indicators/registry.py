@@ -15,7 +15,7 @@ INDICATORS = Kind("indicator", IndicatorError, "hermes.indicators", SHIPPED)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All indicators at hand.
+    """All indicators that are available.
 
     Attributes:
         families: by name.
@@ -35,7 +35,7 @@ def known_indicators(files: Sequence[str] = ()) -> Known:
         files: Python files whose top-level `@indicator` functions are taken.
 
     Raises:
-        IndicatorError: a file or package cannot be loaded, holds no indicator, or takes a name that another has.
+        IndicatorError: a file or package cannot be loaded, holds no indicator, or uses a name that is taken.
     """
     families, sources = dict(SHIPPED), dict.fromkeys(SHIPPED, f"hermes {__version__}")
     for point in INDICATORS.installed().values():

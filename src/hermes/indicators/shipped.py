@@ -1,4 +1,4 @@
-"""The indicators that Hermes brings: definitions are TA-Lib's where it has one (https://ta-lib.org/functions)."""
+"""The shipped indicators, defined as in TA-Lib where it has them (https://ta-lib.org/functions)."""
 
 from functools import partial
 from typing import Annotated

@@ -1,7 +1,7 @@
 """Short texts for people about signals and failures, to any service that Apprise knows: Telegram, Slack, e-mail …
 
 `[notify] urls` are Apprise's addresses (extra `alerts`). An address often holds a token or a password, so it is never
-printed: messages name a receiver by its place in the list and its service, like `notify.urls[0] (tgram)`.
+printed: messages name a receiver by its position in the list and its service, like `notify.urls[0] (tgram)`.
 """
 
 import logging
@@ -14,10 +14,10 @@ def send(address: str, place: int, title: str, text: str) -> None:
     """Send one text to one receiver.
 
     Args:
-        address: Apprise's, secret; place: its number in `notify.urls`, for messages.
+        address: of Apprise, secret; place: its position in `notify.urls`, for messages.
 
     Raises:
-        NoticeRefused: nobody took it, or the address or the extra is missing.
+        NoticeRefused: the text was not accepted, or the address or the extra is missing.
     """
     name = receiver_name(address, place)
     try:
@@ -35,6 +35,6 @@ def send(address: str, place: int, title: str, text: str) -> None:
 
 
 def receiver_name(address: str, place: int) -> str:
-    """How a receiver is called in messages: without anything of its address but the service."""
+    """The name of a receiver in messages: nothing of its address but the service."""
     service = re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)", address)
     return f"notify.urls[{place}]" + (f" ({service[0].lower()})" if service else "")

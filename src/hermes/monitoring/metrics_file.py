@@ -1,7 +1,7 @@
-"""Figures of each dataset's last run, in one file for node exporter's textfile collector.
+"""Metrics of each dataset's last run, in one file for node exporter's textfile collector.
 
-The file is read, changed and replaced whole, under a lock: several runs may share one. What it says of other datasets
-stays. It is a file of the machine that the run is on, also where the lake is not.
+The file is read, changed and replaced under a lock, so several runs may share one. Metrics of other datasets
+are kept. The file is local to the machine of the run, even if the lake is not.
 """
 
 import errno
@@ -41,12 +41,12 @@ Series = tuple[str, ...]
 
 
 def update(path: Path, labels: Series, figures: Mapping[str, float], failed_notices: int = 0) -> None:
-    """Put these figures of one dataset in place of those that the file has; others stay.
+    """Replace the metrics of one dataset; others are kept.
 
     Args:
         labels: the values of `LABELS`.
         figures: by name, see `FIGURES`; times in Unix seconds.
-        failed_notices: how many more there are.
+        failed_notices: to add to the counter.
 
     Raises:
         OSError: the file cannot be written.
@@ -78,7 +78,7 @@ class _File:
         self._known = known
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus' client writes."""
+        """The metrics for Prometheus' client."""
         for name, text in FIGURES.items():
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             family = kind(name, text, labels=LABELS)
@@ -89,7 +89,7 @@ class _File:
 
 
 def _read(path: Path) -> dict[Series, dict[str, float]]:
-    """Figures by dataset; of a file that is not there, or not ours, none."""
+    """The metrics by dataset; empty if the file is missing or another tool's."""
     known: dict[Series, dict[str, float]] = {}
     try:
         families = list(text_string_to_metric_families(path.read_text("utf-8")))

@@ -1,8 +1,8 @@
-"""Signals that were not reported yet, and what a notice of one says.
+"""Notices of signals that were not reported yet, and of failures.
 
-How far the receiver has been told stands beside the executions, in `notified.json`: the last bar, for each combination
-of parameters. It moves on only over what was taken, so a notice that got lost is told by the next run. The first run
-tells of its last bar alone: what happened before, nobody waits for.
+The last reported bar of each combination of parameters is stored beside the executions, in `notified.json`. It advances
+only over notices that were accepted, so a lost notice is sent by the next run. The first run reports its last bar only,
+as earlier signals are history.
 """
 
 import json
@@ -33,7 +33,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The execution that a run made, or found unchanged.
+    """The execution that a run made or reused.
 
     Attributes:
         file: its signals; last: open time (UTC) of its last bar.
@@ -47,7 +47,7 @@ class Execution:
 
 
 def is_signal(columns: Iterable[str]) -> pl.Expr:
-    """Whether a row has a signal: one of those that a table with these columns has."""
+    """Whether a row has any of the signals in these columns."""
     there = set(columns)
     return pl.any_horizontal(name for name in _SIGNALS if name in there)
 
@@ -61,10 +61,10 @@ def last_signal(lake: Lake, made: Execution) -> datetime | None:
 
 
 def tell_new(lake: Lake, made: Execution, send: Send) -> None:
-    """Send a notice of every signal that is later than those told before, in order of time.
+    """Send a notice of every signal later than those reported, in order of time.
 
     Raises:
-        HermesError: nobody took one; it and those after it are told by the next run.
+        HermesError: a notice was not accepted; it and later ones are sent by the next run.
     """
     marks = _Marks(lake, made.dataset, made.strategy, made.parameters)
     until = marks.until or made.last - _A_MOMENT
@@ -80,9 +80,9 @@ def tell_new(lake: Lake, made: Execution, send: Send) -> None:
 
 
 def tell_decisions(lake: Lake, dataset: Dataset, rows: pl.DataFrame, location: str, send: Send) -> None:
-    """Send a notice of every signal among decisions that were just put on record.
+    """Send a notice of every signal among decisions that were just recorded.
 
-    A later run over the same bars does not tell of them again.
+    A later run over the same bars does not report them again.
 
     Args:
         rows: sealed rows of the record, of this dataset and one strategy, in order of time.
@@ -102,7 +102,7 @@ def tell_decisions(lake: Lake, dataset: Dataset, rows: pl.DataFrame, location: s
 
 
 class _Marks:
-    """How far the receivers were told, of one table and its parameters."""
+    """The last reported bar of one table and its parameters."""
 
     def __init__(self, lake: Lake, dataset: Dataset, strategy: str, parameters: Mapping[str, Any]) -> None:
         self._gold, self._key = lake.gold, f"{dataset.signals_table(strategy)}/{_MARK}"
@@ -126,11 +126,11 @@ class _Marks:
 
     @property
     def until(self) -> datetime | None:
-        """The last bar that was told of, None before the first."""
+        """The last reported bar, None before the first."""
         return datetime.fromisoformat(self._marks[self._stream]) if self._stream in self._marks else None
 
     def tell(self, notices: Iterator[dict[str, Any]], until: datetime, last: datetime, send: Send) -> None:
-        """Send notices, and move the mark as far as they were taken, at most to `last`."""
+        """Send notices, and advance the mark over those that were accepted, at most to `last`."""
         try:
             for notice in notices:
                 # This bar may have another signal: were that one lost, both are told again.
@@ -143,7 +143,7 @@ class _Marks:
 
 
 def of_failure(settings: Settings, error: HermesError, started: datetime) -> dict[str, Any]:
-    """What a notice of a failed run says.
+    """The content of a notice of a failed run.
 
     Args:
         started: when the run began, UTC with its time zone.
@@ -163,7 +163,7 @@ def of_failure(settings: Settings, error: HermesError, started: datetime) -> dic
 def _notices(
     rows: pl.DataFrame, dataset: Dataset, strategy: str, given: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """A notice of each signal of these rows; `about` says where they stand."""
+    """A notice of each signal of these rows; `about` holds their address."""
     conditions = [
         name for name, kind in rows.schema.items() if kind == pl.Boolean and name not in (*_SIGNALS, "late")
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def _notices(
 
 
 def _sorted(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters in the one form that a run and the record share: by name, 55 as 55.0."""
+    """Parameters in the form that runs and the record share: sorted by name, 55 as 55.0."""
     whole = {name: float(v) if type(v) is int else v for name, v in parameters.items()}
     return dict(sorted(whole.items()))
 

@@ -1,8 +1,8 @@
 """Queued notices: kept in gold until every receiver has accepted them.
 
-Whoever decides puts a notice here, which is one small file, and goes on. Delivery comes after, outside any dataset's
-lock: whatever a receiver does, it delays no run and no close. What nobody took is kept, told, and tried again by the
-next delivery; each receiver gets its notices in the order in which they were put.
+A notice is put here as one small file. It is delivered later, outside any dataset's
+lock, so that a slow receiver delays no run and no close. Notices that were not accepted are kept, and retried by the
+next delivery; each receiver gets its notices in order.
 """
 
 import json
@@ -25,11 +25,11 @@ Notice = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Somebody who is told.
+    """A receiver of notices.
 
     Attributes:
-        name: for messages, without secrets; key: the same as long as the address is, and tells nothing of it.
-        send: raises NoticeRefused where the notice was not taken.
+        name: for messages, without secrets; key: identifies the address without revealing it.
+        send: raises NoticeRefused if the notice was not accepted.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of the notices that waited.
+    """The result of a delivery.
 
     Attributes:
-        sent: how many were taken; waiting: how many wait still; problems: why, once for each receiver.
+        sent: number accepted; waiting: number still waiting; problems: the reasons, one per receiver.
     """
 
     sent: int
@@ -62,7 +62,7 @@ class Outbox:
         self._folder = f"{FOLDER}/{table}"
 
     def put(self, notice: Notice, receivers: Sequence[Receiver]) -> None:
-        """Keep a notice for some receivers; one that is here already is not kept twice.
+        """Queue a notice for some receivers; one that is queued already is not added twice.
 
         Args:
             notice: JSON, with its `id`.
@@ -74,14 +74,14 @@ class Outbox:
         self._gold.write_bytes(f"{self._folder}/{now}_{notice['id']}.json", json.dumps(waiting).encode())
 
     def waiting(self) -> int:
-        """How many notices wait."""
+        """The number of waiting notices."""
         return len(self._files())
 
     def deliver(self, receivers: Sequence[Receiver], seconds: float = 60.0) -> Delivered:
-        """Send what waits. One process at a time does this for a table; another leaves it to that one.
+        """Send the waiting notices, in one process at a time per table; others return at once.
 
         Args:
-            seconds: nothing new is begun after this time.
+            seconds: no further notice is sent after this time.
         """
         if not self._files():
             return Delivered(0, 0, [])
@@ -127,7 +127,7 @@ class Outbox:
 
 
 def receiver_key(address: str) -> str:
-    """Names a receiver in the lake; nobody can tell its address from it."""
+    """The name of a receiver in the lake, which does not reveal its address."""
     return fingerprint("receiver", address)
 
 
@@ -136,10 +136,10 @@ def _id(file: LakeFile) -> str:
 
 
 def put_or_send(outbox: Outbox, notice: Notice, receivers: Sequence[Receiver]) -> None:
-    """Keep a notice; where the lake itself is what fails, send it at once.
+    """Queue a notice, or send it at once if the lake is unavailable.
 
     Raises:
-        NoticeRefused: the lake did not keep it, and a receiver did not take it.
+        NoticeRefused: the lake is unavailable, and a receiver did not accept the notice.
     """
     try:
         outbox.put(notice, receivers)

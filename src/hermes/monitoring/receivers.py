@@ -24,7 +24,7 @@ def find_receivers(notify: NotifySettings) -> list[Receiver]:
 
 
 def _people(notify: NotifySettings, place: int) -> Callable[[Notice], None]:
-    """What one of Apprise's addresses is told, by the templates."""
+    """Send a notice to one of Apprise's addresses, formatted by the templates."""
 
     def send(notice: Notice) -> None:
         failure = notice["event"] == "failure"

@@ -1,6 +1,6 @@
-"""A run that is watched: alone with its dataset, and followed by its metrics and notices, however it ends.
+"""Monitoring of a run: it holds its dataset's lock, and reports metrics and notices however it ends.
 
-Nothing here can fail a run: what goes wrong with a metrics file or a webhook is a warning, and counted.
+Nothing here can fail a run: errors of a metrics file or a webhook become warnings, and are counted.
 """
 
 import logging
@@ -27,7 +27,7 @@ from hermes.text import counted
 
 
 class Run(Protocol):
-    """What is reported of a run; see `steps.run.Run`."""
+    """The part of a run's result that is reported; see `steps.run.Run`."""
 
     @property
     def is_new(self) -> bool:
@@ -35,20 +35,20 @@ class Run(Protocol):
 
     @property
     def signalled(self) -> Any:
-        """The execution, new or standing."""
+        """The execution, new or reused."""
 
     @property
     def refined(self) -> Any:
-        """What became of silver, None where it was left alone."""
+        """The result for silver, None if the step was skipped."""
 
 
 RunStep = TypeVar("RunStep", bound=Callable[..., Run])
 
 
 def watched(run: RunStep) -> RunStep:
-    """`pipeline.run` under its dataset's lock, which logs its end, and tells whom the settings name.
+    """Wrap `pipeline.run`: hold the dataset's lock, log the end, and notify the configured receivers.
 
-    A run that is refused because another is at the dataset tells nothing: the other one will.
+    A run that is refused because another holds the lock reports nothing: the other one will.
     """
 
     @wraps(run)
@@ -76,7 +76,7 @@ def watched(run: RunStep) -> RunStep:
 
 
 def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str, float]:
-    """Log the end of a run, and put notices of its new signals into the outbox; returns the figures of the run."""
+    """Log the end of a run, and queue notices of its new signals; returns the metrics of the run."""
     said = made.signalled.as_json()
     about = {"dataset": str(settings.dataset), "strategy": said["strategy"]}
     facts = {"rows": said["rows"], "signals": said["total_signals"], "path": said["path"]}
@@ -121,7 +121,7 @@ def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime,
 
 
 def _failure(exit_code: int, seconds: float) -> dict[str, float]:
-    """The figures of a run that failed."""
+    """The metrics of a failed run."""
     return {
         "hermes_run_last_failure_timestamp_seconds": time(),
         "hermes_run_exit_status": exit_code,
@@ -130,7 +130,7 @@ def _failure(exit_code: int, seconds: float) -> dict[str, float]:
 
 
 def _deliver(settings: Settings, lake: Lake) -> int:
-    """Send what waits; returns how many receivers did not take theirs, each of which is a warning."""
+    """Deliver waiting notices; returns how many receivers failed, each of which is a warning."""
     receivers = find_receivers(settings.notify)
     if not receivers:
         return 0
@@ -145,7 +145,7 @@ def _deliver(settings: Settings, lake: Lake) -> int:
 
 
 def _table(settings: Settings) -> str:
-    """Whose notices these are: also of a strategy that cannot be loaded, which may be what failed."""
+    """The table that the notices are about, even if the strategy cannot be loaded, which may be the failure."""
     try:
         return settings.dataset.signals_table(strategy_name(settings.signals.strategy))
     except HermesError:
@@ -175,7 +175,7 @@ def _record(settings: Settings, strategy: str, figures: Mapping[str, float], los
 
 
 def _name(settings: Settings) -> str:
-    """The strategy's name where it has one; a file that cannot be loaded may be what failed."""
+    """The strategy's name, if it can be loaded; if not, that may be the failure."""
     try:
         return strategy_name(settings.signals.strategy)
     except HermesError:
@@ -184,7 +184,7 @@ def _name(settings: Settings) -> str:
 
 @contextmanager
 def _surely(settings: Settings) -> Iterator[None]:
-    """What goes wrong below here is a warning."""
+    """Turn errors within the block into warnings."""
     try:
         yield
     except Exception as error:

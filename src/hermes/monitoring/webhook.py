@@ -1,7 +1,7 @@
 """The webhook: a signed POST as specified by Standard Webhooks.
 
-Each notice is JSON and carries three headers. `webhook-id` is the same whenever the same thing is told again, by a
-retry or by a later run: drop what you have seen. `webhook-timestamp` is the second of sending (Unix); refuse old ones.
+Each notice is JSON with three headers. `webhook-id` is the same whenever the same notice is sent again, by a
+retry or by a later run: ignore known ids. `webhook-timestamp` is the second of sending (Unix); refuse old ones.
 `webhook-signature` is `v1,` and the base64 of an HMAC-SHA256, made with the secret over `{id}.{timestamp}.{body}`, the
 body's bytes exactly as they came. To verify it, in any language, take a Standard Webhooks library and a secret
 `whsec_…` (base64 after the underscore), or compute it:
@@ -11,7 +11,7 @@ body's bytes exactly as they came. To verify it, in any language, take a Standar
     assert hmac.compare_digest(f"v1,{expected}", headers["webhook-signature"])
 
 where `key` is the decoded rest of a `whsec_…` secret, and the secret's own bytes for any other. Without a secret there
-is no signature. Any answer 2xx is taken for received. Redirects are not followed.
+is no signature. Any 2xx answer means accepted. Redirects are not followed.
 """
 
 import base64
@@ -40,18 +40,18 @@ _BASE64 = "whsec_"
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """A notice is for its own receiver only."""
+        """Refuse redirects: a notice is for its own receiver only."""
 
 
 def send(notify: NotifySettings, notice_id: str, told: Mapping[str, Any]) -> None:
     """POST one notice, three times at most.
 
     Args:
-        notify: has an address.
-        notice_id: names what is told; the same whenever it is told again.
+        notify: the section of the settings, with an address.
+        notice_id: the same whenever the notice is sent again.
 
     Raises:
-        NoticeRefused: nobody took it in time.
+        NoticeRefused: the notice was not accepted in time.
     """
     body = json.dumps(told, ensure_ascii=False).encode()
     outcome: list[NoticeRefused | None] = []
@@ -75,7 +75,7 @@ def send(notify: NotifySettings, notice_id: str, told: Mapping[str, Any]) -> Non
 
 
 def _send(notify: NotifySettings, notice_id: str, body: bytes) -> None:
-    """POST until it is taken, three times at most."""
+    """POST until the notice is accepted, at most three times."""
     for pause in (*PAUSES_S, None):
         try:
             return _post(notify, notice_id, body)
@@ -89,10 +89,10 @@ def _send(notify: NotifySettings, notice_id: str, body: bytes) -> None:
 
 
 def signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
-    """What `webhook-signature` says.
+    """The value of `webhook-signature`.
 
     Raises:
-        NoticeRefused: the secret is called base64 and is not.
+        NoticeRefused: the secret begins with whsec_ and is not base64.
     """
     try:
         key = base64.b64decode(secret.removeprefix(_BASE64), validate=True) if secret.startswith(_BASE64) else None
@@ -104,7 +104,7 @@ def signature(secret: str, notice_id: str, timestamp: int, body: bytes) -> str:
 
 
 class _Worthless(Exception):
-    """An answer that another attempt would not change."""
+    """An answer after which a retry is pointless."""
 
 
 def _post(notify: NotifySettings, notice_id: str, body: bytes) -> None:
@@ -131,7 +131,7 @@ def _post(notify: NotifySettings, notice_id: str, body: bytes) -> None:
 
 
 def _refused(notify: NotifySettings, error: Exception) -> NoticeRefused:
-    """Names the host only: the rest of an address is often a secret."""
+    """An error that names the host only, as the rest of an address is often a secret."""
     assert notify.url
     host = urlsplit(notify.url.get_secret_value()).hostname
     what = str(error) or type(error).__name__

@@ -1,1 +1,1 @@
-"""Frames and plain results → HTML pages."""
+"""HTML pages from frames and plain results."""

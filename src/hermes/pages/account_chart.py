@@ -15,7 +15,7 @@ from hermes.pages.panel import DOWN, HOLDING, SHADE, UP, PanelBuilder, milliseco
 
 
 class Line(NamedTuple):
-    """A line over time: what the legend calls it, and how it looks."""
+    """A line over time: its name in the legend, and its style."""
 
     label: str
     color: str
@@ -32,7 +32,7 @@ SHARPES: Mapping[str, Line] = {"benchmark_sharpe": Line("holding", HOLDING, 1.2)
 
 
 def suffixed(lines: Mapping[str, Line], suffix: str) -> dict[str, Line]:
-    """The same lines over the columns whose names end so."""
+    """The same lines over the columns with this suffix."""
     return {f"{name}{suffix}": line for name, line in lines.items()}
 
 
@@ -42,7 +42,7 @@ def equity_panel(
     """Equities on a log axis, all of them 100 where the view begins: the page's script rebases them as it moves.
 
     Args:
-        builder: of rows that have the columns named in `lines`, in the account's money.
+        builder: its rows have the columns named in `lines`, in the account's money.
         held: `start, end, side`: when a position was held.
     """
     amounts = {name: small(builder.bars[name], 2) for name in lines}
@@ -73,7 +73,7 @@ def drawdown_panel(builder: PanelBuilder, lines: Mapping[str, Line] = DRAWDOWNS)
 
 
 def sharpe_panel(builder: PanelBuilder, window: str, lines: Mapping[str, Line] = SHARPES) -> Drawn:
-    """The Sharpe ratio of a window that moves; `window` says how long it is."""
+    """The rolling Sharpe ratio; `window` is its length in words."""
     source = builder.source(lines, 3)
     plot = builder.empty("sharpe", source, "0.[00]")
     plot.add_layout(Span(location=0, dimension="width", line_color=HOLDING, line_dash="dotted", line_width=1))
@@ -113,7 +113,7 @@ def shade(plot: figure, held: pl.DataFrame) -> list[Key]:
 
 
 def _rebased(values: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """100 at the first bar, in the bytes that show it; nothing where that is not above 0."""
+    """Values scaled to 100 at the first bar; null if that is not above 0."""
     first = values[0]
     amounts = values.to_numpy()
     return (100 * amounts / first if first > 0 else np.full(len(amounts), np.nan)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The equity of accounts, bar by bar, as charts show it: drawdowns, rolling Sharpe ratios, few enough rows."""
+"""The equity of accounts for charts: with drawdowns and rolling Sharpe ratios, merged into few enough rows."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -12,7 +12,7 @@ from hermes.stages.backtest.rolling import rolling_sharpe
 
 
 def account_curve(curve: pl.DataFrame, names: Sequence[str], interval: str) -> pl.DataFrame:
-    """Add what charts show of these accounts, and put rows together where there are more than a page can hold.
+    """Add drawdowns and rolling Sharpe ratios, and merge rows if there are more than a page can hold.
 
     Args:
         curve: `datetime`, the equities, and maybe other columns; one row per bar, at least one.
@@ -44,5 +44,5 @@ def account_curve(curve: pl.DataFrame, names: Sequence[str], interval: str) -> p
 
 
 def seconds_of(interval: str, bars: int, rows: int) -> int:
-    """How long a row of a curve lasts that was put together from `bars` to `rows`."""
+    """The span of one row of a curve whose `bars` were merged into `rows`."""
     return INTERVAL_SECONDS[interval] * ceil(bars / max(1, rows))

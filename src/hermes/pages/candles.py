@@ -1,4 +1,4 @@
-"""Which columns a page draws, and bars merged where there are more than a page can hold."""
+"""The columns that a page draws, and bars merged into candles if there are more than a page can hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Layout:
     """The indicator columns of one execution, by the panel they belong on.
 
     Attributes:
-        price: have the unit of the price.
-        bounded: go from 0 to 100.
-        other: everything else, on a panel of their own.
+        price: those in the unit of the price.
+        bounded: those from 0 to 100.
+        other: all others, on a separate panel.
         direction: 1 while the trend is up and -1 while it is down, or None.
     """
 
@@ -35,7 +35,7 @@ class Layout:
 
     @property
     def trend(self) -> str | None:
-        """The line that `direction` gives the direction of: `supertrend_10_3.0`."""
+        """The trend line that `direction` belongs to: `supertrend_10_3.0`."""
         return self.direction and self.direction.replace("_dir_", "_")
 
     @property
@@ -45,7 +45,7 @@ class Layout:
 
 
 def layout(schema: Mapping[str, pl.DataType]) -> Layout:
-    """Sort the indicator columns of a signal file by what they look like."""
+    """Assign the indicator columns of a signal file to panels."""
     names = [name for name, dtype in schema.items() if dtype.is_numeric() and name not in _BARS | _STAMPS]
     directions = [name for name in names if "_dir_" in name]
     lines = [name for name in names if name not in directions]
@@ -56,12 +56,12 @@ def layout(schema: Mapping[str, pl.DataType]) -> Layout:
 
 
 def bars_each(rows: int) -> int:
-    """How many bars one candle stands for."""
+    """Bars per candle."""
     return max(1, ceil(rows / MOST_CANDLES))
 
 
 def aggregate(bars: pl.DataFrame, each: int, indicators: Sequence[str]) -> pl.DataFrame:
-    """Put every `each` bars together into one; the last may stand for fewer.
+    """Merge every `each` bars into one candle; the last may have fewer.
 
     Args:
         bars: `datetime, open, high, low, close, volume, equity, benchmark, drawdown_pct, benchmark_drawdown_pct,
@@ -98,7 +98,7 @@ _LEADS_TO = {"buy": ("buy", "cover"), "sell": ("sell", "short"), "short": ("shor
 
 
 def signals(rows: pl.DataFrame, *, at_open: bool) -> pl.DataFrame:
-    """The signals among some rows, and when the account fills what they ask for.
+    """The signals of some rows, and the times at which the account fills their orders.
 
     Args:
         rows: `datetime` and the columns of `SIGNALS` that the strategy has.
@@ -119,7 +119,7 @@ def signals(rows: pl.DataFrame, *, at_open: bool) -> pl.DataFrame:
 
 
 def marks(signals: pl.DataFrame, trades: pl.DataFrame, candles: pl.DataFrame) -> pl.DataFrame:
-    """What is marked on the candles: every order of the account, and the signals that led to none.
+    """The marks on the candles: every order of the account, and the signals without an order.
 
     Args:
         signals: as `signals` returns them.

@@ -1,4 +1,4 @@
-"""Panels become the charts of a page: Bokeh's JSON, and a title and a legend for each."""
+"""The charts of a page: Bokeh's JSON, with a title and a legend for each panel."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hermes.pages.rendering import asset, embedded
 
 
 class Key(NamedTuple):
-    """One entry of a legend; `kind` is the class that gives it its form, `shape` the sign that stands for a marker."""
+    """One entry of a legend; `kind` is its CSS class, `shape` the character for a marker."""
 
     label: str
     color: str
@@ -24,7 +24,7 @@ class Key(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A panel that is drawn; its plot has the name by which the page's script and style know it."""
+    """A finished panel; the page's script and style refer to the name of its plot."""
 
     plot: figure
     title: str
@@ -45,14 +45,14 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """All panels in their order, and the JSON that the page's script hands to Bokeh."""
+    """All panels in order, and the JSON that the page's script passes to Bokeh."""
 
     panels: Sequence[Panel]
     json: Markup
 
 
 def scripts() -> list[str]:
-    """What a page with charts runs: Bokeh, whole, because the page asks no server for anything, and our own script."""
+    """The scripts of a page with charts: Bokeh, embedded so that the page loads nothing, and Hermes' own."""
     bokeh = Resources(mode="inline", components=["bokeh", "bokeh-gl"], log_level="error").js_raw
     return [*bokeh, asset("charts.js")]
 

@@ -17,9 +17,9 @@ def compare_page(found: Mapping[str, Any], curve: pl.DataFrame, dataset: str, *,
     """The whole page.
 
     Args:
-        found: by the names of `steps.compare.Compared.as_json`.
+        found: as in `steps.compare.Compared.as_json`.
         curve: `datetime, first, second`, equity, one row per bar.
-        dataset: what the bars are of.
+        dataset: of the bars.
         simulated: whether their prices are synthetic.
     """
     first, second = found["first"], found["second"]
@@ -53,14 +53,14 @@ def _rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str
 
 
 def _features(side: Mapping[str, Any]) -> str:
-    """The feature set that was read, with its version."""
+    """The feature set that was read, and its version."""
     if not side["feature_set"]:
         return "production"
     return f"{side['feature_set']}, version {side['features_version']}"
 
 
 def _shown(measure: Measure, values: measures.Measures) -> str:
-    """A value with what warns of it, in one text."""
+    """A value and its warning, in one text."""
     value = values[measure.name]
     if value is None:
         return "–"

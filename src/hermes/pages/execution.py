@@ -23,26 +23,26 @@ _FILLS = {"close": "Filled at the close", "next_open": "Filled at the next open"
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Everything that a page says about one execution.
+    """The content of the page of one execution.
 
     Attributes:
-        lineage: what the signal file's footer says.
+        lineage: from the footer of the signal file.
         name: the execution's folder; path: address of its signals.
-        simulated: whether the market is one that never was.
-        results: by fill, `close` and `next_open`, the measures.
+        simulated: whether the prices are synthetic.
+        results: the measures by fill, `close` and `next_open`.
         holding: the measures of holding the asset from the first close on, without fees.
         trades, monthly, yearly: of the configured fill, as the backtest gives them.
-        bars: what is drawn, as `candles.aggregate` returns it, with the rolling Sharpe ratios `sharpe` and
+        bars: the candles, as `candles.aggregate` returns them, with the rolling Sharpe ratios `sharpe` and
             `benchmark_sharpe`, and with the trend's line where it is known.
-        bars_each: how many bars one of those stands for.
-        sharpe_window: how long the window of the rolling Sharpe ratios is, in words.
+        bars_each: bars per candle.
+        sharpe_window: length of the window of the rolling Sharpe ratios, in words.
         marks: orders and signals, as `candles.marks` returns them.
-        layout: which indicator goes where.
+        layout: the panel of each indicator.
         interval: length of a bar.
         quality: the fields of the series' quality table, or None.
-        notes: what the reader should know about how the page was made.
-        record: what was decided live, see `record.section`; None where nothing is on record.
-        warnings: what has to be known before the figures are trusted.
+        notes: remarks for the reader about how the page was made.
+        record: live decisions, see `record.section`; None if nothing is on record.
+        warnings: about the measures.
         trades_file: name of the file beside the page that has all trades.
     """
 
@@ -84,7 +84,7 @@ class Execution:
 
     @property
     def unit(self) -> str:
-        """The quote currency, where its name is known."""
+        """The quote currency, empty if unknown."""
         return format.quote_currency(self.symbol)
 
 

@@ -1,4 +1,4 @@
-"""Figures as people read them: separators, signs, units, and plain words for what has no figure."""
+"""Formatting of numbers for people: separators, signs, units, and words for missing values."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ def sentence(text: str) -> str:
 
 
 def percent(value: float, decimals: int = 2) -> str:
-    """A share of something: `6.51 %`."""
+    """A percentage: `6.51 %`."""
     return f"{number(value, decimals)}{THIN}%"
 
 
@@ -104,14 +104,14 @@ def family(column: str) -> str:
 
 
 def few_trades(trades: int) -> str:
-    """What to say beside a Sharpe; empty where there are trades enough."""
+    """The warning beside a Sharpe ratio of few trades; empty if there are enough."""
     if trades >= FEW_TRADES:
         return ""
     return f"{trades} trade{'' if trades == 1 else 's'}: too few to conclude"
 
 
 def short_span(values: Mapping[str, Any]) -> str:
-    """What to say beside a measure that is scaled to a year; empty where it is made from days enough."""
+    """The warning beside an annualized measure of few days; empty if there are enough."""
     return (
         f"from {counted(values['elapsed_days'] or 0, 'day', form='.3g')}: says little"
         if values.get("short_span")
@@ -120,7 +120,7 @@ def short_span(values: Mapping[str, Any]) -> str:
 
 
 def terms(account: Mapping[str, Any]) -> str:
-    """How an account trades, from the settings' sections `[backtest]` and, where it is not the default, `[account]`."""
+    """The terms of an account, from the sections `[backtest]` and, if not the default, `[account]`."""
     side = {"long": "Long or flat", "short": "Short or flat", "both": "Long, short or flat"}[
         account.get("side", "long")
     ]
@@ -132,7 +132,7 @@ fee on each side{slippage}, filled at {fill}; holding pays no fee."
 
 
 def feature_set(trial: Mapping[str, Any] | None) -> str:
-    """The feature set that was read beside the production features, with its version; empty without one.
+    """The feature set that was read in addition to the production features, with its version; empty without one.
 
     Args:
         trial: `name, version, columns`, as the lineage of signals has it.
@@ -148,7 +148,7 @@ NO_AUDIT = "no audit of these rules and parameters on these bars"
 
 
 def exits(account: Mapping[str, Any]) -> list[str]:
-    """The rules by which an account gets out by itself, and the limits of its orders."""
+    """The exit rules of an account, and the limits of its orders."""
     said = [
         f"{spaced(name)} {exact_percent(account[name], THIN)}"
         for name in ("stop_loss", "take_profit", "trailing_stop")
@@ -174,12 +174,12 @@ def _size(size: str) -> str:
 
 
 def spaced(name: str) -> str:
-    """A word of the JSON as people read it: not_checked → not checked."""
+    """A value of the JSON in words: not_checked → not checked."""
     return name.replace("_", " ")
 
 
 def plain(value: Any) -> str:
-    """Any value of a lineage as text."""
+    """A value of a lineage as text."""
     if value is None:
         return "–"
     if isinstance(value, dict):

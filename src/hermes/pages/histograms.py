@@ -1,4 +1,4 @@
-"""How values are distributed, a strip for each group, as inline SVG that follows the page's colours."""
+"""Histograms as inline SVG in the page's colours, one strip per group."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _LOWEST = 28
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What is counted.
+    """The values of a histogram.
 
     Attributes:
-        label: its name with the unit.
-        show: how one value is written.
+        label: name, with the unit.
+        show: formats one value.
         whole: whether values are whole numbers.
     """
 
@@ -85,7 +85,7 @@ def _bins(values: pl.Series, whole: bool) -> tuple[int, float, int]:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10 … ×10ⁿ."""
+    """Round up to the next of 1, 2, 5, 10 … ×10ⁿ."""
     ten = floor(log10(value))
     digit = next(digit for digit in (1, 2, 5, 10) if digit * 10.0**ten >= value * (1 - 1e-9))
     return digit * 10.0**ten
@@ -153,7 +153,7 @@ def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, 
 
 
 def _said(values: pl.Series, axis: Axis) -> str:
-    """The distribution in words, for those who do not see it."""
+    """The distribution in words, for screen readers."""
     low, quarter, half, three, high = (
         axis.show(_number(values.quantile(share, "linear"))) for share in (0, 0.25, 0.5, 0.75, 1)
     )
@@ -172,5 +172,5 @@ def _outside(values: pl.Series, edges: np.ndarray, axis: Axis) -> str:
 
 
 def _number(value: object) -> float:
-    """What Polars says about a series of numbers that is not empty."""
+    """An aggregate of a non-empty numeric series as a float."""
     return float(value)  # type: ignore[arg-type]

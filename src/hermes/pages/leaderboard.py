@@ -1,4 +1,4 @@
-"""The leaderboard of many datasets: the frame in the page, and the rows as JSON that universe.js fills it with."""
+"""The leaderboard of many datasets: the empty table in the page, and the rows as JSON for universe.js."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from hermes.pages.rendering import render
 
 
 class _Column(NamedTuple):
-    """A column of the leaderboard: how universe.js writes its values, and what is not said in `measures`."""
+    """A column of the leaderboard: how universe.js formats its values, and what `measures` does not define."""
 
     key: str
     kind: str
@@ -68,12 +68,12 @@ _COLUMNS = (
 
 
 def leaderboard(done: pl.DataFrame) -> Markup:
-    """The frame that universe.js fills."""
+    """The empty table that universe.js fills."""
     return render("leaderboard.html", intervals=names(done, "interval"), few=FEW_TRADES)
 
 
 def data(done: pl.DataFrame) -> Markup:
-    """What universe.js needs: columns with their values, by dataset in the order of their names."""
+    """The data of universe.js: columns with their values, one per dataset, sorted by name."""
     said = {each.name: each for each in shown_measures()}
     columns = []
     for column in _COLUMNS:
@@ -114,7 +114,7 @@ def _values(done: pl.DataFrame, column: _Column) -> dict[str, Sequence[Any]]:
 
 
 def _marks(done: pl.DataFrame) -> list[int]:
-    """Which datasets are simulated, where not all are: then the banner says it."""
+    """Which datasets are simulated; empty if all are, as the banner says so then."""
     simulated = [int(is_simulated(symbol)) for symbol in done["symbol"]]
     return [] if all(simulated) else simulated
 

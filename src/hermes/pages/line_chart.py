@@ -1,4 +1,4 @@
-"""Lines over time as inline SVG, for pages that need no charts to move in."""
+"""Static line charts as inline SVG."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ _WIDTH, _HEIGHT = 960, 220
 
 
 class Chart(NamedTuple):
-    """The picture, and what it shows in words."""
+    """The SVG, and its content in words."""
 
     svg: Markup
     label: str
 
 
 def line_chart(curve: pl.DataFrame, names: Sequence[str], classes: Sequence[str]) -> Chart:
-    """Lines over time, thinned to what a screen can show."""
+    """Lines over time, thinned to the resolution of a screen."""
     each = -(-curve.height // POINTS)
     thin = curve.gather_every(each)
     low = min(float(thin[name].min()) for name in names)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The measures side by side as HTML, each explained, with the reason where one is missing."""
+"""Measures side by side as HTML, each explained, with the reason if one is undefined."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,12 +30,12 @@ def show(measure: Measure, value: Any) -> str:
 
 
 def shown(name: str, value: Any) -> str:
-    """A value of the measure of this name; a dash where it has none."""
+    """A value of the measure with this name; a dash if it is undefined."""
     return "–" if value is None else show(select_measures([name])[0], value)
 
 
 def label(name: str) -> str:
-    """What the measure of this name is called."""
+    """The label of the measure with this name."""
     return select_measures([name])[0].label
 
 
@@ -55,7 +55,7 @@ def table(columns: Mapping[str, Measures], unit: str) -> Markup:
 
 
 def _cell(measure: Measure, values: Measures, holding: bool) -> dict[str, Any] | None:
-    """What the template shows of one value; None where holding has no such measure."""
+    """The cell of one value for the template; None if holding has no such measure."""
     if holding and measure.of_trades:
         return None
     value = values.get(measure.name)
@@ -69,7 +69,7 @@ def _cell(measure: Measure, values: Measures, holding: bool) -> dict[str, Any] |
 
 
 def warnings(measure: Measure, values: Measures, *, traded: bool = True) -> list[str]:
-    """Why a value is not to be taken at its word: from few trades, or scaled to a year from few days."""
+    """The warnings about a value: few trades, or annualized from few days."""
     few = format.few_trades(values["trades"]) if measure.name == "sharpe" and traded else ""
     short = format.short_span(values) if measure.name in ANNUALIZED else ""
     return [each for each in (few, short) if each]

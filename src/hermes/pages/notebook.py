@@ -1,4 +1,4 @@
-"""Results as a notebook and a Python prompt show them: compact, escaped, simulated markets labelled."""
+"""The display of results in notebooks and at a Python prompt: compact, escaped, simulated markets labelled."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,8 +26,8 @@ def text(kind: str, found: Mapping[str, Any]) -> str:
     """A few lines for a prompt.
 
     Args:
-        kind: what the result is.
-        found: the contract's object of one dataset: counts, span, metrics with the configured fill, maybe a path.
+        kind: name of the result.
+        found: the JSON object of one dataset: counts, span, metrics with the configured fill, maybe a path.
     """
     values = found["metrics"]
     returned = f"{_change(values['total_return_pct'])}, holding instead {_change(values['benchmark_return_pct'])}"
@@ -95,7 +95,7 @@ def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> Markup:
 
 
 def _cell(measure: Measure, values: Measures) -> tuple[str, list[str]]:
-    """A value as text, and why not to take it at its word."""
+    """A value as text, and its warning."""
     value = values[measure.name]
     return ("–", []) if value is None else (measures.show(measure, value), measures.warnings(measure, values))
 
@@ -126,7 +126,7 @@ def _number(value: float | None) -> str:
 
 
 def verdict(found: Mapping[str, Any]) -> str:
-    """An audit: its verdict, how each check ended, how much was looked at; `found` is its JSON object."""
+    """An audit: its verdict, the result of each check, how much was examined; `found` is its JSON object."""
     rows = [(name, [(format.plain(bars), ())]) for name, bars in found["warm_up"].items()]
     table = render("card_table.html", heads=["bars"], rows=rows)
     warm_up = [more("Warm-up: bars that each column needs before the start", table)] if rows else []

@@ -1,4 +1,4 @@
-"""What the panels of a page share: palette, bars, time axis, crosshair, and numbers in few bytes."""
+"""Shared parts of the panels of a page: palette, bars, time axis, crosshair, compact numbers."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -53,7 +53,7 @@ class PanelBuilder:
         )
 
     def source(self, names: Iterable[str], decimals: int) -> ColumnDataSource:
-        """The named columns over time, rounded to what is shown of them."""
+        """The named columns over time, rounded to the precision shown."""
         columns = {name: small(self.bars[name], decimals) for name in names}
         return ColumnDataSource({"time": self.times, **columns})
 
@@ -74,7 +74,7 @@ class PanelBuilder:
 
         Args:
             name: by which the script and the style know it.
-            values: how its axis writes numbers.
+            values: number format of its axis.
             columns: that have to be in view; all of the source without them.
             tags: what else the script has to know: `rebased` makes the columns 100 where the view begins, `from 0`
                 keeps 0 in view.
@@ -141,12 +141,12 @@ class PanelBuilder:
 
 
 def tip(rows: Sequence[tuple[str, str]], title: str = "") -> Markup:
-    """What a pointer shows: a title, the time, and rows of a label and a field with its format, which Bokeh fills."""
+    """A tooltip: a title, the time, and rows of a label and a field with its format, which Bokeh fills."""
     return render("tip.html", title=title, rows=rows)
 
 
 def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range1d:
-    """A range with all values of the columns in it and some room, tagged with the columns."""
+    """A range that covers all values of the columns with a margin, tagged with the columns."""
     shown = [np.asarray(source.data[each]) for each in columns]
     if log:  # where there is no place for a band that has fallen to zero or below
         shown = [values[values > 0] for values in shown]
@@ -160,12 +160,12 @@ def _around(source: ColumnDataSource, columns: list[str], *, log: bool) -> Range
 
 
 def milliseconds(times: pl.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Times as Bokeh has them: milliseconds since 1970."""
+    """Times for Bokeh: milliseconds since 1970."""
     return times.dt.epoch("us").to_numpy() / 1000
 
 
 def small(values: pl.Series, decimals: int) -> np.ndarray[Any, Any]:
-    """Values rounded to what is shown of them, in half the bytes where that loses no digit; null becomes NaN."""
+    """Values rounded to the precision shown, as 32-bit floats if no digit is lost; null becomes NaN."""
     rounded = values.cast(pl.Float64).round(decimals).to_numpy()
     largest = np.float32(np.nanmax(np.abs(rounded), initial=0))
     return rounded.astype(np.float32) if np.spacing(largest) < 10.0**-decimals else rounded

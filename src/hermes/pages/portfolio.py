@@ -31,13 +31,13 @@ _LINES = {name: ACCOUNT[name] for name in ("benchmark", "equity")}
 
 @dataclass(frozen=True, slots=True)
 class PortfolioPage:
-    """Everything that the page says; `result` by the names of `PortfolioResult.as_json`.
+    """The content of the page; `result` as in `PortfolioResult.as_json`.
 
     Attributes:
         curve: `datetime, equity, benchmark, positions` and others, one row per bar.
         monthly, yearly: returns, see `PeriodReturns`.
         trial: the feature set that was read, see `format.feature_set`.
-        warnings: what has to be known before the figures are trusted.
+        warnings: about the measures.
     """
 
     strategy: str

@@ -52,7 +52,7 @@ def price_panel(builder: PanelBuilder, marks: pl.DataFrame, held: pl.DataFrame, 
         builder: of candles as `candles.aggregate` returns them, and the trend's line where it is known.
         marks: as `candles.marks` returns them.
         held: `start, end, side`: when a position was held.
-        layout: which indicator goes where.
+        layout: the panel of each indicator.
         unit: the quote currency, empty where it is not known.
     """
     bars, decimals = builder.bars, format.price_decimals(_highest(builder.bars))
@@ -80,7 +80,7 @@ def price_panel(builder: PanelBuilder, marks: pl.DataFrame, held: pl.DataFrame, 
 
 
 def _candles(builder: PanelBuilder, plot: figure, source: ColumnDataSource) -> Any:
-    """Wicks, bodies, and a dash where open and close are one price, which leaves no body."""
+    """Wicks, bodies, and a dash for a body without height."""
     bars = builder.bars
     source.data["rising"] = _rising(bars)
     color = linear_cmap("rising", [DOWN, UP], 0, 1)
@@ -96,7 +96,7 @@ def _candles(builder: PanelBuilder, plot: figure, source: ColumnDataSource) -> A
 
 
 def _marks(plot: figure, marks: pl.DataFrame, decimals: int) -> list[Key]:
-    """Orders at their exact times, and the signals that led to none; the page's script keeps them off the candles."""
+    """Orders at their exact times, and signals without an order; the page's script keeps them off the candles."""
     keys: dict[str, Key] = {}
     for kind, marker in MARKERS.items():
         of_kind = marks.filter(kind=kind)
@@ -149,7 +149,7 @@ def volume_panel(builder: PanelBuilder) -> Drawn:
 
 
 def bounded_panel(builder: PanelBuilder, names: Sequence[str], band: tuple[float, float] | None) -> Drawn:
-    """Indicators from 0 to 100, and the band in which they are neutral."""
+    """Indicators from 0 to 100, and their neutral band."""
     plot, title, note, keys = indicator_panel(builder, "bounded", names)
     plot.y_range = Range1d(start=0, end=100)
     plot.yaxis.ticker = FixedTicker(ticks=[0, 20, 40, 60, 80, 100])
@@ -162,7 +162,7 @@ def bounded_panel(builder: PanelBuilder, names: Sequence[str], band: tuple[float
 
 
 def indicator_panel(builder: PanelBuilder, name: str, names: Sequence[str]) -> Drawn:
-    """A panel of plain lines; one of nothing but RSIs is called RSI."""
+    """A panel of lines, titled RSI if it has only RSIs."""
     source = builder.source(names, 4)
     plot = builder.empty(name, source, "0,0.[0000]")
     colors = dict(zip(names, cycle(LINES), strict=False))

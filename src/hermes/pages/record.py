@@ -1,4 +1,4 @@
-"""The section "On the record" of an execution's page: what was decided live, on paper beside the backtest."""
+"""The section "On the record" of an execution's page: live decisions, and the paper account beside the backtest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

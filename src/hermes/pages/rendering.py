@@ -1,7 +1,7 @@
-"""How every page is made: a Jinja2 template that escapes all it is given, and what the browser lets the page do.
+"""Rendering of pages: autoescaped Jinja2 templates, and the content security policy.
 
 A page fetches nothing. Its content security policy names the hash of each of its scripts, so that no other runs,
-whatever markup finds its way into the page.
+whatever markup gets into the page.
 """
 
 import json
@@ -23,7 +23,7 @@ _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'u
 
 
 class Tile(NamedTuple):
-    """One figure of a headline: what it is, and a remark below it; `kind` is `main`, `warn` or empty."""
+    """One figure of a headline: label, value, and a note below; `kind` is `main`, `warn` or empty."""
 
     label: str
     figure: str
@@ -39,7 +39,7 @@ def page(template: str, title: str, scripts: Sequence[str] = (), images: str = "
         title: of the window.
         scripts: run in this order, after that of the button for light or dark.
         images: where images may come from, as sources of a content security policy; without any, none is shown.
-        values: what the template shows.
+        values: variables of the template.
     """
     every = [asset("theme.js"), *scripts]
     shown = {"title": title, "scripts": [Markup(each) for each in every], "policy": policy(every, images)}
@@ -47,7 +47,7 @@ def page(template: str, title: str, scripts: Sequence[str] = (), images: str = "
 
 
 def render(template: str, **values: Any) -> Markup:
-    """A template, filled; the result is not escaped again where another template shows it."""
+    """Render a template; the result is not escaped again in another template."""
     return Markup(_environment().get_template(template).render(**values))
 
 
@@ -57,14 +57,14 @@ def asset(name: str) -> str:
 
 
 def policy(scripts: Sequence[str], images: str = "") -> Markup:
-    """The content security policy under which these inline scripts run and no other; nothing is ever fetched."""
+    """The content security policy that allows only these inline scripts and no requests."""
     hashes = " ".join(f"'sha256-{b64encode(sha256(each.encode()).digest()).decode()}'" for each in scripts)
     parts = [_POLICY, *([f"script-src {hashes}"] if scripts else []), *([f"img-src {images}"] if images else [])]
     return Markup("; ".join(parts))
 
 
 def data(value: Any) -> Markup:
-    """A value as JSON that can stand in a script element: nothing but `<` could end it or begin a comment."""
+    """A value as JSON for a script element; `<` is escaped, as it could end the element or begin a comment."""
     return embedded(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
@@ -88,7 +88,7 @@ def _environment() -> Environment:
 
 
 def _or_dash(write: Callable[..., str]) -> Callable[..., str]:
-    """A filter that shows a dash where there is no value."""
+    """A filter that shows a dash for a missing value."""
     return lambda value, *args, **kwargs: "–" if value is None else write(value, *args, **kwargs)
 
 

@@ -19,16 +19,16 @@ _SHOWN = ("sharpe", "total_return_pct", "max_drawdown_pct", "sharpe_over_holding
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Everything that the page says about a sweep.
+    """The content of the page of a sweep.
 
     Attributes:
         first, last: open times of the bars that were measured; bars: how many there are.
-        account: its terms, as `format.terms` reads them.
+        account: its terms, as in `format.terms`.
         fixed: the parameters that have one value; trial: the feature set that was read, see `format.feature_set`.
         table: one row per combination, its parameters and its measures.
         varied: the parameters that have more than one value.
-        skipped: combinations that the strategy refused.
-        verdict: what the best of them is worth, in words.
+        skipped: number of combinations that the strategy refused.
+        verdict: on the best combination, in words.
         min_trades: a combination with fewer trades cannot be the best.
     """
 
@@ -65,7 +65,7 @@ def sweep_page(sweep: Sweep) -> str:
 
 
 def _pairs(varied: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Every two parameters; one alone makes a map of one column."""
+    """All pairs of parameters; a single one makes a heatmap with one column."""
     return list(combinations(varied, 2)) if len(varied) > 1 else [(name, None) for name in varied]
 
 
@@ -85,7 +85,7 @@ def _heatmap(table: pl.DataFrame, row: str, column: str | None) -> dict[str, Any
 
 
 def _row(row: Mapping[str, Any], sweep: Sweep, shown: Sequence[Measure]) -> list[tuple[str, list[str]]]:
-    """The parameters and the measures of one combination as texts, each with what warns of it."""
+    """The parameters and measures of one combination as texts, each with its warning."""
     parameters: list[tuple[str, list[str]]] = [(format.plain(row[name]), []) for name in sweep.varied]
     return [*parameters, *(_cell(each, row, sweep.min_trades) for each in shown)]
 

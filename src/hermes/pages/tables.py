@@ -45,11 +45,11 @@ _REASONS = ("signal", "stop_loss", "take_profit", "trailing_stop", "max_bars", "
 
 
 def trades(rows: pl.DataFrame, symbol: str) -> Markup:
-    """The trades, sortable; the button of each shows it in the charts.
+    """The trades, sortable, each with a button that shows it in the charts.
 
     Args:
         rows: as `Records.frame` returns them.
-        symbol: what was traded, to write prices with enough digits.
+        symbol: decides the precision of prices.
     """
     unit = format.quote_currency(symbol)
     money = f" ({unit})" if unit else ""
@@ -67,7 +67,7 @@ def trades(rows: pl.DataFrame, symbol: str) -> Markup:
 
 
 def exits(trades: pl.DataFrame) -> list[tuple[str, ...]]:
-    """What the closed trades came to, by the reason of their exits; nothing where signals ended all of them.
+    """The results of closed trades by the reason of their exits; empty if signals ended all of them.
 
     Args:
         trades: as `Records.frame` returns them.
@@ -94,7 +94,7 @@ def exits(trades: pl.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> dict[str, Any]:
-    """One row for the template; an exit that is still to come sorts last."""
+    """One row for the template; trades still open sort last."""
     way, open_, never = "up" if row["profit"] > 0 else "down", row["open"], float("inf")
     reason = _REASONS.index(row["reason"]) if row["reason"] in _REASONS else never
     cells = (
@@ -119,12 +119,12 @@ def _trade(row: Mapping[str, Any], begin: float, end: float, decimals: int) -> d
 
 
 def _cell(value: float, text: str | None, kind: str = "") -> dict[str, Any]:
-    """One cell, and what it is sorted by; None is an exit that is still to come."""
+    """One cell and its sort key; None stands for an exit still to come."""
     return {"sort": "Infinity" if value == float("inf") else f"{value:.17g}", "text": text, "kind": kind}
 
 
 def quality(found: Mapping[str, Any]) -> Markup:
-    """What the quality table of the whole silver series says.
+    """The quality table of the silver series.
 
     Args:
         found: the fields of `silver.quality.Quality`, times as datetimes.
@@ -150,13 +150,13 @@ def quality(found: Mapping[str, Any]) -> Markup:
 
 
 def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
-    """The opens that are far from the close before, the first ten of the largest."""
+    """The price jumps, the first ten of the largest."""
     told = ", ".join(f"{format.moment(jump['bar'])} ({jump['close']:g} → {jump['open']:g})" for jump in jumps[:10])
     return f"{count:,}: {told}{' …' if count > 10 else ''}" if count else "none"
 
 
 def lineage(found: Lineage, execution: str, path: str) -> Markup:
-    """What the execution was made from and how: the footer of its signal file."""
+    """The lineage of the execution, from the footer of its signal file."""
     dataset, account = found.dataset, {**found.backtest, **(found.account or {})}
     versions = {"hermes": found.hermes, "python": found.python, **found.libraries}
     rows = [
@@ -181,7 +181,7 @@ def lineage(found: Lineage, execution: str, path: str) -> Markup:
 
 
 def _audit(found: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """How each check of the audit that went before ended, where there was one of these rules on these bars."""
+    """The results of the preceding audit, if there was one of these rules on these bars."""
     if not found or "checks" not in found:
         return [("Audit", f"not checked: {format.NO_AUDIT}")]
     return [

@@ -16,9 +16,9 @@ def thumbnail(bars: pl.DataFrame, title: str, strategy: str, holding: str, *, si
 
     Args:
         bars: `equity, benchmark`, one row per bar.
-        title: what was traded with what.
-        strategy, holding: what each returned, as people read it.
-        simulated: whether the market never was.
+        title: the symbol and the strategy.
+        strategy, holding: the return of each, as text.
+        simulated: whether the prices are synthetic.
     """
     rows = np.linspace(0, bars.height - 1, min(bars.height, _POINTS)).astype(int)
     lines = {name: np.log(np.maximum(bars[name].to_numpy()[rows], 1e-9)) for name in ("benchmark", "equity")}

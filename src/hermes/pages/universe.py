@@ -1,4 +1,4 @@
-"""Many datasets as one self-contained HTML file: what became of them, the leaderboard, the failures."""
+"""Many datasets as one self-contained HTML file: their results, the leaderboard, the failures."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def universe_page(table: pl.DataFrame, title: str, made_at: datetime, trial: Map
     Args:
         table: one row per dataset, as `steps.comparison` publishes it: names, counts, every measure, `link` (of its
             page, as seen from this one), `error` and `cure` where it failed.
-        title: what was compared.
+        title: of the page.
         made_at: when; a time without a zone is UTC.
         trial: the feature set that was read, see `format.feature_set`.
     """
@@ -77,7 +77,7 @@ def universe_page(table: pl.DataFrame, title: str, made_at: datetime, trial: Map
 
 
 def _done(table: pl.DataFrame) -> pl.DataFrame:
-    """The datasets that have figures, in the order of their names; drawdowns as people read them, below 0."""
+    """The datasets with results, sorted by name; drawdowns as negative numbers."""
     floats = pl.col(name for name, kind in table.schema.items() if kind.is_float())
     seconds = pl.col("interval").replace_strict(INTERVAL_SECONDS, default=None, return_dtype=pl.Int64)
     return (
@@ -109,7 +109,7 @@ def _tiles(done: pl.DataFrame, failed: pl.DataFrame) -> list[Tile]:
 
 
 def _story(done: pl.DataFrame) -> dict[str, Any]:
-    """What happened, and how much of it can be concluded from, for the template."""
+    """The summary and its caveats, for the template."""
     if done.is_empty():
         return {}
     symbols, bars = done["symbol"].n_unique(), int(done["rows"].sum())
@@ -129,7 +129,7 @@ def _story(done: pl.DataFrame) -> dict[str, Any]:
 
 
 def _spans(done: pl.DataFrame, many: str) -> str:
-    """The span of all datasets where they share one; else between which days they begin, and end."""
+    """The span of all datasets if they share one; else the ranges of their first and last days."""
     ends = {name: (done[name].min(), done[name].max()) for name in ("first", "last")}
     if not all(isinstance(each, datetime) for pair in ends.values() for each in pair):
         return many
@@ -174,7 +174,7 @@ def tests_in_words(found: Mapping[str, Any]) -> str:
 
 
 def _chance(sharpe: pl.Series) -> dict[str, Any] | None:
-    """What the best would be if nothing but luck told the datasets apart; None where too few are known."""
+    """The best Sharpe ratio to expect if only luck distinguished the datasets; None for too few."""
     scatter = float(sharpe.std() or 0)  # type: ignore[arg-type]
     if len(sharpe) < _FEWEST or not scatter:
         return None
@@ -194,7 +194,7 @@ def _plots(done: pl.DataFrame) -> list[tuple[str, Markup]]:
 
 
 def _ahead(done: pl.DataFrame) -> tuple[int, int]:
-    """How many beat holding, and of how many that is known."""
+    """How many beat holding, and how many could be compared."""
     known = done["ahead_pct"].drop_nulls()
     return int((known > 0).sum()), len(known)
 
@@ -204,5 +204,5 @@ def _median(done: pl.DataFrame, column: str, show: Callable[[float], str]) -> st
 
 
 def _shown(value: object, show: Callable[[float], str]) -> str:
-    """What Polars says about a column of numbers: None where it has none."""
+    """An aggregate of a numeric column as text, None without values."""
     return "–" if value is None else show(float(value))  # type: ignore[arg-type]

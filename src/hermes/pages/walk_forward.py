@@ -1,4 +1,4 @@
-"""A walk forward as one self-contained HTML file: what choosing parameters in the past was worth in the future."""
+"""A walk forward as one self-contained HTML file: out-of-sample results of parameters chosen in the past."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ _LINES = {
 
 @dataclass(frozen=True, slots=True)
 class WalkForwardPage:
-    """Everything that the page says about a walk forward.
+    """The content of the page of a walk forward.
 
     Attributes:
-        interval: of the bars; account: its terms, as `format.terms` reads them.
-        by: the measure that was chosen by; train, test: spans, as they were asked for; anchored: whether the past
+        interval: of the bars; account: its terms, as in `format.terms`.
+        by: the measure to choose by; train, test: spans, as given; anchored: whether the training window
             always begins at the first bar.
-        trials: combinations that were tried; skipped: those that the strategy refused.
+        trials: number of combinations tried; skipped: number that the strategy refused.
         varied: the parameters that have several values; fixed: the others.
         trial: the feature set that was read, see `format.feature_set`.
         windows: as `steps.search.walkforward.Walked.windows` gives them.
         columns: heading → measures, the first of them out of sample with the configured fill.
-        findings: what came of it, name and text.
+        findings: the verdict, as pairs of a heading and a text.
         curve: see `WalkForward.curve`.
     """
 

@@ -17,7 +17,7 @@ import polars as pl
 from hermes.dataset import LOCKS, decisions_folder, decisions_table, parse_decisions_folder
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile
-from hermes.lake.store import NAMES_DAMAGE, Lake, Layer, check_written, fingerprint
+from hermes.lake.store import DAMAGE_CURE, Lake, Layer, check_written, fingerprint
 from hermes.lake.tables import whole_batches
 from hermes.record import ledger
 from hermes.record.ledger import NO_ROW, Chain, Head
@@ -249,7 +249,7 @@ class DecisionsTable:
         try:
             parts = self._parts(files, symbols, columns, each)
         except StoreError as error:
-            if error.cure == NAMES_DAMAGE:  # of many files at once; each alone is named
+            if error.cure == DAMAGE_CURE:  # of many files at once; each alone is named
                 for file in files:
                     with self._gold.errors(file.location):
                         self._gold.scan([file]).collect()

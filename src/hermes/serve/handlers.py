@@ -1,4 +1,4 @@
-"""The server's answers: what may be asked, by whom, and what a browser may do with it."""
+"""The request handlers of the server, with access checks and security headers."""
 
 import asyncio
 import json
@@ -47,10 +47,10 @@ Answer = TypeVar("Answer")
 
 
 class Site:
-    """What all handlers share.
+    """State shared by all handlers.
 
     Args:
-        hosts: names that the server may be called by; any_address: whether any IP address is one.
+        hosts: allowed host names; any_address: whether any IP address is allowed.
     """
 
     def __init__(self, reader: Reader, hosts: frozenset[str], *, any_address: bool) -> None:
@@ -65,7 +65,7 @@ class Site:
         self.templates.globals.update(lake=reader.address, version=__version__, address_of=address_of)
 
     def is_called(self, host: str) -> bool:
-        """Whether a Host header names this server, not a foreign name that resolves to it."""
+        """Whether a Host header names this server, against DNS rebinding."""
         name, _ = split_host_and_port(host.lower())
         if name in self._hosts:
             return True
@@ -79,7 +79,7 @@ class Site:
         """Call `question` with these values in a separate thread.
 
         Raises:
-            HTTPError: 503 where too many wait, 504 where it takes too long.
+            HTTPError: 503 if too many requests wait, 504 after the deadline.
         """
         if self._asked >= WAITING:
             raise HTTPError(503, "too many requests wait for the lake")
@@ -98,13 +98,13 @@ class Site:
         return await self.ask(take_snapshot, self.reader.settings, self.reader.lake)
 
     def close(self) -> None:
-        """Wait for nothing that is still being read."""
+        """Shut down without waiting for reads in progress."""
         self.watch.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Handler(RequestHandler):
-    """Answers GET and HEAD, to those who call the server by its name."""
+    """Answers GET and HEAD requests to an allowed host name."""
 
     SUPPORTED_METHODS: tuple[str, ...] = ("GET", "HEAD")
     site: Site
@@ -114,7 +114,7 @@ class Handler(RequestHandler):
         self.site = site
 
     def set_default_headers(self) -> None:
-        """What every answer carries, errors included."""
+        """The headers of all answers, including errors."""
         self.clear_header("Server")
         for name, value in {
             "Content-Security-Policy": POLICY,
@@ -133,17 +133,17 @@ class Handler(RequestHandler):
             raise HTTPError(403, "this host name is not allowed; start the server with --allow-host NAME to allow it")
 
     async def head(self, *values: str) -> None:
-        """The same without a body."""
+        """Answer as GET does, without a body."""
         if answer := self.get(*values):
             await answer
 
     def show(self, template: str, **values: Any) -> None:
-        """One page."""
+        """Render one page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.write(self.site.templates.get_template(template).render(**values))
 
     def write_error(self, status_code: int, **about: Any) -> None:
-        """One line, and what to do about it; never a traceback."""
+        """One line with the cure; never a traceback."""
         error = about.get("exc_info", (None, None))[1]
         message, cure = self._reason, ""
         if isinstance(error, HTTPError):
@@ -159,7 +159,7 @@ class Handler(RequestHandler):
         super().send_error(404 if isinstance(error, MissingTable) else status_code, **about)
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
-        """A line for the server's operator."""
+        """Log one line for the operator."""
         if not isinstance(error, HTTPError | MissingTable | StreamClosedError):
             known = as_hermes_error(error)
             event("serve", level=logging.WARNING, message=f"{self.request.path}: {known}")
@@ -214,7 +214,7 @@ class Page(Handler):
 
 
 class Static(Handler):
-    """One of the few files that belong to the server."""
+    """A static file of the server."""
 
     async def get(self, name: str) -> None:
         """See Tornado."""
@@ -226,7 +226,7 @@ class Static(Handler):
 
 
 class Events(Handler):
-    """Server-sent events: `status`, `record` and `trouble`, whenever one of them has changed."""
+    """Server-sent events: `status`, `record` and `trouble`, whenever one of them changes."""
 
     SUPPORTED_METHODS = ("GET",)
 
@@ -258,7 +258,7 @@ class Events(Handler):
         await asyncio.wait_for(self.flush(), DEADLINE_S)
 
     def on_connection_close(self) -> None:
-        """Nobody listens any more."""
+        """End the stream."""
         if queue := getattr(self, "_queue", None):
             while not queue.empty():
                 queue.get_nowait()
@@ -274,7 +274,7 @@ class NotFound(Handler):
 
 
 def application(site: Site) -> Application:
-    """Every address that the server has."""
+    """The application with all routes."""
     shared = {"site": site}
     one = "([^/]+)"
     return Application(

@@ -1,4 +1,4 @@
-"""What the server's pages show, read from the lake: plain values, ready for a template."""
+"""The content of the server's pages, read from the lake as plain values for templates."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -32,10 +32,10 @@ _PAGES = {COMPARISON: "universe.html"}  # by main file; all others are `report.h
 
 
 class Reader:
-    """Reads one lake; may be asked by several threads at once.
+    """Reads one lake; thread-safe.
 
     Args:
-        settings: say what production reads, and which strategy has the short names in SQL.
+        settings: decide what production reads, and which strategy has the short names in SQL.
     """
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
@@ -97,7 +97,7 @@ class Reader:
         }
 
     def execution(self, name: str, execution: str) -> dict[str, Any]:
-        """One execution: what it was made from, how, and what was measured.
+        """One execution: its lineage and its measures.
 
         Raises:
             MissingTable: there is no such table or execution.
@@ -120,11 +120,11 @@ class Reader:
         }
 
     def page(self, name: str, execution: str) -> str:
-        """The page of an execution: as it was published, else made in memory.
+        """The page of an execution: the published one, else one made in memory.
 
         Raises:
             MissingTable: there is no such table or execution, or it has no page.
-            StoreError: its rows are not those that were stamped.
+            StoreError: its stored measures are not those of its rows.
         """
         table, found = self._execution(name, execution)
         stored = self._stored(found)
@@ -150,7 +150,7 @@ class Reader:
         return found
 
     def _table(self, name: str) -> LakeTable:
-        """By its name, short name or folder (pages link to each other by that); of a known one, only that is listed."""
+        """A table by its name, short name or folder (used in links); if it is known, only its folder is listed."""
         known = self._known.get(name)
         if known and (now := catalog.as_it_is_now(self.lake, known)):
             return now
@@ -188,7 +188,7 @@ class Reader:
         return None
 
     def _newest_rows(self, table: LakeTable, choose: catalog.Choose) -> tuple[pl.DataFrame, str]:
-        """The newest rows, newest first; or why there are none."""
+        """The newest rows, newest first; or the reason why there are none."""
         layer: Layer = getattr(self.lake, table.layer)
         try:
             plan = catalog.scan(self.lake, table, catalog.chosen(self.lake, table, choose))
@@ -202,7 +202,7 @@ class Reader:
 
 
 def read_only(lake: Lake) -> Lake:
-    """The same lake, which publishes nothing: should anything ever try, it fails."""
+    """The same lake, which refuses to publish anything."""
 
     def refuse() -> None:
         raise StoreError("`hermes serve` only reads", "use the command that writes")
@@ -211,7 +211,7 @@ def read_only(lake: Lake) -> Lake:
 
 
 def for_strategy(settings: Settings, strategy: str, dataset: Dataset) -> Settings:
-    """The settings for one table of signals: a strategy that they name by its file stays that file."""
+    """The settings for one table of signals; a strategy configured as a file stays that file."""
     changed: dict[str, Any] = {"dataset": dataset}
     if short_names(settings) != strategy:
         changed["signals"] = settings.signals.model_copy(update={"strategy": strategy})
@@ -245,7 +245,7 @@ def _summary(gold: Layer, file: Any) -> dict[str, Any]:
 
 
 def _symbols(lineage: Mapping[str, Any]) -> list[str]:
-    """What an execution of several datasets was made from, as its lineage says; another tool may call anything so."""
+    """The symbols of an execution of several datasets, from its lineage, which may be another tool's."""
     datasets = lineage.get("datasets")
     return (
         [str(each.get("symbol")) for each in datasets if isinstance(each, Mapping)]

@@ -1,4 +1,4 @@
-"""Listens on an address until it is stopped."""
+"""The HTTP server: binds its address, and serves until it is stopped."""
 
 import asyncio
 import errno
@@ -22,15 +22,15 @@ ENDING_S = 2.0  # for answers that are under way when the server is stopped
 
 
 class Server:
-    """A server that has its address already.
+    """A server, bound to its address.
 
     Args:
         settings: name the lake.
         address: to listen on, an IP address or a name of this machine; port: 0 takes any that is free.
-        hosts: names that it may be called by, beside its address.
+        hosts: host names to allow in addition to its address.
 
     Raises:
-        UsageError: the address or the port cannot be had.
+        UsageError: the address or the port is not available.
     """
 
     def __init__(self, settings: Settings, lake: Lake, address: str, port: int, hosts: Sequence[str] = ()) -> None:
@@ -44,10 +44,10 @@ class Server:
         self._site = Site(Reader(settings, lake), allowed, any_address=not self.is_loopback)
 
     def run(self, started: Callable[[], None]) -> None:
-        """Answer until SIGINT or SIGTERM.
+        """Serve until SIGINT or SIGTERM.
 
         Args:
-            started: called once it listens.
+            started: called once the server listens.
         """
         asyncio.run(self._run(started))
 
@@ -62,7 +62,7 @@ class Server:
         await self.end(server)
 
     def listen(self) -> HTTPServer:
-        """Begin to answer, in the running event loop."""
+        """Start serving in the running event loop."""
         server = HTTPServer(
             application(self._site),
             max_header_size=16_384,
@@ -74,7 +74,7 @@ class Server:
         return server
 
     async def end(self, server: HTTPServer) -> None:
-        """Take no new question, and wait a little for the last answers."""
+        """Accept no new requests, and wait shortly for the last answers."""
         server.stop()
         self._site.close()
         with suppress(TimeoutError):

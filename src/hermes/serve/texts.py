@@ -1,4 +1,4 @@
-"""Values of a lake as texts; a template escapes them."""
+"""Values of a lake as texts; templates escape them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ def cells(rows: pl.DataFrame) -> list[list[str]]:
 
 
 def cell(value: object, longest: int = CELL) -> str:
-    """One value as people read it; secrets are masked."""
+    """One value as text; secrets are masked."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -66,5 +66,5 @@ def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
 
 
 def address_of(name: str, execution: str = "") -> str:
-    """Where the server shows a table or an execution."""
+    """The address of a table or an execution on the server."""
     return "/".join(["/tables", *(quote(each, safe="") for each in (name, execution) if each)])

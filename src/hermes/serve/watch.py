@@ -1,4 +1,4 @@
-"""Polls the lake while anybody listens, and sends all listeners the same events."""
+"""Polls the lake while there are listeners, and sends all of them the same events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,7 +18,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class Watch:
-    """One look at a time, however many listen.
+    """One poll at a time, for any number of listeners.
 
     Args:
         look: returns the current status.
@@ -37,7 +37,7 @@ class Watch:
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Queue[list[Event]]]:
-        """A queue with the newest events in it; no events at all mean that the end has come."""
+        """A queue of the newest events; an empty list means the end."""
         queue: asyncio.Queue[list[Event]] = asyncio.Queue(1)
         self._listeners.add(queue)
         if self._task is None:
@@ -54,7 +54,7 @@ class Watch:
                 self._task = None
 
     def close(self) -> None:
-        """Send everybody away."""
+        """Disconnect all listeners."""
         self._tell([])
 
     async def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""Every setting: what there is (`sections`), where it comes from (`sources`), all of it together (`model`)."""
+"""The settings: their names (`sections`), their sources (`sources`), and the validated whole (`model`)."""
 
 from hermes.settings.model import Settings, descriptions
 from hermes.settings.sections import (

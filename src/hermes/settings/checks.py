@@ -1,4 +1,4 @@
-"""Checks of settings that no section makes alone: they name where a value came from."""
+"""Checks that need more than one section or the origin of a value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from hermes.text import one_of
 
 
 def check_provider(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a provider whose archive Hermes cannot read: gold's tables would be taken for another's."""
+    """Refuse a provider whose archive Hermes cannot read, as gold's table names do not contain the provider."""
     if dataset.provider not in PROVIDERS:
         origin = values["dataset.provider"][1]
         raise SettingsError(
@@ -21,7 +21,7 @@ def check_provider(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> N
 
 
 def check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a frequency that no table is named after."""
+    """Refuse a frequency that no table name can contain."""
     if dataset.data_frequency not in FREQUENCIES:
         _, origin = values["dataset.data_frequency"]
         raise NameRefused(
@@ -31,7 +31,7 @@ def check_frequency(dataset: Dataset, values: Mapping[str, tuple[Any, str]]) -> 
 
 
 def check_pair(s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
-    """Refuse a key without its other half: requests would go out unsigned, and the store's answer would not say why."""
+    """Refuse half of a key pair: requests would be unsigned, and the store's answer would not say why."""
     keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
     given = [name for name, value in keys.items() if value]
     missing = [name for name in _CREDENTIALS[:2] if given and not keys[name]]

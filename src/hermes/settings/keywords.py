@@ -1,4 +1,4 @@
-"""What `Settings.load` takes as keywords, for editors and type checkers; the sections themselves check the values."""
+"""The keywords of `Settings.load`, for editors and type checkers; the sections themselves check the values."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,6 +1,6 @@
 """Settings from defaults < AWS_*/MINIO_* < hermes.toml < HERMES_* < flags, and where each value came from.
 
-The same names stand everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the environment,
+The names are the same everywhere: `[signals] chunk_rows` in the file, `HERMES_SIGNALS__CHUNK_ROWS` in the environment,
 `--chunk-rows` on the line, `settings.signals.chunk_rows` in Python.
 """
 
@@ -72,16 +72,16 @@ class Settings(sections.Section):
         environ: Mapping[str, str] | None = None,
         **sections: Unpack[Keywords],
     ) -> Self:
-        """Resolve the settings.
+        """Resolve the settings from all sources.
 
         Args:
-            flags: dotted name → value, the strongest layer: `{"signals.chunk_rows": 1000}`.
-            file: a TOML file; without it `hermes.toml` of the working folder where there is one.
-            environ: the environment to read; without it the one of this process.
-            sections: as in `hermes.toml`, as strong as flags: `dataset={"symbol": "BTCUSDT"}`.
+            flags: dotted name → value, with the highest precedence: `{"signals.chunk_rows": 1000}`.
+            file: a TOML file; by default `hermes.toml` of the working folder, if it exists.
+            environ: the environment; by default that of this process.
+            sections: as in `hermes.toml`, with the precedence of flags: `dataset={"symbol": "BTCUSDT"}`.
 
         Raises:
-            SettingsError: an unknown name or an impossible value, with the place it came from.
+            SettingsError: an unknown name or an invalid value, with its origin.
             NameRefused: a value outside the naming convention.
         """
         if not isinstance(flags, Mapping | None):
@@ -95,7 +95,7 @@ class Settings(sections.Section):
 
     @classmethod
     def _resolved(cls, *layers: Layer) -> Self:
-        """The settings of several layers, each stronger than those before it."""
+        """The settings of several layers in ascending precedence."""
         values: dict[str, tuple[Any, str]] = {}
         for layer in layers:
             given = {n: (value, origin) for n, value, origin in layer if value or n not in _CREDENTIALS}
@@ -126,12 +126,12 @@ class Settings(sections.Section):
         return settings
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to another process without secrets: there they come from its own environment or hermes.toml."""
+        """Pickle without secrets: the other process reads them from its own environment or hermes.toml."""
         open_leaves = {name: value for name, value in _leaves(self) if not isinstance(value, SecretStr)}
         return _restored, (open_leaves, self._origins)
 
     def with_absolute_paths(self) -> Self:
-        """The same settings for a process with another working folder on the same file system."""
+        """The same settings, for a process with another working folder on the same file system."""
         lake = self.lake if "://" in self.lake.url else sections.LakeSettings(url=str(absolute(self.lake.url)))
         archive = self.archive
         if "://" not in archive.url:
@@ -164,7 +164,7 @@ class Settings(sections.Section):
         yield from _secrets(self)
 
     def paths(self, strategy: str | None = None) -> dict[str, str]:
-        """Every address and table name that follows from the settings.
+        """All addresses and table names that follow from the settings.
 
         Args:
             strategy: its name, needed only where the settings give a file for it.
@@ -189,7 +189,7 @@ class Settings(sections.Section):
 
 
 def descriptions(kind: type) -> dict[str, str]:
-    """What each setting of a section is, by name: the text below it in the source; "" where there is none.
+    """The description of each setting of a section, by name: the text below it in the source, or "".
 
     Args:
         kind: the class of a section, or of a strategy's parameters.
@@ -229,7 +229,7 @@ def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
 
 
 def _restored(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
-    """What `Settings.__reduce__` sent, with the secrets that this process knows."""
+    """Unpickle settings, with the secrets of this process."""
     sent: Layer = ((name, value, origins.get(name, "default")) for name, value in values.items() if value is not None)
     own: Layer = ((name, value, "here") for name, value in _leaves(Settings.load()) if isinstance(value, SecretStr))
     return Settings._resolved(sent, own)
@@ -244,7 +244,7 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
 
 
 def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
-    """The setting whose value has no place in the naming convention, and where it came from."""
+    """The setting whose value the naming convention does not allow, and its origin."""
     for name, (value, origin) in values.items():
         section, _, key = name.partition(".")
         try:
@@ -268,6 +268,6 @@ def _check_name(name: str, origin: str) -> None:
 
 
 def _check_text(name: str, value: Any, origin: str) -> None:
-    """Refuse text that no file system, store or file could hold; it is not shown, as it may be a secret."""
+    """Refuse text that no file system or store can hold; it is not shown, as it may be a secret."""
     if isinstance(value, str) and ("\0" in value or not is_unicode(value)):
         raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")

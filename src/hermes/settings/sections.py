@@ -15,7 +15,7 @@ PUBLIC_ARCHIVE = "s3://data.binance.vision"
 
 
 class Section(BaseModel):
-    """Base of every section; the text below each setting becomes its description."""
+    """Base of all sections; the text below each setting is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,7 +83,7 @@ class LiveSettings(Section):
 
 
 class QualitySettings(Section):
-    """What is known of the bars that no archive says."""
+    """Facts about the bars that the archive does not contain."""
 
     splits: Annotated[tuple[str, ...], BeforeValidator(values.splits)] = ()
     """Known redenominations, like BTTUSDT@2022-01-18=1000: prices before are multiplied by the ratio, in gold."""
@@ -94,7 +94,7 @@ class QualitySettings(Section):
 
 
 class FeaturesSettings(Section):
-    """Indicators of one's own, and a feature set: columns under trial in a table beside the production one."""
+    """Custom indicators, and the feature set: columns under trial in a table beside the production one."""
 
     indicators: Annotated[tuple[str, ...], BeforeValidator(values.names)] = ()
     """Python files that define indicators, like ./my_indicators.py."""
@@ -147,7 +147,7 @@ class BacktestSettings(Section):
 
 
 class AccountSettings(Section):
-    """How the account trades the signals: which side, how much, and when it gets out by itself.
+    """How the account trades the signals: sides, sizes and exits.
 
     `stop_loss`, `take_profit`, `trailing_stop` and `max_bars` may be several values, like `0.01:0.05:0.01` or
     `0.02,0.05`, for `sweep`.
@@ -183,21 +183,21 @@ class ClusterSettings(Section):
 
 
 class LogSettings(Section):
-    """How the command line tells what it does, on stderr."""
+    """What the command line logs on stderr."""
 
     format: Literal["text", "json"] = "text"
     """text: progress bars and messages for people; json: one JSON object a line, for schedulers."""
 
 
 class UpkeepSettings(Section):
-    """What a scheduler's `hermes run` leaves for those who watch it."""
+    """Monitoring of `hermes run` under a scheduler."""
 
     metrics_file: Annotated[str | None, AfterValidator(lambda path: path or None)] = None
     """Figures of the last run of each dataset for node exporter's textfile collector, like /var/lib/…/hermes.prom."""
 
 
 class NotifySettings(Section):
-    """Who is told of new signals and of failures: an address that takes a signed POST, see `upkeep.webhook`."""
+    """Receivers of notices about signals and failures: a signed webhook, and addresses of Apprise."""
 
     url: Annotated[SecretStr | None, AfterValidator(values.receiver)] = None
     """An http(s) address; often a secret in itself, so better in the environment than in a file, and never printed."""
@@ -218,12 +218,12 @@ class NotifySettings(Section):
 
     @property
     def addresses(self) -> list[str]:
-        """What `urls` lists, secrets each of them."""
+        """The addresses in `urls`; each may be a secret."""
         return self.urls.get_secret_value().split() if self.urls else []
 
 
 class RecordSettings(Section):
-    """The record of what `hermes live` decided."""
+    """The record of live decisions."""
 
     late_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """A decision is late when made so long after its bar closed, or one interval after it where that is shorter."""

@@ -20,7 +20,7 @@ _AMBIENT_CREDENTIALS = {variable for variables in _AMBIENT_KEYS for variable in 
 
 
 def _ambient(environ: Mapping[str, str]) -> Layer:
-    """What other S3 tools read; keys are taken in pairs, never one from each."""
+    """Variables of other S3 tools; keys are taken in pairs, never one from each."""
     for user, password, *token in _AMBIENT_KEYS:
         if environ.get(user) and environ.get(password):
             known = zip(_CREDENTIALS, (user, password, *token), strict=False)

@@ -1,4 +1,4 @@
-"""What the values of settings may be: checks that normalize a value, or say what was expected (ValueError)."""
+"""Validators of settings: each normalizes a value, or raises ValueError with what was expected."""
 
 import re
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def instant(value: Any, end: bool) -> Any:
 
 
 def open_address(url: str) -> str:
-    """An address is printed and logged: it must not carry secrets."""
+    """Refuse secrets in an address, which is printed and logged."""
     if any(ord(each) < 32 for each in url):
         raise ValueError("expected no control character in the address")
     if carries_secrets(url):
@@ -47,7 +47,7 @@ def open_address(url: str) -> str:
 
 
 def carries_secrets(text: str) -> bool:
-    """Whether an address has a user, a password, a query or a fragment; also one whose scheme was forgotten."""
+    """Whether an address has a user, a password, a query or a fragment, even without a scheme."""
     return re.search(r"://.*[@?#]|^[^/\s]+:[^/\s]+@", text) is not None
 
 
@@ -73,7 +73,7 @@ def endpoint(url: str | None) -> str | None:
 
 
 def receiver(url: SecretStr | None) -> SecretStr | None:
-    """Where notices are sent to; an empty one is none."""
+    """The address of the webhook, or nothing."""
     if url is None or not url.get_secret_value():
         return None
     parts = urlsplit(url.get_secret_value())
@@ -97,7 +97,7 @@ def stream_address(url: str) -> str:
 
 
 def proxy(url: SecretStr | None) -> SecretStr | None:
-    """A proxy that requests go through; an empty one is none."""
+    """The address of a proxy, or nothing."""
     if url is None or not url.get_secret_value():
         return None
     parts = urlsplit(url.get_secret_value())
@@ -120,7 +120,7 @@ def addresses(value: Any) -> Any:
 
 
 def events(value: Any) -> Any:
-    """What is told about; in the environment it is one text, like `signal,failure`."""
+    """Kinds of notices; in the environment one text, like `signal,failure`."""
     names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(name in EVENTS for name in names):
         raise ValueError(f"expected some of {', '.join(EVENTS)}")
@@ -192,7 +192,7 @@ def strategy(spec: str) -> str:
 
 
 def level(value: Any) -> Any:
-    """A fraction above 0 and below 1; several of them, as `strategies.grid` reads them, stay a text."""
+    """A fraction above 0 and below 1; several values, as `strategies.grid` parses them, stay a text."""
     return _one(value, float, lambda number: 0 < number < 1, "a fraction above 0 and below 1, like 0.02")
 
 
@@ -222,7 +222,7 @@ def _one(value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> 
 
 
 def size(text: str) -> str:
-    """How much an entry is for; `stages.backtest.account.Size` reads it."""
+    """The size of an entry; `stages.backtest.account.Size` parses it."""
     kind, _, number = text.strip().partition(":")
     amount = float(number) if re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", number) else 0.0
     if text.strip() != "all" and not (

@@ -1,4 +1,4 @@
-"""The settings → the account that trades."""
+"""The account that the settings describe."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ def account_of(settings: Settings, **changes: Any) -> Account:
     """The configured account.
 
     Args:
-        changes: terms that are to be others than those configured.
+        changes: terms that replace those configured.
 
     Raises:
         UsageError: a term has several values.
@@ -30,7 +30,7 @@ def account_of(settings: Settings, **changes: Any) -> Account:
 
 
 def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], dataset: Dataset, **changes: Any) -> Account:
-    """The account of the sections `[backtest]` and `[account]`, as settings or a lineage have them."""
+    """The account of the sections `[backtest]` and `[account]`, from settings or from a lineage."""
     terms = {**backtest, **account, **changes}
     if several := [name for name in AXES if isinstance(terms.get(name), str)]:
         flag = f"--{several[0].replace('_', '-')}"
@@ -41,10 +41,10 @@ def account_from(backtest: Mapping[str, Any], account: Mapping[str, Any], datase
 
 
 def remarks(dataset: Dataset, side: str, funding: Funding | None, first: datetime, last: datetime) -> list[str]:
-    """What must be said of what the account's figures leave out.
+    """Warnings about what the account's figures do not include.
 
     Args:
-        funding: that was charged; first, last: times of the bars.
+        funding: the funding charged; first, last: times of the bars.
     """
     said = missing_funding(dataset, funding, first, last)
     if dataset.market == "spot" and side != "long":
@@ -58,7 +58,7 @@ def accounts(settings: Settings) -> dict[str, Account]:
 
 
 def axes(settings: Settings) -> dict[str, list[Any]]:
-    """Terms of the account that are given several values, with them; raises SettingsError for one out of range."""
+    """The terms of the account that have several values, with these; raises SettingsError for one out of range."""
     found = {}
     for name in AXES:
         text = getattr(settings.account, name)
@@ -69,5 +69,5 @@ def axes(settings: Settings) -> dict[str, list[Any]]:
 
 
 def _checked(name: str, value: Any) -> AccountSettings:
-    """One value of a term; Settings says where a wrong one came from."""
+    """One validated value of a term."""
     return Settings.load({f"account.{name}": value}, environ={}).account

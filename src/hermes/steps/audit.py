@@ -1,4 +1,4 @@
-"""What can be proven, and what can only be tested, on the user's own data: five checks, and the verdict is kept."""
+"""The audit of a strategy on the user's own data: five checks, each proven or tested. The verdict is stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ STARTS = 5
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audited:
-    """What an audit found on one dataset with one strategy.
+    """The result of an audit of one strategy on one dataset.
 
     Attributes:
-        bars: bars that were cut and chunked; of: bars of the table.
-        cuts: how often the data was cut; seed: of the random bars among them.
+        bars: bars that were cut and chunked; of: all bars of the table.
+        cuts: number of cuts; seed: of the random ones.
         checks: by name, `rules cuts columns warm_up continuity`.
         warm_up: bars that each column needs, see `audit.warm_up`; empty in a quick audit.
     """
@@ -59,7 +59,7 @@ class Audited:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the checks; the warm-up is measured, not judged."""
+        """The worst verdict of the checks, not counting the warm-up."""
         return worst([check.verdict for name, check in self.checks.items() if name != "warm_up"])
 
     @property
@@ -68,7 +68,7 @@ class Audited:
         return [f"{name}: {check.detail}" for name, check in self.checks.items() if check.verdict == "fault"]
 
     def as_json(self) -> dict[str, Any]:
-        """The verdict, every check, and how much was looked at."""
+        """The verdict, every check, and how much was examined."""
         return {
             "symbol": self.settings.dataset.symbol,
             "interval": self.settings.dataset.interval,
@@ -91,7 +91,7 @@ class Audited:
         return notebook.verdict_text(self.as_json())
 
     def _repr_html_(self) -> str:
-        """The verdict as a notebook shows it."""
+        """The verdict as HTML for notebooks."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.verdict(self.as_json())
@@ -101,12 +101,12 @@ class Audited:
 def audit(
     settings: Settings, lake: Lake, *, cuts: int = FULL_CUTS, seed: int | None = None, progress: Progress = SILENT
 ) -> Audited:
-    """Audit the signals of one dataset, and keep the verdict for the lineage of the next execution.
+    """Audit the signals of one dataset, and store the verdict for the lineage of the next execution.
 
     Args:
-        cuts: at how many random bars the data is cut, beside the bars at which something happened; up to `QUICK_CUTS`
-            make a quick audit, which leaves out the warm-up table.
-        seed: of the random bars; a new one without it.
+        cuts: number of random cuts, in addition to those right after a signal or a turn; up to `QUICK_CUTS`
+            the audit is a quick one, without the warm-up table.
+        seed: of the random cuts; by default a new one.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `select`.
@@ -173,7 +173,7 @@ def audit(
 
 
 def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: int) -> Check:
-    """What the rules look at: by construction where that proves it, else as far as the cuts tell."""
+    """Whether rules look ahead: by construction where that proves it, else by cuts."""
     whole = rules.whole
     if whole.verdict == "fault":
         return Check("fault", first_of(whole.reasons, "; "))

@@ -1,4 +1,4 @@
-"""What an audit looks at: a strategy, its table, and the same columns and rules computed again from the bars."""
+"""The subject of an audit: a strategy, its table, and the same columns and rules recomputed from the bars."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,7 +25,7 @@ AUDITED_ROWS = 50_000
 
 
 class Subject:
-    """What is audited: a strategy, its table, and which of the stored columns can be computed from the bars."""
+    """A strategy, its table, and which of the stored columns can be recomputed from the bars."""
 
     def __init__(self, selection: Selection, lake: Lake) -> None:
         self.settings, self.strategy, self.lake = selection.settings, selection.strategy, lake
@@ -54,7 +54,7 @@ class Subject:
             return self.plan.select(*BARS, *self.foreign).tail(AUDITED_ROWS).collect()
 
     def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Bars → the columns, conditions, signals and position: all that Hermes says of them."""
+        """Bars → columns, conditions, signals and position."""
         # The streaming engine takes three times as long for what is in memory, and this runs at every cut.
         table = self.with_columns(bars.lazy(), self.computed).collect(engine="in-memory")
         return signals(table, self.strategy, context=0, position=0)
@@ -66,17 +66,17 @@ class Subject:
         return signal_chunks(rows.drop(made), self.strategy, chunk_rows=chunk_rows, context_rows=context_rows)
 
     def judged(self) -> Rules:
-        """What the form of the rules proves."""
+        """The judgement of the rules by construction."""
         strategy = self.strategy
         return judge_rules(strategy.conditions(), signal_rules(strategy), strategy.look_back)
 
     @property
     def stored(self) -> list[str]:
-        """Columns that are read from the table although the bars give them."""
+        """Stored columns that can be recomputed from the bars."""
         return [name for name in self.computed if name not in self.derived]
 
     def compared(self) -> Compared | None:
-        """The stored columns beside what the bars give, over the whole table; None where there is none of these."""
+        """The stored columns compared with recomputed ones, over the whole table; None without such columns."""
         names = self.stored
         if not names:
             return None
@@ -95,7 +95,7 @@ class Subject:
         return compare_columns(read, self.table.rows, names, compute, states)
 
     def columns_check(self, compared: Compared | None) -> Check:
-        """How the check of the columns ended."""
+        """The result of the check of the columns."""
         if compared and compared.difference:
             return Check("fault", f"{compared.difference}, which is what the bars give")
         said = []
@@ -120,6 +120,6 @@ class Subject:
 
 
 def first_of(said: Sequence[str], mark: str = ", ", most: int = 8) -> str:
-    """The first few, and how many more there are."""
+    """The first few of the items, and how many more there are."""
     more = f"{mark}and {len(said) - most:,} more" if len(said) > most else ""
     return mark.join(said[:most]) + more

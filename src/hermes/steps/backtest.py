@@ -1,4 +1,4 @@
-"""gold features → measures: what the strategy would have earned, without writing anything."""
+"""gold features → measures of the strategy, without writing anything."""
 
 from dataclasses import dataclass
 from time import perf_counter
@@ -21,10 +21,10 @@ from hermes.strategies.columns import input_schema, output_schema
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Backtested(MeasuredRows):
-    """What was measured, with which settings.
+    """The measures of a backtest, with its settings.
 
     Attributes:
-        given: the signals that were measured, where they are not those of the settings' strategy on its features.
+        given: the signals passed as a frame, if any.
     """
 
     settings: Settings
@@ -34,11 +34,11 @@ class Backtested(MeasuredRows):
     given: pl.DataFrame | None = None
 
     def lazy(self) -> pl.LazyFrame:
-        """The rows that were measured, with their signals: judged again, as nothing was written.
+        """The measured rows with their signals, recomputed on each call, as nothing was written.
 
         Raises:
             MissingTable, TableRefused: see `select`.
-            SourceChanged: the features are no longer those that were measured.
+            SourceChanged: the features have changed since.
         """
         if self.given is not None:
             return self.given.lazy()
@@ -73,8 +73,8 @@ def backtest(settings: Settings, lake: Lake, *, frame: Frame | None = None, prog
 
     Args:
         settings: name the dataset, the strategy, the span and the account.
-        lake: where the features are.
-        frame: signals to measure instead, whoever made them: `datetime, open, close, buy_signal, sell_signal` in time
+        lake: where the features are stored.
+        frame: signals to measure instead, from any source: `datetime, open, close, buy_signal, sell_signal` in time
             order. The lake is not read; `signals.start` and `end` do not cut it.
         progress: told how far the work is.
 

@@ -1,4 +1,4 @@
-"""Two parametrizations, strategies or feature sets on the same bars: which is better, and is that more than luck?"""
+"""Compare two parametrizations, strategies or feature sets on the same bars, and test the difference for luck."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _FEATURE_SET = "feature_set"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of both: what it is called, what it would have earned, and the version of the feature set that it read."""
+    """One of the two variants: its name, its measures, and the version of the feature set that it read."""
 
     name: str
     made: Backtested
@@ -47,10 +47,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared(StepResult):
-    """What the first earned beside the second on the same bars.
+    """The comparison of two variants on the same bars.
 
     Attributes:
-        difference: the first less the second; None where the two never differ, or there are too few bars.
+        difference: the first minus the second; None if the two never differ or there are too few bars.
         curve: `datetime, first, second`: equity bar by bar.
     """
 
@@ -93,7 +93,7 @@ def compare(
     """Measure two variants on the same bars with the same account, and test their difference by the paired bootstrap.
 
     Args:
-        settings: name the dataset, the span and the account, and what a variant does not say.
+        settings: the dataset, the span, the account, and defaults for both variants.
         first, second: variants: `STRATEGY,name=value,…`, like `smart_momentum,ema_fast=8`; without a strategy that of
             the settings. `feature_set=test` reads that feature set; other names are parameters of the strategy.
         seed: of the resamples.

@@ -1,4 +1,4 @@
-"""What became of many datasets → one table in gold, and one page that compares them."""
+"""The outcomes of many datasets → one table in gold, and one page that compares them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -79,7 +79,7 @@ class Universe:
 def publish_universe(
     settings: Settings, lake: Lake, rows: Sequence[Mapping[str, Any]], *, page: bool = True
 ) -> Universe | None:
-    """Publish the comparison of many datasets, unless none of them is done.
+    """Publish the comparison of many datasets, unless all of them failed.
 
     Args:
         settings: of any of the datasets.
@@ -116,7 +116,7 @@ def publish_universe(
 
 
 def _flat(row: Mapping[str, Any], strategy: str) -> dict[str, Any]:
-    """One row of the table; its page is linked as seen from `universe.html`."""
+    """One row of the table, with the link to its page relative to `universe.html`."""
     report = row["report"]
     link = None if report is None else "../../" + "/".join(report.split("/")[-3:])
     metrics, fills = row["metrics"], row.get("fills") or {}

@@ -1,4 +1,4 @@
-"""Columns under trial: those of a feature set, joined to the production table by time."""
+"""Feature sets: columns under trial, joined to the production table by time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _NOT_THERE = "run `hermes features` with the same --feature-set and --columns"
 
 @dataclass(frozen=True, slots=True)
 class FeatureSet:
-    """The part of a feature set that a strategy reads.
+    """The columns of a feature set that a strategy reads.
 
     Attributes:
         feature_set: its name; version: from the footers of its files.
@@ -40,7 +40,7 @@ class FeatureSet:
         return [name for name in self.rows.columns if name != "datetime"]
 
     def joined(self, bars: pl.LazyFrame) -> pl.LazyFrame:
-        """The production rows with these columns beside them.
+        """The production rows with these columns added.
 
         Args:
             bars: all rows of the production table, with `datetime`.
@@ -60,14 +60,14 @@ class FeatureSet:
         return self.layer.unchanged(self.table, [part.file for part in self.parts])
 
     def as_json(self) -> dict[str, Any]:
-        """What the lineage says of it."""
+        """Its entry in the lineage."""
         return {"name": self.feature_set, "version": self.version, "columns": self.columns}
 
 
 def merged(sets: Iterable[FeatureSet | None]) -> dict[str, Any] | None:
-    """What the lineage says of the parts of one feature set that several datasets read; None where none did.
+    """The entry in the lineage for one feature set that several datasets read; None without one.
 
-    Where their versions differ, all of them are named.
+    All versions are listed if they differ.
     """
     found = [each for each in sets if each is not None]
     if not found:
@@ -78,7 +78,7 @@ def merged(sets: Iterable[FeatureSet | None]) -> dict[str, Any] | None:
 
 
 def features_read(trial: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the JSON of a result says of the feature set that it read: null without one.
+    """The entries of a result's JSON for the feature set that it read; null without one.
 
     Args:
         trial: as the lineage has it.
@@ -115,7 +115,7 @@ def set_version(settings: Settings, lake: Lake) -> str | None:
 
 
 def read_feature_set(settings: Settings, lake: Lake, wanted: Sequence[str]) -> FeatureSet | None:
-    """The columns that the settings' feature set has of those that are wanted; None without a feature set.
+    """The wanted columns that the settings' feature set has; None without a feature set.
 
     Raises:
         MissingTable: the set has no table of this dataset.

@@ -1,4 +1,4 @@
-"""Which feature table is meant, what its columns are and what its files are made from: production's, or a set's."""
+"""Feature tables: the production table and those of feature sets, with their columns and definitions."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,11 +30,11 @@ class FeatureTable:
     """One feature table of a dataset.
 
     Attributes:
-        layer: where it is.
+        layer: the layer that holds it.
         name: its folder.
         feature_set: its name, empty for production's.
-        columns: beside the bars: of a set those under trial, of production those that were promoted.
-        version: of the set.
+        columns: in addition to the bars: the columns of a set, or the promoted ones of production.
+        version: of the feature set.
         sources: where the definition of each of these columns comes from.
     """
 
@@ -52,7 +52,7 @@ class FeatureTable:
         return self.dataset.features_key(year, month, self.name)
 
     def definition(self, *, in_blocks: bool) -> str:
-        """What the columns mean: files of another definition are written again."""
+        """The definition of the columns: files with another one are written again."""
         base = BLOCKS_DEFINITION if in_blocks else DEFINITION
         own = ", ".join(f"{name} of {source}" for name, source in zip(self.columns, self.sources, strict=True))
         if self.feature_set:
@@ -60,7 +60,7 @@ class FeatureTable:
         return f"{base}; promoted: {own}" if own else base
 
     def about(self) -> dict[str, Any]:
-        """What the footer says of a set's file beside the rest."""
+        """The entries of the footer that only files of a set have."""
         return {"feature_set": self.feature_set, "version": self.version} if self.feature_set else {}
 
     def whole(self, silver: pl.LazyFrame) -> pl.LazyFrame:

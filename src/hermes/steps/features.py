@@ -1,4 +1,4 @@
-"""silver → gold features: values over the whole history, only the files that changed are written."""
+"""silver → gold features: computed over the whole history; only files that changed are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ WHOLE_ROWS = 4_000_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Featured(StepResult, Rows):
-    """Rows of the whole feature table, and which of its files were written or found up to date."""
+    """The rows of the feature table, and which files were written or up to date."""
 
     rows: int
     written: list[str]
@@ -37,7 +37,7 @@ class Featured(StepResult, Rows):
     seconds: float
 
     def lazy(self) -> pl.LazyFrame:
-        """The table as it stands in the lake now, lazily."""
+        """The table as it is in the lake now, lazily."""
         return read_features(self.settings)
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class Featured(StepResult, Rows):
         return notebook.listed(*self._said())
 
     def _repr_html_(self) -> str:
-        """What was written, as a notebook shows it."""
+        """What was written, as HTML for notebooks."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         title, found, symbol = self._said()
@@ -93,10 +93,10 @@ def features(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> 
 
 
 def features_for_signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Featured:
-    """Bring up to date what signals are made from: production's table, and the feature set whose columns are named.
+    """Bring the inputs of signals up to date: the production table, and the feature set if its columns are configured.
 
     Returns:
-        What was done to production's table.
+        The result for the production table.
 
     Raises:
         HermesError: see `features`.
@@ -184,7 +184,7 @@ def _parts(table: FeatureTable, silver: pl.LazyFrame) -> list[_Part]:
 
 
 def _blocks(parts: list[_Part]) -> list[list[_Part]]:
-    """The files that are computed at once: all of them, or of a long series a few at a time, within a year."""
+    """Groups of files to compute together: all of them, or for a long series a few within one year."""
     if parts[-1].end <= WHOLE_ROWS:
         return [parts]
     blocks: list[list[_Part]] = [[]]
@@ -197,7 +197,7 @@ def _blocks(parts: list[_Part]) -> list[list[_Part]]:
 
 
 def _computed(table: FeatureTable, silver: pl.LazyFrame, rows: int, block: list[_Part]) -> pl.DataFrame:
-    """The rows of one block, from the whole series where it is short or a set's."""
+    """The rows of one block; for short series and feature sets, cut from the whole table."""
     if rows <= WHOLE_ROWS:
         return table.whole(silver).collect()
     if table.feature_set:
@@ -207,7 +207,7 @@ def _computed(table: FeatureTable, silver: pl.LazyFrame, rows: int, block: list[
 
 
 def _check(table: FeatureTable, made: pl.DataFrame, block: list[_Part], found: int, rows: int) -> None:
-    """Refuse silver that is not as many bars as its footers say, in order, each in its period."""
+    """Refuse silver whose bars differ in number from its footers, are out of order or outside their period."""
     time, by_month = made["datetime"], table.dataset.features_by_month
     in_order = bool((time.diff().dt.total_microseconds() > 0).all())
     ends = [table.key(at.year, at.month if by_month else None) for at in (time[0], time[-1])]

@@ -1,6 +1,6 @@
 """Funding rates of perpetual contracts: archive → bronze → silver, and what the account is charged.
 
-What the exchange gave since comes into bronze by `live.funding`.
+`live.funding` brings more recent rates into bronze.
 """
 
 from datetime import date, datetime, timedelta
@@ -26,9 +26,9 @@ _SHOWN = 3  # spans without funding that are named
 def ingest_funding(
     settings: Settings, lake: Lake, archive: Archive, since: date | None = None, until: date | None = None
 ) -> int:
-    """Bring what the archive has of the contract's funding into bronze, only what is new or changed.
+    """Bring the archive's funding rates of the contract into bronze, only new or changed files.
 
-    A file that cannot be trusted is left out with a warning, and so are funding rates that are not there at all: the
+    A file that cannot be trusted is left out with a warning. Missing funding rates also give a warning: the
     figures made without them say so.
 
     Returns:
@@ -72,7 +72,7 @@ def ingest_funding(
 
 
 def refine_funding(settings: Settings, lake: Lake) -> None:
-    """Make silver's clean series of bronze's files; years that did not change are not written again."""
+    """Make the clean series in silver from the files in bronze; unchanged years are not written again."""
     rates = FundingRates.of(settings.dataset)
     if rates is None:
         return
@@ -105,7 +105,7 @@ def _source(key: str) -> str:
 
 
 def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
-    """The funding that silver has of a dataset's contract; None where there is none."""
+    """The funding rates of a dataset's contract in silver; None without any."""
     rates = FundingRates.of(dataset)
     if rates is None or not (files := lake.silver.files(rates.silver_folder)):
         return None
@@ -115,7 +115,7 @@ def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
 
 
 def missing_funding(dataset: Dataset, funding: Funding | None, first: datetime, last: datetime) -> str:
-    """What to say of the bars from the first to the last that no funding is known of; empty where there are none."""
+    """A warning about the bars without known funding rates; empty if there are none."""
     if FundingRates.of(dataset) is None:
         return ""
     begin, end = np.datetime64(first, "us"), np.datetime64(last, "us")

@@ -1,4 +1,4 @@
-"""The list of indicators, for people and programs, each judged by construction."""
+"""The list of indicators, each judged by construction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
 
 
 def own_sources(names: Sequence[str], known: Known) -> dict[str, str]:
-    """Where the definitions of those columns come from that Hermes does not ship, by column."""
+    """The sources of the definitions of columns that Hermes does not ship, by column."""
     found = {}
     for name in names:
         family = family_of(split(name)[0], known.families)
@@ -40,7 +40,7 @@ def own_sources(names: Sequence[str], known: Known) -> dict[str, str]:
 
 
 def doubts(names: Sequence[str], known: Known) -> list[str]:
-    """Why columns are not proven to look back only, one clause each; those that Hermes ships are.
+    """Why columns are not proven to only look back, one clause each; shipped ones are proven.
 
     Args:
         names: of columns, like `slope_10_3` or `slope_10_3@1d`.
@@ -88,6 +88,6 @@ def _described(family: Family, origin: str) -> dict[str, Any]:
 
 
 def _example(family: Family) -> list[float]:
-    """Values that every parameter takes: whole ones rise, so that a fast period is below a slow one."""
+    """Valid values for every parameter; periods ascend, so that a fast one is below a slow one."""
     wholes = iter(range(12, 12 + 7 * len(family.parameters), 7))
     return [max(next(wholes), int(each.least)) if each.whole else max(2.0, each.least) for each in family.parameters]

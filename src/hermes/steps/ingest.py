@@ -34,13 +34,13 @@ PUBLIC_REGION = "ap-northeast-1"
 
 @dataclass(frozen=True, slots=True)
 class Ingested(StepResult):
-    """What one ingest did.
+    """The result of one ingest.
 
     Attributes:
-        files: files that the archive lists, those that are excluded not among them.
-        written: how many were new or changed, and are in bronze now; rows: rows in bronze for all of them.
-        without_checksum: files that the archive publishes no CHECKSUM for.
-        refused: files that cannot be trusted, and why; what bronze had of them before stays.
+        files: files that the archive lists, without excluded ones.
+        written: how many were new or changed; rows: rows in bronze for all files.
+        without_checksum: files without a CHECKSUM in the archive.
+        refused: files that cannot be trusted, and why; earlier versions of them stay in bronze.
     """
 
     files: int
@@ -81,17 +81,16 @@ def ingest(
 ) -> Ingested:
     """Bring the archive's files of one dataset into bronze.
 
-    A file that cannot be trusted is left out, a warning names it each time, and bronze keeps a note of it for `refine`.
-    Where the archive goes away, or on Ctrl-C, what was verified until then is kept, so that the next run goes on from
-    there.
+    A file that cannot be trusted is left out with a warning, and noted in bronze for `refine`.
+    If the archive becomes unavailable, or on Ctrl-C, the files verified so far are kept: the next run continues there.
 
     Args:
         frequencies: `monthly`, `daily` or both; without any the dataset's own.
         since: first day wanted; until: last day wanted.
 
     Raises:
-        ArchiveError: the archive cannot be read, or has nothing of the span but what is excluded.
-        KlinesRefused, ChecksumMismatch: no file can be trusted, and bronze has none of them from before.
+        ArchiveError: the archive cannot be read, or has no file of the span that is not excluded.
+        KlinesRefused, ChecksumMismatch: no file can be trusted, and bronze has no earlier version of any.
         StoreError: bronze cannot be read or written.
     """
     started = perf_counter()
@@ -154,7 +153,7 @@ def ingest(
 
 
 def read_refused(dataset: Dataset, lake: Lake) -> dict[str, str]:
-    """Archive files of a dataset and its frequency that the last ingest to ask for them refused, and why."""
+    """Archive files of a dataset and its frequency that the last ingest refused, and why."""
     try:
         return _kept(dataset, lake)
     except StoreError as error:  # a note, which the next ingest makes again
@@ -168,7 +167,7 @@ def _kept(dataset: Dataset, lake: Lake) -> dict[str, str]:
 
 
 def _note(lake: Lake, asked: Sequence[ArchiveFile], refused: Mapping[str, HermesError]) -> None:
-    """Say which files are refused, and keep it in bronze until they are good."""
+    """Warn about refused files, and note them in bronze until they are accepted."""
     for stem, error in sorted(refused.items()):
         event("refused", level=WARNING, message=f"left out: {error}", file=stem)
     for dataset in dict.fromkeys(file.dataset for file in asked):
@@ -203,7 +202,7 @@ def _key(file: ArchiveFile) -> str:
 
 
 def _archive_bucket(bucket: str, settings: Settings) -> Listing:
-    """The exchange's own bucket is public; any other one is reached like the lake's store."""
+    """The exchange's own bucket is public; other buckets use the connection of the lake's store."""
     public = f"s3://{bucket}" == PUBLIC_ARCHIVE
     s3 = S3Settings(region=PUBLIC_REGION) if public else settings.s3
     return Listing(connect(bucket, s3, anonymous=public, whole=False), bucket, s3, anonymous=public)
@@ -218,7 +217,7 @@ def _fetched(
     """Fetch, verify and parse in parallel what is new or changed.
 
     Yields:
-        The file with its rows and what to note in the footer, or with why it cannot be trusted.
+        The file with its rows and footer, or with the reason why it cannot be trusted.
     """
 
     def work(file: ArchiveFile) -> _Made | HermesError | None:

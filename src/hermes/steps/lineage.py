@@ -1,4 +1,4 @@
-"""What an execution or a verdict was made from, and whether that is still what would be used now."""
+"""Reuse of executions and audit verdicts: whether their inputs are still the same."""
 
 import json
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ from hermes.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Unchanged(Rows):
-    """An execution that stands already.
+    """An existing execution that is reused.
 
     Attributes:
-        lineage: what its footer says.
+        lineage: from its footer.
         execution: its folder's name; path: address of its signals.
         report: address of its page, None where it has none.
         freshness: how old the newest bar is now.
@@ -54,13 +54,13 @@ class Unchanged(Rows):
 
     @property
     def warnings(self) -> list[str]:
-        """Every reason not to take these signals and their measures at their word, as of now."""
+        """Warnings about these signals and their measures, as of now."""
         kept = self.lineage.warnings or warnings(self.settings.dataset, self.metrics)
         return warnings_now(self.settings.dataset, kept, self.freshness)
 
     @property
     def fills(self) -> dict[str, dict[str, Any]]:
-        """The measures with each fill, those of an older Hermes with the configured one alone."""
+        """The measures with each fill; executions of older versions have only the configured one."""
         return self.lineage.fills or {self.settings.backtest.fill: self.metrics}
 
     @property
@@ -109,7 +109,7 @@ class Unchanged(Rows):
 
 
 def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -> Unchanged | None:
-    """The newest execution of what the settings ask for, if features and rules are still what it was made from.
+    """The newest execution of these settings, if its features and rules have not changed since.
 
     Args:
         since: only if it was made then or later; an instant with a time zone.
@@ -152,7 +152,7 @@ _PROCESS = token_hex(16)
 
 
 class CheckEnd(BaseModel):
-    """How one check of an audit ended."""
+    """The result of one check of an audit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -161,7 +161,7 @@ class CheckEnd(BaseModel):
 
 
 class KeptVerdict(BaseModel):
-    """The verdict of an audit, as gold keeps it and the lineage of the next executions tells it."""
+    """The verdict of an audit, as stored in gold and in the lineage of later executions."""
 
     model_config = ConfigDict(frozen=True, extra="allow")  # what else the audit said travels along
 
@@ -173,7 +173,7 @@ class KeptVerdict(BaseModel):
 
     @property
     def ends(self) -> dict[str, str]:
-        """How each check ended; the warm-up is measured, not judged."""
+        """The result of each check, without the warm-up, which is only measured."""
         return {name: check.verdict for name, check in self.checks.items() if name != "warm_up"}
 
 
@@ -191,7 +191,7 @@ def kept_verdict(selection: Selection, lake: Lake) -> KeptVerdict | None:
 
 
 def keep_verdict(said: Mapping[str, Any], selection: Selection, lake: Lake) -> None:
-    """Store the verdict, unless the one that is there ends the same on the same and was found with as many cuts.
+    """Store the verdict, unless an equal one of the same inputs with at least as many cuts is stored.
 
     Args:
         said: the JSON of an audit.
@@ -209,10 +209,10 @@ def _key(selection: Selection) -> str:
 
 
 def _made_from(selection: Selection) -> str:
-    """Names all that a verdict speaks of: rules, parameters, indicators, bars, and the Hermes that runs them.
+    """A fingerprint of all inputs of a verdict: rules, parameters, indicators, bars, and the version of Hermes.
 
-    What a Python function does depends on more than what is written down of it, so a verdict on one holds for this
-    process alone.
+    What a Python function does depends on more than its serialized form, so a verdict on one is valid for this
+    process only.
     """
     strategy = selection.strategy
     rules = {**strategy.conditions(), **signal_rules(strategy)}

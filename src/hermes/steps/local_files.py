@@ -9,10 +9,10 @@ _PAGES = (".html", ".htm")
 
 
 def page_path(out: Path, symbol: str = "") -> Path:
-    """Where a page goes; with a symbol, its name gets that at its end, so that each symbol has its own.
+    """The path of a page; a symbol is appended to its name, so that each symbol has its own page.
 
     Raises:
-        UsageError: the name is not that of a page.
+        UsageError: the name is not that of an HTML file.
     """
     if out.suffix.lower() not in _PAGES:
         raise UsageError(f"--out {out} is not the name of an HTML file", f"name it like {out.stem or 'report'}.html")
@@ -20,7 +20,7 @@ def page_path(out: Path, symbol: str = "") -> Path:
 
 
 def write_text(path: Path, text: str) -> str:
-    """Write a local file, whole or not at all; returns its absolute path.
+    """Write a local file atomically; returns its absolute path.
 
     Raises:
         StoreError: it cannot be written.

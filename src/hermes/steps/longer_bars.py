@@ -1,4 +1,4 @@
-"""Longer bars that columns like `ema_50@1d` stand on, beside the archive of the longer interval where that is there."""
+"""Compare the longer bars behind columns like `ema_50@1d` with the archive of that interval, if silver has it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from hermes.strategies.columns import BARS
 
 
 def beside_archive(settings: Settings, lake: Lake, bars: pl.LazyFrame, columns: Sequence[str]) -> list[str]:
-    """What the comparison found, a clause for each longer interval of the columns that silver has bars of.
+    """The findings, one clause for each longer interval that silver has bars of.
 
     Args:
         bars: of the settings' dataset, the whole series.

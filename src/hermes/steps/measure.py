@@ -1,4 +1,4 @@
-"""The rows asked for, judged by a strategy and measured, without writing anything."""
+"""The measuring pass: apply a strategy to the selected rows and backtest it, without writing anything."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +28,7 @@ from hermes.text import counted
 
 @dataclass(slots=True)
 class Tally:
-    """What a stream of signal frames adds up to."""
+    """Counts over a stream of signal frames."""
 
     rows: int = 0
     first: datetime | None = None
@@ -63,7 +63,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Counts, what the backtest with each fill (`close`, `next_open`) found, and what must be said of it."""
+    """Counts, the results of the backtest with each fill (`close`, `next_open`), and warnings."""
 
     tally: Tally
     results: Mapping[str, Result]
@@ -78,12 +78,12 @@ class Measured:
 def measure(
     selection: Selection, progress: Progress = SILENT, keep: Callable[[pl.DataFrame], None] | None = None
 ) -> Measured:
-    """Judge every row, check the order, count, and backtest with both fills, in one pass and flat memory.
+    """Apply the rules to every row, check the order, count, and backtest with both fills, in one pass and flat memory.
 
     Args:
         selection: from `select`.
         progress: told how far the work is.
-        keep: given all rows as they were judged, frame after frame: their times, the rules' columns, the signals.
+        keep: called with each frame of signals: times, the rules' columns, signals.
 
     Raises:
         TableRefused: rows out of order, or a price that no account could trade at.
@@ -126,7 +126,7 @@ def measure(
 
 
 def measure_frame(rows: Frame, settings: Settings) -> Measured:
-    """Backtest signals that are at hand, with both fills, on the settings' account; for `hermes.backtest`.
+    """Backtest given signals with both fills on the settings' account; for `hermes.backtest`.
 
     Args:
         rows: `datetime, open, close, buy_signal, sell_signal`, in time order; a null signal is none. `high, low` where

@@ -1,4 +1,4 @@
-"""What a measured result holds beside its rows: measures, trades and the equity, and how a notebook shows it."""
+"""Mixin for measured results: measures, trades, equity, and the display in notebooks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from hermes.steps.warnings import warnings
 
 
 class MeasuredRows(Rows):
-    """Rows that were judged and measured: the configured account's figures, beside holding."""
+    """Rows with signals and the measures of the configured account and of buy-and-hold."""
 
     __slots__ = ()
 
@@ -26,12 +26,12 @@ class MeasuredRows(Rows):
         measured: Measured
 
     def as_json(self) -> dict[str, Any]:
-        """What was found, by the contract's names."""
+        """The result under the names of the JSON."""
         raise NotImplementedError
 
     @property
     def result(self) -> Result:
-        """All that the backtest with the configured fill found; `measured.results` has both fills."""
+        """The backtest with the configured fill; `measured.results` has both fills."""
         return self.measured.results[self.settings.backtest.fill]
 
     @property
@@ -41,7 +41,7 @@ class MeasuredRows(Rows):
 
     @property
     def warnings(self) -> list[str]:
-        """Every reason not to take the measures with the configured fill at their word."""
+        """Warnings about the measures with the configured fill."""
         return [*warnings(self.settings.dataset, self.metrics), *self.measured.remarks]
 
     @property
@@ -53,7 +53,7 @@ class MeasuredRows(Rows):
     def equity(self) -> pl.DataFrame:
         """The account bar by bar: `datetime, equity, benchmark, drawdown_pct, account_position`, see `equity_curve`.
 
-        Computed from the rows whenever it is asked for, and held in memory; raises as `lazy` does.
+        Computed from the rows on each call, in memory; raises as `lazy` does.
         """
         account, rows = account_of(self.settings), self.lazy()
         columns = columns_for(account, rows.collect_schema().names())
@@ -69,7 +69,7 @@ class MeasuredRows(Rows):
         return notebook.text(type(self).__name__, self.as_json())
 
     def _repr_html_(self) -> str:
-        """The summary as a notebook shows it."""
+        """The summary as HTML for notebooks."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.summary(type(self).__name__, self.as_json(), self.measured.fills)

@@ -1,4 +1,4 @@
-"""One execution → everything its page shows, measured again in one pass over its signal file."""
+"""One execution → the data of its page, measured in one pass over its signal file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ PIECE_ROWS = 250_000  # rows at once, about
 
 
 def measured_execution(lake: Lake, found: Found, dataset: Dataset, progress: Progress = SILENT) -> Execution:
-    """What the page of one execution shows, from one pass over its file; nothing is written.
+    """The data of the page of one execution, from one pass over its file; nothing is written.
 
     Args:
         found: the execution; dataset: of its bars.
@@ -106,7 +106,7 @@ def _accounts(lineage: Lineage, dataset: Dataset, path: str) -> tuple[Account, l
 
 
 def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
-    """Pass rows through that can be measured and drawn: in order, prices above zero, signals and position known."""
+    """Check that rows can be measured and drawn: in order, prices above zero, no null signal or position."""
     prices = pl.col("open", "high", "low", "close")
     known = pl.all_horizontal(
         (prices.is_finite() & (prices > 0)),
@@ -121,7 +121,7 @@ def _sound(pieces: Iterator[pl.DataFrame], path: str) -> Iterator[pl.DataFrame]:
 
 
 class _Run:
-    """The bars on their way through the backtests and into candles."""
+    """Feeds the bars to the backtests and merges them into candles."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _Run:
 
 
 def _returns(name: str, before: Mapping[str, float]) -> pl.Expr:
-    """Of each bar, as fractions; 0 where there was nothing left to gain from."""
+    """Returns of each bar, as fractions; 0 where no equity is left."""
     last = pl.col(name).shift(1, fill_value=before[name])
     return pl.when(last > 0).then(pl.col(name) / last - 1).otherwise(0.0)
 
@@ -217,7 +217,7 @@ _BY_TIME = {
 
 
 def _check(lineage: Lineage, path: str, measured: Result) -> None:
-    """Refuse a file whose stamped figures are not those of its rows."""
+    """Refuse a file whose stored measures differ from those of its rows."""
     found = measured.metrics.as_dict()
     older = "elapsed_days" not in lineage.metrics  # made when time was still counted in bars
     for name, stamped in lineage.metrics.items():
@@ -235,7 +235,7 @@ def _check(lineage: Lineage, path: str, measured: Result) -> None:
 
 
 def _with_trend(lake: Lake, dataset: Dataset, bars: pl.DataFrame, columns: Layout) -> tuple[pl.DataFrame, list[str]]:
-    """Add the trend's line from the feature table, if that still holds the bars that the signals were made from."""
+    """Add the trend line from the feature table, if its bars are still those of the signals."""
     if columns.trend is None or columns.direction is None:
         return bars, []
     wanted = {"datetime": DATETIME, "close": pl.Float64(), columns.trend: pl.Float64(), columns.direction: pl.Int8()}
@@ -256,7 +256,7 @@ def _with_trend(lake: Lake, dataset: Dataset, bars: pl.DataFrame, columns: Layou
 
 
 def _shown(found: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Without the signals that changed nothing, where they are too many to draw."""
+    """Without signals that had no effect, if there are too many to draw."""
     idle = pl.col("kind").str.starts_with("idle")
     count = found.select(idle.sum()).item()
     if count <= MOST_IDLE_SIGNALS:

@@ -1,4 +1,4 @@
-"""gold features of many symbols → one account that trades them all, its measures, a table and a page."""
+"""gold features of many symbols → one account that trades them all: measures, a table and a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,12 +37,12 @@ _RANK = "portfolio_rank"
 
 @dataclass(frozen=True, slots=True)
 class MadePortfolio:
-    """A portfolio: what it came to, and where that was published.
+    """A portfolio: its result, and where it was published.
 
     Attributes:
-        symbols: in alphabetical order; rank: by what coinciding entries were ranked, empty for the symbol.
+        symbols: in alphabetical order; rank: what coinciding entries were ranked by, empty for the symbol.
         path: address of `portfolio.parquet`; page: of `report.html`.
-        trial: what the lineage says of the feature set that was read, None without one.
+        trial: the feature set that was read, as in the lineage; None without one.
     """
 
     settings: Settings
@@ -90,12 +90,12 @@ def portfolio(
     rank: str = "",
     progress: Progress = SILENT,
 ) -> MadePortfolio:
-    """Trade many symbols on one account, in one pass over time, and publish what came of it.
+    """Trade many symbols on one account, in one pass over time, and publish the result.
 
     Args:
         tasks: one for each dataset; they differ in the symbol alone.
-        max_positions: held at once, at most; by default `MAX_POSITIONS`, or as many as there are symbols.
-        rank: by what entries that coincide are ranked, the highest first: a column of the bars or of the strategy, or
+        max_positions: limit of open positions; by default `MAX_POSITIONS`, or the number of symbols if lower.
+        rank: what coinciding entries are ranked by, the highest first: a column of the bars or of the strategy, or
             one of its `ranks`; by default by symbol.
 
     Raises:
@@ -142,7 +142,7 @@ def portfolio(
 
 
 def _check(tasks: Sequence[Settings]) -> None:
-    """One cash needs one currency, and one clock."""
+    """Refuse mixed currencies and mixed intervals."""
     if not tasks:
         raise UsageError("a portfolio needs a symbol", "name some, or give --all")
     datasets = [task.dataset for task in tasks]
@@ -169,7 +169,7 @@ def _in_chunks(settings: Settings, rows: int) -> Settings:
 
 
 def _ranked(selection: Selection, rank: str) -> Selection:
-    """With the column that entries are ranked by."""
+    """Add the column that entries are ranked by."""
     if not rank:
         return selection
     strategy = selection.strategy
@@ -184,7 +184,7 @@ def _ranked(selection: Selection, rank: str) -> Selection:
 
 
 def _frames(selection: Selection, traded: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The rows asked for with their signals, in order."""
+    """The selected rows with their signals, in order."""
     names = selection.plan.collect_schema().names()
     columns = [*traded, *rule_columns(selection.strategy), *([_RANK] if _RANK in names else [])]
     frames = selection.judged(list(dict.fromkeys(columns)))
@@ -194,7 +194,7 @@ def _frames(selection: Selection, traded: Sequence[str]) -> Iterator[pl.DataFram
 def _together(
     series: Sequence[Iterator[pl.DataFrame]], interval_seconds: int, rows: int
 ) -> Iterator[list[pl.DataFrame | None]]:
-    """The rows of many series side by side, the same span of time of each; what one reads ahead waits."""
+    """Successive pieces of many series, each piece the same span of time of all of them."""
     waiting: list[pl.DataFrame | None] = [next(each, None) for each in series]
     while any(frame is not None for frame in waiting):
         begin = min(frame["datetime"][0] for frame in waiting if frame is not None)
@@ -224,7 +224,7 @@ def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
 def _publish(
     each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str, warnings: Sequence[str]
 ) -> tuple[str, str]:
-    """The table and the page, as the next execution; returns their addresses."""
+    """Publish the table and the page as the next execution; returns their addresses."""
     settings, strategy = each[0].settings, each[0].strategy
     dataset, at = settings.dataset, datetime.now(UTC)
     table, trial = dataset.portfolio_table(strategy.name), merged(one.trial for one in each)

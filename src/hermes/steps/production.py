@@ -1,7 +1,7 @@
-"""Which execution is meant: the newest of what was promoted, else the newest of what the settings ask for.
+"""Which execution is read by default: the newest of what was promoted, else the newest of the settings.
 
-An experiment with other parameters, another span or another account is published like any other execution; it is read
-by its name, and never taken for what production decides on.
+An experiment with other parameters, another span or another account is published like any execution, but read only
+by its name, never by default.
 """
 
 import shlex
@@ -24,16 +24,16 @@ _OPTIONS = {"initial_cash": "--cash"}
 
 
 def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What makes two executions of a table the same thing at different times, as the lineage has it.
+    """The identity of an execution: what two executions of a table share if one is the successor of the other.
 
     Args:
-        settings: they configure span and account.
+        settings: the span and the account.
         strategy: its name.
-        parameters: of the strategy; without them those that the settings give it.
+        parameters: of the strategy; by default those of the settings.
 
     Returns:
-        parameters, start, end, backtest, account, feature_set. Without `parameters` where nobody can tell them: a
-        strategy that is in a file which the settings do not name.
+        parameters, start, end, backtest, account, feature_set. Without `parameters` if they are unknown: a
+        strategy from a file that the settings do not name.
 
     Raises:
         StrategyError, UsageError: the strategy cannot be loaded or is misconfigured.
@@ -59,12 +59,12 @@ def identity(settings: Settings, strategy: str, parameters: Mapping[str, Any] | 
 
 
 def matches(execution: Execution, wanted: Mapping[str, Any]) -> bool:
-    """Whether an execution was made as `wanted` says (from `identity` or a promotion); another tool's never was."""
+    """Whether an execution has the identity `wanted` (from `identity` or a promotion); another tool's never has."""
     return bool(execution.lineage) and not _differences(execution.lineage, wanted)
 
 
 def find_execution(settings: Settings, lake: Lake, name: str | None = None) -> Execution:
-    """The execution of the settings' dataset and strategy that `name` names, or that production reads.
+    """The execution of the settings' dataset and strategy called `name`; without a name the one that production reads.
 
     Raises:
         MissingTable: there is none; says which there are.
@@ -88,7 +88,7 @@ def find_execution(settings: Settings, lake: Lake, name: str | None = None) -> E
 
 
 def production(settings: Settings, lake: Lake) -> catalog.Choose:
-    """Tells `catalog` which execution of a table of signals is meant; it raises as `find_execution` does."""
+    """A function that tells `catalog` which execution of a table to read; it raises as `find_execution` does."""
 
     def choose(table: LakeTable) -> Execution:
         return _chosen(settings, lake, table.folder, table.strategy, read_executions(lake.gold, table.files))
@@ -106,7 +106,7 @@ def overview(settings: Settings, lake: Lake) -> tuple[list[dict[str, Any]], list
 
 
 def short_names(settings: Settings) -> str:
-    """The strategy whose tables have the short names in SQL; of a file that cannot be loaded, the default one."""
+    """The strategy whose tables have short names in SQL; the default one if the configured file cannot be loaded."""
     try:
         return strategy_name(settings.signals.strategy)
     except HermesError:
@@ -114,13 +114,13 @@ def short_names(settings: Settings) -> str:
 
 
 def newest_alike(lake: Lake, dataset: Dataset, strategy: str, wanted: Mapping[str, Any]) -> Execution | None:
-    """The newest execution that was made as `wanted` says, promoted or not; None without one."""
+    """The newest execution with the identity `wanted`, promoted or not; None without one."""
     found = read_executions(lake.gold, catalog.executions(lake, dataset, strategy))
     return newest(found, lambda each: matches(each, wanted))
 
 
 def production_identity(settings: Settings, lake: Lake, table: str) -> Mapping[str, Any] | None:
-    """What production reads of a table of signals, see `identity`; None of another table."""
+    """The identity that production reads of a table of signals; None for any other table."""
     if known := promoted(lake, table):
         return known.pinned
     named = parse_signals_table(table)
@@ -141,7 +141,7 @@ def _chosen(settings: Settings, lake: Lake, table: str, strategy: str, execution
 
 
 def _how_to_read(table: str, execution: Execution, wanted: Mapping[str, Any], *, pinned: bool) -> str:
-    """What to type to read an execution that was not made as `wanted` says, and to make one that is."""
+    """The commands that read an execution with another identity, and that make one with this identity."""
     tellable = execution.lineage and "parameters" in wanted and not pinned
     options = " ".join(_options(execution.lineage, wanted)) if tellable else f"--execution {execution.name}"
     read = f"`hermes show` and `hermes report` read the newest with {options}"
@@ -154,7 +154,7 @@ def _how_to_read(table: str, execution: Execution, wanted: Mapping[str, Any], *,
 
 
 def _options(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """The options that turn what is `wanted` into what the lineage says."""
+    """The options that turn the identity `wanted` into that of the lineage."""
     parameters = wanted["parameters"]
     for name, made, _ in _differences(lineage, wanted):
         value = shlex.quote("" if made is None else str(made))
@@ -175,7 +175,7 @@ def _described(execution: Execution, wanted: Mapping[str, Any]) -> str:
 
 
 def _differences(lineage: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(name, of the lineage, wanted) of all that is not alike; parameters and account value by value."""
+    """All differences as (name, value in the lineage, value wanted), parameters and account value by value."""
     found = []
     for name, asked in wanted.items():
         made = lineage.get(name, FORMER.get(name))
@@ -199,7 +199,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def why_not_production(settings: Settings, lake: Lake, strategy: str, made: Mapping[str, Any]) -> HermesError | None:
-    """What is promoted, where what was just `made` (a lineage) is not alike, as a message for its maker; else None."""
+    """A message about the promotion if the lineage `made` has another identity; else None."""
     known = promoted(lake, settings.dataset.signals_table(strategy))
     if known is None or not _differences(made, known.pinned):
         return None

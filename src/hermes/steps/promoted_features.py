@@ -24,11 +24,11 @@ _CURE = "promote the columns again: `hermes promote-features COLUMNS --feature-s
 
 @dataclass(frozen=True, slots=True)
 class PromotedFeatures(StepResult):
-    """What production's definition holds beside the 23 indicators.
+    """The columns of production in addition to the 23 indicators.
 
     Attributes:
-        columns: all of them, in the order of the table; added: those of this step.
-        path: where gold keeps the definition.
+        columns: all of them, in the order of the table; added: those added by this step.
+        path: where the definition is stored in gold.
     """
 
     columns: Sequence[str]
@@ -45,13 +45,13 @@ def promote_features(
     No table is written: `hermes features` does that, for every dataset of the lake, the next time it runs.
 
     Args:
-        settings: name the feature set, and a dataset that has it.
+        settings: the feature set, and a dataset that has it.
         columns: to promote; withdraw: take them out of the definition instead.
-        progress: not told anything; the step is short.
+        progress: unused, as the step is short.
 
     Raises:
         UsageError: no feature set or column, a column that is not in the set, or that looks at later bars.
-        MissingTable: the set has no table of this dataset; or nothing of the kind is promoted.
+        MissingTable: the set has no table of this dataset, or the column is not promoted.
         StoreError: the definition cannot be read.
     """
     if not columns:
@@ -77,10 +77,10 @@ def promote_features(
 
 
 def promoted_columns(lake: Lake) -> Mapping[str, str]:
-    """The columns that were promoted, and where the definition of each came from; empty where none was.
+    """The promoted columns, and the source of the definition of each.
 
     Raises:
-        StoreError: what gold keeps of it cannot be read.
+        StoreError: the stored definition cannot be read.
     """
     said = lake.gold.read_json(KEY, "nobody can tell which columns production has", _CURE)
     if said is None:
@@ -93,7 +93,7 @@ def promoted_columns(lake: Lake) -> Mapping[str, str]:
 
 
 def _to_replace(lake: Lake) -> Mapping[str, str]:
-    """`promoted_columns`; what cannot be read is made again, as its cure says."""
+    """`promoted_columns`, or nothing if the stored definition cannot be read: it is replaced."""
     try:
         return promoted_columns(lake)
     except StoreError as error:
@@ -106,7 +106,7 @@ def check_sources(promoted: Mapping[str, str], known: Known) -> None:
     """Refuse to compute a promoted column by another definition than the one that was promoted.
 
     Raises:
-        UsageError: the definition is not at hand, or is another one.
+        UsageError: the definition is not available, or differs.
     """
     for name, source in promoted.items():
         family = split(name)[0]

@@ -1,4 +1,4 @@
-"""What production reads of a table of signals: promoted once, and followed by every newer execution made alike."""
+"""Promotion: which executions of a table of signals production reads, from the promoted one on."""
 
 import json
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ PINNED = tuple(name for name in fields_with("identity") if name not in ("dataset
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What gold keeps about one table.
+    """The promotion of one table, as stored in gold.
 
     Attributes:
-        table: of the signals.
-        execution: the one that was named; newer ones that were made alike follow it.
+        table: the table of signals.
+        execution: the promoted one; newer ones with the same identity follow it.
         pinned: parameters, configured start and end, account, feature set.
-        path: where gold keeps it.
+        path: where it is stored in gold.
     """
 
     table: str
@@ -40,7 +40,7 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What was pinned, or with `withdrawn` what no longer is."""
+    """The promotion, or with `withdrawn` the promotion that was undone."""
 
     settings: Settings
     promotion: Promotion
@@ -57,7 +57,7 @@ def promote(settings: Settings, lake: Lake | None = None, *, execution: str) -> 
     """Pin what production reads: the newest execution with the strategy, parameters, span and account of this one.
 
     Args:
-        settings: name the lake.
+        settings: the lake's address.
         lake: the lake; without it the one that the settings name.
         execution: its folder's name; `TABLE/EXECUTION`, where several tables have one of that name; or the address
             of its file.
@@ -91,16 +91,16 @@ def promote(settings: Settings, lake: Lake | None = None, *, execution: str) -> 
 
 
 def withdraw(settings: Settings, lake: Lake | None = None, *, table: str) -> Promoted:
-    """Undo `promote`: production reads the newest execution of what the settings ask for.
+    """Undo `promote`: production reads the newest execution of the settings again.
 
     Args:
-        settings: name the lake.
+        settings: the lake's address.
         lake: the lake; without it the one that the settings name.
         table: of signals.
 
     Raises:
-        UsageError: it is no table of signals.
-        MissingTable: nothing is promoted there.
+        UsageError: the table is not one of signals.
+        MissingTable: the table has no promotion.
     """
     lake = resolve_lake(settings, lake, "withdraw")
     known = promoted(lake, table)
@@ -111,11 +111,11 @@ def withdraw(settings: Settings, lake: Lake | None = None, *, table: str) -> Pro
 
 
 def promoted(lake: Lake, table: str) -> Promotion | None:
-    """What was promoted of a table of signals, None without a promotion.
+    """The promotion of a table of signals, None without one.
 
     Raises:
-        UsageError: it is no table of signals.
-        StoreError: what gold keeps of it cannot be read.
+        UsageError: the table is not one of signals.
+        StoreError: the stored promotion cannot be read.
     """
     key = _key(table)
     cure = f"promote again: `hermes promote {table}/EXECUTION`"

@@ -1,4 +1,4 @@
-"""What the lake holds: its tables, and SQL over them."""
+"""The tables of a lake, and SQL over them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Listing(Rows):
 
     Attributes:
         tables: one object for each: its name in SQL, where it is, rows, first and last open time, bytes, executions.
-        broken: what is wrong with those that cannot be read.
+        broken: the errors of those that cannot be read.
     """
 
     settings: Settings
@@ -43,7 +43,7 @@ class Listing(Rows):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Rows):
-    """The rows that a query returned, with the names of their columns; `more` where a limit left some out."""
+    """The rows of a query, with the names of the columns; `more` if a limit cut them off."""
 
     settings: Settings
     columns: Sequence[str]
@@ -71,13 +71,13 @@ def ls(settings: Settings, lake: Lake | None = None) -> Listing:
 
 
 def sql(settings: Settings, lake: Lake | None = None, *, query: str, limit: int | None = None) -> Answer:
-    """Ask the lake with DuckDB; filters and columns reach down into the Parquet files.
+    """Query the lake with DuckDB; filters and columns are pushed down into the Parquet files.
 
     Args:
-        settings: name the lake.
+        settings: the lake's address.
         lake: the lake; without it the one that the settings name.
         query: DuckDB SQL over the tables that `ls` names; `show tables` lists them.
-        limit: most rows that are returned; without it all.
+        limit: maximum number of rows; by default all.
 
     Raises:
         UsageError: DuckDB refuses the query.
@@ -91,11 +91,11 @@ def sql(settings: Settings, lake: Lake | None = None, *, query: str, limit: int 
 def export_sql(
     settings: Settings, lake: Lake | None = None, *, query: str, path: Path, format: str, limit: int | None = None
 ) -> int:
-    """Write what a query returns to a file, whole or not at all; returns how many rows.
+    """Write the rows of a query to a file, atomically; returns how many rows.
 
     Args:
         format: csv, json (one object a line) or parquet.
-        limit: most rows that are written; without it all.
+        limit: maximum number of rows; by default all.
 
     Raises:
         UsageError: DuckDB refuses the query, or its columns cannot be those of a file.

@@ -40,7 +40,7 @@ _OWN = ("fingerprint", "tally", "year", "sources", "definition")  # what a silve
 
 @dataclass(frozen=True, slots=True)
 class Refined(StepResult):
-    """Which silver files were written or found up to date, and the quality of the whole series."""
+    """The silver files that were written or up to date, and the quality of the whole series."""
 
     written: list[str]
     unchanged: list[str]
@@ -54,7 +54,7 @@ class Refined(StepResult):
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One bronze file, what it holds, and what its footer says."""
+    """One bronze file, its period, and its footer."""
 
     file: LakeFile
     holds: SourceFile
@@ -65,7 +65,7 @@ class _Source:
 def refine(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Refined:
     """Bring silver of one dataset up to date with its monthly, daily and recent files in bronze.
 
-    Files that `[archive] exclude` names are left out on purpose; so is a file in which too many rows break a rule: a
+    Files that `[archive] exclude` names are left out. So is a file in which too many rows break a rule: a
     warning names it each time, and the quality counts it.
 
     Raises:
@@ -94,7 +94,7 @@ def refine(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Re
 
 
 def read_quality(dataset: Dataset, lake: Lake) -> Quality | None:
-    """The quality table that the last refine stored; None without one, or where it cannot be read."""
+    """The quality table that the last refine stored; None if there is none or it cannot be read."""
     content = lake.silver.read(dataset.quality_key)
     try:
         return Quality.from_json(content) if content else None
@@ -137,7 +137,7 @@ def _check_complete(
     silver: Mapping[str, Mapping[str, Any]],
     exclude: Collection[str],
 ) -> None:
-    """Refuse bronze that lost files which silver was made from, or which are on record: no gap is made of them."""
+    """Refuse bronze without files that silver was made from or that are on record, instead of leaving a gap."""
     there = {source.file.key for source in sources}
     made_from = {each["key"] for about in silver.values() for each in about["sources"]}
     for series in (dataset.with_frequency(frequency) for frequency in FREQUENCIES):
@@ -156,7 +156,7 @@ def _check_complete(
 def _make(
     dataset: Dataset, lake: Lake, sources: Sequence[_Source], exclude: Collection[str], progress: Progress
 ) -> tuple[list[str], list[str], Tally]:
-    """Write the years that are out of date, oldest first."""
+    """Write the outdated years, oldest first."""
     definition = DEFINITION + (", columns of coin-margined contracts" if dataset.market == "cm" else "")
     years: dict[int, list[_Source]] = defaultdict(list)
     for source in sources:
@@ -221,12 +221,12 @@ def _write_year(dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source
 
 
 def _noted(source: _Source) -> dict[str, Any]:
-    """What silver notes of one bronze file: nothing that differs where the same zip is fetched at another time."""
+    """What silver records of one bronze file: nothing that changes if the same zip is fetched again."""
     return {**{name: value for name, value in source.about.items() if name != "fetched"}, "key": source.file.key}
 
 
 def _batches(group: Sequence[_Source]) -> list[list[_Source]]:
-    """A year's files, cut between calendar months where they hold more rows than are cleaned at once."""
+    """A year's files in batches of whole months, as large as can be cleaned at once."""
     batches: list[list[_Source]] = []
     rows = 0
     by_month = sorted(group, key=lambda source: source.holds.period.month)
@@ -242,7 +242,7 @@ def _batches(group: Sequence[_Source]) -> list[list[_Source]]:
 
 
 def _aside(lake: Lake, stack: ExitStack, rows: pl.DataFrame) -> pl.LazyFrame:
-    """Rows put on disk until the whole year is written."""
+    """Spill rows to disk until the whole year is written."""
     path = stack.enter_context(lake.silver.staged())
     with lake.silver.errors():
         rows.write_parquet(path)
@@ -250,7 +250,7 @@ def _aside(lake: Lake, stack: ExitStack, rows: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _frames(lake: Lake, sources: Sequence[_Source]) -> list[tuple[_Source, pl.DataFrame]]:
-    """The rows of bronze files, each as its contract and its footer say; one plan is faster than one for each."""
+    """The rows of bronze files, checked against schema and footer; one plan is faster than one for each."""
     files, heights = [source.file for source in sources], [source.about["rows"] for source in sources]
     try:
         with lake.bronze.errors():
@@ -266,7 +266,7 @@ def _frames(lake: Lake, sources: Sequence[_Source]) -> list[tuple[_Source, pl.Da
 
 
 def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one bronze file, if they keep the contract and are as many as its footer says."""
+    """The rows of one bronze file, checked against schema and footer."""
     wrong = {name for name, _ in frame.schema.items() ^ BRONZE.items()}
     if wrong or frame.height != source.about["rows"]:
         what = (
@@ -277,7 +277,7 @@ def _sound(source: _Source, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measured(dataset: Dataset, lake: Lake, sources: Sequence[_Source], tally: Tally) -> Quality:
-    """Measure the whole series and store the table beside silver if it says something new."""
+    """Measure the whole series, and store the table beside silver if it has changed."""
     archived = [source for source in sources if source.holds.frequency != RECENT]  # only an archive has CHECKSUM files
     unchecked = tuple(source.holds.stem for source in archived if not source.about["verified"])
     with lake.silver.errors():

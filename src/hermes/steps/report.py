@@ -24,7 +24,7 @@ from hermes.strategies import strategy_name
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reported(StepResult):
-    """What was published about one execution; a notebook shows its page whole, and asks no server for anything.
+    """The published page of one execution; a notebook shows it whole, without loading anything.
 
     Attributes:
         execution: its folder's name.
@@ -46,7 +46,7 @@ class Reported(StepResult):
 
     @property
     def html(self) -> str:
-        """The page itself; raises MissingTable where it is no longer there."""
+        """The page itself; raises MissingTable if it is gone."""
         if (local := Path(self.path.removeprefix("file://"))).is_file():
             return local.read_text("utf-8")
         table = self.settings.dataset.signals_table(strategy_name(self.settings.signals.strategy))
@@ -56,18 +56,18 @@ class Reported(StepResult):
         return content.decode()
 
     def __repr__(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         found = [("page", self.path), ("trades", self.trades_path), ("bars drawn", f"{self.drawn:,} of {self.rows:,}")]
         return notebook.listed(f"Page: {self.settings.dataset}", found, self.settings.dataset.symbol)
 
     def _repr_html_(self) -> str:
-        """The page itself, in a frame of its own."""
+        """The page in a frame."""
         return notebook.inline(self.html)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The page of one execution and what lies beside it, in memory.
+    """The page of one execution and the files beside it, in memory.
 
     Attributes:
         execution: the execution's folder; rows: bars that were measured.
@@ -95,19 +95,19 @@ def report_page(
 ) -> Page:
     """Make the page of one execution from its signal file alone, and write nothing.
 
-    Every figure is measured anew on the rows of that file; a file whose stamped figures differ gets no page.
+    All measures are computed again from the rows of that file; if the stored ones differ, no page is made.
 
     Args:
         settings: name the dataset and the strategy.
         lake: where the execution is.
         execution: its folder's name; without it the one that production reads.
-        record: what was decided live, for the page, see `pages.record.section`.
-        trades_file: where the page says that all trades are.
+        record: live decisions for the page, see `pages.record.section`.
+        trades_file: the file with all trades, which the page names.
         progress: told how far the work is.
 
     Raises:
         MissingTable: there is no such execution.
-        StoreError: the file was made by another tool, or its figures are not those of its rows.
+        StoreError: the file was made by another tool, or its stored measures are not those of its rows.
     """
     found = find_execution(settings, lake, execution)
     measured = measured_execution(lake, found, settings.dataset, progress)
@@ -139,13 +139,13 @@ def report(
         settings: name the dataset and the strategy.
         lake: where the execution is.
         execution: its folder's name; without it the one that production reads.
-        record: what was decided live, for the page, see `pages.record.section`.
-        out: a local file for the page instead; the trades and the small chart get names like it.
+        record: live decisions for the page, see `pages.record.section`.
+        out: a local file for the page instead; the trades and the small chart are named after it.
         progress: told how far the work is.
 
     Raises:
         MissingTable, StoreError: see `report_page`; or `out` cannot be written.
-        UsageError: `out` is not the name of a page.
+        UsageError: `out` is not the name of an HTML file.
     """
     started = perf_counter()
     trades_file = f"{page_path(out).stem}.csv" if out else "trades.csv"

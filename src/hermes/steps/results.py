@@ -1,4 +1,4 @@
-"""What a result holds beside its counts: its settings, and the rows as frames."""
+"""Base classes of results: the settings, and the rows as frames."""
 
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step did, with the settings it did it with."""
+    """The result of a step, with its settings."""
 
     settings: Settings
 
     def as_json(self) -> dict[str, Any]:
-        """The result by name, for one dataset."""
+        """The result as JSON, for one dataset."""
         dataset = self.settings.dataset
         told = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "settings"}
         return {"symbol": dataset.symbol, "interval": dataset.interval, **told}
 
 
 class Rows:
-    """Rows at hand, one per bar."""
+    """A result with rows, one per bar."""
 
     __slots__ = ()
 
     def lazy(self) -> pl.LazyFrame:
-        """The rows, lazily; raises MissingTable where they are no longer in the settings' lake."""
+        """The rows, lazily; raises MissingTable if they are no longer in the settings' lake."""
         raise NotImplementedError
 
     def frame(self) -> pl.DataFrame:
@@ -40,12 +40,12 @@ class Rows:
         return self.lazy().collect()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The rows for pandas and what is built on it, with `datetime` as the index; raises as `lazy` does."""
+        """The rows as a pandas frame with `datetime` as the index; raises as `lazy` does."""
         return to_pandas(self.frame())
 
 
 def to_pandas(frame: pl.DataFrame) -> "pd.DataFrame":
-    """A frame for pandas, `datetime` as its index.
+    """A pandas frame with `datetime` as the index.
 
     Raises:
         HermesError: pandas is not installed; Hermes itself does not need it.
@@ -57,7 +57,7 @@ def to_pandas(frame: pl.DataFrame) -> "pd.DataFrame":
 
 
 def published_rows(settings: Settings, path: str) -> pl.LazyFrame:
-    """The rows of the execution at `path`, lazily; raises MissingTable where it is not in the settings' lake."""
+    """The rows of the execution at `path`, lazily; raises MissingTable if it is not in the settings' lake."""
     gold = Lake.open(settings).gold
     folder = "/".join(path.split("/")[-3:-1])
     files = [file for file in gold.files(folder) if file.location == path]

@@ -1,4 +1,4 @@
-"""Which part of the pipeline one run covers, and what it did."""
+"""The options and the result of one run of the pipeline."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Which part of the pipeline runs for every dataset; see `pipeline.run`."""
+    """The part of the pipeline to run for every dataset; see `pipeline.run`."""
 
     source: str = "archive"
     frequencies: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """What each step of one run did; None for a step that was not asked for."""
+    """The results of the steps of one run; None for a skipped step."""
 
     ingested: Ingested | None
     refined: Refined | None
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def is_new(self) -> bool:
-        """Whether signals were made, or those that stand are still true."""
+        """Whether signals were made, or existing ones reused."""
         return isinstance(self.signalled, Signalled)
 
     @property
@@ -54,13 +54,13 @@ class Run:
 
     @property
     def verdict(self) -> dict[str, Any] | None:
-        """The JSON object of the audit before these signals, None where there was none."""
+        """The JSON object of the audit before these signals, None without one."""
         if self.audited:
             return self.audited.as_json()
         return self.signalled.lineage.audit if isinstance(self.signalled, Unchanged) else None
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object for one dataset, and what the steps before wrote."""
+        """The JSON object of one dataset, and what the earlier steps wrote."""
         verdict = self.verdict
         return {
             **self.signalled.as_json(),
@@ -85,7 +85,7 @@ class Run:
         return notebook.text("Run", self.as_json())
 
     def _repr_html_(self) -> str:
-        """The signals' summary and what was written, as a notebook shows them."""
+        """The signals' summary and what was written, as HTML for notebooks."""
         from hermes.pages import notebook  # noqa: PLC0415 - only those who look need it
 
         return notebook.run(self.as_json())

@@ -1,4 +1,4 @@
-"""The rows asked for of a feature table, and the strategy that judges them."""
+"""The rows of a feature table from start to end, and the strategy to apply."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ from hermes.strategies.registry import Found
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The part of a feature table between start and end, and the strategy that judges it.
+    """The part of a feature table between start and end, and the strategy to apply.
 
     Attributes:
-        plan: the rows asked for, after `seen` rows that are there only to be looked back at.
-        before: rows of the table before the first row asked for.
-        rows: rows asked for.
-        found: where the strategy comes from.
+        plan: the selected rows, after `seen` context rows.
+        before: number of rows of the table before the first selected row.
+        rows: number of selected rows.
+        found: the strategy with its source.
         derived: columns that the table lacks, computed from its bars.
-        trial: the columns that a feature set brings, None without one.
-        funding: of the contract, None where there is none or it is not known.
+        trial: the columns read from a feature set, None without one.
+        funding: of the contract, None if there is none or it is unknown.
     """
 
     settings: Settings
@@ -55,35 +55,35 @@ class Selection:
 
     @property
     def source(self) -> str:
-        """Where the strategy comes from, in words."""
+        """The source of the strategy, in words."""
         return self.found.source
 
     @property
     def chunks(self) -> int:
-        """Chunks that the rows are judged in."""
+        """Number of chunks."""
         return ceil(self.rows / self.settings.signals.chunk_rows)
 
     def judged(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """These columns of the rows asked for, with their signals, `chunk_rows` of the settings at a time."""
+        """These columns of the selected rows, with their signals, `chunk_rows` of the settings at a time."""
         sizes = self.settings.signals.model_dump(include={"chunk_rows", "context_rows"})
         with self.gold.errors():
             yield from signal_chunks(self.plan.select(columns), self.strategy, seen=self.seen, **sizes)
 
     def given(self, columns: Sequence[str]) -> pl.LazyFrame:
-        """These columns of the rows asked for."""
+        """These columns of the selected rows."""
         return self.plan.select(columns).slice(self.seen)
 
 
 def select(settings: Settings, lake: Lake) -> Selection:
     """Open the feature table of the dataset and cut out the rows from start to end.
 
-    The bars before the start are still seen: up to `context_rows` of them come along as context. Indicators outside the
+    Up to `context_rows` bars before the start are included as context. Indicators outside the
     feature table's contract that it lacks are derived from all of its bars, so they are the same for every start and
     chunk size; they are held in memory.
 
     Raises:
         MissingTable: there is no feature table.
-        TableRefused: the table is not honest, or no bar lies between start and end.
+        TableRefused: the table cannot be used, or no bar lies between start and end.
         StrategyError, UsageError: the strategy is unknown, misconfigured, does not keep its contract, reads a column
             that is neither in the table nor an indicator, or looks back further than the context.
     """
@@ -125,7 +125,7 @@ def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
 
 
 def no_bars(settings: Settings, table: Table) -> TableRefused:
-    """Says that no bar of the table lies between start and end."""
+    """The error that no bar of the table lies between start and end."""
     start, end = settings.signals.start, settings.signals.end
     return TableRefused(
         f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
@@ -163,7 +163,7 @@ def _with_derived(
 
 
 def _cut(gold: Layer, table: Table, start: datetime | None, end: datetime | None) -> tuple[int, int]:
-    """Rows before the start, and rows up to the end, in a table that is proven to be in order."""
+    """The number of rows before the start and up to the end, in a table that is in order."""
     before = until = read = 0
     with gold.errors():
         frames = table.plan.select("datetime").collect_batches(maintain_order=True, engine="streaming")

@@ -1,4 +1,4 @@
-"""One published execution: what it was made from, how, and what it found."""
+"""One published execution, with its lineage and measures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Shown:
 
     Attributes:
         execution: its folder's name; path: address of its signals.
-        lineage: what its footer says.
+        lineage: from its footer.
         freshness: how old the newest bar is now.
     """
 
@@ -32,12 +32,12 @@ class Shown:
 
     @property
     def fills(self) -> Mapping[str, Mapping[str, Any]]:
-        """The measures with each fill, those of an older Hermes with the configured one alone."""
+        """The measures with each fill; executions of older versions have only the configured one."""
         return self.lineage.fills or {self.lineage.backtest["fill"]: self.lineage.metrics}
 
     @property
     def warnings(self) -> list[str]:
-        """Every reason not to take these signals and their measures at their word, as of now."""
+        """Warnings about these signals and their measures, as of now."""
         return warnings_now(self.settings.dataset, self.lineage.warnings, self.freshness)
 
     def as_json(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def show(settings: Settings, lake: Lake | None = None, *, execution: str | None 
     """Show one execution of the settings' dataset and strategy.
 
     Args:
-        settings: name the lake, the dataset and the strategy.
+        settings: the lake, the dataset and the strategy.
         lake: the lake; without it the one that the settings name.
         execution: its folder's name; without it the one that production reads.
 

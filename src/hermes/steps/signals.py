@@ -45,10 +45,10 @@ from hermes.version import __version__
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Signalled(MeasuredRows):
-    """One execution: what was written, where, and how the strategy did on exactly these rows.
+    """A published execution: its rows, its address, and the measures of exactly these rows.
 
     Attributes:
-        trial: what the lineage says of the feature set that was read, None without one.
+        trial: the feature set that was read, as in the lineage; None without one.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class Signalled(MeasuredRows):
 
     @property
     def warnings(self) -> list[str]:
-        """Every reason not to take these signals and their measures at their word."""
+        """Warnings about these signals and their measures."""
         return [*warnings(self.settings.dataset, self.metrics, self.freshness), *self.measured.remarks]
 
     @property
@@ -187,7 +187,7 @@ def _changed(settings: Settings) -> SourceChanged:
 
 
 def _parts(selection: Selection) -> list[TablePart]:
-    """The files that the rows come from: production's, then those of a feature set."""
+    """The source files: those of production, then those of a feature set."""
     return [*selection.table.parts, *(selection.trial.parts if selection.trial else ())]
 
 
@@ -198,7 +198,7 @@ def _fingerprints(selection: Selection, lake: Lake) -> list[str]:
 
 
 def _still_there(selection: Selection, lake: Lake) -> bool:
-    """Whether the features are still those that were read."""
+    """Whether the features have not changed since they were read."""
     table = selection.settings.dataset.features_table
     trial_stands = selection.trial is None or selection.trial.unchanged()
     return trial_stands and lake.gold.unchanged(table, selection.table.files)
@@ -225,7 +225,7 @@ def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage:
 
 
 def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any]:
-    """What an execution is made from: versions, dataset, strategy, span, account and source files."""
+    """The inputs of an execution: versions, dataset, strategy, span, account and source files."""
     settings, strategy = selection.settings, selection.strategy
     return {
         "format": FORMAT,
@@ -263,7 +263,7 @@ def _splits(selection: Selection) -> list[list[Any]]:
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:
-    """The rows that production reads, lazily: of the newest execution of what was promoted, else of the settings.
+    """The rows that production reads, lazily: of the newest promoted execution, else of the newest of the settings.
 
     Raises:
         MissingTable: there is none; says which there are.

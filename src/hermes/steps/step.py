@@ -1,4 +1,4 @@
-"""What every step has in common: one shape, its end is logged, and one that replaces files works alone on its dataset.
+"""The common shape of all steps: logged when they end, and locked if they replace files of their dataset.
 
 A step is `step(settings, lake=None, *, …, progress=SILENT) -> Result`; the result carries its settings.
 """
@@ -33,13 +33,13 @@ class Step(Protocol[P, R_co]):
 
 
 def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings, Lake, P], R]], Step[P, R]]:
-    """Make a function of settings and an open lake a step.
+    """Turn a function of settings and an open lake into a step.
 
     Args:
-        exclusive: whether it holds its dataset's lock meanwhile, see `Lake.locked`; under a lock that is held already,
-            as in a run, it goes on.
+        exclusive: whether it holds its dataset's lock, see `Lake.locked`; under a lock that is already held,
+            as in a run, it continues.
 
-    A step whose sources changed while it read them raises SourceChanged, and is tried again.
+    A step that raises SourceChanged, because its sources changed while it read them, is retried.
     """
 
     def make(function: Callable[Concatenate[Settings, Lake, P], R]) -> Step[P, R]:
@@ -70,7 +70,7 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
 
 
 def _retried(attempt: Callable[[], R]) -> R:
-    """What the first attempt gives in which no source changed while it was read."""
+    """The result of the first attempt that does not raise SourceChanged."""
     for _ in range(ATTEMPTS - 1):
         try:
             return attempt()
@@ -83,7 +83,7 @@ def _retried(attempt: Callable[[], R]) -> R:
 
 
 def _facts(made: Any) -> dict[str, Any]:
-    """What a step's result says of its work; of lists, how many."""
+    """The facts of a result to log; lists are counted."""
     found = {name: getattr(made, name) for name in _FACTS if hasattr(made, name)}
     if tally := getattr(made, "tally", None):
         found |= {"rows": tally.rows, "signals": tally.buys + tally.sells}

@@ -1,4 +1,4 @@
-"""What has to be known before figures are trusted, in one sentence each: the same in lineage, JSON, tables, pages."""
+"""Warnings about measures, one sentence each: the same in lineage, JSON, tables and pages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ _STALE = "the newest bar opened at"
 
 
 def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | None = None) -> list[str]:
-    """Every reason not to take the measures of one account at their word.
+    """All warnings about the measures of one account.
 
     Args:
-        dataset: what was traded.
-        metrics: the measures by name; those of an older Hermes may lack some.
+        dataset: the traded dataset.
+        metrics: the measures by name; executions of older versions may lack some.
         fresh: how old the newest bar is.
     """
     found = []
@@ -55,7 +55,7 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
 
 
 def warnings_now(dataset: Dataset, kept: Sequence[str], fresh: Freshness) -> list[str]:
-    """Those that a lineage keeps, with how old the newest bar is now."""
+    """The warnings of a lineage, with the current age of the newest bar."""
     return [*(each for each in kept if not each.startswith(_STALE)), *_staleness(dataset, fresh)]
 
 
@@ -77,7 +77,7 @@ def duration(seconds: float) -> str:
 
 
 def freshness_of(dataset: Dataset, lake: Lake, newest: datetime) -> Freshness:
-    """How old the newest bar of a feature table is now, by how its bars arrive in bronze."""
+    """The age of the newest bar of a feature table, judged by how its bars arrive in bronze."""
     arrive = [each for each in BRONZE_FREQUENCIES if lake.bronze.files(dataset.with_frequency(each).bronze_folder)]
     now = datetime.now(UTC).replace(tzinfo=None)
     known = arrive or [dataset.data_frequency]

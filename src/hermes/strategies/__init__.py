@@ -1,4 +1,4 @@
-"""Strategies: the ones that Hermes ships, and the way to load others."""
+"""Strategies: the shipped ones, and how others are loaded."""
 
 from hermes.strategies.registry import STRATEGIES, find_strategy, make_strategy, strategy_name
 

@@ -1,4 +1,4 @@
-"""What the source of a strategy may use and still be proven, see `strategies.syntax`: an allow-list, nothing else."""
+"""The allow-list of `strategies.syntax`: what the source of a strategy may use and still be proven."""
 
 import ast
 import types

@@ -1,4 +1,4 @@
-"""What a strategy is: typed parameters, the columns it needs, how far it looks back, and its rules as expressions."""
+"""The base class of strategies: typed parameters, the columns, the look-back, and rules as expressions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ from hermes.settings.refusals import expected, instead, short
 
 
 class Parameters(BaseModel):
-    """Base of every strategy's parameters: unknown names are refused, values cannot change afterwards.
+    """Base class of parameters: unknown names are refused, instances are immutable.
 
-    A text below a parameter, or `Field(description=…)`, is what `hermes strategies` says of it.
+    A text below a parameter, or `Field(description=…)`, is shown by `hermes strategies`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -92,9 +92,9 @@ class Strategy(ABC):
 
 
 def asked_once(strategy: Strategy) -> Strategy:
-    """The same strategy, answering with the rules of its first answer from now on.
+    """The same strategy with cached rules.
 
-    So the rules that are audited are those that run, whatever its methods do when they are called again.
+    So the rules that are audited are the rules that run, even if its methods return others on a second call.
     """
     for part in ("conditions", "buy", "sell", "short", "cover"):
         if ask := getattr(strategy, part, None):
@@ -103,7 +103,7 @@ def asked_once(strategy: Strategy) -> Strategy:
 
 
 def _copied(ask: Callable[[], Any]) -> Callable[[], Any]:
-    """The answer of a method; of a dict that it may keep and change later, a copy."""
+    """The result of a method; of a dict, which the strategy may change later, a copy."""
 
     def answer() -> Any:
         made = ask()

@@ -1,4 +1,4 @@
-"""The columns of a strategy: what it reads, what it decides, and the signals table's contract."""
+"""The columns of a strategy: its inputs, its decisions, and the schema of the signals table."""
 
 import polars as pl
 
@@ -34,13 +34,13 @@ DATA_TYPE = "trading_signals"
 
 
 def input_schema(strategy: Strategy) -> dict[str, pl.DataType]:
-    """The feature columns that a strategy's signals are made from, with the types they are brought to."""
+    """The input columns of a strategy, with the types they are cast to."""
     indicators = {name: pl.Int8() if "_dir_" in name else pl.Float64() for name in strategy.columns}
     return {**BARS, **indicators}
 
 
 def signal_rules(strategy: Strategy) -> dict[str, pl.Expr]:
-    """The rules by the names of their columns: to buy, to sell, and where the strategy has them, those for shorts."""
+    """The rules by the names of their columns: buy, sell, and if the strategy has them, those for shorts."""
     rules = {"buy_signal": strategy.buy(), "sell_signal": strategy.sell()}
     short, cover = strategy.short(), strategy.cover()
     if short is not None and cover is not None:
@@ -49,20 +49,20 @@ def signal_rules(strategy: Strategy) -> dict[str, pl.Expr]:
 
 
 def rule_columns(strategy: Strategy) -> list[str]:
-    """The columns of `input_schema` that the rules really read."""
+    """The columns of `input_schema` that the rules use."""
     rules = (*strategy.conditions().values(), *signal_rules(strategy).values())
     read = {name for rule in rules for name in rule.meta.root_names()}
     return [name for name in input_schema(strategy) if name in read]
 
 
 def decided_columns(strategy: Strategy) -> list[str]:
-    """The signals and the conditions behind them, Booleans all of them."""
+    """The signals and conditions, all Boolean."""
     rules = signal_rules(strategy)
     return [*_SIGNALS, *strategy.conditions(), *(name for name in SHORTS if name in rules)]
 
 
 def output_schema(strategy: Strategy) -> dict[str, pl.DataType]:
-    """The signal table's contract: every column in order."""
+    """The schema of the signals table: every column in order."""
     given = input_schema(strategy)
     prices = {name: dtype for name, dtype in BARS.items() if name != "datetime"}
     return {

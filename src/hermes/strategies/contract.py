@@ -13,12 +13,12 @@ _LOOPS = (b"map_elements", b"rolling_map")  # what Polars calls a Python functio
 
 
 def check_strategy(strategy: Strategy) -> None:
-    """Refuse a strategy whose columns, look-back, conditions or rules are not what they must be.
+    """Refuse a strategy whose columns, look-back, conditions or rules are invalid.
 
-    Its rules run on an empty table here: whatever types, names and shapes can tell is told before the data is touched.
+    The rules run on an empty table, so that wrong types, names and shapes are found before any data is read.
 
     Raises:
-        StrategyError: one line that names the part and what was expected of it.
+        StrategyError: one line that names the part and what was expected.
     """
     columns = _asked(strategy, "columns", lambda: strategy.columns)
     if not isinstance(columns, tuple | list) or not all(isinstance(name, str) for name in columns):
@@ -48,7 +48,7 @@ def check_strategy(strategy: Strategy) -> None:
 
 
 def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:
-    """What a strategy answers; its own errors become ours."""
+    """The result of a strategy's method; its exceptions become StrategyError."""
     try:
         return ask()
     except Exception as error:
@@ -58,7 +58,7 @@ def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:
 
 
 def _check_names(strategy: Strategy, columns: Iterable[str], conditions: Iterable[str]) -> None:
-    """No name may stand for two columns of the signals table."""
+    """Refuse a name that two columns of the signals table would have."""
     if clash := [name for name in columns if name in RESERVED]:
         raise StrategyError(
             f"{strategy.name}: columns lists {', '.join(clash)}, which every signals table has already",
@@ -102,7 +102,7 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
 
 
 def _changes_rows(rule: pl.Expr) -> bool:
-    """Whether it surely gives more or fewer values than rows; what cannot be told without rows shows when it runs."""
+    """Whether the rule changes the number of rows, as far as an empty table shows it."""
     try:
         return not (rule.meta.is_length_preserving() or rule.meta.is_scalar())
     except Exception:
@@ -110,7 +110,7 @@ def _changes_rows(rule: pl.Expr) -> bool:
 
 
 def _serialized(rule: pl.Expr) -> bytes:
-    """The expression with the Python functions in it; empty where one of them cannot be written down."""
+    """The serialized expression; empty if a Python function in it cannot be pickled."""
     try:
         return rule.meta.serialize()
     except Exception:
@@ -118,7 +118,7 @@ def _serialized(rule: pl.Expr) -> bytes:
 
 
 def _wrong(strategy: Strategy, part: str, found: Any, expected: str) -> StrategyError:
-    """`found` is not of the type that is needed."""
+    """The error that `found` has the wrong type."""
     shown = repr(found)
     if len(shown) > 60 or "\n" in shown:
         shown = type(found).__name__

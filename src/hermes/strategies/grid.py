@@ -1,4 +1,4 @@
-"""Parameters to try: `8:20:4` and `20,26,50` → every combination, or a random sample of them."""
+"""Grids of parameters: `8:20:4` and `20,26,50` → all combinations, or a random sample."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ MOST = 100_000  # combinations of one search
 
 
 def values(name: str, text: Any) -> list[Any]:
-    """The values that one parameter is given.
+    """The values of one parameter.
 
     Args:
         name: of the parameter.
@@ -20,7 +20,7 @@ def values(name: str, text: Any) -> list[Any]:
             itself.
 
     Raises:
-        UsageError: a range of something else than numbers, one that goes nowhere, or one of more than `MOST` values.
+        UsageError: a range that is not numeric, empty, or has more than `MOST` values.
     """
     if not isinstance(text, str):
         return [text]

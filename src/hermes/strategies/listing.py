@@ -1,4 +1,4 @@
-"""The list of strategies, for people and programs."""
+"""The list of strategies."""
 
 from typing import Any
 

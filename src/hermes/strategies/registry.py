@@ -1,4 +1,4 @@
-"""Where strategies come from: this package, the entry points of installed packages, or a file."""
+"""Finds strategies: shipped ones, entry points of installed packages, or files."""
 
 import sys
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ KIND = Kind("strategy", StrategyError, "hermes.strategies", STRATEGIES)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A strategy and where it comes from.
+    """A strategy and its source.
 
     Attributes:
         source: Hermes or an installed package with its version, or a file with the first digits of its SHA-256.
-        reached: of a file, see `outside`; read before it ran.
+        reached: see `outside`; for a file, determined before it ran.
     """
 
     kind: type[Strategy]
@@ -53,14 +53,14 @@ class Found:
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """What its source uses beside Polars expressions and plain arithmetic, see `strategies.syntax`."""
+        """What its source uses other than Polars expressions and plain arithmetic, see `strategies.syntax`."""
         return _outside(self.kind) if self.reached is None else self.reached
 
     def make(self, values: Mapping[str, Any]) -> Strategy:
-        """The strategy with these parameters, whose rules are asked for once.
+        """The strategy with these parameters and cached rules.
 
         Raises:
-            StrategyError: it does not have such parameters, or cannot take them.
+            StrategyError: a parameter is unknown or invalid.
         """
         try:
             return asked_once(self.kind(**values))
@@ -82,7 +82,7 @@ def make_strategy(spec: str, values: Mapping[str, Any]) -> Strategy:
 
 
 def strategy_name(spec: str) -> str:
-    """What tables and settings call the strategy: a name is itself, a file is asked. Raises as `find_strategy`."""
+    """The name of the strategy in tables and settings; a file is loaded for it. Raises as `find_strategy`."""
     return find_strategy(spec).kind.name if strategy_file(spec) else spec
 
 
@@ -94,7 +94,7 @@ def find_strategy(spec: str) -> Found:
             where it holds just one.
 
     Raises:
-        StrategyError: there is none, it cannot be loaded, it is not a strategy, or its name is not its own.
+        StrategyError: it does not exist, cannot be loaded, is not a strategy, or its name is taken.
     """
     if named := strategy_file(spec):
         return _from_file(*named)
@@ -119,7 +119,7 @@ def _from_point(point: "EntryPoint") -> Found:
 
 @cache
 def _outside(kind: type[Strategy]) -> tuple[str, ...]:
-    """What the modules use that a strategy, and the strategies that it is made from, are written in."""
+    """What the modules of a strategy and of its base classes use."""
     said: list[str] = []
     for name in dict.fromkeys(each.__module__ for each in kind.__mro__ if issubclass(each, Strategy)):
         if name == Strategy.__module__:
@@ -154,7 +154,7 @@ def _from_file(path: Path, name: str | None) -> Found:
 
 @cache
 def _reached(content: bytes) -> tuple[str, ...]:
-    """What a file uses beside expressions, as it was found before the file first ran in this process."""
+    """What a file uses other than expressions, determined before the file first ran in this process."""
     return outside(content)
 
 
@@ -163,7 +163,7 @@ def _defined_here(value: object, module: ModuleType) -> bool:
 
 
 def _checked(kind: Any, origin: str) -> type[Strategy]:
-    """`kind`, if it is a complete strategy with a name that a table can have."""
+    """`kind`, if it is a complete strategy with a valid name."""
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise StrategyError(f"{origin} is not a strategy", "make it a class of hermes.strategies.base.Strategy")
     if isabstract(kind):

@@ -1,8 +1,8 @@
-"""What the source of a strategy does outside Polars expressions, read off its syntax tree before it runs.
+"""Static check of a strategy's source: what it does outside Polars expressions, from its syntax tree.
 
-An expression tells what it looks at, but not where its constants come from: a file that was read, a clock, the command
-line. Source made of nothing but what is named here cannot reach any of these: it builds expressions from parameters and
-from numbers that stand in it. Everything else is named with its line; it may be honest, but that is not proven.
+An expression shows what it reads, but not where its constants come from: a file, a clock, the command
+line. Source that uses only what is listed here cannot reach any of these: it builds expressions from parameters and
+literals. Everything else is reported with its line; it may be harmless, but that is not proven.
 """
 
 import ast
@@ -19,13 +19,13 @@ from hermes.strategies import allowed
 
 
 def outside(source: str | bytes) -> tuple[str, ...]:
-    """What a strategy's source uses that is neither a Polars expression nor plain arithmetic, with its line.
+    """What a strategy's source uses other than Polars expressions and plain arithmetic, with line numbers.
 
     Args:
         source: of a Python module.
 
     Returns:
-        One clause for each, in the order of the lines; empty where it uses nothing else.
+        One clause for each, in order of the lines; empty if there is nothing else.
     """
     text = decode_source(source) if isinstance(source, bytes) else source
     try:
@@ -41,14 +41,14 @@ _Said = Iterator[tuple[int, str]]
 
 
 class _Scope(NamedTuple):
-    """Where a node stands: in `__init__`, which sets what is the strategy's own; names of the strategy's parameters."""
+    """The context of a node: whether in `__init__`, and the names of the strategy's parameters."""
 
     initial: bool
     parameters: frozenset[str]
 
 
 class _Source:
-    """One module: its tree, and what its names stand for."""
+    """One module: its tree, and the meaning of its names."""
 
     def __init__(self, tree: ast.Module, table: symtable.SymbolTable) -> None:
         self.tree, self.table = tree, table
@@ -60,13 +60,13 @@ class _Source:
         self.inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
     def said(self) -> _Said:
-        """Everything that is not on the lists."""
+        """Everything that is not on the allow-list."""
         yield from ((1, f"it gives {name} two meanings") for name in self.twice)
         yield from self._globals(self.table)
         yield from self._nodes(self.tree, _Scope(initial=False, parameters=frozenset()))
 
     def _globals(self, table: symtable.SymbolTable) -> _Said:
-        """Names that may stand for a builtin: only a function's own names surely do not."""
+        """Names that may refer to a builtin: all but local names of functions."""
         for symbol in table.get_symbols():
             name = symbol.get_name()
             local = table.get_type() == "function" and (symbol.is_local() or symbol.is_free())
@@ -122,7 +122,7 @@ class _Source:
                 yield f"it holds a literal of {_size(node):,} values"
 
     def _import_used(self, node: ast.Name) -> Iterator[str]:
-        """A module must be used by its members alone, and no import may be given another meaning."""
+        """Check that a module is used only through its members, and that no import is rebound."""
         if not isinstance(node.ctx, ast.Load):
             yield f"it gives {node.id} another meaning"
         elif id(node) not in self.inner and _is_package(self.imported[node.id]):
@@ -160,7 +160,7 @@ class _Source:
                 yield f"the class {node.name} is made from {ast.unparse(base)}"
 
     def _dotted(self, node: ast.AST) -> str:
-        """`pl.col` → `polars.col`; empty for what does not begin with an import."""
+        """`pl.col` → `polars.col`; empty if the name is not imported."""
         if isinstance(node, ast.Name):
             return self.imported.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -169,7 +169,7 @@ class _Source:
         return ""
 
     def _is_known(self, node: ast.Attribute, scope: _Scope) -> bool:
-        """Whether what is read is a member of a module that is on the list, or of a value that such members make."""
+        """Whether an attribute is an allowed member of a module, or of a value made by such members."""
         name, base = node.attr, node.value
         before = self._dotted(base)
         if before and _is_package(before):
@@ -235,7 +235,7 @@ def _is_parameters(node: ast.AST) -> bool:
 
 
 def _parameter_names(function: ast.AST) -> frozenset[str]:
-    """Names that stand for nothing but the strategy's parameters in a function."""
+    """Names in a function that only refer to the strategy's parameters."""
     nodes = list(ast.walk(function))
     stored = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     stored.update(node.arg for node in nodes if isinstance(node, ast.arg))
@@ -250,7 +250,7 @@ def _parameter_names(function: ast.AST) -> frozenset[str]:
 
 
 def _size(node: ast.AST) -> int:
-    """Values that a literal holds; of a number the digits beyond the usual, of a text none where it stands alone."""
+    """How many values a literal counts for: extra digits of a number count, a text on its own does not."""
     match node:
         case ast.Constant(value=int() as value) if value.bit_length() > 64:
             return value.bit_length()

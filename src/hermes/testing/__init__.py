@@ -1,4 +1,4 @@
-"""For the tests of a strategy: simulated bars, and what a strategy makes of them."""
+"""Helpers to test strategies: simulated bars, and the signals of a strategy on them."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -39,14 +39,14 @@ def simulated_bars(rows: int = 2_000, seed: int = 1) -> pl.DataFrame:
 
 
 def simulated_archive(settings: Settings, start: date = date(2022, 1, 1), months: int = 42) -> int:
-    """Write the archive of a simulated market to the folder `archive.url`, in files as the exchange publishes them.
+    """Write the archive of a simulated market to the folder `archive.url`, in the exchange's format.
 
     Args:
-        settings: their symbol is one like SIMUSDT: that is how a simulated market is known wherever it is shown.
-        start: the first of a month; months: how many follow. The bars of a symbol are always the same.
+        settings: their symbol must be one like SIMUSDT, by which simulated data is labelled everywhere.
+        start: first day of the first month; months: number of months. The bars of a symbol are always the same.
 
     Returns:
-        How many bars there are.
+        The number of bars.
 
     Raises:
         UsageError: the symbol is not that of a simulated market, or the archive is not a folder.
@@ -64,7 +64,7 @@ def judged(strategy: Strategy, bars: pl.DataFrame, chunk_rows: int | None = None
 
     Args:
         bars: in time order, as `simulated_bars` makes them; indicators are computed from the first of them on.
-        chunk_rows: rows that the rules see at once, beside `look_back` rows before them; without it all.
+        chunk_rows: rows per chunk, in addition to `look_back` rows before it; by default all.
         interval: of the bars, for columns of a longer one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Clocks for tests and simulations: one that runs at any speed, and one that a test moves."""
+"""Clocks for tests and simulations: one with any speed, and one that is moved by hand."""
 
 from threading import Event, Lock
 from time import monotonic
@@ -31,7 +31,7 @@ class FastClock(Clock):
 
 
 class ManualClock(Clock):
-    """Stands still until somebody waits or moves it: a wait takes no time, and the clock is where it ends."""
+    """Stands still until it is moved or waited on: a wait returns at once, and advances the clock."""
 
     def __init__(self, start: float) -> None:
         self._now, self._elapsed = start, 0.0
@@ -42,7 +42,7 @@ class ManualClock(Clock):
         return self._now
 
     def elapsed(self) -> float:
-        """Seconds that were waited."""
+        """Seconds waited so far."""
         return self._elapsed
 
     def wait(self, wake: Event, seconds: float) -> bool:

@@ -1,7 +1,7 @@
 """An exchange on loopback for tests, measurements and the demo: recorded bars at any speed, with planned faults.
 
-It answers as the real one does, as far as Hermes asks: server time, klines and funding of three markets, weights and
-their header, a bar that forms until it closes. What goes wrong is planned by whoever runs it, see `Plan` and `FAULTS`.
+It implements what Hermes uses of the real one: server time, klines and funding of three markets, weights and
+their header, a bar that forms until it closes. Faults are planned by the test, see `Plan` and `FAULTS`.
 
 Longer than 300 lines, because it is one server: its answers, its faults and its clock share one state.
 """
@@ -39,11 +39,11 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is unusual about one bar.
+    """The planned anomalies of one bar.
 
     Attributes:
-        late_s: it is not listed before so long after its open time.
-        changes_s: for so long after its close it is shown with other values than it will have.
+        late_s: seconds after its open time before which it is not listed.
+        changes_s: seconds after its close during which it is listed with values that change later.
     """
 
     late_s: float = 0.0
@@ -58,18 +58,18 @@ class _Series:
 
 
 class SimulatedExchange:
-    """A server on 127.0.0.1; a context manager that serves until its block is left.
+    """A server on 127.0.0.1, as a context manager.
 
     Args:
-        clock: what its own time goes by.
-        skew_s: how far its time is ahead of the clock's.
-        listing_s: how long after its open time a bar is listed first, as the first trade takes a moment.
-        limit: weight that it allows in a minute, of all markets; more is answered with 429.
+        clock: the source of its time.
+        skew_s: offset of its time from the clock.
+        listing_s: delay after its open time until a bar is listed, as the first trade takes a moment.
+        limit: weight allowed per minute for all markets; more is answered with 429.
 
     Attributes:
-        faults: kinds of `FAULTS`, taken one by one by the next answers to requests for klines; None is none.
-        requests: how many were answered, by path.
-        refused: how often 429 was answered because too much was asked.
+        faults: queue of `FAULTS`, one for each answer to a request for klines; None means no fault.
+        requests: number of answers, by path.
+        refused: number of answers with 429.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class SimulatedExchange:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def add(self, dataset: Dataset, bars: Iterable[Bar], plans: Mapping[int, Plan] | None = None) -> None:
-        """List a series: all bars that it will ever have, in order of time.
+        """Add a series with all of its bars, past and future, in order of time.
 
         Args:
             plans: by open time in microseconds.
@@ -133,7 +133,7 @@ class SimulatedExchange:
         return round((self.clock.time() + self.skew_s) * 1_000_000)
 
     def listed(self, dataset: Dataset, now: int | None = None) -> list[Bar]:
-        """The bars that are listed at an instant (microseconds), the last of them as far as it has formed."""
+        """The bars listed at an instant (microseconds), the last one as far as it has formed."""
         now = self.now() if now is None else now
         series = self._series[(dataset.market, dataset.symbol, dataset.interval)]
         until = bisect_right(series.times, now)
@@ -208,7 +208,7 @@ class SimulatedExchange:
             self.requests[path] = self.requests.get(path, 0) + 1
 
     def next_fault(self) -> str | None:
-        """What the next answer suffers."""
+        """The fault of the next answer."""
         with self._lock:
             return self.faults.popleft() if self.faults else None
 
@@ -222,7 +222,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -308,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def recorded(archive: Path, dataset: Dataset) -> Iterator[Bar]:
-    """The bars of an archive's folder, with the very texts of its lines."""
+    """The bars of an archive's folder, with the texts of its lines."""
     for path in sorted((archive / dataset.archive_folder).glob("*.zip")):
         with zipfile.ZipFile(path) as packed:
             text = packed.read(packed.namelist()[0]).decode()
@@ -345,7 +345,7 @@ def random_bars(dataset: Dataset, start: int, count: int, seed: int = 1) -> list
 
 
 def _forming(bar: Bar, share: float) -> Bar:
-    """The bar when so much of its time is over: a smaller volume, and a price on its way."""
+    """The bar after a share of its interval: a smaller volume and an intermediate price."""
     time, open_, high, low, close, volume, end, quote, count, taker, taker_quote, ignored = bar.cells
     price = float(open_) + (float(close) - float(open_)) * share
     grown = [f"{float(cell) * share:.8f}" for cell in (volume, quote, taker, taker_quote)]
@@ -357,7 +357,7 @@ def _forming(bar: Bar, share: float) -> Bar:
 
 
 def _spoiled(bars: Sequence[Bar], fault: str | None) -> bytes:
-    """The body of an answer, with what it suffers."""
+    """The body of an answer with a fault."""
     if fault == "wrong rows":
         return b'[["soon"]]'
     if fault == "duplicated":
@@ -386,7 +386,7 @@ def _in_unit(bar: Bar, microseconds: bool) -> Bar:
 
 
 def _json(bars: Sequence[Bar]) -> bytes:
-    """As the exchange writes it: times and the count as numbers, all else as texts."""
+    """JSON as the exchange writes it: times and the count as numbers, all else as texts."""
     rows = []
     for cells in (bar.cells for bar in bars):
         texts = '","'.join(cells[1:6])

@@ -17,11 +17,11 @@ LOOK_S = 0.02  # how often the exchange is looked at
 
 
 class SimulatedStream:
-    """Kline streams of a simulated exchange on 127.0.0.1; a context manager that serves until its block is left.
+    """Kline streams of a simulated exchange on 127.0.0.1, as a context manager.
 
     Attributes:
-        silent: nothing is said any more, and connections stay: sockets that are dead.
-        connections: how many there were.
+        silent: sends nothing and keeps connections open, like dead sockets.
+        connections: number of connections so far.
     """
 
     def __init__(self, exchange: SimulatedExchange, market: str = "spot") -> None:
@@ -41,7 +41,7 @@ class SimulatedStream:
         self._server.shutdown()
 
     def hang_up(self) -> None:
-        """Cut the connection that is open."""
+        """Close the open connection without notice."""
         self._hang_up.set()
 
     def shut_down(self) -> None:

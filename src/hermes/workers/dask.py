@@ -1,6 +1,6 @@
-"""Tasks on a Dask cluster: one started here, or one that is already running.
+"""Tasks on a Dask cluster: a local one, or one that is already running.
 
-Most of Dask's calls wait without end for a peer that accepts a connection and then says nothing, and a connection that
+Most of Dask's calls wait forever for a peer that accepts a connection and then sends nothing, and a connection that
 breaks during the TLS handshake can end Dask's own tasks. So each call that waits for another process has a deadline.
 """
 
@@ -45,10 +45,10 @@ _WORKER = {
 
 
 class Pool(Executor):
-    """Dask's executor of one scheduler, with a new connection where the scheduler has forgotten the old one.
+    """Dask's executor of one scheduler; it reconnects if the scheduler has forgotten this client.
 
     A client that lost its connection comes back under its old name. A scheduler that notices the loss only then drops
-    the client that has just come back, with all its tasks, and tells nobody: they would be waited for without end.
+    the client that has just come back, with all its tasks, without notice: waiting for them would never end.
     """
 
     def __init__(self, address: str, security: Any) -> None:
@@ -74,7 +74,7 @@ class Pool(Executor):
         return promised
 
     def renewed(self) -> bool:
-        """Ask the scheduler whether it knows this client and every task that it waits for; if not, connect anew."""
+        """Check that the scheduler knows this client and all of its pending tasks; if not, reconnect."""
         try:
             for _ in range(2):  # what was sent this very moment may still be on its way
                 if self._known():
@@ -98,7 +98,7 @@ class Pool(Executor):
 
     @property
     def slots(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at once."""
         try:
             return sum(within(_ANSWER_S, self._client.nthreads).values())
         except TimeoutError:
@@ -120,7 +120,7 @@ class Pool(Executor):
             raise ClusterError(f"the cluster at {self._address} has no workers", cure) from None
 
     def close(self) -> None:
-        """Leave the scheduler; what waits is dropped."""
+        """Disconnect from the scheduler; pending tasks are dropped."""
         try:
             within(_CLOSE_S + _GRACE_S, self._client.close, _CLOSE_S)
         except Exception as error:  # whatever a broken connection still has to say
@@ -141,10 +141,10 @@ class Pool(Executor):
 
 @contextmanager
 def started(workers: int) -> Iterator[Pool]:
-    """A scheduler in this process and workers in spawned ones, which nobody else can connect to.
+    """A scheduler in this process with spawned workers, closed to all other clients.
 
     A port of loopback is open to every user of this machine, and whoever talks to a scheduler runs code on its workers.
-    So both sides must show a certificate that is made for this one run and is never written to disk.
+    So both sides authenticate with a certificate that is created for this run and never written to disk.
     """
     distributed = _distributed()
     security = _certificate_for_one_run(distributed)
@@ -177,7 +177,7 @@ def started(workers: int) -> Iterator[Pool]:
 
 
 def _stop(cluster: Any) -> None:
-    """End the processes of a cluster that was started here: in order, or by force past the deadline."""
+    """Stop the processes of a local cluster: gracefully, or by force after the deadline."""
     try:
         within(_STOP_S, cluster.__exit__, None, None, None)
     except Exception as error:
@@ -189,7 +189,7 @@ def _stop(cluster: Any) -> None:
 
 @contextmanager
 def joined(address: str, tls: ClusterSettings) -> Iterator[Pool]:
-    """A scheduler that runs already, and its workers; warns where the way to it is not encrypted.
+    """A running scheduler and its workers; warns if the connection is not encrypted.
 
     Args:
         address: like tls://host:8786.
@@ -253,7 +253,7 @@ def _distributed() -> Any:
 
 
 def _keep(promised: Future[Any], done: Any) -> None:
-    """What became of a task, as it is promised; called by Dask in a thread of its own."""
+    """Pass the outcome of a task on to its future; Dask calls this in a separate thread."""
     with suppress(InvalidStateError):  # nobody waits for it any more
         try:
             if done.status == "error":
@@ -268,7 +268,7 @@ def _keep(promised: Future[Any], done: Any) -> None:
 
 
 def _cores() -> list[int]:
-    """The cores that this process may use; empty where the system does not tell."""
+    """The cores that this process may use; empty if unknown."""
     return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 

@@ -11,13 +11,13 @@ Result = TypeVar("Result")
 def within(seconds: float, call: Callable[..., Result], *args: Any) -> Result:
     """Call `call(*args)` in a thread of its own and wait for it, `seconds` at most.
 
-    A thread cannot be stopped: past the deadline it is left behind, and does not keep the process from ending.
+    A thread cannot be stopped: after the deadline it is abandoned, as a daemon thread.
 
     Returns:
-        What the call returns.
+        The result of the call.
 
     Raises:
-        TimeoutError: the call has not returned in time.
+        TimeoutError: the call did not return in time.
         BaseException: what the call raised.
     """
     outcome: Future[Result] = Future()

@@ -1,7 +1,7 @@
 """Where tasks run: threads of this process, spawned processes of this machine, or a running Dask cluster.
 
-All three are a `concurrent.futures.Executor`, so what is done does not know where. A task carries names and settings
-only: `Settings` travels without secrets, and whoever runs it opens the lake itself.
+All three are a `concurrent.futures.Executor`, so tasks do not depend on where they run. A task holds names and settings
+only: `Settings` is sent without secrets, and the task opens the lake itself.
 """
 
 import os
@@ -29,11 +29,11 @@ class Place:
     """Where tasks run.
 
     Attributes:
-        pool: takes them.
-        slots: how many run at once.
+        pool: the executor.
+        slots: number of tasks that run at once.
         name: for people, like "2 threads".
         dashboard: address of Dask's dashboard, None without one.
-        renewed: asks whether all tasks are still known; if not, the pool starts over and True is said.
+        renewed: checks whether all tasks are still known; if not, starts the pool again and returns True.
     """
 
     pool: Executor
@@ -45,11 +45,11 @@ class Place:
 
 @contextmanager
 def place(settings: Settings, workers: int | None = None, cluster: str | None = None) -> Iterator[Place]:
-    """Somewhere to run tasks, until the block is left; then what waits is dropped, what runs in a thread ends first.
+    """An executor for tasks until the block is left; then waiting tasks are dropped, and running threads are joined.
 
     Args:
-        settings: whose secrets the processes started here are given, through their environment.
-        workers: start so many processes of one thread each, with Dask.
+        settings: their secrets are passed to processes started here, through the environment.
+        workers: number of local worker processes with one thread each, under Dask.
         cluster: address of a running Dask scheduler, like tls://host:8786, instead.
 
     Raises:
@@ -81,7 +81,7 @@ def place(settings: Settings, workers: int | None = None, cluster: str | None = 
 def completed(
     where: Place, work: Callable[[Task], Result], tasks: Iterable[Task]
 ) -> Iterator[tuple[Task, Result | Exception]]:
-    """Do `work` for every task: each with its result, or what it raised, as they end.
+    """Run `work` for every task; yields each task with its result or error as it completes.
 
     Only a few tasks wait at any time, however many there are. What a cluster forgets, because its scheduler or the
     way to it was lost, is sent again: `work` must bear being done twice.
@@ -115,7 +115,7 @@ def completed(
 
 
 def _result(future: Future[Result]) -> Result | Exception:
-    """What came of a task; a worker that died again and again says nothing itself. Raises CancelledError."""
+    """The result or error of a task; if its workers kept dying, an error that says so. Raises CancelledError."""
     try:
         return future.result()
     except CancelledError:
@@ -136,7 +136,7 @@ def _sent(where: Place, work: Callable[[Task], Result], task: Task) -> Future[Re
 
 @contextmanager
 def _secrets_in_environment(settings: Settings) -> Iterator[None]:
-    """Processes started meanwhile find the secrets that these settings hold, wherever those came from."""
+    """Put the secrets of these settings into the environment for processes started within the block."""
     before = dict(os.environ)
     for name, value in settings.secrets():
         os.environ[f"HERMES_{name.upper().replace('.', '__')}"] = value.get_secret_value()

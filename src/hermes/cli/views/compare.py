@@ -20,7 +20,7 @@ ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
 
 
 def print_compared(made: "Compared") -> None:
-    """The measures of both, their difference with its interval, and what follows."""
+    """The measures of both, their difference with its interval, and the verdict."""
     sides = (made.first, made.second)
     if is_simulated(made.settings.dataset.symbol):
         console.print_simulated()

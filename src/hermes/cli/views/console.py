@@ -1,4 +1,4 @@
-"""What every view prints with: tables and facts on stdout, progress and errors on stderr."""
+"""The printing functions of all views: tables and facts on stdout, progress and errors on stderr."""
 # ruff: noqa: PLC0415 (Rich is loaded once something is drawn: JSON needs none of it)
 
 import csv
@@ -79,7 +79,7 @@ class Bars(Progress):
 
 @contextmanager
 def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
-    """A piece of work that is logged when it ends."""
+    """Count progress, and log the end of the task."""
     started, units, last = perf_counter(), 0, ""
 
     def advance(done: int, note: str) -> None:
@@ -92,12 +92,12 @@ def _counted(name: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON document on stdout; what a terminal would act on, or cannot show, is written as JSON's own escapes."""
+    """One JSON document on stdout; control and unprintable characters are escaped as JSON does."""
     sys.stdout.write(_json(document, indent=2))
 
 
 def print_json_line(document: Mapping[str, Any]) -> None:
-    """One JSON document on a line of its own, which is on its way when this returns; escaped as by `print_json`."""
+    """One JSON document on one line, flushed at once; escaped as by `print_json`."""
     sys.stdout.write(_json(document))
     sys.stdout.flush()
 
@@ -109,7 +109,7 @@ def _json(document: Mapping[str, Any], indent: int | None = None) -> str:
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows as CSV on stdout, with a header, in UTF-8 as a file is; NULL is an empty cell."""
+    """Rows as CSV on stdout, with a header, in UTF-8; NULL is an empty cell."""
     sys.stdout.flush()
     cast("TextIOWrapper", sys.stdout).reconfigure(encoding="utf-8", errors="replace")
     written = csv.writer(sys.stdout, lineterminator="\n")
@@ -118,12 +118,12 @@ def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def say(template: str, *values: Any) -> None:
-    """One line on stdout: `template` may have Rich's markup, each `{}` in it takes a value as it is."""
+    """One line on stdout: `template` may use Rich's markup, values are inserted verbatim."""
     out().print(template.format(*(shown(value) for value in values)), soft_wrap=True)
 
 
 def shown(value: Any) -> str:
-    """A value as text that Rich prints as it is: the one place that escapes, for all that is printed."""
+    """A value as text that Rich prints verbatim: the only place that escapes markup."""
     from rich.markup import escape
 
     if value is None:
@@ -134,7 +134,7 @@ def shown(value: Any) -> str:
 
 
 def print_note(text: str) -> None:
-    """Something beside the result, on stderr."""
+    """A note on stderr, which is not part of the result."""
     if logs.as_json():
         logs.event("note", message=text)
     else:
@@ -158,7 +158,7 @@ def open_page(path: str, name: str, html: Callable[[], str]) -> None:
 
 
 def print_error(error: HermesError, what: str = "") -> None:
-    """One line: what is wrong, then the cure."""
+    """One line: the error, then the cure."""
     if logs.as_json():
         dataset = {"dataset": what.removesuffix(": ")} if what else {}
         facts: dict[str, Any] = {**dataset, "error": error.message, "cure": error.cure, "exit_code": error.exit_code}
@@ -172,8 +172,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
     """A plain table; numbers to the right.
 
     Args:
-        whole: so many columns, the first ones, are names that people copy, and never broken; where that does not fit
-            without breaking other words, each row is shown as facts.
+        whole: how many leading columns hold names to copy, which are never wrapped; if they do not fit
+            without wrapping other words, each row is shown as facts.
     """
     texts = [[shown(name), *(shown(row[position]) for row in rows)] for position, name in enumerate(columns)]
     if title:  # a line of its own: as the table's it would be broken at the table's width
@@ -191,11 +191,11 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
 
 
 def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whole: int = 0) -> "Table":
-    """A plain table that breaks words only where it would not fit without.
+    """A plain table that wraps within words only if it does not fit otherwise.
 
     Args:
-        columns: each with its name first, as `shown` makes them; right: positions of those that are set to the right.
-        whole: so many columns, the first ones, are not broken at all.
+        columns: each with its name first, escaped by `shown`; right: positions of right-aligned columns.
+        whole: how many leading columns are never wrapped.
     """
     from rich.table import Table
 
@@ -209,7 +209,7 @@ def table_of(columns: Sequence[Sequence[str]], right: Collection[int] = (), whol
 
 
 def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
-    """Of each column, so that no word is broken, and no text in the first `whole`; empty where that does not fit."""
+    """Column widths at which no word is wrapped, nor any text of the first `whole`; empty if they do not fit."""
     from rich.cells import cell_len
 
     full = [max(cell_len(text) for text in texts) for texts in columns]
@@ -226,7 +226,7 @@ def _widths(columns: Sequence[Sequence[str]], whole: int) -> list[int]:
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
-    """A titled list of names and values; no word is broken, so that paths can be copied."""
+    """A titled list of names and values; words are never wrapped, so that paths can be copied."""
     from rich.cells import cell_len
 
     say("[bold]{}[/]", title)
@@ -242,7 +242,7 @@ def print_facts(title: str, facts: Sequence[tuple[str, Any]]) -> None:
 
 
 def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bool) -> None:
-    """The files that were written to start from, and what to run next."""
+    """The starter files that were written, and the next commands."""
     if as_json:
         print_json({**{name: str(path) for name, path in paths.items()}, "next": then})
         return
@@ -251,5 +251,5 @@ def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bo
 
 
 def print_simulated() -> None:
-    """The label that stands wherever simulated data is shown."""
+    """The label shown with all simulated data."""
     say("[bold yellow]SIMULATED MARKET[/]: synthetic prices; nothing here says how a strategy trades.")

@@ -1,4 +1,4 @@
-"""What people see of `doctor`, `prune` and `audit --bytes`."""
+"""The output of `doctor`, `prune`, `promote`, `sql` and `audit --bytes`."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ _MOST_NAMES = 20  # of files that are no fault
 
 
 def print_diagnosis(made: "Diagnosis") -> None:
-    """Every check with what was found, then the cures."""
+    """Every check with its finding, then the cures."""
     rows = [(each.layer, each.check, "ok" if each.ok else "FAULT", each.found) for each in made.findings]
     print_rows(("layer", "check", "", "found"), rows, f"Lake at {made.settings.lake.url}")
     faults = [each for each in made.findings if not each.ok]
@@ -30,7 +30,7 @@ def print_diagnosis(made: "Diagnosis") -> None:
 
 
 def print_verified(made: "Verified") -> None:
-    """What was compared, and every file that is not what was published."""
+    """What was compared, and every file that differs from what was published."""
     speed = made.bytes / 1e6 / made.seconds if made.seconds else 0.0
     print_facts(
         f"Bytes of {', '.join(made.datasets)}, alone or among others" if made.datasets else "Bytes of the lake",
@@ -67,7 +67,7 @@ def print_verified(made: "Verified") -> None:
 
 
 def print_pruned(made: "Pruned") -> None:
-    """What goes or went, table by table, and what stays although it is old."""
+    """What is or would be removed, table by table, and which old executions stay."""
     rows = [
         *((each.table, each.folder, len(each.files), f"{each.size / 1e6:,.2f} MB") for each in made.executions),
         *((each.table, f"{each.folder}, its rest", len(each.files), f"{each.size / 1e6:,.2f} MB")
@@ -92,7 +92,7 @@ def print_pruned(made: "Pruned") -> None:
 
 
 def print_promoted(made: "Promoted") -> None:
-    """What is pinned, or was."""
+    """What is promoted, or no longer is."""
     known = made.promotion
     pinned = [(name, inline(value)) for name, value in known.pinned.items()]
     print_facts(known.table, [("promoted", known.execution), *pinned, ("kept in", known.path)])
@@ -103,7 +103,7 @@ def print_promoted(made: "Promoted") -> None:
 
 
 def print_answer(made: "Answer") -> None:
-    """The rows of a query: as a table, or where that would not fit, one column below the other for each row."""
+    """The rows of a query: as a table, or as a list of columns for each row if the table does not fit."""
     cells = [[len(str(value)) for value in row] for row in made.rows]
     widths = [max([len(name), *column]) for name, column in zip(made.columns, zip(*cells, strict=True), strict=False)]
     if sum(widths) + 2 * len(widths) <= out().width or not made.rows:

@@ -1,4 +1,4 @@
-"""What live work shows: a table that redraws for people, one JSON object a line for machines."""
+"""The output of `hermes live`: a table that redraws, or one JSON object per line."""
 
 from datetime import datetime, timedelta
 from shlex import quote
@@ -73,16 +73,16 @@ class Lines(_View):
             _line(row.pop("kind"), **{name: _json_value(value) for name, value in row.items()})
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
-        """It is alive."""
+        """A heartbeat."""
         _line("heartbeat", next_close=_json_value(next_close), clock_skew_seconds=round(engine.reader.skew_s, 3))
 
     def trouble(self, error: HermesError) -> None:
-        """What is tried again."""
+        """An error after which the work is retried."""
         _line("trouble", error=error.message, cure=error.cure)
 
 
 class Live(_View):
-    """A table that redraws on a terminal; elsewhere a line for each close."""
+    """A table that redraws on a terminal; one line per close elsewhere."""
 
     def __init__(self) -> None:
         self._live = RichLive(console=console.out(), auto_refresh=False) if console.out().is_terminal else None
@@ -94,7 +94,7 @@ class Live(_View):
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Leave the last table where it is."""
+        """Keep the last table on the screen."""
         if self._live:
             self._live.stop()
 
@@ -107,7 +107,7 @@ class Live(_View):
         self._show(engine)
 
     def decided(self, engine: Engine, made: Round) -> None:
-        """Show what was decided."""
+        """Show the decisions of a close."""
         self._trouble = ""
         if self._live:
             self._show(engine)
@@ -125,7 +125,7 @@ class Live(_View):
         self._show(engine)
 
     def trouble(self, error: HermesError) -> None:
-        """Say what is tried again."""
+        """Show an error after which the work is retried."""
         self._trouble = error.message
         if not self._live:
             console.print_note(f"waiting: {error}")
@@ -166,14 +166,14 @@ def _row(series: Series, now: datetime) -> tuple[str, ...]:
 
 
 def print_demo(seconds: float, speed: float) -> None:
-    """What is about to be shown."""
+    """Announce the demo."""
     console.print_simulated()
     said = "Live for {} seconds, on a simulated exchange whose clock runs {} times as fast."
     console.say(said, f"{seconds:g}", f"{speed:,.0f}")
 
 
 def print_demo_end(settings: Settings) -> None:
-    """What was made, and what to do next."""
+    """Sum up the demo, and name the next commands."""
     symbol, lake = settings.dataset.symbol, settings.lake.url
     elsewhere = "" if lake == LakeSettings().url else f" --lake {quote(lake)}"
     console.say("Every decision is on record. Next:")

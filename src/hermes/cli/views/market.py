@@ -1,4 +1,4 @@
-"""What people see of many datasets: how they compare."""
+"""The output of `hermes run` for many datasets: how they compare."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ SHOWN = 20  # rows; the page has all of them
 
 
 def print_market(made: "Market") -> None:
-    """How many are done, the best by Sharpe ratio, and where the comparison of all is."""
+    """How many succeeded, the best by Sharpe ratio, and where the full comparison is."""
     new = sum(not each["unchanged"] for each in made.done)
     rows = sum(each["rows"] for each in made.done)
     if any(is_simulated(each["symbol"]) for each in made.done):

@@ -1,4 +1,4 @@
-"""Measures side by side, with their intervals and what has to be known before they are trusted."""
+"""Measures side by side, with their intervals and warnings."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -30,19 +30,19 @@ def by_fill(fills: Mapping[str, Mapping[str, Any]], chosen: str) -> dict[str, Ma
 
 
 def print_warnings(warnings: Sequence[str], what: str = "") -> None:
-    """What has to be known before the figures are trusted."""
+    """Print the warnings about the figures."""
     for warning in warnings:
         say("[yellow]{}{}.[/]", what, warning[:1].upper() + warning[1:])
 
 
 def print_few(trades: object) -> None:
-    """Says so where the fewest trades of a table's rows are too few."""
+    """Print a warning if any row of a table has too few trades."""
     if isinstance(trades, int) and trades < FEW_TRADES:
         say("[yellow]Rows with fewer than {} trades: too few to conclude;[/] their Sharpe says little.", FEW_TRADES)
 
 
 def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
-    """A value with a mark where it says little."""
+    """A value, marked if it is unreliable."""
     if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
         return f"{value} (too few to conclude)"
     if key in ANNUALIZED and value != "–" and values.get("short_span"):
@@ -51,7 +51,7 @@ def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
 
 
 def _interval(key: str, values: Mapping[str, Any]) -> str:
-    """The 95 % interval of a measure, empty where it has none."""
+    """The 95 % interval of a measure, empty without one."""
     ends = (values.get("intervals") or {}).get(key)
     unit = " %" if key.endswith("_pct") else ""
     return f"{ends[0]:,.2f} to {ends[1]:,.2f}{unit}" if ends else ""

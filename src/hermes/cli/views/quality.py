@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def print_quality(quality: "Quality") -> None:
-    """The quality table: what is there, what is missing, what was rejected."""
+    """The quality table: bars present, missing and rejected."""
     tally = quality.tally
     expected = counted(quality.expected_bars, "bar")
     rejected = ", ".join(f"{count:,} {rule}" for rule, count in tally.rejected.items()) or "none"
@@ -33,7 +33,7 @@ def print_quality(quality: "Quality") -> None:
 
 
 def _jumps(quality: "Quality") -> str:
-    """How many opens are far from the close before, and the largest of them."""
+    """The number of price jumps, and the largest of them."""
     if not quality.price_jumps:
         return "none"
     largest = max(quality.price_jumps, key=lambda jump: max(jump.factor, 1 / jump.factor))

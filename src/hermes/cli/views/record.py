@@ -1,4 +1,4 @@
-"""What people see of the record."""
+"""The output of `hermes record`."""
 
 from typing import TYPE_CHECKING
 
@@ -44,13 +44,13 @@ def _signals(rows: "pl.DataFrame") -> list[list[str]]:
 
 
 def print_head(chain: "Chain", head: "Head") -> None:
-    """The hash, alone on a line that can be copied."""
+    """The head of a chain, with its hash on a line of its own for copying."""
     say("[bold]{}[/], row {}, bar {}", chain, head.sequence, head.datetime)
     say("{}", head.hash)
 
 
 def print_verified(made: "Verified") -> None:
-    """What was checked, every fault, and bars that are missing."""
+    """What was checked, every fault, and missing bars."""
     print_facts(
         f"Record {made.table}",
         [
@@ -77,7 +77,7 @@ def print_verified(made: "Verified") -> None:
 
 
 def print_reconciled(made: "Reconciled") -> None:
-    """How many bars differ from each cause, the first differences, and the two accounts."""
+    """The differing bars by cause, the first differences, and the two accounts."""
     causes = made.found.causes
     if is_simulated(made.chain.symbol):
         print_simulated()

@@ -1,4 +1,4 @@
-"""What people see of `hermes sweep` and `hermes walkforward`."""
+"""The output of `hermes sweep` and `hermes walkforward`."""
 
 from hermes.cli.views import console, measures
 from hermes.dataset import is_simulated
@@ -14,7 +14,7 @@ _COLUMNS = ("sharpe", "total_return_pct", "max_drawdown_pct", "trades", "exposur
 
 
 def print_sweep(made: Swept) -> None:
-    """The best combinations, where all of them are, and what the best is worth."""
+    """The best combinations, where the full table is, and the verdict on the best one."""
     tried, found = made.tried, made.tried.candidates
     dataset, account = found.settings.dataset, found.settings.backtest
     if is_simulated(dataset.symbol):
@@ -95,13 +95,13 @@ def print_walk(made: Walked) -> None:
 
 
 def _heading(name: str) -> str:
-    """What a column of this measure is called, with the unit of its figures."""
+    """The heading of a measure's column, with its unit."""
     (measure,) = select_measures([name])
     return f"{measure.label}, %" if measure.unit in ("change", "percent", "fall") else measure.label
 
 
 def _cell(name: str, value: object, min_trades: int) -> object:
-    """A value of the table; a row with too few trades to be the best says so."""
+    """A value of the table, marked in rows with too few trades to be the best."""
     if name == "trades" and isinstance(value, int) and value < min_trades:
         return f"{value:,}, too few"
     return _short(value)

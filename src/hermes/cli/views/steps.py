@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, progress and errors on stderr. Commands compute, this prints."""
+"""The output of the pipeline's commands. Commands compute, views print."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def print_steps(run: "Run") -> None:
 
 
 def print_run(made: "Run") -> None:
-    """What every step did, the quality of the bars, and the summary of the signals."""
+    """The result of every step, the quality of the bars, and the summary of the signals."""
     print_steps(made)
     if made.refined:
         print_quality(made.refined.quality)
@@ -66,7 +66,7 @@ def print_run(made: "Run") -> None:
 
 
 def print_unchanged(standing: "Unchanged") -> None:
-    """The execution that stands, because nothing that it was made from has changed."""
+    """The existing execution, whose inputs have not changed."""
     if is_simulated(standing.settings.dataset.symbol):
         print_simulated()
     facts = [
@@ -81,20 +81,20 @@ def print_unchanged(standing: "Unchanged") -> None:
 
 
 def print_reported(made: "Reported") -> None:
-    """Where the page of an execution is."""
+    """Print where the page of an execution is."""
     print_facts(
         "Page", [("open it in a browser", made.path), ("trades", made.trades_path), ("seconds", f"{made.seconds:.2f}")]
     )
 
 
 def print_simulated_archive(settings: "Settings", rows: int) -> None:
-    """Where the demo's market was written."""
+    """Print where the demo's archive was written."""
     said = "Simulated {} of {}, in the archive's own format, under {}"
     say(said, counted(rows, "bar"), settings.dataset, settings.archive.url)
 
 
 def print_ingested(settings: "Settings", made: "Ingested") -> None:
-    """What one ingest read and wrote."""
+    """The files and rows of one ingest."""
     print_facts(
         f"Bronze of {settings.dataset}",
         [
@@ -109,12 +109,12 @@ def print_ingested(settings: "Settings", made: "Ingested") -> None:
 
 
 def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
-    """Which files a step wrote."""
+    """The files that a step wrote."""
     print_facts(title, [*(("wrote", key) for key in written), ("up to date", counted(len(unchanged), "file"))])
 
 
 def print_tables(found: Sequence[Mapping[str, Any]]) -> None:
-    """The tables of the lake, with where they are below."""
+    """The tables of the lake, then their addresses."""
     if not found:
         say("The lake is empty: run `hermes demo` or `hermes run SYMBOL`.")
         return
@@ -147,14 +147,14 @@ def _age(table: Mapping[str, Any], now: datetime) -> str | None:
 
 
 def _read_by_default(table: Mapping[str, Any]) -> str | None:
-    """The execution that readers get, and whether it was promoted."""
+    """The execution that is read by default, and whether it was promoted."""
     if not table["executions"]:
         return None
     return f"{table['execution'] or 'none: see hermes show'}{' (promoted)' if table['promoted'] else ''}"
 
 
 def print_shown(found: "Shown") -> None:
-    """One execution: its measures, then everything it was made from."""
+    """One execution: its measures, then its lineage."""
     lineage = found.lineage
     if is_simulated(lineage.dataset["symbol"]):
         print_simulated()
@@ -169,7 +169,7 @@ def print_shown(found: "Shown") -> None:
 
 
 def print_signals(made: "Signalled") -> None:
-    """The summary of one execution: rows, signals, what they earned, where they are, how they were made."""
+    """The summary of one execution: rows, signals, measures, address, settings."""
     settings, tally, dataset = made.settings, made.tally, made.settings.dataset
     shown = made.as_json()
     if is_simulated(dataset.symbol):
@@ -192,7 +192,7 @@ def print_signals(made: "Signalled") -> None:
 
 
 def print_audited(made: "Audited") -> None:
-    """How each check of an audit ended, and how many bars each column needs before it is what it is."""
+    """The result of each check of an audit, and the warm-up of each column."""
     span = "" if made.bars == made.of else f", the latest of {made.of:,}"
     print_facts(
         f"Audit of {made.settings.dataset} with {made.strategy}: {spaced(made.verdict)}",
@@ -208,7 +208,7 @@ def print_audited(made: "Audited") -> None:
 
 
 def print_verdict(found: Mapping[str, Any] | None) -> None:
-    """How the checks of the audit before an execution ended; `found` is its JSON object, or None."""
+    """The results of the audit before an execution; `found` is its JSON object, or None."""
     if not found or "checks" not in found:
         print_facts("Audit before these signals: not checked", [("why", NO_AUDIT)])
         return
@@ -221,7 +221,7 @@ def _said(check: "Check") -> str:
 
 
 def print_backtests(made: "Sequence[Backtested]") -> None:
-    """Measures with both fills, of one dataset or of several side by side."""
+    """Measures with both fills, for one dataset or several side by side."""
     for each in made:
         tally, dataset = each.measured.tally, each.settings.dataset
         if is_simulated(dataset.symbol):
@@ -243,13 +243,13 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
 
 
 def newest(fresh: "Freshness") -> str:
-    """How old the newest bar is."""
+    """The age of the newest bar."""
     age = duration(fresh.age.total_seconds())
     return f"{fresh.newest} UTC, closed {age} ago{'; STALE' if fresh.stale else ''}"
 
 
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
-    """The settings that made an execution."""
+    """The settings that an execution was made with."""
     signals, account = settings.signals, settings.backtest
     cash = f"{account.initial_cash:,.0f} {quote_currency(settings.dataset.symbol)}".rstrip()
     terms = f"{cash}, {exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage"

@@ -1,1 +1,1 @@
-"""Proofs on the user's own data."""
+"""Audits of strategies: proofs by construction, and tests on the user's own data."""

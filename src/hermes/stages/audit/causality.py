@@ -1,12 +1,12 @@
-"""Proof by construction: what a Polars expression can look at, read off its serialized tree, without running it.
+"""Proof by construction: which bars a Polars expression can read, from its serialized tree, without running it.
 
-An operation of the list in `operations` gives, on each bar, a value of that bar and of bars before it, and says how
+An operation listed in `operations` computes each value from its own bar and from earlier ones, and says from how
 many. Only a tree made of nothing else is *proven*. Some operations surely look at later bars: they are a *fault*,
 unless what is around them shifts the result back as far (`shift(-3).shift(3)`). Whatever is not on the list (Python
 functions, figures of a whole column, ranks, lists of literals, plug-ins that nobody vouches for) is *not checked*: it
-may be honest, but its form does not prove it.
+may be causal, but its form does not prove it.
 
-The list is one of what is allowed, never of what is forbidden: what Polars adds tomorrow is unproven until it is here.
+It is an allow-list, never a deny-list: what Polars adds in the future is unproven until it is listed.
 """
 
 import json
@@ -22,14 +22,14 @@ MOST_BYTES = 50_000  # of a serialized rule; the shipped ones have less than 1,0
 
 
 class Rules(NamedTuple):
-    """A strategy's rules, judged together, and each of them by name."""
+    """The judgements of a strategy's rules, together and by name."""
 
     whole: Judgement
     each: Mapping[str, Judgement]
 
 
 def judge(expression: pl.Expr, inputs: Mapping[str, Judgement] | None = None) -> Judgement:
-    """What the form of one expression proves: that of a rule, or of an indicator.
+    """Judge one expression by its form: a rule or an indicator.
 
     Args:
         expression: over the columns of a table in time order.
@@ -37,7 +37,7 @@ def judge(expression: pl.Expr, inputs: Mapping[str, Judgement] | None = None) ->
             columns are taken for values known at their bar's close.
 
     Returns:
-        The judgement. A look-back of None beside `proven` means that all bars before count, as in an exponential
+        The judgement. A look-back of None with `proven` means that all earlier bars count, as in an exponential
         average: right for an indicator over a whole history, wrong in a rule.
     """
     try:
@@ -60,12 +60,12 @@ def judge(expression: pl.Expr, inputs: Mapping[str, Judgement] | None = None) ->
 
 
 def judge_rules(conditions: Mapping[str, pl.Expr], signals: Mapping[str, pl.Expr], look_back: int) -> Rules:
-    """What the form of a strategy's rules proves, and whether its declared look-back is enough for them.
+    """Judge a strategy's rules by their form, and check the declared look-back.
 
     Args:
         conditions: named Boolean expressions over bars and indicators.
         signals: buy, sell and the like: expressions over bars, indicators and the conditions.
-        look_back: what the strategy declares, in bars.
+        look_back: as declared by the strategy, in bars.
 
     Returns:
         The judgement of all rules together, whose reasons begin with the rule's name, and that of each rule.

@@ -1,4 +1,4 @@
-"""The result of each check of an audit: one of four words, and what was looked at."""
+"""The result of a check of an audit: one of four verdicts, and what was examined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ ORDER: tuple[Verdict, ...] = ("fault", "not_checked", "tested", "proven")
 
 
 class Check(NamedTuple):
-    """One check: how it ended, and what was looked at or why it was not."""
+    """One check: its verdict, and what was examined or why nothing was."""
 
     verdict: Verdict
     detail: str
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object."""
+        """The JSON object of the check."""
         return self._asdict()
 
 
@@ -30,15 +30,15 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the form of an expression proves.
+    """The judgement of an expression by its form.
 
     Attributes:
-        verdict: `proven`; `fault`; or `not_checked` where the form proves nothing and only tests can tell.
-        look_back: bars before the current one that it looks at; None where that has no bound, or is not known.
-        reasons: why it is not proven, one short clause each; empty where it is.
-        running: operations that keep a running sum: the last digits of their values depend on where the bars begin.
-        is_open: whether what it does is not all in its form, because it calls Python or a plug-in.
-        constants: how many numbers stand in it.
+        verdict: `proven`; `fault`; or `not_checked` if the form proves nothing and only tests can tell.
+        look_back: number of earlier bars that it reads; None if unbounded or unknown.
+        reasons: why it is not proven, one short clause each; empty if it is.
+        running: operations with a running sum, whose last digits depend on the first bar.
+        is_open: whether it calls Python or a plug-in, so that its form does not show all it does.
+        constants: how many literals it contains.
     """
 
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""Are the stored columns what the bars give? Compared block by block, so that memory does not grow with the table."""
+"""Compare stored columns with recomputed ones, block by block, so that memory does not grow with the table."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +27,11 @@ Compute = Callable[[pl.DataFrame], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What the comparison of some columns found.
+    """The result of comparing some columns.
 
     Attributes:
-        difference: the first one, of the first column that has one; None where all are what the bars give.
-        begins: columns whose first bars could not be compared, because the table begins amid its history, with the
+        difference: the first one, of the first column that differs; None if all are equal.
+        begins: columns whose first bars could not be compared, because the table lacks the start of its history, with the
             number of these bars.
         open: columns that depend on where a block begins, however far before it that is, with the number of bars that
             could not be compared for that.
@@ -47,7 +47,7 @@ class Compared:
 def compare_columns(
     read: Read, rows: int, names: Sequence[str], compute: Compute, states: Mapping[str, str]
 ) -> Compared:
-    """Compare every stored value with the one that the bars give, over the whole table.
+    """Compare every stored value with the recomputed one, over the whole table.
 
     A value may depend on all bars before it, which a block does not have. So each block is computed twice, from a
     beginning before it and from one twice as far before; where both agree, what lies before them does not matter. Where
@@ -92,7 +92,7 @@ def compare_columns(
 def _computed(
     read: Read, begin: int, end: int, names: Sequence[str], compute: Compute, states: Mapping[str, str]
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, NDArray[np.bool_]] | None]:
-    """The stored rows of a block, the computed ones, and which of them do not depend on where they begin."""
+    """The stored rows of a block, the computed ones, and which of them do not depend on the first bar."""
     lead = LEAD_ROWS
     while True:
         start = max(begin - 2 * lead, 0)
@@ -111,7 +111,7 @@ def _computed(
 
 
 def _turned(state: pl.Series) -> NDArray[np.bool_]:
-    """Rows at which a direction has changed once, or before."""
+    """The rows from the first change of a direction on."""
     return (state.diff() != 0).fill_null(value=False).cum_max().to_numpy()
 
 
@@ -132,7 +132,7 @@ def _begins_amid(table: pl.DataFrame, made: pl.DataFrame, names: Sequence[str], 
 def _differing(expected: pl.Series, found: pl.Series) -> NDArray[np.bool_]:
     """Rows on which two columns differ by more than the tolerance; null equals null.
 
-    A difference of averages crosses zero: what is small there is small beside the column's usual size.
+    As a difference of averages crosses zero, the tolerance is relative to the column's usual size.
     """
     if not expected.dtype.is_float():
         return expected.ne_missing(found).to_numpy()

@@ -1,4 +1,4 @@
-"""Tests of continuity: any way of cutting the rows into chunks gives the same rows."""
+"""Tests of continuity: any division into chunks gives the same rows."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -18,13 +18,13 @@ def continuity(
     """Run chunk by chunk, with every chunk size and every split into files, and compare with one run over all rows.
 
     Args:
-        rows: what goes in, in time order.
-        whole: what comes out of it in one piece.
-        in_chunks: what is proven.
+        rows: the input, in time order.
+        whole: the output for all rows in one piece.
+        in_chunks: the function to test.
         sizes: rows per chunk; splits: row numbers at which the rows are cut into files; tried in pairs.
 
     Returns:
-        The first difference of the first pair that has one, or None: the proof holds.
+        The first difference of the first pair that has one, or None.
     """
     for size, split in zip(sizes, splits, strict=True):
         edges = [0, *sorted(split), rows.height]

@@ -1,4 +1,4 @@
-"""At which bars the data is cut: right after something happened, because that is where look-ahead shows."""
+"""Where the data is cut: right after events, because look-ahead shows there, and at random."""
 
 from collections.abc import Sequence
 from random import Random
@@ -10,9 +10,9 @@ MOST_EDGES = 200
 
 
 def turning_cuts(judged: pl.DataFrame, rules: Sequence[str], *, quick: bool) -> tuple[list[int], int]:
-    """Cuts right after the position turned or a rule became true.
+    """Cuts right after the position changed or a rule became true.
 
-    A rule that needed a later bar to be true is not true where that bar is missing, so however rare it is, a cut right
+    A rule that needed a later bar to be true is not true without that bar, so however rare it is, a cut right
     after it shows it.
 
     Args:
@@ -34,12 +34,12 @@ def turning_cuts(judged: pl.DataFrame, rules: Sequence[str], *, quick: bool) -> 
 
 
 def random_cuts(rows: int, count: int, random: Random) -> list[int]:
-    """Cuts at random bars, each keeping from one bar to all but one: as many as `count`, or all that there are."""
+    """Cuts at `count` random bars, or at all bars if there are fewer; each keeps and drops at least one bar."""
     return random.sample(range(1, rows), min(count, rows - 1))
 
 
 def spread(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of the values, evenly from the first to the last."""
+    """At most `most` of the values, evenly spaced from the first to the last."""
     if len(values) <= most:
         return list(values)
     return [values[round(place * (len(values) - 1) / max(most - 1, 1))] for place in range(most)]

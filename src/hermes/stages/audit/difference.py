@@ -1,4 +1,4 @@
-"""Where two tables that should be the same first differ."""
+"""The first difference between two tables that should be equal."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +8,12 @@ import polars as pl
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first value that is not what it should be.
+    """The first value that differs.
 
     Attributes:
-        column: which column; of several that differ on one bar, the one that stands first in the table.
+        column: the first column of the table that differs on this bar.
         bar: open time of its bar, naive UTC.
-        expected: the value that should stand there; found: the one that does.
+        expected, found: both values.
     """
 
     column: str

@@ -17,16 +17,16 @@ def look_ahead(
 ) -> Difference | None:
     """Run on the bars up to each cut, and compare every row and every column with the run on all bars.
 
-    A value that needed a bar after the cut cannot be the same without it, wherever in the past it stands.
+    A value that needed a bar after the cut cannot be the same without it, however early its own bar is.
 
     Args:
         bars: in time order, `datetime` among the columns.
-        compute: what is proven.
+        compute: the function to test.
         cuts: numbers of bars to keep, each from 1 to all of them.
-        whole: what comes out of all bars, where that is known already.
+        whole: the output for all bars, if known.
 
     Returns:
-        The difference that stands first in the table of all runs, or None: the proof holds.
+        The earliest difference of all runs, or None.
     """
     known = compute(bars) if whole is None else whole
 

@@ -1,6 +1,6 @@
-"""Polars operations by what they look at, under the names that they have in a serialized expression.
+"""Polars operations by the bars that they read, under their names in serialized expressions.
 
-Everything that is proven is made of these. What is not named here is not known to look only back.
+A proven expression consists of these alone. Other operations are not known to only look back.
 """
 
 import re
@@ -68,10 +68,10 @@ _KNOWN_AS = {
 
 
 def described(name: str, inner: str) -> str:
-    """Why an operation that is not known to look only back is none: in words, with the name that Polars' users know.
+    """The reason why an operation is not proven, with its name in the Polars API.
 
     Args:
-        name: of the operation; inner: of its variant, where it has some.
+        name: of the operation; inner: of its variant, if it has any.
     """
     if name in _KNOWN_AS:
         return _KNOWN_AS[name]
@@ -88,7 +88,7 @@ def method(name: str) -> str:
 
 
 def is_ta_lib(library: str) -> bool:
-    """Whether a plug-in's library is the one of the installed polars-talib."""
+    """Whether a plug-in's library is that of the installed polars-talib."""
     found = find_spec("polars_talib")
     homes = (found and found.submodule_search_locations) or ()
     # Polars writes a path below the environment relative to it.

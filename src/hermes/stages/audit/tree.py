@@ -1,4 +1,4 @@
-"""A serialized expression as a tree: which bars each value comes from, as far as the form of the tree says."""
+"""The tree of a serialized expression: which bars each value is computed from, as far as its form shows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ MOST_LITERALS = 100  # so many constants in one rule could be a list of dates by
 
 
 class Reach(NamedTuple):
-    """Which bars a value comes from: `back` before its own (None: all of them), `ahead` after it."""
+    """The bars that a value is computed from: `back` before its own (None: all), `ahead` after it."""
 
     back: int | None = 0
     ahead: int = 0
@@ -22,7 +22,7 @@ class Reach(NamedTuple):
 
 @dataclass(slots=True)
 class Tree:
-    """What was found in one tree: what cannot be proven, what looks ahead, and how many constants there are."""
+    """The findings in one tree: what cannot be proven, what looks ahead, and the number of constants."""
 
     inputs: Mapping[str, Judgement]
     unproven: dict[str, None] = field(default_factory=dict)  # in the order in which they were met
@@ -33,7 +33,7 @@ class Tree:
     is_open: bool = False
 
     def reach(self, node: Any) -> Reach:
-        """Which bars a node's value comes from, as far as its form says."""
+        """The bars that a node's value is computed from, as far as its form shows."""
         kind, body = _variant(node)
         match kind:
             case "Column":
@@ -82,7 +82,7 @@ class Tree:
         return Reach()
 
     def _named(self, *sides: Any) -> None:
-        """Equality with a price names the bars that have it, however many others there are."""
+        """Note an equality with a price, which identifies the bars with that price."""
         for side in sides:
             value = _number(side)
             if value is not None and not self.names_bars and (value != int(value) or abs(value) > MOST_EQUAL):
@@ -90,7 +90,7 @@ class Tree:
                 self.unproven[f"it looks for a value equal to {value:,}, which could name single bars by heart"] = None
 
     def _widest(self, nodes: Sequence[Any]) -> Reach:
-        """What comes from several values: from the bars of all of them."""
+        """The union of the bars of several values."""
         reaches = [self.reach(node) for node in nodes]
         backs = [each.back for each in reaches]
         back = None if None in backs else max((bars for bars in backs if bars is not None), default=0)
@@ -186,7 +186,7 @@ class Tree:
         return reach._replace(ahead=reach.ahead + bars)
 
     def _opaque(self, name: str, options: Any, inputs: Sequence[Any] | None = None) -> Reach:
-        """What is not on the list; what it is given is judged all the same, but for what goes into Python."""
+        """An operation that is not listed; its inputs are judged nevertheless, except those of Python functions."""
         inner = _variant(options)[0]
         if name in op.PYTHON:
             self.unproven["it calls a Python function"] = None
@@ -201,7 +201,7 @@ _ALL = 1 << 62  # bars: as far as there are any
 
 
 def _variant(node: Any) -> tuple[str, Any]:
-    """Name and content of what is serialized as `"Name"` or as `{"Name": content}`; an empty name for all else."""
+    """Name and content of a node serialized as `"Name"` or `{"Name": content}`; an empty name for all else."""
     if isinstance(node, str):
         return node, None
     if isinstance(node, dict) and len(node) == 1:
@@ -210,7 +210,7 @@ def _variant(node: Any) -> tuple[str, Any]:
 
 
 def _nodes(content: Any) -> Iterator[Any]:
-    """The expressions within the content of a node whose form is not known."""
+    """The expressions within the content of an unknown node."""
     if isinstance(content, list):
         for each in content:
             yield from _nodes(each)
@@ -222,14 +222,14 @@ def _nodes(content: Any) -> Iterator[Any]:
 
 
 def _number(node: Any) -> float | None:
-    """The number that a literal stands for, None for anything else."""
+    """The value of a numeric literal, None for anything else."""
     kind, body = _variant(node)
     value = _variant(_variant(body)[1])[1] if kind == "Literal" else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _whole(node: Any) -> int | None:
-    """The number of bars that a literal stands for, None for anything else."""
+    """The number of bars that a literal gives, None for anything else."""
     kind, body = _variant(node)
     if kind != "Literal":
         return None

@@ -1,4 +1,4 @@
-"""How many bars each column needs before it says what it would have said with all of history before it."""
+"""The warm-up of each column: after how many bars the start of the history no longer matters."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ TOLERANCE = 1e-9  # relative
 
 
 def warm_up(bars: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame], starts: Sequence[int]) -> pl.DataFrame:
-    """Run from later starts, and see after how many bars each column agrees with the run from the first bar.
+    """Run from later starts, and measure after how many bars each column agrees with the run from the first bar.
 
     Args:
         bars: in time order.
@@ -17,7 +17,7 @@ def warm_up(bars: pl.DataFrame, compute: Callable[[pl.DataFrame], pl.DataFrame],
 
     Returns:
         `column, bars`: bars from the start on until the column agrees to 1e-9 (relative) for good, the worst of all
-        starts; null where it never does, so that its value depends on all of history.
+        starts; null if it never does, so that its values depend on the whole history.
     """
     whole = compute(bars)
     needed: dict[str, int | None] = {name: 0 for name in whole.columns if name not in bars.columns}

@@ -1,4 +1,4 @@
-"""The exchange's archive, wherever it is: list, fetch, verify checksums. The only download code.
+"""The exchange's archive in a folder, on S3 or on a web server: list, fetch, verify checksums.
 
 Longer than 300 lines, because folders, S3 and http servers differ in what they can list and say, and callers need not
 know which of them it is.
@@ -50,11 +50,11 @@ class ArchiveFile:
     """One zip of the archive.
 
     Attributes:
-        dataset: whose it is.
+        dataset: of the file.
         period: its first day.
-        size: bytes, where it is known.
+        size: bytes, if known.
         version: its etag, else its last change, else empty.
-        odd: what is there instead of a readable file of this name, and the cure.
+        odd: the problem and its cure, if there is no readable file of this name.
     """
 
     dataset: Dataset
@@ -75,9 +75,9 @@ class Fetched:
 
     Attributes:
         sha256: of the bytes, lower hex.
-        verified: False where the archive publishes no CHECKSUM.
-        at: when it was asked for, by this machine's clock (UTC).
-        modified: when it was last changed, by the archive (Last-Modified, or the file's time); None where it is silent.
+        verified: False if the archive has no CHECKSUM.
+        at: when it was requested, by this machine's clock (UTC).
+        modified: when it was last changed, by the archive (Last-Modified, or the file's time); None if unknown.
     """
 
     file: ArchiveFile
@@ -94,9 +94,9 @@ class Archive:
     Args:
         store: the store that holds it.
         listable: whether the store can list folders (a plain HTTP server cannot).
-        address: what people call it, in messages; holds no secret.
+        address: for messages, without secrets.
         root: folder of the archive within the store, "" for the store itself.
-        folder: where it is on this machine; None elsewhere.
+        folder: its local path; None for a remote archive.
     """
 
     def __init__(self, store: Store, listable: bool, address: str, root: str = "", folder: Path | None = None) -> None:
@@ -135,7 +135,7 @@ class Archive:
         raise ArchiveError(f"{self._address} has no {dataset.data_frequency} file of {dataset} {span}", cure)
 
     def series(self, like: Dataset) -> Sequence[Dataset]:
-        """Every series that is like this one but for its symbol, by symbol.
+        """All series that differ from this one only in the symbol, by symbol.
 
         Raises:
             ArchiveError: the archive cannot be listed.
@@ -155,8 +155,8 @@ class Archive:
         """Published SHA-256 of the zip (lower hex), or None when there is no CHECKSUM file.
 
         Raises:
-            ChecksumMismatch: the CHECKSUM file is malformed or speaks of another file.
-            KlinesRefused: it is far too big for one.
+            ChecksumMismatch: the CHECKSUM file is malformed or of another file.
+            KlinesRefused: the CHECKSUM file is far too large.
         """
         try:
             text = self._get(file, ".zip.CHECKSUM", CHECKSUM_BYTES)[0].decode("utf-8", "replace")
@@ -176,8 +176,8 @@ class Archive:
 
         Raises:
             ChecksumMismatch: they differ twice, or the CHECKSUM file is malformed.
-            KlinesRefused: one of them is too big to be what it should be.
-            ArchiveError: the zip is not there any more, or the archive cannot be reached.
+            KlinesRefused: one of them is too large.
+            ArchiveError: the zip no longer exists, or the archive cannot be reached.
         """
         for _ in range(2):
             published = self.checksum(file)
@@ -224,9 +224,9 @@ class Archive:
             return self._store.list_with_delimiter(f"{self._root}{path}")
 
     def _listed(self, dataset: Dataset) -> Sequence[ArchiveFile]:
-        """Every zip of the series; CHECKSUM files and strangers in its folder are passed over.
+        """Every zip of the series; CHECKSUM and unrelated files are ignored.
 
-        What has the name of a zip of the series, or nearly, and is none that can be read, is listed as odd.
+        Entries that are named like a zip of the series, or nearly so, and cannot be read are listed as odd.
         """
         there = self._folder(dataset.archive_folder)
         files, odd = {}, {}
@@ -249,14 +249,14 @@ class Archive:
         return [*files.values(), *(file for period, file in odd.items() if period not in files)]
 
     def _entries(self, folder: str) -> set[str]:
-        """Names in a folder of this machine, with those that a listing leaves out, like broken links."""
+        """Names in a local folder, including those that a listing of the store omits, like broken links."""
         try:
             return set(os.listdir(self._here / folder)) if self._here else set()  # noqa: PTH208 - names, not paths
         except OSError:
             return set()
 
     def _probed(self, dataset: Dataset, first: date, last: date) -> Sequence[ArchiveFile]:
-        """The zips that answer when asked one by one, for every period of the calendar."""
+        """The zips found by requesting each period of the calendar."""
         first, last = max(first, FIRST_PERIOD), min(last, datetime.now(UTC).date())
         days = (first + timedelta(n) for n in range((last - first).days + 1))
         periods = [day for day in days if dataset.data_frequency == "daily" or day.day == 1]
@@ -278,7 +278,7 @@ class Archive:
         return _archive_file(dataset, period, meta)
 
     def _refuse_series(self, dataset: Dataset) -> NoReturn:
-        """Says what the archive has instead of a series that it lacks."""
+        """Raise an error that names what the archive has instead of the missing series."""
         symbol_folder = dataset.archive_folder.rpartition("/")[0]
         symbols_folder = symbol_folder.rpartition("/")[0]
         kind = f"{dataset.data_frequency} {dataset.market} {dataset.data_category}"
@@ -309,7 +309,7 @@ class Archive:
 
     @contextmanager
     def _reading(self, *told: type[Exception]) -> Iterator[None]:
-        """Turns the store's many-line errors into one line, but for a file that is not there and the errors `told`."""
+        """Turn the store's errors into one line each, except for missing files and the errors in `told`."""
         try:
             yield
         except FileNotFoundError:
@@ -328,7 +328,7 @@ def _nearly(dataset: Dataset, stem: str) -> date | None:
 
 
 def _series(like: Dataset, symbol: str) -> Dataset | None:
-    """A folder's name as a symbol, or None where it is no symbol's."""
+    """A folder's name as a symbol, or None."""
     try:
         series = like.with_symbol(symbol)
     except NameRefused:
@@ -337,14 +337,14 @@ def _series(like: Dataset, symbol: str) -> Dataset | None:
 
 
 def open_archive(address: str, s3_store: Callable[[str], Store]) -> Archive:
-    """The archive at `address`: a local folder, `http(s)://…` or `s3://bucket/prefix`. Asks nothing of a server yet.
+    """The archive at `address`: a local folder, `http(s)://…` or `s3://bucket/prefix`. Sends no request yet.
 
     Args:
-        address: where the folder that holds `data/` is.
-        s3_store: makes what reads a bucket, with the endpoint, keys and timeouts of the settings.
+        address: of the folder that holds `data/`.
+        s3_store: makes the client of a bucket, with the endpoint, keys and timeouts of the settings.
 
     Raises:
-        UsageError: an address that cannot be one.
+        UsageError: the address is invalid.
         ArchiveError: a local folder that does not exist.
     """
     scheme, mark, rest = address.partition("://")
@@ -382,5 +382,5 @@ def _archive_file(dataset: Dataset, period: date, meta: "ObjectMeta") -> Archive
 
 
 def _is_known(changed: datetime) -> bool:
-    """Whether a server said when a file was changed: obstore says 1970 where it did not."""
+    """Whether a time of change is known: obstore returns 1970 if it is not."""
     return changed.timestamp() > 0

@@ -1,4 +1,4 @@
-"""The archive's zips of funding rates → rows: one line for each time that positions paid each other."""
+"""The archive's zips of funding rates → bronze rows, one per line."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -45,7 +45,7 @@ def read_zip(data: bytes, dataset: Dataset, period: date) -> pl.DataFrame:
 
 
 def made_at(rows: pl.DataFrame, dataset: Dataset, period: date, at: datetime, modified: datetime | None) -> datetime:
-    """The instant (UTC) by which an archive file was made: a bar that was not over then was still open.
+    """The latest instant (UTC) at which an archive file can have been made: a later bar was still open.
 
     Args:
         rows: from `read_zip`.
@@ -62,7 +62,7 @@ def made_at(rows: pl.DataFrame, dataset: Dataset, period: date, at: datetime, mo
 
 
 def most_bytes(dataset: Dataset, period: date) -> int:
-    """How big the file of a period may be: a zip or a CSV beyond it is not read to its end."""
+    """The size limit for the file of a period: a larger zip or CSV is not read to its end."""
     bars = (_end(dataset, period) - period).days * 86400 // dataset.interval_seconds
     return (bars + 128) * ROW_BYTES
 
@@ -129,7 +129,7 @@ def _read_csv(csv: bytes, header: int, columns: dict[str, pl.DataType]) -> pl.Da
 
 
 def _first_bad_cell(csv: bytes, header: int) -> str:
-    """Says which cell is not the number that its column wants; only for files that are refused anyway."""
+    """Describe the first cell that is not a number of its column's type, for the error about the file."""
     text = _read_csv(csv, header, dict.fromkeys(_CELLS, pl.String()))
     for name, dtype in _CELLS.items():
         cell = pl.col(name).str.strip_chars_start(" \t")  # as the CSV reader does, for which blanks are empty
@@ -141,7 +141,7 @@ def _first_bad_cell(csv: bytes, header: int) -> str:
 
 
 def _check_times(times: pl.Series, stem: str, period: date, end: date) -> None:
-    """One unit, known years, and at least one row in [period, end). Nulls and single strays are silver's business."""
+    """Check for one unit, known years, and a row in [period, end). Silver handles nulls and single outliers."""
     low, high = cast(int | None, times.min()), cast(int | None, times.max())
     if low is None or high is None:
         refuse(stem, "has no open_time at all")

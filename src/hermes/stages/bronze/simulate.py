@@ -34,7 +34,7 @@ _HEADER = (
 
 
 def write_archive(root: Path, dataset: Dataset, start: date, months: int, seed: int = 7) -> int:
-    """Writes one zip and its CHECKSUM for each month into the archive at `root`, each file whole or not at all.
+    """Write one zip and its CHECKSUM for each month into the archive at `root`, atomically.
 
     The price wanders through bull, bear and sideways regimes. As in the real archive a few bars are missing, one
     maintenance leaves a hole of 32 hours a third of the way in, some bars have no trade, and spot times turn from
@@ -43,9 +43,9 @@ def write_archive(root: Path, dataset: Dataset, start: date, months: int, seed: 
     Args:
         root: the archive's folder; `data/…` is made in it.
         dataset: a monthly series at any interval but 1mo.
-        start: its month is the first one.
-        months: how many months.
-        seed: another one is another market.
+        start: a day of the first month.
+        months: number of months.
+        seed: of the random numbers.
 
     Returns:
         Number of bars written.
@@ -139,7 +139,7 @@ def _line(bar: _Bar, step: int, unit: int) -> str:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Whole or not at all: a reader never sees half a file."""
+    """Write atomically: a reader never sees half a file."""
     staged = path.with_name(f".{path.name}.part")
     staged.write_bytes(data)
     staged.replace(path)

@@ -1,4 +1,4 @@
-"""Reading one file of an archive: it never hangs, and never returns bytes of another file."""
+"""Reads one file of an archive, with a deadline and a size limit."""
 
 import re
 import stat
@@ -23,30 +23,30 @@ _KINDS = {
 
 
 class Store(Protocol):
-    """What is asked of the store that holds an archive; obstore's stores are such."""
+    """The interface of the store that holds an archive; obstore's stores have it."""
 
     def get(self, path: str, /) -> "GetResult":
-        """An object; raises FileNotFoundError where there is none."""
+        """Get an object; raises FileNotFoundError if there is none."""
 
     def head(self, path: str, /) -> "ObjectMeta":
-        """What is known of an object; raises FileNotFoundError where there is none."""
+        """The metadata of an object; raises FileNotFoundError if there is none."""
 
     def list_with_delimiter(self, prefix: str, /) -> "ListResult[Any]":
         """The objects of one folder, and the folders in it."""
 
 
 def read_body(found: "GetResult", name: str, most: int, address: str) -> bytes:
-    """The bytes of a file, as long as they come fast enough and are not too many.
+    """Read the bytes of a file, within a minimum rate and a maximum size.
 
     Args:
         found: the answer of the store.
         name: of the file, for errors.
-        most: bytes that it may have.
+        most: maximum number of bytes.
         address: of the archive, for errors.
 
     Raises:
         KlinesRefused: it has more bytes than that.
-        ArchiveError: it comes too slowly.
+        ArchiveError: the transfer is too slow.
         BaseError, OSError: the store's own.
     """
     parts, grown, since = [], 0, monotonic()
@@ -67,10 +67,10 @@ def read_body(found: "GetResult", name: str, most: int, address: str) -> bytes:
 
 
 def oddity(here: Path | None, path: str) -> tuple[str, str] | None:
-    """What stands in the place of a file of an archive on this machine where it is no file to be read, and the cure.
+    """The problem, and its cure, of an entry of a local archive that is not a readable file.
 
     Args:
-        here: the archive's folder, without links; None for an archive elsewhere, of which nothing is said.
+        here: the archive's folder, without links; None for a remote archive, which is not examined.
         path: of the file in it.
     """
     if here is None:
@@ -92,7 +92,7 @@ def oddity(here: Path | None, path: str) -> tuple[str, str] | None:
 
 
 def explain(text: str) -> tuple[str, str]:
-    """What went wrong and its cure, from the words of a store's error."""
+    """The problem and its cure, from the text of a store's error."""
     if walked := re.search(r"IO error for operation on (.+): (.+) \(os error \d+\)", text):
         return f"{walked[1]}: {walked[2]}", "correct it there, or remove it"
     if "UnknownIssuer" in text:

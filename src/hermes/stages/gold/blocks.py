@@ -1,4 +1,4 @@
-"""Features of a part of a long series, from the bars before it that still matter: memory does not grow with history.
+"""Features of one block of a long series, in memory that does not grow with the history.
 
 Every indicator forgets: of an exponential average over n bars less than 1e-16 is left after 20 n bars, a SuperTrend
 starts anew with every turn. How far back a block must look is found out on its own bars: a lead is long enough when
@@ -41,7 +41,7 @@ def block_features(read: Read, begin: int, end: int) -> pl.DataFrame:
 
 
 def proven_lead(read: Read, begin: int, compute: Compute, columns: Sequence[str]) -> int:
-    """How many bars before row `begin` these columns need, so that all before them changes nothing; at most all.
+    """How many bars before row `begin` these columns need, so that earlier ones change nothing; at most all.
 
     Args:
         compute: gives bars their columns, from the first of them on.

@@ -28,19 +28,19 @@ def features(silver: pl.LazyFrame) -> pl.LazyFrame:
 def with_indicators(
     bars: pl.LazyFrame, names: Sequence[str], interval: str, families: Families = SHIPPED
 ) -> pl.LazyFrame:
-    """The bars with these columns beside what they have.
+    """The bars with these additional columns.
 
     Args:
         bars: `datetime open high low close volume` of one whole series from its first bar on, in time order.
         names: of indicators, like `ema_50`, or of a longer interval, like `ema_50@1d`.
         interval: of the bars.
-        families: what a name can stand for.
+        families: the known indicators.
 
     Returns:
-        One row per bar. Warm-up is null, and so is what depends on a null or NaN bar; no value is NaN.
+        One row per bar. Warm-up is null, and so are values that depend on a null or NaN bar; no value is NaN.
 
     Raises:
-        UnknownIndicator: a name that nothing can be made from, or a longer interval that does not fit.
+        UnknownIndicator: an unknown name, or a longer interval that does not fit.
         IndicatorError: an indicator's own function fails.
     """
     own = [name for name in names if split(name)[1] is None]

@@ -1,4 +1,4 @@
-"""Known redenominations: prices before one are put into the units after it, so that no indicator sees a jump."""
+"""Known redenominations: earlier prices are converted to the new unit, so that no indicator sees a jump."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ def adjusted(bars: pl.LazyFrame, splits: Sequence[Split]) -> pl.LazyFrame:
 
     Args:
         bars: `datetime`, `open`, `high`, `low`, `close`, `volume` among their columns.
-        splits: of this series, in any order; without one the bars are as they were.
+        splits: of this series, in any order; without any the bars are returned unchanged.
     """
     if not splits:
         return bars

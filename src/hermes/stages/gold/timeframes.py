@@ -20,13 +20,13 @@ Compute = Callable[[pl.LazyFrame, Sequence[str]], pl.LazyFrame]
 
 
 def split(name: str) -> tuple[str, str | None]:
-    """`ema_50@1d` as `("ema_50", "1d")`; the interval is None where the name has none."""
+    """`ema_50@1d` as `("ema_50", "1d")`; the interval is None if the name has none."""
     column, at, interval = name.partition("@")
     return column, interval if at else None
 
 
 def check_longer(name: str, interval: str, longer: str) -> None:
-    """Refuse a longer interval into which bars of `interval` do not fit whole.
+    """Refuse a longer interval that is not made of whole bars of `interval`.
 
     Raises:
         UnknownIndicator: `longer` is no interval, not longer, or not made of whole bars.
@@ -57,7 +57,7 @@ def longer_bars(bars: pl.LazyFrame, interval: str) -> pl.LazyFrame:
 
     Args:
         bars: the same columns, one series in time order; see `check_longer`.
-        interval: of the bars to make. A period without bars makes none, one with gaps the bar of what there is.
+        interval: of the bars to make. A period without bars has no bar; one with gaps is made of the bars present.
     """
     return bars.group_by(pl.col("datetime").dt.truncate(interval), maintain_order=True).agg(
         pl.col("open").first(),
@@ -69,7 +69,7 @@ def longer_bars(bars: pl.LazyFrame, interval: str) -> pl.LazyFrame:
 
 
 def with_longer(bars: pl.LazyFrame, interval: str, longer: str, names: Sequence[str], compute: Compute) -> pl.LazyFrame:
-    """The bars with columns `NAME@LONGER` beside what they have.
+    """The bars with additional columns `NAME@LONGER`.
 
     Args:
         bars: one whole series of `interval` from its first bar on, in time order.
@@ -89,7 +89,7 @@ def with_longer(bars: pl.LazyFrame, interval: str, longer: str, names: Sequence[
 
 
 def compare_longer(bars: pl.LazyFrame, interval: str, longer: str, archive: pl.LazyFrame) -> tuple[int, pl.DataFrame]:
-    """Longer bars made of shorter ones, beside those that the archive has of the longer interval itself.
+    """Compare longer bars made of shorter ones with the archive's bars of the longer interval.
 
     Args:
         bars: `datetime open high low close volume` of `interval`, one series in time order.

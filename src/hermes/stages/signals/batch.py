@@ -1,4 +1,4 @@
-"""What many strategies, or one with many parameters, ask for on the same bars."""
+"""The signals of many strategies, or of one with many parameters, on the same bars."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int 
     Args:
         bars: the columns of `plan.input_schema` of every strategy, in time order.
         strategies: whose rules to apply; a condition that several of them share is computed once.
-        first: the first row that is asked about; rows before it are only looked back at.
+        first: the first row to compute signals for; earlier rows are context.
 
     Yields:
         For each strategy its signals from row `first` on.
@@ -43,7 +43,7 @@ def many_signals(bars: pl.DataFrame, strategies: Sequence[Strategy], first: int 
 
 
 def _key(rule: pl.Expr) -> bytes | int:
-    """Equal for equal rules, where they can be written down."""
+    """A key that is equal for equal rules, if they can be serialized."""
     try:
         return rule.meta.serialize()
     except pl.exceptions.PolarsError:

@@ -1,4 +1,4 @@
-"""What a strategy decided, carried from the pass that judges the rows to the pass that writes them."""
+"""The decisions of a strategy, kept from the first pass, which makes them, for the second, which writes them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ Calendar = tuple[NDArray[np.datetime64], NDArray[np.intp]]
 
 
 class Decisions:
-    """The signals, conditions and position of every row: a bit for each, so any table's fit into memory.
+    """The signals, conditions and position of every row, one bit each, so that those of any table fit into memory.
 
     Args:
         columns: names of the signals and conditions.
@@ -24,7 +24,7 @@ class Decisions:
         self._frames: list[tuple[pl.DataFrame, Calendar]] = []
 
     def add(self, judged: pl.DataFrame) -> None:
-        """Remember one more frame, later than those before it."""
+        """Add the next frame, in order of time."""
         self._frames.append((judged.select(self._bits).rechunk(), calendar(judged["datetime"], "M")))
 
     def stamped(self, same: pl.DataFrame) -> Iterator[pl.DataFrame]:

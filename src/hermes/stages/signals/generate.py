@@ -1,6 +1,6 @@
 """A feature table of any length → signals, chunk by chunk, with nothing lost between two chunks.
 
-What crosses a boundary is explicit: the last `context_rows` rows, and the position held. So the rows are the same
+Only two things cross a boundary: the last `context_rows` rows, and the position held. So the rows are the same
 for any chunk size, any split into files and any number of threads.
 """
 
@@ -21,7 +21,7 @@ ROW_GROUP_ROWS = 100_000  # of the file that is written, whatever the chunk size
 
 
 def pieces(frames: Iterable[pl.DataFrame], sizes: Iterator[int]) -> Iterator[pl.DataFrame]:
-    """The same rows cut anew, into pieces of exactly the given sizes; the last may be shorter."""
+    """Divide the same rows into pieces of exactly the given sizes; the last may be shorter."""
     size = next(sizes)
     held: list[pl.DataFrame] = []
     height = 0
@@ -46,10 +46,10 @@ def signal_chunks(
 
     Args:
         rows: the table in time order, columns of `plan.input_schema`.
-        strategy: whose rules to apply; the position starts flat.
+        strategy: its rules are applied; the position starts flat.
         chunk_rows: rows per chunk, at least 1.
         context_rows: rows before a chunk that the rules can look back at.
-        seen: leading rows that are context only, because they lie before the first row asked for.
+        seen: number of leading rows that are only context.
 
     Raises:
         UsageError: `context_rows` is less than the strategy looks back.
@@ -88,11 +88,11 @@ def write_signals(
     """Stream rows into one Parquet file (snappy), row groups of a fixed size.
 
     Args:
-        given: those columns of `schema` that are written as they are read; Polars takes them from file to file alone.
+        given: the columns of `schema` that Polars copies from file to file unchanged.
         made: the other columns of the same rows, one frame after the other; numbers are brought to the schema's types,
             a text may come as an enum, and is read back as text.
         file: written from its start to its end.
-        metadata: asked for the footer's entries after the last row.
+        metadata: called for the footer's entries after the last row.
 
     An error raised while the frames are made is raised here as it was.
     """
@@ -124,7 +124,7 @@ def write_signals(
 
 
 def _arrow_schema(schema: Mapping[str, pl.DataType]) -> str:
-    """What Polars would write into the footer of a file with these columns, for readers that ask for Arrow types."""
+    """The Arrow schema that Polars would write into the footer of a file with these columns."""
     empty = BytesIO()
     pl.DataFrame(schema=schema).write_parquet(empty)
     return pl.read_parquet_metadata(empty.getvalue())[ARROW_SCHEMA]

@@ -16,14 +16,14 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
 
     Args:
         window: rows of `input_schema`, in time order: `context` rows that were seen before, then the new ones.
-        strategy: whose rules to apply.
-        context: how many leading rows are there only to be looked back at.
+        strategy: its rules are applied.
+        context: number of leading rows that are only context.
         position: 1 if the strategy is long before the first new row, -1 if it is short, else 0.
 
     Returns:
         The new rows with `buy_signal`, `sell_signal`, the conditions and `position` (1 while long after the bar), and
         where the strategy has rules for shorts `short_signal` and `cover_signal` (`position` is -1 while short).
-        A row that asks to enter and to leave the same side changes nothing: the position stays as it was.
+        A row that signals both entry and exit of the same side changes nothing.
     """
     conditions = {name: rule.fill_null(value=False) for name, rule in strategy.conditions().items()}
     rules = {name: rule.fill_null(value=False) for name, rule in signal_rules(strategy).items()}
@@ -35,7 +35,7 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
 
 
 def _positions(buy: pl.Series, sell: pl.Series, before: int) -> pl.Series:
-    """What is held after each bar, where `before` was held before the first one."""
+    """The position after each bar; `before` is the position before the first."""
     buys = buy.to_numpy()
     turns = np.flatnonzero(buys != sell.to_numpy())
     held = np.concatenate([[before], buys[turns]]).astype(np.int8)
@@ -44,7 +44,7 @@ def _positions(buy: pl.Series, sell: pl.Series, before: int) -> pl.Series:
 
 
 def _both_sides(signals: Sequence[pl.Series], before: int) -> pl.Series:
-    """As `_positions`, where a short has rules of its own; a row that asks for a long and a short enters neither."""
+    """As `_positions`, with separate rules for shorts; a row that signals a long and a short enters neither."""
     buy, sell, short, cover = signals
     longs, shorts = buy != sell, short != cover
     turns = (longs | shorts).arg_true()
@@ -62,7 +62,7 @@ def _both_sides(signals: Sequence[pl.Series], before: int) -> pl.Series:
 
 
 def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: Strategy) -> pl.DataFrame:
-    """`window` with the rules computed; a rule that fails on these rows is named, with the rows."""
+    """`window` with the rules computed; an error names the rule and the rows on which it fails."""
     try:
         made = window.with_columns(**rules)
     except Exception as error:
@@ -87,7 +87,7 @@ def _fails(window: pl.DataFrame, rule: pl.Expr) -> bool:
 def constants(strategy: Strategy, symbol: str, generated_at: str, metrics: Mapping[str, Any]) -> pl.DataFrame:
     """One row with the columns that are the same on every row of an execution.
 
-    The figures are those measured on exactly the rows of this execution; null where they are undefined. Texts are
+    The measures are those of exactly the rows of this execution; null if undefined. Texts are
     enums of one value: Parquet holds the same bytes for them as for strings, at a sixth of the time.
     """
     texts = {

@@ -49,7 +49,7 @@ class SourceFile:
     """Where bronze rows came from: the stem of their file, its frequency, and the first day of its period.
 
     Attributes:
-        made: when it was made (UTC), by which a bar must be over to be whole; without it all its bars are.
+        made: when it was made (UTC); bars that were not over by then are incomplete. Without it all bars are complete.
     """
 
     stem: str
@@ -67,13 +67,13 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What `clean` made of a span.
+    """The result of `clean` for a span.
 
     Attributes:
         rows: `schemas.silver_schema` of the market, sorted by `datetime`, unique.
         rejects: `schemas.REJECTS`, sorted by source and line, times in the file's own unit.
         conflicts: `CONFLICTS`, one row per value on which the frequencies disagree; null where one has no such bar.
-        tally: all of it counted.
+        tally: the counts of all of these.
     """
 
     rows: pl.DataFrame
@@ -125,7 +125,7 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
 
 
 def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
-    """All rows in one frame, with what is known of their file beside them.
+    """All rows in one frame, with the facts of their file as columns.
 
     One frame for all files: a hundred small queries would take a hundred times as long as one.
     """
@@ -156,7 +156,7 @@ def _microseconds(day: date) -> int:
 
 
 def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that keep every rule, and those that do not with the first `rule` that they break."""
+    """Valid rows, and invalid ones with the first `rule` that they break."""
     sound = rows.select(pl.all_horizontal(_RULES.values())).to_series()
     if sound.all():  # as nearly always, and then nothing needs to be copied
         return rows, rows.clear().with_columns(rule=pl.lit(None, pl.String))
@@ -165,14 +165,14 @@ def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `datetime`, sorted by it; of one datetime, those that are believed first come first."""
+    """`rows` with `datetime`, sorted by it, then by the precedence of the frequencies."""
     return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
         "datetime", "rank", maintain_order=True
     )
 
 
 def _closed(bars: pl.DataFrame, dataset: Dataset) -> tuple[pl.DataFrame, int]:
-    """The bars that were over when their file was made, and how many open times are left without one."""
+    """The bars that were over when their file was made, and the number of open times without one."""
     closes = pl.col("datetime").dt.offset_by(dataset.interval)
     over = bars.select((closes.dt.timestamp("us") <= pl.col("made")).alias("over")).to_series()
     if over.all():
@@ -198,7 +198,7 @@ def _unique(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
 
 
 def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row per datetime, of the frequency that is believed first, and the values on which they disagree."""
+    """One row per datetime, of the frequency with precedence, and the values on which they disagree."""
     again = pl.col("datetime") == pl.col("datetime").shift()
     if bars["rank"].n_unique() < 2 or not bars.select(again.any()).item():
         return bars, pl.DataFrame(schema=CONFLICTS)
@@ -219,7 +219,7 @@ def _union(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _refused(rejects: pl.DataFrame, heights: Mapping[str, int]) -> dict[str, str]:
-    """The files that lost too many bars, and why they cannot be trusted; rows that contradict each other are one."""
+    """The files with too many bad bars, and why they cannot be trusted; rows that contradict each other count once."""
     doubled = pl.col("rule") == _CONFLICTING
     lost = rejects.group_by("source", maintain_order=True).agg(
         bars=(~doubled).sum() + pl.col("open_time").filter(doubled).n_unique(),
@@ -241,7 +241,7 @@ def _without(
     rejects: pl.DataFrame,
     dataset: Dataset,
 ) -> Cleaned:
-    """What the other files give; the broken rows of the refused ones are kept among the rejects."""
+    """The result without the refused files; their bad rows are kept among the rejects."""
     rest = clean([(source, frame) for source, frame in files if source.stem not in refused], dataset)
     theirs = rejects.filter(pl.col("source").is_in(list(refused)))
     rules = dict(theirs.group_by("rule").len().sort("rule").iter_rows())

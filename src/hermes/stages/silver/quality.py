@@ -30,16 +30,16 @@ class Conflict(BaseModel, frozen=True):
 
 
 class Tally(BaseModel, frozen=True):
-    """What cleaning met and did about it. Tallies of neighbouring spans add up to the tally of both.
+    """Counts of what cleaning found and removed. Tallies of adjacent spans add up.
 
     Attributes:
         rejected: quarantined rows by rule.
-        identical_duplicates: rows dropped because the same row stood there already.
+        identical_duplicates: rows dropped because an identical row exists.
         conflicts: bars on which the monthly, the daily and the recent file disagree.
         conflict_examples: the first few of their values.
         short_bars: bars that closed before their interval was over.
         open_bars: bars left out because they were still open when their file was made.
-        refused: archive files left out whole, because too many of their rows break a rule, and why.
+        refused: archive files left out because too many of their rows break a rule, and why.
     """
 
     rejected: dict[str, int] = {}
@@ -67,7 +67,7 @@ class Tally(BaseModel, frozen=True):
 
 
 class Gap(BaseModel, frozen=True):
-    """Bars that are not there: `after` and `before` are the open times of the bars on either side."""
+    """Missing bars: `after` and `before` are the open times of the bars on either side."""
 
     after: datetime
     before: datetime
@@ -102,7 +102,7 @@ class Quality(BaseModel, frozen=True):
         off_grid_bars: bars that do not open where the interval's grid says.
         price_jump_count: bars that open at 5 times the close before or more, or at a fifth of it or less: a
             redenomination, or a fault; `price_jumps` lists the largest (at most 100) in order of time.
-        tally: what cleaning rejected and collapsed.
+        tally: the counts of cleaning.
         missing_checksums: archive files that came without a CHECKSUM.
         refused_files: archive files that cannot be trusted and are left out, and why; excluded ones are not among them.
     """
@@ -148,7 +148,7 @@ def measure(
     Args:
         rows: `datetime` (sorted, unique, naive UTC), `open`, `close` and `zero_volume`; other columns are not read.
         dataset: the series, for its interval.
-        tally: what cleaning met, over the same span.
+        tally: the counts of cleaning, over the same span.
         missing_checksums: stems of the archive files that came without a CHECKSUM.
         refused: stem → why, of archive files that never came into bronze.
 
@@ -202,7 +202,7 @@ def measure(
 
 
 def _largest(jumps: pl.DataFrame) -> pl.DataFrame:
-    """The jumps that are farthest from no change, in order of time."""
+    """The largest jumps, in order of time."""
     size = pl.col("factor").log().abs()
     return jumps.sort(size, "bar", descending=[True, False]).head(JUMPS_LISTED).sort("bar")
 

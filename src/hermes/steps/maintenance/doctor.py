@@ -1,4 +1,4 @@
-"""Tests the lake's address, layer by layer, with a cure for everything that is not as Hermes needs it."""
+"""Tests the store of each layer, with a cure for every problem."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether all checks passed."""
         return all(finding.ok for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Diagnosis:
 
 
 def diagnose(settings: Settings, lake: Lake | None = None, *, progress: Progress = SILENT) -> Diagnosis:
-    """Try out every layer of the settings' lake; what is wrong becomes a finding, not an error."""
+    """Test every layer of the settings' lake; problems become findings, not errors."""
     findings: list[Finding] = []
     try:
         lake = resolve_lake(settings, lake, "diagnose")

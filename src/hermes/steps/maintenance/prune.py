@@ -1,6 +1,6 @@
-"""Removes old executions, recent days that the archive repeats, and what dead runs left in staging.
+"""Removes old executions, recent days that the archive now covers, and leftovers of dead processes in staging.
 
-What is live, new, read by production or another tool's stays. Executions need no lock beside running commands: one is
+Files that are in use, new, read by production or of another tool are kept. Executions need no lock: each is
 created under a new name, later than all that are there, and only names that were listed before are removed, never the
 one that was published last.
 """
@@ -29,7 +29,7 @@ from hermes.text import counted
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One folder of an execution, or of a comparison of many: its files, the signals or the comparison last."""
+    """The folder of one execution or comparison: its files, the main file last."""
 
     table: str
     folder: str
@@ -43,16 +43,16 @@ class Removal:
 
 @dataclass(slots=True)
 class Pruned:
-    """What goes, or went.
+    """What is or would be removed.
 
     Attributes:
-        done: whether it was removed; else it is what would be.
-        executions: whole ones.
-        remains: folders whose signals went before, when a prune was cut off.
-        recent: days of live bars that the archive has come to say the very same of.
-        staging: what dead runs left.
-        foreign: addresses of old executions that stay, because Hermes has no record of having made them.
-        notes: what could not be looked at.
+        done: whether it was removed, or only listed.
+        executions: complete executions.
+        remains: folders that an interrupted prune left without their main file.
+        recent: days of live bars that the archive now holds with equal values.
+        staging: leftovers of dead processes.
+        foreign: addresses of old executions that are kept, because Hermes has no record of making them.
+        notes: what could not be examined.
     """
 
     settings: Settings
@@ -66,7 +66,7 @@ class Pruned:
 
     @property
     def bytes(self) -> int:
-        """What is freed."""
+        """Bytes freed."""
         folders = sum(each.size for each in (*self.executions, *self.remains))
         return folders + sum(each.size for each in self.recent) + sum(each.size for each in self.staging)
 
@@ -93,21 +93,21 @@ def prune(
     remove: bool = False,
     progress: Progress = SILENT,
 ) -> Pruned:
-    """Find the executions that are older than the newest `keep` of their table, and remove them if told to.
+    """Find the executions that are older than the newest `keep` of their table; with `remove`, remove them.
 
-    Newest is told by their lineage, see `lake.executions`. As many stay of those that production reads.
+    Their order comes from the lineage, see `lake.executions`. As many of those that production reads are kept.
 
     Args:
-        settings: name the lake, and say what production reads where nothing was promoted.
+        settings: the lake, and what production reads if nothing was promoted.
         lake: the lake; without it the one that the settings name.
-        keep: how many executions of every table stay, 1 or more.
-        datasets: whose tables to look at; without any all, comparisons of many datasets too.
-        remove: without it nothing is changed.
+        keep: number of executions to keep in every table, at least 1.
+        datasets: limits the tables to these datasets; by default all tables, including comparisons.
+        remove: whether to remove anything; by default nothing is changed.
         progress: told how far the work is.
 
     Raises:
-        UsageError: fewer than 1 are to stay.
-        StoreError: the lake cannot be listed, or something cannot be removed; what was found before is gone whole.
+        UsageError: `keep` is less than 1.
+        StoreError: the lake cannot be listed, or a file cannot be removed; earlier removals are complete.
     """
     if keep < 1:
         raise UsageError(f"keep = {keep}: at least one execution of every table stays", "give 1 or more")
@@ -140,7 +140,7 @@ def _executions(lake: Lake, datasets: Sequence[Dataset]) -> Mapping[str, Mapping
 
 
 def _is_asked(table: str, wanted: set[tuple[str, str, str]]) -> bool:
-    """Whether `table` has executions, and is one of those that were asked for."""
+    """Whether `table` has executions and is one of the requested ones."""
     if signals := parse_signals_table(table):
         _, dataset = signals
         return not wanted or (dataset.market, dataset.symbol, dataset.interval) in wanted
@@ -173,7 +173,7 @@ def _judge(made: Pruned, lake: Lake, table: str, folders: Mapping[str, list[Lake
 
 
 def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, settings: Settings) -> set[str]:
-    """Names of the newest, of the newest of those that production reads, and of the one that was published last."""
+    """Names to keep: the newest, the newest that production reads, and the one that was published last."""
     stays = {each.name for each in whole[-keep:]} | {max((each.name for each in whole), default="")}
     if parse_signals_table(table) and (wanted := production_identity(settings, lake, table)):
         stays |= {each.name for each in [each for each in whole if matches(each, wanted)][-keep:]}
@@ -181,7 +181,7 @@ def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, sett
 
 
 def _remove(lake: Lake, removal: Removal) -> None:
-    """The signals go last: cut off before, the execution is whole for every reader; after, there is none.
+    """The main file is removed last: interrupted before, the execution is complete for every reader; after, it is gone.
 
     Until then its lineage is in its footer, and its hash on record.
     """

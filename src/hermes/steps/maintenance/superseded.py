@@ -1,6 +1,6 @@
-"""Recent days that the archive now repeats exactly: they are not needed any more.
+"""Recent days that the archive now covers with equal values, so that they are no longer needed.
 
-A day on which both disagree stays: it is what was seen live, and the quality table counts the difference.
+A day on which both disagree is kept: it is what was seen live, and the quality table counts the difference.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def recent_datasets(lake: Lake, datasets: Sequence[Dataset] = ()) -> list[Datase
 def superseded(dataset: Dataset, lake: Lake) -> tuple[list[LakeFile], list[LakeFile]]:
     """Recent days whose every bar stands in the archive's files with the same values, and those that differ.
 
-    A day that the archive does not cover whole is in neither.
+    A day that the archive covers only in part is in neither list.
 
     Raises:
         StoreError: a file cannot be read.

@@ -36,7 +36,7 @@ _Verdict = Literal["same", "differs", "misplaced", "unrecorded", "no_record", "u
 
 @dataclass(slots=True)
 class Verified:
-    """What a comparison found; every list holds addresses.
+    """The result of a verification; every list holds addresses.
 
     Attributes:
         datasets: whose files were read, also those that hold them among others; empty for the whole lake.
@@ -76,7 +76,7 @@ class Verified:
 def verify(
     settings: Settings, lake: Lake | None = None, *, datasets: Sequence[Dataset] = (), progress: Progress = SILENT
 ) -> Verified:
-    """Read every file of the lake again, or those of some datasets, several at once.
+    """Read every file of the lake, or of some datasets, and compare it with its hash.
 
     Files of a dataset are also those that hold it among others: decisions and portfolios of its market and interval,
     comparisons, and which columns were promoted.
@@ -140,7 +140,7 @@ def _judge(layer: Layer, file: LakeFile) -> tuple[_Verdict, str]:
 
 
 def _misplaced(layer: Layer, file: LakeFile) -> str:
-    """What is wrong with the place of a file whose bytes are right; "" where nothing is."""
+    """What is wrong with the place of a file whose bytes are right; "" if nothing is."""
     if not file.key.endswith(".parquet"):
         return ""
     try:
@@ -153,7 +153,7 @@ def _misplaced(layer: Layer, file: LakeFile) -> str:
 
 
 def _is_own(layer: Layer, file: LakeFile) -> bool:
-    """Whether Hermes made a file that no hash is on record for."""
+    """Whether Hermes made a file without a hash on record."""
     if not file.key.endswith(".parquet"):
         return False
     try:

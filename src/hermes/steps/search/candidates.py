@@ -1,4 +1,4 @@
-"""Every combination of a strategy's parameters that is to be tried, and what each asks for on one feature table."""
+"""The combinations of a strategy's parameters to try, and the signals of each on one feature table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ from hermes.strategies.contract import check_strategy
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is to be traded.
+    """The combinations to trade.
 
     Attributes:
-        sample, seed: which of all combinations they are, see `candidates`.
-        strategies: one for each combination, all of one kind; accounts: their terms of trade.
-        varied: parameters that have more than one value, with their values.
-        skipped: combinations that the strategy itself refused, and why it refused the first of them.
+        sample, seed: how they were sampled, see `candidates`.
+        strategies, accounts: one for each combination.
+        varied: parameters with more than one value, and their values.
+        skipped: number of combinations that the strategy refused, and why it refused the first.
         bars: from start to end, in memory.
-        rows: what the rules read, up to the end; first: row of the first bar.
-        trial: what the lineage says of the feature set that was read, None without one.
+        rows: the input of the rules, up to the end; first: row of the first bar.
+        trial: the feature set that was read, as in the lineage; None without one.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ class Candidates:
     trial: Mapping[str, Any] | None = None
 
     def asked(self, numbers: Sequence[int]) -> list[Asked]:
-        """What these combinations ask for on `bars`; what several share is computed once."""
+        """The signals of these combinations on `bars`; shared conditions are computed once."""
         keys = [self.strategies[number].parameters.model_dump_json() for number in numbers]
         distinct = {key: self.strategies[number] for key, number in zip(keys, numbers, strict=True)}
         signals = many_signals(self.rows, list(distinct.values()), self.first)
@@ -69,7 +69,7 @@ class Candidates:
 
     @property
     def terms(self) -> dict[str, Any]:
-        """The terms of the account, by their names in the settings; None for those that vary."""
+        """The terms of the account by their names in the settings; None for varied ones."""
         settings = self.settings
         terms = {**settings.backtest.model_dump(), **settings.account.model_dump()}
         return terms | dict.fromkeys(self.varied.keys() & terms.keys())
@@ -85,12 +85,12 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
 
     Args:
         settings: the strategy's parameters may be texts as `grid.values` takes them.
-        lake: its gold table; indicators that the table lacks are derived from all of its bars.
-        sample: try only so many combinations, chosen at random by `seed`.
+        lake: holds the gold table; indicators that the table lacks are derived from all of its bars.
+        sample: number of combinations to try, chosen at random by `seed`.
 
     Raises:
         MissingTable: there is no feature table.
-        TableRefused: the table is not honest, or no bar lies between start and end.
+        TableRefused: the table cannot be used, or no bar lies between start and end.
         StrategyError, UsageError: every combination is refused; or values that cannot be read.
     """
     strategies, accounts, varied, skipped, reason = _strategies(settings, sample, seed)
@@ -111,7 +111,7 @@ def candidates(settings: Settings, lake: Lake, sample: int | None = None, seed: 
 def _strategies(
     settings: Settings, sample: int | None, seed: int
 ) -> tuple[list[Strategy], list[Account], dict[str, list[Any]], int, str]:
-    """Those that can be made and their accounts, the values of what varies, how many cannot be made, why the first."""
+    """Valid strategies and accounts, the varied values, the number of refused combinations, and the first reason."""
     spec = settings.signals.strategy
     section = settings.strategy.get(strategy_name(spec), {})
     given = {name: grid.values(f"--set {name}", text) for name, text in section.items()}

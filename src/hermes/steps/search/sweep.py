@@ -1,4 +1,4 @@
-"""gold features → every combination of parameters, measured; and how much of the best of them is luck."""
+"""gold features → measures of every combination of parameters, and how much of the best result is luck."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,10 @@ OUT = Path("sweeps")
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Every combination tried.
+    """All combinations that were tried.
 
     Attributes:
-        table: one row for each: its parameters, then every measure by its name in `Metrics`; in the order tried.
+        table: one row per combination, in the order tried: its parameters, then every measure of `Metrics`.
     """
 
     candidates: Candidates
@@ -46,18 +46,18 @@ class Trials:
     table: pl.DataFrame
 
     def best(self, min_trades: int = 0) -> int | None:
-        """Row of the highest Sharpe ratio among those with so many trades; None where none of them has one."""
+        """Row of the highest Sharpe ratio among those with at least `min_trades`; None without one."""
         sharpes = pl.when(pl.col("trades") >= min_trades).then("sharpe")
         return self.table.select(sharpes).to_series().arg_max()
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A sweep: what was tried, what the best is worth, and where it was written.
+    """A sweep: the combinations, the verdict on the best one, and where it was written.
 
     Attributes:
-        min_trades: that the best must have; barred: how many combinations have fewer.
-        best: its row in the table, None where there is none; fills: its measures with each fill.
+        min_trades: minimum for the best combination; barred: number of combinations with fewer.
+        best: row of the best combination, None without one; fills: its measures with each fill.
         deflated: the best's deflated Sharpe ratio; over_holding: that of its returns above holding with the same
             exposure; overfitting: what cross-validation found. None where undefined.
         effective: number of independent trials that would differ as much as these.
@@ -77,7 +77,7 @@ class Swept:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """Counts, the best, and the warning in figures."""
+        """Counts, the best combination, and the overfitting measures."""
         found = self.tried.candidates
         return {
             "symbol": found.settings.dataset.symbol,
@@ -121,12 +121,12 @@ def sweep(
     where: Place | None = None,
     progress: Progress = SILENT,
 ) -> Swept:
-    """Try every combination of the strategy's parameters, or `sample` of them at random, and write what came out.
+    """Try every combination of the strategy's parameters, or `sample` of them at random, and write the results.
 
     Args:
-        settings: the strategy's parameters may be `8:20:4` or `20,26,50`.
-        min_trades: that the best must have: the Sharpe ratio of a few trades is chance.
-        out: a local folder; every sweep gets a folder of its own in it, and never replaces another.
+        settings: parameters of the strategy may be several values, like `8:20:4` or `20,26,50`.
+        min_trades: minimum for the best combination, as the Sharpe ratio of a few trades is chance.
+        out: a local folder; every sweep creates a new folder in it.
         where: see `distribute.measured`.
 
     Raises:
@@ -181,7 +181,7 @@ def both_fills(found: Candidates, numbers: Sequence[int]) -> dict[str, list[Metr
 
 
 def _per_bar(tried: Trials, measure: str) -> list[float]:
-    """A Sharpe ratio of every trial, per bar; 0 where it has none, because it never traded."""
+    """The Sharpe ratio of every trial, per bar; 0 if it never traded."""
     periods = tried.trials[0].metrics.periods_per_year
     return [(value or 0.0) / sqrt(periods) for value in tried.table[measure]]
 

@@ -1,4 +1,4 @@
-"""What the figures of a sweep and of a walk forward mean, in words: none of them says more than was found."""
+"""The verdicts on a sweep and on a walk forward, in words."""
 
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ ENOUGH = 0.95  # confidence below which a figure may well be luck
 
 
 def verdict(made: "Swept") -> list[str]:
-    """What the figures mean, in words."""
+    """The verdict on a sweep, in words."""
     tried = made.tried.table.height
     said = []
     if made.best is None:
@@ -89,7 +89,7 @@ def _luck(found: Deflated, unless: str = "") -> str:
 
 
 def walk_verdict(made: "Walked") -> list[tuple[str, str]]:
-    """What became of choosing: what is told, and the text."""
+    """The verdict on a walk forward, as pairs of a heading and a text."""
     fill = made.candidates.settings.backtest.fill
     at = "close" if fill == "close" else "open"
     return [
@@ -102,7 +102,7 @@ def walk_verdict(made: "Walked") -> list[tuple[str, str]]:
 
 
 def _decay(made: "Walked") -> str:
-    """The cost of choosing: both accounts are sold at the same edges."""
+    """The cost of choosing; both accounts are sold at the same edges."""
     if len(made.candidates.strategies) < 2:
         return "none: with one combination there is nothing to choose"
     if made.decay_pct is None or made.found.in_sample is None:

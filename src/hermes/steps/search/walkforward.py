@@ -1,4 +1,4 @@
-"""gold features → what choosing parameters in the past was worth in the future, and whether its timing was luck."""
+"""gold features → out-of-sample measures of parameters chosen in the past, and a luck test of the trades."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,10 +25,10 @@ from hermes.workers.pool import Place
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A walk forward, and the luck test of its out-of-sample trades (None where there is none).
+    """A walk forward, and the luck test of its out-of-sample trades (None without trades).
 
     Attributes:
-        by: the measure that was chosen by; train, test, anchored: as they were asked for.
+        by: the measure to choose by; train, test, anchored: as given.
     """
 
     candidates: Candidates
@@ -42,7 +42,7 @@ class Walked:
 
     @property
     def decay_pct(self) -> float | None:
-        """The cost of choosing: what of the best in hindsight's measure is lost out of sample, in percent.
+        """The cost of choosing: the share of the in-sample best measure that is lost out of sample, in percent.
 
         Above 100 where the measure is negative out of sample, below 0 where it is better there. None where there was
         nothing to choose, or no gain to lose.
@@ -53,7 +53,7 @@ class Walked:
         return None if outside is None or inside <= 0 else 100 * (1 - outside / inside)
 
     def windows(self) -> list[dict[str, Any]]:
-        """A row for each window: its span, what was chosen, and the measures before and in it."""
+        """One row per window: its span, the chosen parameters, and the measures before and in it."""
         return [self._window(each) for each in self.found.windows]
 
     def _window(self, each: Tested) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Walked:
 
     @property
     def html(self) -> str:
-        """All of it as one page."""
+        """The page of the walk forward."""
         chosen, settings = self.candidates, self.candidates.settings
         fill = settings.backtest.fill
         order = sorted(self.found.fills, key=lambda each: each != fill)
@@ -169,6 +169,6 @@ def walkforward(
 
 
 def _varied(found: Candidates, number: int) -> Mapping[str, Any]:
-    """The parameters of one combination that differ from others; all of them where none does."""
+    """The varied parameters of one combination; all parameters if none is varied."""
     parameters = found.parameters(number)
     return {name: parameters[name] for name in found.varied} or parameters
