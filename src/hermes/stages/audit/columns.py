@@ -31,8 +31,8 @@ class Compared:
 
     Attributes:
         difference: the first one, of the first column that differs; None if all are equal.
-        begins: columns whose first bars could not be compared, because the table lacks the start of its history, with the
-            number of these bars.
+        begins: columns whose first bars could not be compared, because the table lacks the start of its history, with
+            the number of these bars.
         open: columns that depend on where a block begins, however far before it that is, with the number of bars that
             could not be compared for that.
         empty: columns without any value.
