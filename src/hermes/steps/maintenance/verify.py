@@ -40,13 +40,13 @@ class Verified:
 
     Attributes:
         datasets: whose files were read, also those that hold them among others; empty for the whole lake.
-        files: how many were read; bytes: how much.
-        differs: their bytes are not those that were published.
-        misplaced: they were published elsewhere, and copied to where they are; with what they say.
-        unrecorded: Hermes made them, and their hash is no longer on record: nobody can tell whether they changed.
-        missing: published once, not removed by Hermes, and not there any more.
-        unreadable: the store could not give their bytes; with what it said.
-        no_record: there is nothing to compare with: another tool wrote them. No fault, and no proof.
+        files, bytes: how much was read.
+        differs: files whose bytes are not those that were published.
+        misplaced: files that were published elsewhere and copied, with the details.
+        unrecorded: files of Hermes whose hash is no longer on record, so that changes cannot be detected.
+        missing: files that were published, not removed by Hermes, and are gone.
+        unreadable: files that the store could not read, with its error.
+        no_record: files of other tools, without a hash to compare with. Neither a fault nor a proof.
     """
 
     settings: Settings
