@@ -7,6 +7,7 @@ the quote currency) is a linear one on the price 1/p, sold where the other is bo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import inf, isfinite, sqrt
 from typing import Literal, NamedTuple, get_args
 
@@ -36,6 +37,7 @@ class Size(NamedTuple):
     amount: float = 1.0
 
     @classmethod
+    @cache
     def of(cls, text: str) -> "Size":
         """Read `all`, `fraction:0.1`, `value:1000` or `volatility:0.2`; raises ValueError for anything else."""
         kind, colon, number = text.strip().partition(":")

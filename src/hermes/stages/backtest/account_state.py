@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats
+from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.entries import Positions
 from hermes.stages.backtest.equity import Steps, steps_of
@@ -137,7 +137,7 @@ class AccountState:
         side, price = positions.side[:closed], positions.price[:closed]
         gone = ends.quote[:closed] * (1 - side * self._orders.slippage)
         bought, sold = (1 / price, 1 / gone) if self._orders.inverse else (price, gone)
-        cash, units = self._orders.compounded(self.cash, bought.tolist(), sold.tolist())
+        cash, units = self._orders.compounded(self.cash, bought, sold)
         if not units.size:
             return 0
         done = len(units)
@@ -149,10 +149,9 @@ class AccountState:
         states[1::2, 1], states[::2, 2] = cash[1:], units
         fees = before - before / (1 + self._orders.fees)
         self._states.append(states)
-        self._entered.append(np.column_stack([self._first + entry, price[:done], units, fees, side[:done]]))
+        self._entered.append(_table(self._first + entry, price[:done], units, fees, side[:done]))
         fees = units * sold * self._orders.fees
-        columns = self._first + row, gone[:done], fees, ends.reason[:done], np.zeros(done)
-        self._left.append(np.column_stack(columns))
+        self._left.append(_table(self._first + row, gone[:done], fees, ends.reason[:done], 0.0))
         self.cash = float(cash[-1])
         self._resume_after(int(row[-1]), int(ends.reason[done - 1]))
         return done
@@ -178,3 +177,12 @@ class AccountState:
         self._settle()
         states = np.concatenate(self._states)
         return steps_of(states[:, 0].astype(np.intp), states[:, 1], states[:, 2], self._worths)
+
+
+def _table(first: Rows, *others: Floats | Rows | float) -> Floats:
+    """Columns beside one another."""
+    columns = first, *others
+    found = np.empty((len(first), len(columns)))
+    for number, column in enumerate(columns):
+        found[:, number] = column
+    return found

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hermes.stages.backtest.account import Turns
-from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.exits import Ends, Exits
+from hermes.stages.backtest.exits import Ends, Exits, Found
 
 FEWEST, MOST = 256, 4096  # entries that are looked at together
 CHAINS = 512  # positions that are followed side by side
@@ -40,16 +40,27 @@ class Entries:
     may come next. Which of them are needed is not known before, and finding all exits is slow where most entries meet
     an open position. So positions are followed from many places at once: the chains soon run into one another, and a
     chain stops where another one has been. Where they do not, all exits are found.
+
+    Args:
+        found: the exits of all entries, where they are known.
     """
 
-    def __init__(self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns) -> None:
+    def __init__(
+        self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns, found: Found | None = None
+    ) -> None:
         self._exits, self._bars, self._quotes, self._slippage, self._turns = exits, bars, quotes, slippage, turns
         count = len(turns.enter)
+        self._expected, self._count = -1, FEWEST
+        self._known: list[int] = []  # the same as a list, where all are known: Python reads it faster
+        if found:
+            self._hit, self._row, self._reason = found
+            self._following = self._next(*found)
+            self._known = self._following.tolist()
+            return
         self._following = np.full(count, -1)  # the number of the entry that may come next, -1 where it is not known
         self._hit = np.empty(count, np.bool_)
         self._row, self._reason = np.empty((2, count), np.intp)
         self._spent = 0  # on chains so far, in entries
-        self._expected, self._count = -1, FEWEST
 
     def __len__(self) -> int:
         return len(self._turns.enter)
@@ -61,9 +72,12 @@ class Entries:
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
         self._count = min(2 * self._count, MOST) if place == self._expected else FEWEST
-        following, total, most, chosen = self._following, len(self), self._count, list[int]()
-        while place < total and len(chosen) < most:
-            if (after := following.item(place)) < 0:
+        following, known, total, chosen = self._following, self._known, len(self), list[int]()
+        for _ in range(self._count):
+            if place >= total:
+                break
+            after = known[place] if known else following.item(place)
+            if after < 0:
                 self._look_from(place)
                 after = following.item(place)
             chosen.append(place)
@@ -88,11 +102,13 @@ class Entries:
     def _find_following(self, places: Rows) -> None:
         """Find the exits of some entries, and the entries that may come next."""
         self._find_exits(places)
-        row = self._row[places]
-        resume = self._exits.resume(self._hit[places], row, self._reason[places])
-        following = np.searchsorted(self._turns.enter, resume)
+        self._following[places] = self._next(self._hit[places], self._row[places], self._reason[places])
+
+    def _next(self, hit: Booleans, row: Rows, reason: Rows) -> Rows:
+        """The numbers of the entries that may come after such exits."""
+        following = np.searchsorted(self._turns.enter, self._exits.resume(hit, row, reason))
         following[row == len(self._bars)] = len(self)  # a position that goes on has none after it
-        self._following[places] = following
+        return following
 
     def _find_exits(self, places: Rows) -> None:
         """Find of some entries whether a level is reached, and row and reason of the exit."""

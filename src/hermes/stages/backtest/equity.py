@@ -41,8 +41,26 @@ class Steps(NamedTuple):
         """Of the bars at which a step begins, where equity was `before` ahead of them; of all others it is 0."""
         values = np.concatenate([[before], self.equity])
         base = values[:-1]
-        returns: Floats = np.divide(np.diff(values), base, out=np.zeros(len(base)), where=base != 0)
+        returns: Floats = values[1:] - base
+        if base.all():  # several times as fast
+            returns /= base
+            return returns
+        np.divide(returns, base, out=returns, where=base != 0)
+        returns[base == 0] = 0.0
         return returns
+
+    @property
+    def lengths(self) -> Rows:
+        """How many bars each step lasts."""
+        return lengths(self.rows, self.bars)
+
+
+def lengths(rows: Rows, end: int) -> Rows:
+    """How long what begins at each of ascending rows lasts until the next one, the last until an end."""
+    found = np.empty(len(rows), np.intp)
+    np.subtract(rows[1:], rows[:-1], out=found[:-1])
+    found[-1:] = end - rows[-1:]
+    return found
 
 
 def steps_of(rows: Rows, cash: Floats, units: Floats, worths: Floats) -> Steps:
@@ -54,9 +72,9 @@ def steps_of(rows: Rows, cash: Floats, units: Floats, worths: Floats) -> Steps:
 
     From one state to the next cash and units stand still, and while flat so does equity: one step is enough for that.
     """
-    lengths = np.diff(rows, append=len(worths))
-    counts = np.where(units != 0, lengths, np.minimum(lengths, 1))
+    lasting = lengths(rows, len(worths))
+    counts = np.where(units != 0, lasting, np.minimum(lasting, 1))
     places = np.arange(counts.sum()) + np.repeat(rows - np.cumsum(counts) + counts, counts)
     cash, units = np.repeat(cash, counts), np.repeat(units, counts)
-    value = units * worths[places]
+    value = units * worths.take(places)
     return Steps(len(worths), places, cash + value, units, value)

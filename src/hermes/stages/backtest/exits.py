@@ -48,6 +48,14 @@ class End(NamedTuple):
     quote: float
 
 
+class Found(NamedTuple):
+    """Of positions whether a level is reached, and the rows and reasons of their exits; see `Exits.reached`."""
+
+    hit: Booleans
+    row: Rows
+    reason: Rows
+
+
 class Ends(NamedTuple):
     """Where positions end, one value each.
 

@@ -82,11 +82,13 @@ class CrossMoments:
 
     def add(self, returns: Floats, held: Floats) -> None:
         """The account's returns of some bars and those of holding; bars at which the account's is 0 may be left out."""
-        powers = [np.ones(len(returns)), held, held * held, held * held * held]
+        squares = held * held
+        powers = held, squares, squares * held
         power = returns
         for i in range(1, 5):
-            for j in range(5 - i):
-                self._sums[i, j] += (power * powers[j]).sum() if j else power.sum()
+            self._sums[i, 0] += np.add.reduce(power)
+            for j in range(1, 5 - i):
+                self._sums[i, j] += np.add.reduce(power * powers[j - 1])
             power = power * returns
 
     def sums(self, holding: Holding) -> Floats:
@@ -123,19 +125,19 @@ def timing(moments: CrossMoments, holding: Holding, exposure: float) -> Timing:
         moments, holding: of the same bars.
         exposure: of the account, from 0 to 1.
     """
-    sums, bars = moments.sums(holding), holding.bars
-    mean, held = sums[1, 0] / bars, sums[0, 1] / bars
-    variance = sums[0, 2] / bars - held**2
-    beta = float((sums[1, 1] / bars - mean * held) / variance) if variance > 0 else None
-    alpha = None if beta is None else float(mean - beta * held)
+    sums, bars = moments.sums(holding).tolist(), holding.bars
+    mean, held = sums[1][0] / bars, sums[0][1] / bars
+    variance = sums[0][2] / bars - held**2
+    beta = (sums[1][1] / bars - mean * held) / variance if variance > 0 else None
+    alpha = None if beta is None else mean - beta * held
     m1, m2, m3, m4 = (
-        sum(comb(k, j) * (-exposure) ** j * sums[k - j, j] for j in range(k + 1)) / bars for k in range(1, 5)
+        sum(comb(k, j) * (-exposure) ** j * sums[k - j][j] for j in range(k + 1)) / bars for k in range(1, 5)
     )
     central = m2 - m1**2
-    whole = sums[2, 0] / bars + exposure**2 * sums[0, 2] / bars
+    whole = sums[2][0] / bars + exposure**2 * sums[0][2] / bars
     if bars < 2 or central <= max(_NOTHING * whole, _LEAST):
         return Timing(beta, alpha, None, None, None)
     third = m3 - 3 * m1 * m2 + 2 * m1**3
     fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
     sharpe = m1 / sqrt(central * bars / (bars - 1))
-    return Timing(beta, alpha, float(sharpe), float(third / central**1.5), float(fourth / central**2))
+    return Timing(beta, alpha, sharpe, third / central**1.5, fourth / central**2)

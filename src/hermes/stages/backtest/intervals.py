@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.equity import lengths
 
 LEVEL = 0.95
 RESAMPLES = 1_000
@@ -73,7 +74,7 @@ class Groups:
             self.size *= 2
         groups = np.arange(self.bars // self.size, (self.bars + bars - 1) // self.size + 1)
         begins = np.searchsorted(rows, groups * self.size - self.bars)
-        some = np.diff(begins, append=len(rows)) > 0
+        some = lengths(begins, len(rows)) > 0
         groups, begins = groups[some], begins[some]
         growth = np.log(np.multiply.reduceat(np.maximum(1 + returns, _WORST), begins))
         values = growth, np.add.reduceat(returns, begins), np.add.reduceat(np.square(returns), begins)

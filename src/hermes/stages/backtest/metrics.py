@@ -221,6 +221,8 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
 
 def spanning(trades: Outcomes, jumps: Times) -> Booleans:
     """Which trades were held while the price jumped: from the close before one of these bars to its open."""
+    if not len(jumps):
+        return np.zeros(len(trades.bars), np.bool_)
     entered = np.searchsorted(jumps, trades.entries, side="right")
     left = np.full(len(entered), len(jumps))  # of those still open; a portfolio may have several
     left[: trades.closed] = np.searchsorted(jumps, trades.exits, side="right")
@@ -267,7 +269,7 @@ def _p_value(against: Timing, bars: int) -> float | None:
 
 def _mean(values: Floats) -> float | None:
     """The mean of nothing is None."""
-    return float(values.mean()) if len(values) else None
+    return float(values.sum() / len(values)) if len(values) else None
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:

@@ -112,23 +112,20 @@ class Orders:
             return None
         return min(free, min(1.0, self._amount / volatility) * equity), None
 
-    def compounded(self, cash: float, bought: list[float], sold: list[float]) -> tuple[Floats, Floats]:
+    def compounded(self, cash: float, bought: Floats, sold: Floats) -> tuple[Floats, Floats]:
         """One position after the other with all the cash, each opened and closed at these worths of a unit.
 
         Returns:
             Cash before and after each, one value more than positions; units of each. They end where one is refused.
         """
-        fees, factor = self.fees, 1 + self.fees
-        cashes, sizes = [cash], []
-        for buy, sell in zip(bought, sold, strict=True):
-            units = cash / factor / buy
-            if units < SMALLEST_ENTRY:
-                break
-            value = units * sell
-            cash = value - value * fees
-            sizes.append(units)
-            cashes.append(cash)
-        return np.array(cashes), np.array(sizes)
+        before, fees, factor = cash, self.fees, 1 + self.fees
+        trades = zip(bought.tolist(), sold.tolist(), strict=True)
+        following = [cash := (value := cash / factor / buy * sell) - value * fees for buy, sell in trades]
+        cashes = np.array([before, *following])
+        units = cashes[:-1] / factor / bought
+        small = units < SMALLEST_ENTRY
+        done = int(small.argmax()) if small.any() else len(units)
+        return cashes[: done + 1], units[:done]
 
     def _whole_lots(self, units: float) -> float:
         """Rounded down to whole lots; what lacks a rounding of floats to the next lot has it."""

@@ -45,11 +45,11 @@ class BarTally:
     def _add(self, times: Times, held: Floats, steps: Steps) -> None:
         returns = steps.returns(self.equity)
         self.groups.add(steps.rows, returns, steps.bars)
-        self.cross_moments.add(returns, held[steps.rows])
+        self.cross_moments.add(returns, held.take(steps.rows))
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
         self._add_drawdown(times, steps)
-        self.held += int(np.diff(steps.rows, append=steps.bars)[steps.size != 0].sum())
+        self.held += int(steps.lengths[steps.size != 0].sum())
         self.invested += float((steps.value / np.where(steps.equity > 0, steps.equity, np.inf)).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])
@@ -70,16 +70,16 @@ class BarTally:
 
         Mean and squares are joined as by Chan, Golub & LeVeque (1979), so that nothing cancels out.
         """
-        mean = float(returns.sum()) / count
-        squares = float(np.square(returns - mean).sum()) + (count - len(returns)) * mean**2
+        mean = float(np.add.reduce(returns)) / count
+        squares = float(np.add.reduce(np.square(returns - mean))) + (count - len(returns)) * mean**2
         bars, step = self.bars + count, mean - self.mean
         self.squares += squares + step**2 * self.bars * count / bars
         self.mean += step * count / bars
         self.bars = bars
         losses = np.minimum(returns, 0.0)
-        self.gains += float(np.maximum(returns, 0.0).sum())
-        self.losses -= float(losses.sum())
-        self.loss_squares += float(np.square(losses).sum())
+        self.gains += float(np.add.reduce(np.maximum(returns, 0.0)))
+        self.losses -= float(np.add.reduce(losses))
+        self.loss_squares += float(np.add.reduce(np.square(losses)))
 
     def _add_drawdown(self, times: Times, steps: Steps) -> None:
         """Depth and length of the time below the peak; a return to the peak itself ends it."""
@@ -87,7 +87,8 @@ class BarTally:
         self._peak = float(peaks[-1])
         self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
         at_peak = np.flatnonzero(steps.equity == peaks)
-        begins, ends = steps.rows[at_peak], np.append(steps.rows[1:], steps.bars)[at_peak]
+        begins = steps.rows[at_peak]
+        ends = begins + steps.lengths[at_peak]
         if self._below is None and not (len(begins) and begins[0] == 0):
             self._below = _moment(times[0])
         if self._below is not None and len(begins):
@@ -139,7 +140,9 @@ class _Tail:
             return None, None
         at = (bars - 1) * TAIL
         below = int(at)
-        worst = np.sort(self._join())[: below + 2]
-        worst = np.concatenate([worst, np.zeros(below + 2 - len(worst))])
+        losses = self._join()
+        if len(losses) > below + 2:
+            losses = np.partition(losses, below + 1)[: below + 2]
+        worst = np.concatenate([np.sort(losses), np.zeros(below + 2 - len(losses))])
         quantile = worst[below] + (at - below) * (worst[below + 1] - worst[below])
         return -float(quantile) + 0.0, -float(worst[: below + 1].mean()) + 0.0

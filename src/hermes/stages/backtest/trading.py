@@ -15,6 +15,7 @@ from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import Funding, close_times
 from hermes.stages.backtest.orders import Filled, Orders
+from hermes.stages.backtest.shared import Shared
 from hermes.stages.backtest.trades import Outcomes, Records, Trades
 
 #: What a backtest needs of every bar: times ascending, prices positive, nothing null.
@@ -86,8 +87,12 @@ class Trading:
         """The next bars (`BARS`, at least one; `RANGE` and `SHORTS` where needed) → the account's equity."""
         return self.trade(Bars.of(piece, funding), asked_in(piece))
 
-    def trade(self, bars: Bars, wanted: Asked) -> Steps:
-        """As `advance`, from the columns of the next bars and what their signals ask for."""
+    def trade(self, bars: Bars, wanted: Asked, shared: Shared | None = None) -> Steps:
+        """As `advance`, from the columns of the next bars and what their signals ask for.
+
+        Args:
+            shared: what other accounts found on the same bars for the same signals since the first of all bars.
+        """
         if self._at_open:
             wanted = self._at_next_open(wanted, len(bars))
         charges = None
@@ -98,7 +103,8 @@ class Trading:
         state = AccountState(
             self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges
         )
-        self._go(state, bars, turns(wanted, self._account), compounds=self._orders.compounds and charges is None)
+        found = shared.turns(wanted, self._account) if shared else turns(wanted, self._account)
+        self._go(state, bars, found, shared, compounds=self._orders.compounds and charges is None)
         self._trades.add(bars.times, self._bars, *state.records())
         self._cash, self._held, self._resume = state.cash, state.held, self._bars + state.resume
         self._bars += len(bars)
@@ -107,14 +113,16 @@ class Trading:
             self._past = np.concatenate([self._past, bars.close])[-VOLATILITY_BARS - 1 :]
         return state.steps()
 
-    def _go(self, state: AccountState, bars: Bars, turns: Turns, *, compounds: bool) -> None:
+    def _go(self, state: AccountState, bars: Bars, turns: Turns, shared: Shared | None, *, compounds: bool) -> None:
         """From entry to exit to entry."""
         quotes = bars.opens if self._at_open else bars.close
         if held := state.held:
             assert held.levels
             leave = turns.leaving(held.side)
             state.hold(*self._exits.end_of(bars, quotes, leave, held.bar - self._bars, held.side, held.levels))
-        entries = Entries(self._exits, bars, quotes, self._slippage, turns)
+        price = quotes[turns.enter] * (1 + turns.side * self._slippage) if shared else None
+        found = shared.exits(self._account, bars, turns, price) if shared and price is not None else None
+        entries = Entries(self._exits, bars, quotes, self._slippage, turns, found)
         place = entries.first(state.resume)
         while place < len(entries) and state.held is None and state.cash > 0:
             positions = entries.follow(place)
@@ -179,7 +187,7 @@ def equity_curve(
         if piece.is_empty():
             continue
         steps, close = trading.advance(piece, funding), piece["close"].to_numpy()
-        lengths = np.diff(steps.rows, append=steps.bars)
+        lengths = steps.lengths
         peaks = np.maximum(np.maximum.accumulate(steps.equity), peak)
         peak, first_close = peaks[-1], first_close or close[0]
         side = -np.sign(steps.size) if account.inverse else np.sign(steps.size)

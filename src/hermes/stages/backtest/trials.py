@@ -13,6 +13,7 @@ from hermes.stages.backtest.engine import BLOCK_ROWS
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.metrics import Metrics, measure
 from hermes.stages.backtest.overfitting import PARTS, Parts, effective_trials
+from hermes.stages.backtest.shared import Shared, are_worth_it
 from hermes.stages.backtest.tally import BarTally
 from hermes.stages.backtest.trading import Trading
 
@@ -88,10 +89,19 @@ def search(
     held = np.concatenate([holding.add(block.times, block.opens, block.close) for block in blocks])
     parts = _part_of_each(len(bars))
     accounts = [account] * len(wanted) if isinstance(account, Account) else account
+    shared = _shared(wanted, accounts, len(blocks))
     return [
-        _trial(blocks, each, interval, terms, parts, holding, held)
+        _trial(blocks, each, interval, terms, parts, holding, held, shared.get(id(each)))
         for each, terms in zip(wanted, accounts, strict=True)
     ]
+
+
+def _shared(wanted: Sequence[Asked], accounts: Sequence[Account], blocks: int) -> dict[int, list[Shared]]:
+    """For signals that many accounts trade, by their `id`: what these have in common on each block."""
+    alike: dict[int, list[Account]] = {}
+    for each, account in zip(wanted, accounts, strict=True):
+        alike.setdefault(id(each), []).append(account)
+    return {signals: [Shared() for _ in range(blocks)] for signals, some in alike.items() if are_worth_it(some)}
 
 
 def trials(
@@ -128,8 +138,7 @@ def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Flo
     steps = Trading(account).trade(bars, wanted)
     returns = np.zeros(len(bars))
     returns[steps.rows] = steps.returns(account.initial_cash)
-    lengths = np.diff(steps.rows, append=steps.bars)
-    exposure = float((lengths * steps.value / steps.equity)[steps.size != 0].sum()) / len(bars)
+    exposure = float((steps.lengths * steps.value / steps.equity)[steps.size != 0].sum()) / len(bars)
     return returns, returns - exposure * Holding().add(bars.times, bars.opens, bars.close)
 
 
@@ -141,15 +150,16 @@ def _trial(
     parts: Rows,
     holding: Holding,
     held: Floats,
+    shared: Sequence[Shared] | None,
 ) -> Trial:
     """As the engine does it, with the same blocks, from events instead of columns."""
     trading, tally = Trading(account), BarTally(account)
     sums, squares = np.zeros(FINE_PARTS), np.zeros(FINE_PARTS)
     begin = 0
-    for block in blocks:
+    for number, block in enumerate(blocks):
         end = begin + len(block)
-        steps = trading.trade(block, wanted.between(begin, end))
-        returns, part = steps.returns(tally.equity), parts[begin + steps.rows]
+        steps = trading.trade(block, wanted.between(begin, end), shared[number] if shared else None)
+        returns, part = steps.returns(tally.equity), parts[begin:end].take(steps.rows)
         sums += np.bincount(part, returns, FINE_PARTS)
         squares += np.bincount(part, np.square(returns), FINE_PARTS)
         tally.add(block.times, held[begin:end], steps)

@@ -12,6 +12,7 @@ from hermes.steps.search.candidates import Candidates, candidates
 from hermes.workers.pool import Place, completed
 
 SHARE = 50  # combinations of one share: each share reads the table anew where tasks run elsewhere
+HERE = 200  # of one share that is measured here: the more there are together, the more they have in common
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ def measured(
     Raises:
         HermesError: whatever a share raised.
     """
-    whole = len(found.strategies)
+    whole, size = len(found.strategies), SHARE if where else HERE
     shares = [
-        Share(found.settings, found.sample, found.seed, tuple(spans), begin, min(begin + SHARE, whole))
-        for begin in range(0, whole, SHARE)
+        Share(found.settings, found.sample, found.seed, tuple(spans), begin, min(begin + size, whole))
+        for begin in range(0, whole, size)
     ]
     done: dict[int, list[list[Trial]]] = {}
     with progress.task(f"measure {found.settings.dataset}", whole, "combinations") as advance:
