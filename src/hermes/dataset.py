@@ -490,6 +490,16 @@ def parse_bronze_folder(folder: str) -> Dataset | None:
     )
 
 
+def parse_funding_folder(folder: str) -> FundingRates | None:
+    """The funding rates whose bronze rows stand in `folder`, as the archive has them, or None."""
+    parts = folder.split("/")
+    if len(parts) != 6 or parts[1] != "data" or parts[4] != FUNDING:
+        return None
+    provider, _, market, frequency, _, symbol = parts
+    dataset = _exactly(provider=provider, market=market, data_frequency=frequency, symbol=symbol)
+    return FundingRates.of(dataset) if dataset else None
+
+
 def _exactly(**names: str) -> Dataset | None:
     """A dataset only if every name is already in its one spelling."""
     try:

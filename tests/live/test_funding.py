@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from hermes import pipeline
 from hermes.dataset import Dataset, FundingRates
 from hermes.errors import ExchangeError
 from hermes.lake.store import Lake
@@ -14,8 +15,9 @@ from hermes.live.funding import top_up_funding
 from hermes.schemas import BRONZE_FUNDING
 from hermes.settings import Settings
 from hermes.steps.funding import funding_of, missing_funding, refine_funding
+from hermes.steps.maintenance.prune import prune
 from hermes.testing.clock import ManualClock
-from hermes.testing.exchange import SimulatedExchange
+from hermes.testing.exchange import SimulatedExchange, random_bars
 
 DATASET = Dataset(market="um", symbol="SIMUSDT", interval="8h")
 RATES = FundingRates.of(DATASET)
@@ -84,6 +86,50 @@ def test_the_archive_counts_and_is_where_reading_goes_on(tmp_path, lake, caplog)
     with lake.silver.errors():
         sources = lake.silver.scan(lake.silver.files(RATES.silver_folder)).select("source").collect().to_series()
     assert sources[3] == "SIMUSDT-fundingRate-2024-11" and sources[-1] == "recent/SIMUSDT-fundingRate-2024-12"
+
+
+def test_prune_takes_months_that_the_archive_repeats_and_keeps_those_that_differ(tmp_path, lake):
+    clock = ManualClock((BEGIN + timedelta(days=30)).timestamp())
+    rates = listed(91)
+    with SimulatedExchange(clock) as server:
+        server.add_funding(DATASET, rates)
+        settings = _settings(tmp_path, server.url)
+        exchange = Exchange("um", settings.live, clock)
+        top_up_funding(settings, lake, exchange=exchange)
+        exchange.close()
+    months = {date(2024, 11, 1): rates[:33], date(2024, 12, 1): rates[33:]}
+    for month, held in months.items():
+        rows = [(line, time - 5, 8, float(rate)) for line, (time, rate) in enumerate(held, 1)]
+        if month.month == 12:
+            rows[4] = (*rows[4][:3], 0.5)
+        made = pl.DataFrame(rows, schema=BRONZE_FUNDING, orient="row")
+        lake.bronze.write_all([(RATES.bronze_key(month), made, {"rows": made.height})])
+    refine_funding(settings, lake)
+    before = funding_of(DATASET, lake).rates.tolist()
+    would = prune(settings, lake, keep=10, datasets=[DATASET])
+    assert [file.key.rpartition("/")[2] for file in would.recent] == ["SIMUSDT-fundingRate-2024-11.parquet"]
+    assert len(lake.bronze.files(FOLDER)) == 2, "nothing is removed yet"
+    made = prune(settings, lake, keep=10, remove=True)
+    assert made.recent == would.recent and "kept 1 recent file, differing from the archive" in made.notes[0]
+    assert [file.key[-15:] for file in lake.bronze.files(FOLDER)] == ["2024-12.parquet"]
+    refine_funding(settings, lake)
+    assert funding_of(DATASET, lake).rates.tolist() == before and before[37] == 0.5
+
+
+def test_ingest_of_recent_bars_brings_their_funding(tmp_path):
+    clock = ManualClock((BEGIN + timedelta(days=5, hours=1)).timestamp())
+    first = int(BEGIN.timestamp()) * 1_000_000
+    with SimulatedExchange(clock) as server:
+        server.add(DATASET, random_bars(DATASET, first, 17))
+        server.add_funding(DATASET, listed(40))
+        settings = _settings(tmp_path, server.url)
+        lake = Lake.open(settings)
+        made = pipeline.ingest(settings, lake, frequencies=["recent"])
+        assert made.rows == 15 and server.requests["/fapi/v1/fundingRate"] == 1
+    pipeline.refine(settings, lake)
+    funding = funding_of(DATASET, lake)
+    assert funding.rates.tolist() == [float(rate) for _, rate in listed(16)]
+    assert not missing_funding(DATASET, funding, BEGIN.replace(tzinfo=None), datetime(2024, 11, 25))
 
 
 def test_what_the_exchange_does_not_give_is_said_and_changes_nothing(tmp_path, lake, caplog):

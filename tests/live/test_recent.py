@@ -219,7 +219,7 @@ def test_prune_takes_days_that_the_archive_repeats_and_keeps_those_that_differ(s
     assert [file.key.rpartition("/")[2] for file in would.recent] == [f"SIMUSDT-1m-{one}.parquet"]
     assert len(covered(dataset, lake)) == 3 + len(days)
     made = prune(settings, lake, keep=10, remove=True)
-    assert made.recent == would.recent and "kept 1 recent day, differing from the archive" in made.notes[0]
+    assert made.recent == would.recent and "kept 1 recent file, differing from the archive" in made.notes[0]
     assert len(covered(dataset, lake)) == 3 + len(days) - 1
     refine(settings, lake)
     assert silver(lake, dataset).drop("source").equals(before)

@@ -138,7 +138,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "prune --keep 10", "prune BTCUSDT ETHUSDT --interval 4h --keep 3 --yes")
     def prune(line: Invocation, keep: Keep, yes: Yes = False) -> None:
-        """Remove old executions, recent days that the archive repeats, and leftovers of dead runs.
+        """Remove old executions, recent files that the archive repeats, and leftovers of dead runs.
 
         The newest of a table, and of what production reads, always stay.
 

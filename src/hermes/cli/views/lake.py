@@ -78,8 +78,8 @@ def print_pruned(made: "Pruned") -> None:
     if rows:
         print_rows(("table", "execution", "files", "size"), rows, "Removed" if made.done else "Would be removed")
     leftovers = f"{counted(len(made.staging), 'leftover')} of dead runs"
-    executions, days = counted(len(made.executions), "execution"), counted(len(made.recent), "recent day")
-    count = f"{executions}, {days} and {leftovers}"
+    executions, recent = counted(len(made.executions), "execution"), counted(len(made.recent), "recent file")
+    count = f"{executions}, {recent} and {leftovers}"
     if made.done:
         say("Removed {}, {} MB.", count, f"{made.bytes / 1e6:,.2f}")
     else:

@@ -1,4 +1,4 @@
-"""Removes old executions, recent days that the archive now covers, and leftovers of dead processes in staging.
+"""Removes old executions, recent files that the archive now covers, and leftovers of dead processes in staging.
 
 Files that are in use, new, read by production or of another tool are kept. Executions need no lock: each is
 created under a new name, later than all that are there, and only names that were listed before are removed, never the
@@ -49,7 +49,7 @@ class Pruned:
         done: whether it was removed, or only listed.
         executions: complete executions.
         remains: folders that an interrupted prune left without their main file.
-        recent: days of live bars that the archive now holds with equal values.
+        recent: days of live bars, and months of live funding, that the archive now holds with equal values.
         staging: leftovers of dead processes.
         foreign: addresses of old executions that are kept, because Hermes has no record of making them.
         notes: what could not be examined.
@@ -190,18 +190,18 @@ def _remove(lake: Lake, removal: Removal) -> None:
 
 
 def _superseded(made: Pruned, lake: Lake, dataset: Dataset) -> None:
-    """Under the dataset's lock: a live process or a run may be publishing these very days."""
+    """Under the dataset's lock: a live process or a run may be publishing these very files."""
     try:
         with lake.locked(dataset, "prune") as own:
             gone, differing = superseded(dataset, own)
             for file in gone if made.done else ():
                 own.bronze.remove(file.key)
     except DatasetLocked as error:
-        made.notes.append(f"recent days of {dataset} were left alone: {error.message}")
+        made.notes.append(f"recent files of {dataset} were left alone: {error.message}")
         return
     made.recent += gone
     if differing:
-        made.notes.append(f"{dataset}: kept {counted(len(differing), 'recent day')}, differing from the archive")
+        made.notes.append(f"{dataset}: kept {counted(len(differing), 'recent file')}, differing from the archive")
 
 
 def _exported(lake: Lake, table: str) -> set[str]:
