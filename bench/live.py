@@ -9,7 +9,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,6 @@ from hermes.live.engine import Engine, Round
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar
 from hermes.live.loop import Listener, Loop
-from hermes.live.reader import Read
 from hermes.live.times import later, to_microseconds
 from hermes.settings import Settings
 from hermes.testing.exchange import SimulatedExchange, random_bars
@@ -138,8 +137,8 @@ class _Measured(Loop):
             self._listed_at = to_microseconds(closed) / 1e6 + LISTING_S
             self.delays.append(now - self._listed_at)
 
-    def _publish(self, reads: Sequence[Read]) -> None:
-        super()._publish(reads)
+    def _complete(self) -> None:
+        super()._complete()
         if len(self.delays) > len(self.work):
             self.work.append(self._clock.time() - self._listed_at)
             self.memory.append(_memory())

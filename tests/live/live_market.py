@@ -19,7 +19,7 @@ from hermes.live.finality import Bar
 from hermes.live.loop import Listener, Loop
 from hermes.record.table import DecisionsTable
 from hermes.settings import Settings
-from hermes.steps.features import features, read_features
+from hermes.steps.features import features_for_signals, read_features
 from hermes.steps.refine import refine
 from hermes.steps.signals import read_signals, signals
 from hermes.testing.clock import ManualClock
@@ -79,7 +79,7 @@ class Market:
 def tables(settings: Settings, lake: Lake) -> dict[str, pl.DataFrame]:
     dataset = settings.dataset
     refine(settings, lake)
-    features(settings, lake)
+    features_for_signals(settings, lake)
     signals(settings, lake)
     silver = lake.silver.scan(lake.silver.files(dataset.silver_folder)).collect()
     return {

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
+from tests.live.live_market import market
 
 from hermes import pipeline
 from hermes.dataset import Dataset, FundingRates
@@ -12,10 +13,12 @@ from hermes.lake.store import Lake
 from hermes.live import exchange as client
 from hermes.live.exchange import Exchange
 from hermes.live.funding import top_up_funding
+from hermes.live.times import instant
 from hermes.schemas import BRONZE_FUNDING
 from hermes.settings import Settings
 from hermes.steps.funding import funding_of, missing_funding, refine_funding
 from hermes.steps.maintenance.prune import prune
+from hermes.steps.production import find_execution
 from hermes.testing.clock import ManualClock
 from hermes.testing.exchange import SimulatedExchange, random_bars
 
@@ -144,3 +147,20 @@ def test_what_the_exchange_does_not_give_is_said_and_changes_nothing(tmp_path, l
             exchange.funding(RATES, 0)
         exchange.close()
     assert not lake.bronze.files(FOLDER)
+
+
+def test_a_live_process_keeps_funding_up_to_date_and_asks_once_an_hour(tmp_path):
+    with market(tmp_path, 60, 12, interval="4h", flags={"dataset.market": "um"}) as live:
+        begin = live.bars[live.dataset.symbol][0].open_time // 28_800_000_000 * 28_800_000
+        live.server.add_funding(live.dataset, [(begin + 28_800_000 * at + 3, "0.0001") for at in range(60)])
+        live.run(4 * 14_400 + 60)
+        asked, now = live.server.requests["/fapi/v1/fundingRate"], live.server.now()
+        lake, rates = live.lake, funding_of(live.dataset, live.lake)
+        made = find_execution(live.tasks[0], lake).lineage
+        with live.loop() as loop:
+            for _ in range(3):
+                loop._tables.consolidate(loop.engine.series[0])
+        assert live.server.requests["/fapi/v1/fundingRate"] == asked + 1, "three times within an hour"
+    assert rates.times[-1].item() == instant(now // 28_800_000_000 * 28_800_000_000)
+    assert not [warning for warning in made["warnings"] if "funding" in warning]
+    assert made["metrics"]["trades"] > 0

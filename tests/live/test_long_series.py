@@ -8,7 +8,7 @@ import pytest
 from tests.live.live_market import MINUTE, archive_alone, decided, market
 
 from hermes.live import history, series
-from hermes.live.history import computed, position_before
+from hermes.live.history import Computed, position_before
 from hermes.live.series import Series
 from hermes.stages.gold import blocks
 from hermes.stages.signals.plan import signals
@@ -55,7 +55,7 @@ def test_the_position_at_any_bar_is_that_of_the_whole_history(
         settings, lake = live.tasks[0], live.lake
         read, rows = history.silver_reader(settings, lake)
         strategy = find_strategy("smart_momentum").make({})  # its turns are rare: what was held before matters for long
-        compute = computed(settings, strategy)
+        compute = Computed(settings, strategy)
         table = compute(read(0, rows))
         whole = signals(table, strategy, 0, 0)
         for end in range(WHOLE + 1, rows, 397):
@@ -88,3 +88,37 @@ def test_a_start_within_the_lead_begins_flat(tmp_path: Path, short_memory: None)
             whole = archive_alone(tmp_path / str(bars_before_the_end), live.tasks[0],
                                   live.bars[live.dataset.symbol][:2_000])["signals"]  # fmt: skip
             assert judged["position"].to_list() == whole["position"][-1:].to_list()
+
+
+HOURLY = """
+import polars as pl
+from hermes.strategies.base import Strategy
+
+class Hourly(Strategy):
+    name = "hourly"
+    columns = ("sma_30@1h",)
+    look_back = 0
+
+    def conditions(self):
+        return {"is_above": pl.col("close") > pl.col("sma_30@1h")}
+
+    def buy(self):
+        return pl.col("is_above")
+
+    def sell(self):
+        return ~pl.col("is_above")
+"""
+
+
+def test_a_tail_is_long_enough_for_a_column_of_a_longer_interval(tmp_path: Path, short_memory: None):
+    (tmp_path / "hourly.py").write_text(HOURLY)
+    with (
+        market(tmp_path, SEED_BARS, 5, flags={"signals.strategy": f"{tmp_path}/hourly.py"}) as live,
+        live.loop() as loop,
+    ):
+        (held,) = loop.engine.series
+        judged = held.judged(held.bars["datetime"][-5])
+        bars = live.bars[live.dataset.symbol][:SEED_BARS]
+        whole = archive_alone(tmp_path, live.tasks[0], bars)["signals"].tail(5)
+    assert judged["sma_30@1h"].null_count() == 0, "30 hours of minutes are more than the first lead that is tried"
+    assert judged.select("datetime", "is_above", "position").equals(whole.select("datetime", "is_above", "position"))

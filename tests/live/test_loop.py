@@ -272,7 +272,7 @@ def test_the_paper_account_of_a_long_record_is_known_once_it_was_read(tmp_path, 
     monkeypatch.setattr("hermes.live.service.MOST_BYTES", 0)
     with market(tmp_path, 200, 10) as live, live.loop() as loop:
         key = f"status/{live.dataset.signals_table('donchian_breakout')}.json"
-        loop._publish([])
+        loop._publish()
         assert json.loads(live.lake.gold.read(key))["account_position"] is None
         loop.run(until=loop.engine.server_now() + 2 * MINUTE)
         told, record = json.loads(live.lake.gold.read(key)), live.record()
@@ -298,7 +298,7 @@ def test_the_archive_outranks_what_was_seen_live_and_says_so_on_record(tmp_path)
             from hermes import pipeline
 
             pipeline.ingest(live.tasks[0], live.lake, frequencies=["daily"])
-            loop._consolidate(loop.engine.series[0])
+            loop._tables.consolidate(loop.engine.series[0])
             loop.run(until=loop.engine.server_now() + 2 * MINUTE)
         record = live.record()
         revised = record.filter(pl.col("kind") == "revision")

@@ -7,6 +7,7 @@ import polars as pl
 
 from hermes.lake.store import Lake
 from hermes.live.days import RecentDays
+from hermes.live.history import Computed
 from hermes.live.series import Series
 from hermes.record.ledger import Head
 from hermes.settings import Settings
@@ -51,8 +52,8 @@ def series(tmp_path: Path, closes: list[float]) -> Series:
     settings = Settings.load({"lake.url": str(tmp_path / "{layer}")}, environ={})
     rows = bars(closes)
     return Series(
-        settings, Falling(), lambda rows: rows, RecentDays(settings.dataset, Lake.open(settings)), rows, 0, 0,
-        archived_until=datetime.min, decided_until=rows["datetime"][-1], head=Head(),
+        settings, Falling(), Computed(settings, Falling()), RecentDays(settings.dataset, Lake.open(settings)), rows,
+        lead=0, base=0, archived_until=datetime.min, decided_until=rows["datetime"][-1], head=Head(),
     )  # fmt: skip
 
 

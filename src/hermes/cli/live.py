@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes.cli.command import Invocation, command
-from hermes.cli.options import STRATEGY, Flag
+from hermes.cli.options import COLUMNS, STRATEGY, Flag
 from hermes.errors import AuditFault, HermesError, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         "live BTCUSDT ETHUSDT --interval 1h --strategy macd_trend --stream",
         "live BTCUSDT --once",
         "live BTCUSDT --json --until 2026-01-31T12:00",
-        flags=(*LIVE, *STRATEGY),
+        flags=(*LIVE, *STRATEGY, *COLUMNS),
     )
     def live(line: Invocation, once: Once = False, until: Until = None) -> None:
         """Decide on bars as they close, and put every decision on record; runs until it is stopped.

@@ -103,11 +103,13 @@ def register(app: typer.Typer) -> None:
 
 def _run_one(line: Invocation, symbol: str | None, on_top: Mapping[str, Any], options: "RunOptions") -> None:
     from hermes import pipeline
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import console
 
     def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
         made = pipeline.run(settings, lake, **asdict(options), progress=console.Bars())
         if not line.json:
+            from hermes.cli.views import steps
+
             steps.print_run(made)
         return made.as_json()
 

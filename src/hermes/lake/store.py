@@ -21,7 +21,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from hermes.dataset import LAYERS, TEST_LAYER, Dataset
 from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, StoreError
-from hermes.lake.backends import folder, s3, s3_client
+from hermes.lake.backends import folder
 from hermes.lake.backends.lock import Check, Holder, all_of, unlocked
 from hermes.lake.files import LakeFile, Staged, sha256
 from hermes.redaction import open_cause, redact
@@ -30,6 +30,7 @@ from hermes.settings import Settings
 from hermes.text import counted
 
 if TYPE_CHECKING:
+    from hermes.lake.backends.s3 import Bucket
     from hermes.lake.probe import Finding
 
 Answer = TypeVar("Answer")
@@ -49,7 +50,7 @@ DAMAGE_CURE = "`hermes audit --bytes` names the files whose bytes are not those 
 class Layer:
     """One layer of the lake: bronze, silver or gold."""
 
-    def __init__(self, backend: folder.Folder | s3.Bucket) -> None:
+    def __init__(self, backend: "folder.Folder | Bucket") -> None:
         self._backend = backend
         self._check: Check = unlocked
         self.address = backend.address
@@ -323,8 +324,9 @@ class Layer:
         return self._backend.staging.root
 
     def _explained(self, error: Exception, where: str) -> StoreError:
-        signed = not isinstance(self._backend, s3.Bucket) or self._backend.signed
-        return s3_client.explain(error, where, signed=signed)
+        from hermes.lake.backends.s3_client import explain  # noqa: PLC0415 - of a folder, errors alone need it
+
+        return explain(error, where, signed=self._backend.signed)
 
     @contextmanager
     def errors(self, where: str = "") -> Iterator[None]:
@@ -369,13 +371,7 @@ class Lake:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """The lake at `settings.lake.url`; nothing is created or contacted yet."""
-        addresses = [settings.layer_url(layer) for layer in (*LAYERS, TEST_LAYER)]
-        return cls(
-            *(
-                Layer(s3.Bucket(address, settings.s3) if address.startswith("s3://") else folder.Folder(address))
-                for address in addresses
-            )
-        )
+        return cls(*(Layer(_backend(settings.layer_url(layer), settings)) for layer in (*LAYERS, TEST_LAYER)))
 
     @contextmanager
     def locked(self, dataset: Dataset, command: str) -> Iterator[Self]:
@@ -427,6 +423,14 @@ class Lake:
             mine = copy.copy(self)
             mine.bronze = self.bronze.with_checks(*checks)
             yield mine, held
+
+
+def _backend(address: str, settings: Settings) -> "folder.Folder | Bucket":
+    if not address.startswith("s3://"):
+        return folder.Folder(address)
+    from hermes.lake.backends.s3 import Bucket  # noqa: PLC0415 - a folder needs no client of S3, which is slow to load
+
+    return Bucket(address, settings.s3)
 
 
 def _damaged(what: str, error: BaseException) -> StoreError:

@@ -15,7 +15,7 @@ from hermes.lake.store import Lake, check_written
 from hermes.live.finality import Bar
 from hermes.live.times import DAY_US, as_microseconds, in_microseconds, instant
 from hermes.schemas import BRONZE
-from hermes.stages.bronze.klines import parse
+from hermes.stages.bronze.klines import parse, span_of
 
 STAGED_AT_ONCE = 4  # days: each is encoded and written outside of Python
 _VALUES = [name for name in BRONZE if name not in ("line", "open_time")]
@@ -46,6 +46,8 @@ class Day:
     rows: pl.DataFrame
     server_time: int
     revised: list[dict[str, Any]] = field(default_factory=list)
+    _hashed: int = 0  # of the rows, from the first one on, by `_hash`: a close adds one row to some 1,000
+    _hash: Any = field(default_factory=hashlib.sha256)
 
     @property
     def key(self) -> str:
@@ -54,15 +56,18 @@ class Day:
 
     def about(self, source: str) -> dict[str, Any]:
         """What its footer says."""
-        values = self.rows.drop("line").write_csv(include_header=False).encode()
+        new = self.rows.slice(self._hashed)
+        self._hash.update(new.drop("line").write_csv(include_header=False).encode())
+        self._hashed += new.height
         return {
             "layer": "bronze",
             "source": source,
             "size": None,
             "version": "",
-            "sha256": hashlib.sha256(values).hexdigest(),
+            "sha256": self._hash.hexdigest(),
             "verified": False,
             "rows": self.rows.height,
+            **span_of(self.rows),
             "read_at": instant(self.server_time).isoformat(),
             "revised": self.revised,
         }
@@ -81,6 +86,7 @@ class Day:
         revised = self._compared(rows)
         merged = pl.concat([self.rows, rows]).unique("open_time", keep="last").sort("open_time")
         self.rows = merged.with_columns(numbers)
+        self._hashed, self._hash = 0, hashlib.sha256()
         self.revised += [
             {"datetime": each.open_time.isoformat(), "column": each.column, "before": each.before, "after": each.after}
             for each in revised

@@ -16,6 +16,7 @@ from hermes.lake.store import Lake
 from hermes.live.days import Day, publish_days, to_rows
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar, judge
+from hermes.live.preconditions import check_decidable
 from hermes.live.reader import READERS, Read, Reader
 from hermes.live.recent import RECHECKED, top_up
 from hermes.live.series import Series, as_bars
@@ -30,7 +31,6 @@ from hermes.settings import Settings
 from hermes.steps.refine import refine
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
-from hermes.strategies.contract import check_strategy
 
 PUBLISHED_AT_ONCE = 100  # datasets that are locked at the same time: each lock is an open file
 
@@ -93,7 +93,7 @@ class Engine:
         first = tasks[0]
         found = find_strategy(first.signals.strategy)
         strategy = found.make(first.strategy.get(found.kind.name, {}))
-        check_strategy(strategy)
+        check_decidable(first, lake, strategy)
         chains = {ledger.chain_of(task.dataset, strategy.name): task for task in tasks}
         dataset = first.dataset
         table = DecisionsTable(lake, strategy.name, dataset.market, dataset.interval)

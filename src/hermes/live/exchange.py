@@ -31,7 +31,7 @@ LONGEST_WAIT_S = 600.0  # that a 429 may ask for
 SPAN_DAYS = 200  # between start and end on COIN-M
 COIN_M_OPENED = 1_596_240_000_000_000  # 2020-08-01
 FUNDING_LIMIT = 1000  # rates that one answer holds
-FUNDING_WEIGHT = 24  # their separate limit, 500 requests in five minutes, expressed as weight
+FUNDING_PER_MINUTE = 100  # requests; a limit of its own, which the exchange states as 500 in five minutes
 SURE_LIMIT = 500  # bars that every server answers with if it has them
 _MILLISECONDS = 1000  # microseconds in one
 _DAY = 86_400_000_000
@@ -85,6 +85,7 @@ class Exchange:
         self._transport = Transport(base, proxy)
         self.source = f"{base}{self.api.prefix}/klines"
         self.budget = Budget(self.api.weight_per_minute, self.clock)
+        self.funding_budget = Budget(FUNDING_PER_MINUTE, self.clock)
         self.host = self._transport.host
 
     def close(self) -> None:
@@ -153,7 +154,11 @@ class Exchange:
             ExchangeError: see `_ask`.
         """
         path = f"/fundingRate?{urlencode({'symbol': rates.symbol, 'startTime': start, 'limit': FUNDING_LIMIT})}"
-        return self._ask_of(rates, path, FUNDING_WEIGHT, lambda answer: answers.funding(answer, rates.symbol, start))
+
+        def decode(answer: Any) -> list[tuple[int, float]]:
+            return answers.funding(answer, rates.symbol, start)
+
+        return self._ask_of(rates, path, 1, decode, self.funding_budget)
 
     def readings(self, dataset: Dataset, start: int, limit: int | None = None) -> Iterator[Reading]:
         """Read on from `start` (microseconds) to the newest bar, page by page.
@@ -201,18 +206,23 @@ class Exchange:
             start += SPAN_DAYS * _DAY
         return min(start, now)
 
-    def _ask_of(self, dataset: Dataset, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
+    def _ask_of(
+        self, dataset: Dataset, path: str, weight: int, decode: Callable[[Any], Found], budget: Budget | None = None
+    ) -> Found:
         """Ask about a symbol."""
         try:
-            return self._ask(path, weight, decode)
+            return self._ask(path, weight, decode, budget)
         except SymbolUnknown:
             raise SymbolUnknown(
                 f"{self.host} knows no symbol {dataset.symbol} ({dataset.market})",
                 "check the symbol and --market; delisted symbols are in the archive only",
             ) from None
 
-    def _ask(self, path: str, weight: int, decode: Callable[[Any], Found]) -> Found:
+    def _ask(self, path: str, weight: int, decode: Callable[[Any], Found], budget: Budget | None = None) -> Found:
         """GET until a whole, sound answer came.
+
+        Args:
+            budget: that pays for it; that of the klines without it.
 
         Raises:
             Banned: HTTP 418; NotServed: 451 or 403; SymbolUnknown; ExchangeError: nothing sound after all attempts.
@@ -221,7 +231,7 @@ class Exchange:
         waited = 0.0
         attempt = 0
         while attempt < ATTEMPTS:
-            self.budget.spend(weight, self.stop)
+            (budget or self.budget).spend(weight, self.stop)
             try:
                 answer = self._transport.get(f"{self.api.prefix}{path}", self.api.headers)
                 if (used := answer.headers.get("x-mbx-used-weight-1m", "")).isdigit():
@@ -230,6 +240,7 @@ class Exchange:
                     pause = answers.retry_after(answer)
                     waited += pause
                     self.budget.pause(pause)
+                    self.funding_budget.pause(pause)
                     failure = f"it kept asking to wait, at last {pause:.0f} s (HTTP 429)"
                     continue
                 self._check(answer)
@@ -256,6 +267,7 @@ class Exchange:
         if status == 200:
             return
         if status == 418:
+            self.funding_budget.ban(self.host, answers.retry_after(answer))
             raise self.budget.ban(self.host, answers.retry_after(answer))
         if status in (403, 451):
             raise NotServed(

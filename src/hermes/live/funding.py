@@ -15,6 +15,28 @@ from hermes.schemas import BRONZE_FUNDING
 from hermes.settings import Settings
 from hermes.steps.step import step
 
+ASKED_EVERY_S = 3600.0  # of a contract: the shortest time between two fundings
+
+
+class FundingReader:
+    """Keeps the funding of a live process's contracts up to date, between closes."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._asked: dict[FundingRates, float] = {}
+
+    def read(self, settings: Settings, lake: Lake) -> None:
+        """Bring a contract's funding into bronze, once an hour and where a request is free: no close waits for it.
+
+        What is not read yet is read by a later call; figures that lack it carry a warning.
+        """
+        rates = FundingRates.of(settings.dataset)
+        now = self._exchange.clock.elapsed()
+        is_due = rates is not None and now - self._asked.get(rates, -ASKED_EVERY_S) >= ASKED_EVERY_S
+        if rates is not None and is_due and self._exchange.funding_budget.left():
+            self._asked[rates] = now
+            top_up_funding(settings, lake, exchange=self._exchange)
+
 
 @step(exclusive=True)
 def top_up_funding(

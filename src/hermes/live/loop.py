@@ -7,31 +7,31 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
+import polars as pl
+
 from hermes.errors import (
     AlreadyPublished,
     Banned,
-    DatasetLocked,
     ExchangeError,
     HermesError,
     LockLost,
     NotServed,
     StoreError,
 )
+from hermes.live.consolidation import Consolidation
 from hermes.live.engine import Engine, Round
 from hermes.live.merging import DayMerger
 from hermes.live.reader import Read
 from hermes.live.series import Series
 from hermes.live.service import Heartbeat, StatusFiles
-from hermes.live.times import instant, later, to_microseconds
+from hermes.live.times import instant, to_microseconds
 from hermes.logs import event
-from hermes.steps.features import features_for_signals
-from hermes.steps.refine import refine
-from hermes.steps.signals import signals
 
 SOON_S = 0.02  # after a close, before the first reading: what this machine knows of the server's time is not exact
 FIRST_PAUSE_S, GROWTH = 0.02, 1.4  # between readings that found nothing new
 FAILURE_PAUSE_S = 0.05  # grows likewise, after the exchange could not be asked
 LOOK_S = 0.2  # how long answers are waited for before the clock is looked at again
+COMPLETE_S = 1.0  # after decisions, until bars and status follow even if other datasets are still being read
 STORE_PAUSE_S = 5.0  # after the lake could not be written
 _SECOND = 1_000_000
 
@@ -71,18 +71,22 @@ class Loop:
     wake: Event = field(default_factory=Event)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     _status: StatusFiles = field(default_factory=StatusFiles)
-    _stale: dict[int, Series] = field(default_factory=dict)  # to be consolidated
-    _hours: dict[int, int] = field(default_factory=dict)
     _merger: DayMerger = field(default_factory=DayMerger)
+    _tables: Consolidation = field(init=False)
     _failures: int = 0
     _retry_at: int = 0  # server's clock: when to publish again what the lake did not take
+    _decided: list[pl.DataFrame] = field(default_factory=list)  # on record, and not told in the status yet
+    _incomplete_since: float | None = None  # when something was decided on whose bars were not published yet
+
+    def __post_init__(self) -> None:
+        self._tables = Consolidation(self.engine, self.listener.trouble, self.wake)
 
     def once(self) -> None:
         """Decide on everything that has closed, bring the tables up to date, and return."""
-        self._publish([])
+        self._publish()
         for series in self.engine.series:
             if series.settings.live.consolidate != "never":
-                self._consolidate(series)
+                self._tables.consolidate(series)
         self._merger.on(self.engine, instant(self.engine.server_now()).date(), wait=True)
         self._beat()
 
@@ -93,9 +97,9 @@ class Loop:
             NotServed, LockLost, AlreadyPublished, DatasetLocked: what no waiting would cure.
         """
         engine = self.engine
-        self._publish([])
+        self._publish()
         for series in engine.series:
-            self._stale[id(series)] = series
+            self._tables.mark(series)
             series.read_at = self._first_read(series)
         self.listener.started(engine)
         self._beat()
@@ -103,19 +107,21 @@ class Loop:
         while not self.stop.is_set():
             now = engine.server_now()
             if until is not None and now >= until:
-                return
+                break
             self._read([series for series in engine.series if series.read_at <= now])
             if reads := engine.reader.gathered(LOOK_S):
-                self._publish(reads)
+                self._decide(reads)
                 self._schedule([read.series for read in reads])
+            next_read = min(series.read_at for series in engine.series)
+            if self._may_complete(next_read):
+                self._complete()
                 continue
-            if engine.reader.is_reading:
+            if reads or engine.reader.is_reading:
                 continue
             if self._retry_at and now >= self._retry_at:
-                self._publish([])
+                self._publish()
             poll = engine.series[0].settings.live.poll_seconds
-            next_read = min(series.read_at for series in engine.series)
-            if next_read - now > _SECOND and (self._follow() or (self._stale and self._consolidate_one())):
+            if next_read - now > _SECOND and (self._follow() or self._tables.consolidate_one()):
                 continue
             if engine.exchange.clock.elapsed() - last_beat >= poll:
                 self._measure()
@@ -126,6 +132,8 @@ class Loop:
                 wait = min(wait, max(0.0, (until - engine.server_now()) / _SECOND))
             engine.exchange.clock.wait(self.wake, wait)
             self.wake.clear()
+        if self._incomplete_since is not None:
+            self._complete()
 
     def woken(self, symbol: str) -> None:
         """A stream reports that a bar of `symbol` closed: read it now."""
@@ -192,43 +200,63 @@ class Loop:
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
-    def _publish(self, reads: Sequence[Read]) -> None:
+    def _publish(self) -> None:
+        """Decide on what was read, and publish all that follows."""
+        if self._decide([]):
+            self._complete()
+
+    def _decide(self, reads: Sequence[Read]) -> bool:
+        """Take answers in and publish decisions; returns whether the lake took them."""
         engine = self.engine
         try:
             made = engine.decide(reads)
-            if made.decided.height:
-                self.listener.decided(engine, made)
-                self._status.decided(made.decided)
-            engine.publish_bars()
-        except (LockLost, AlreadyPublished):
-            raise
         except StoreError as error:
-            self.listener.trouble(error)
-            event("publishing", level=logging.WARNING, message=error.message, cure=error.cure)
-            self._retry_at = engine.server_now() + round(STORE_PAUSE_S * _SECOND)
+            self._postpone(error)
+            return False
+        if made.decided.height:
+            self.listener.decided(engine, made)
+            self._decided.append(made.decided)
+        if self._incomplete_since is None and (engine.newest_change or self._decided):
+            self._incomplete_since = engine.exchange.clock.elapsed()
+        return True
+
+    def _may_complete(self, next_read: int) -> bool:
+        """Whether bars and status can follow: when no other dataset of the same close has to wait for it, or soon."""
+        if self._incomplete_since is None:
+            return False
+        engine = self.engine
+        if engine.exchange.clock.elapsed() - self._incomplete_since >= COMPLETE_S:
+            return True
+        return not engine.reader.is_reading and next_read - engine.server_now() > LOOK_S * _SECOND
+
+    def _complete(self) -> None:
+        """Publish what nobody waits for: bars, then the status; and note what is to be consolidated."""
+        engine = self.engine
+        self._incomplete_since = None
+        for rows in self._decided:
+            self._status.decided(rows)
+        self._decided.clear()
+        try:
+            engine.publish_bars()
+        except StoreError as error:
+            self._postpone(error)
             return
         self._retry_at = 0
         changed = [series for series in engine.series if id(series) in engine.newest_change]
         engine.newest_change.clear()
         for series in changed:
-            if self._follows(series):
-                self._stale[id(series)] = series
+            self._tables.follow(series)
             series.trim()
         self._tell_status()
-        if made.decided.height:
-            self._merger.on(engine, made.server_time.date())
+        self._merger.on(engine, instant(engine.reader.server_time).date())
 
-    def _follows(self, series: Series) -> bool:
-        """Whether silver, features and a signals execution follow this close."""
-        when = series.settings.live.consolidate
-        if when == "auto":
-            when = "close" if series.dataset.interval_seconds >= 3600 else "hourly"
-        if when == "hourly":
-            hour = to_microseconds(later(series.newest, series.dataset.interval, 1)) // (3600 * _SECOND)
-            if self._hours.setdefault(id(series), hour) == hour:
-                return False
-            self._hours[id(series)] = hour
-        return when != "never"
+    def _postpone(self, error: StoreError) -> None:
+        """Say that the lake did not take something, and try again shortly; what ended a lease or a record ends it."""
+        if isinstance(error, LockLost | AlreadyPublished):
+            raise error
+        self.listener.trouble(error)
+        event("publishing", level=logging.WARNING, message=error.message, cure=error.cure)
+        self._retry_at = self.engine.server_now() + round(STORE_PAUSE_S * _SECOND)
 
     def _follow(self) -> bool:
         """Advance the paper accounts over rows of the record they have not read; returns whether there were any."""
@@ -237,31 +265,6 @@ class Loop:
         except HermesError as error:
             event("status", level=logging.WARNING, message=error.message, cure=error.cure)
             return False
-
-    def _consolidate_one(self) -> bool:
-        """Bring one dataset's silver, features and signals up to date; returns whether one was waiting."""
-        _, series = self._stale.popitem()
-        if series.settings.live.consolidate == "never":
-            return bool(self._stale)
-        self._consolidate(series)
-        return True
-
-    def _consolidate(self, series: Series) -> None:
-        engine, settings = self.engine, series.settings
-        try:
-            with engine.lake.locked(series.dataset, "live") as lake:
-                refined = refine(settings, lake)
-                features_for_signals(settings, lake)
-                signals(settings, lake)
-            if refined.written:
-                series.believe_silver(engine.lake)
-        except DatasetLocked:
-            self._stale[id(series)] = series  # another process holds its lock
-            engine.exchange.clock.wait(self.wake, 0.5)
-        except HermesError as error:
-            self.listener.trouble(error)
-            message = f"{series.dataset}: {error.message}"
-            event("consolidate", level=logging.WARNING, message=message, dataset=str(series.dataset), cure=error.cure)
 
     def end(self) -> None:
         """Publish that this process has ended."""

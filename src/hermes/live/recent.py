@@ -16,6 +16,7 @@ from hermes.live.times import DAY_US, before_hole, in_microseconds
 from hermes.progress import SILENT, Progress
 from hermes.schemas import BRONZE
 from hermes.settings import Settings
+from hermes.stages.bronze.klines import SPAN
 from hermes.steps.ingest import Ingested
 from hermes.steps.step import step
 
@@ -160,11 +161,13 @@ def covered(dataset: Dataset, lake: Lake) -> Mapping[str, tuple[int, int]]:
         for frequency in BRONZE_FREQUENCIES
         for file in lake.bronze.files(dataset.with_frequency(frequency).bronze_folder)
     ]
-    if not files:
-        return {}
+    abouts = zip(files, lake.bronze.footers(files), strict=True)
+    noted = {file.key: (int(span[0]), int(span[1])) for file, about in abouts if (span := about.get(SPAN))}
+    if not (silent := [file for file in files if file.key not in noted]):
+        return noted
     time = in_microseconds(pl.col("open_time"))
-    plan = lake.bronze.scan(files, schema=BRONZE, include_file_paths="file").select("file", time=time)
+    plan = lake.bronze.scan(silent, schema=BRONZE, include_file_paths="file").select("file", time=time)
     with lake.bronze.errors():
         found = plan.group_by("file").agg(first=pl.col("time").min(), last=pl.col("time").max()).collect()
-    keys = {file.location: file.key for file in files}
-    return {keys[location]: (first, last) for location, first, last in found.iter_rows()}
+    keys = {file.location: file.key for file in silent}
+    return noted | {keys[location]: (first, last) for location, first, last in found.iter_rows()}

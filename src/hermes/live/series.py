@@ -12,14 +12,14 @@ from hermes.lake.store import Lake
 from hermes.live import history
 from hermes.live.days import RecentDays
 from hermes.live.finality import Bar, Waiting
-from hermes.live.history import computed, position_before, silver_reader
+from hermes.live.history import Computed, position_before, silver_reader
 from hermes.live.position import Position
 from hermes.live.recent import OVERLAP, RECHECKED, covered
 from hermes.live.times import before_hole, in_microseconds, instant, later
 from hermes.record.ledger import Head
 from hermes.settings import Settings
 from hermes.stages.gold import blocks
-from hermes.stages.gold.blocks import Compute, proven_lead
+from hermes.stages.gold.blocks import proven_lead
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, signal_rules
@@ -47,7 +47,7 @@ class Series:
 
     settings: Settings
     strategy: Strategy
-    compute: Compute
+    compute: Computed
     days: RecentDays
     bars: pl.DataFrame
     lead: int
@@ -77,7 +77,7 @@ class Series:
         """
         dataset = settings.dataset
         read, rows = silver_reader(settings, lake)
-        compute = computed(settings, strategy)
+        compute = Computed(settings, strategy)
         if rows <= history.WHOLE_BARS:
             bars, lead, base = read(0, rows), 0, 0
         else:
@@ -200,8 +200,7 @@ class Series:
 
     def judged(self, since: datetime) -> pl.DataFrame:
         """The bars from `since` on, with the strategy's columns, conditions, signals and position; none of the lead."""
-        table = self.compute(self.bars)
-        times = table["datetime"]
+        times = self.bars["datetime"]
         begin, position, start = self.lead, self.base, self.settings.signals.start
         if start and start > times[begin]:
             begin, position = int(times.search_sorted(start)), 0
@@ -210,7 +209,8 @@ class Series:
         if known and known[0] < since and first and times[first - 1] == known[0]:
             begin, position = first, known[1]
         context = min(begin, max(1, self.strategy.look_back))
-        made = signals(table.slice(begin - context), self.strategy, context, position)
+        window = self.compute.plan(self.bars).slice(begin - context)  # else all columns of all bars would be copied
+        made = signals(window, self.strategy, context, position)
         return made.filter(pl.col("datetime") >= since)
 
     def decisions(self, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:

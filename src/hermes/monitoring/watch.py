@@ -2,6 +2,7 @@
 
 Nothing here can fail a run: errors of a metrics file or a webhook become warnings, and are counted.
 """
+# ruff: noqa: PLC0415 (what tells receivers is loaded where there are any)
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -10,20 +11,21 @@ from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from time import perf_counter, time
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from hermes import logs
 from hermes.dataset import expanded
 from hermes.errors import DatasetLocked, HermesError
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
-from hermes.monitoring.notices import Execution, last_signal, of_failure, tell_new
-from hermes.monitoring.outbox import Outbox, put_or_send
-from hermes.monitoring.receivers import find_receivers
 from hermes.redaction import as_hermes_error
 from hermes.settings import Settings
 from hermes.strategies import strategy_name
 from hermes.text import counted
+
+if TYPE_CHECKING:
+    from hermes.monitoring.notices import Execution
+    from hermes.monitoring.outbox import Receiver
 
 
 class Run(Protocol):
@@ -81,9 +83,12 @@ def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str
     about = {"dataset": str(settings.dataset), "strategy": said["strategy"]}
     facts = {"rows": said["rows"], "signals": said["total_signals"], "path": said["path"]}
     logs.event("run", **about, **facts, unchanged=not made.is_new, seconds=round(seconds, 3))
-    receivers = find_receivers(settings.notify)
+    receivers = _receivers(settings)
     if not (receivers or settings.upkeep.metrics_file):
         return {}
+    from hermes.monitoring.notices import last_signal, tell_new
+    from hermes.monitoring.outbox import Outbox
+
     figures: dict[str, float] = {
         "hermes_run_last_success_timestamp_seconds": time(),
         "hermes_run_exit_status": 0,
@@ -110,9 +115,12 @@ def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime,
     known = as_hermes_error(error)
     about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
     logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)
-    receivers = find_receivers(settings.notify)
+    receivers = _receivers(settings)
     lost = 0
     if receivers and "failure" in settings.notify.on:
+        from hermes.monitoring.notices import of_failure
+        from hermes.monitoring.outbox import Outbox, put_or_send
+
         with _surely(settings):
             lost = len(receivers)
             put_or_send(Outbox(lake, _table(settings)), of_failure(settings, known, started), receivers)
@@ -131,9 +139,11 @@ def _failure(exit_code: int, seconds: float) -> dict[str, float]:
 
 def _deliver(settings: Settings, lake: Lake) -> int:
     """Deliver waiting notices; returns how many receivers failed, each of which is a warning."""
-    receivers = find_receivers(settings.notify)
+    receivers = _receivers(settings)
     if not receivers:
         return 0
+    from hermes.monitoring.outbox import Outbox
+
     lost = 1
     with _surely(settings):
         done = Outbox(lake, _table(settings)).deliver(receivers)
@@ -144,6 +154,15 @@ def _deliver(settings: Settings, lake: Lake) -> int:
     return lost
 
 
+def _receivers(settings: Settings) -> "list[Receiver]":
+    """Every receiver that the settings name."""
+    if not (settings.notify.url or settings.notify.addresses):
+        return []
+    from hermes.monitoring.receivers import find_receivers
+
+    return find_receivers(settings.notify)
+
+
 def _table(settings: Settings) -> str:
     """The table that the notices are about, even if the strategy cannot be loaded, which may be the failure."""
     try:
@@ -152,7 +171,9 @@ def _table(settings: Settings) -> str:
         return settings.dataset.signals_table("unknown")
 
 
-def _execution(settings: Settings, lake: Lake, made: Run, said: Mapping[str, Any]) -> Execution:
+def _execution(settings: Settings, lake: Lake, made: Run, said: Mapping[str, Any]) -> "Execution":
+    from hermes.monitoring.notices import Execution
+
     folder = f"{settings.dataset.signals_table(said['strategy'])}/{made.signalled.execution}"
     return Execution(
         dataset=settings.dataset,
@@ -167,7 +188,7 @@ def _record(settings: Settings, strategy: str, figures: Mapping[str, float], los
     if not settings.upkeep.metrics_file:
         return
     with _surely(settings):
-        from hermes.monitoring.metrics_file import update  # noqa: PLC0415 - few have a metrics file
+        from hermes.monitoring.metrics_file import update
 
         dataset = settings.dataset
         series = (dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)

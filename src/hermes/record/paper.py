@@ -97,11 +97,14 @@ def paper_bars(rows: pl.DataFrame, side: Side = "long") -> pl.DataFrame:
         was made. Where several come to stand on one bar, the last one counts: of those about longs, of those about
         shorts, and of two entries on both sides where the account takes both.
     """
+    pairs = [_SIGNALS, *([SHORTS] if set(SHORTS) <= set(rows.columns) else [])]
+    if not rows["late"].any():  # nearly always: every row stands on its own bar
+        asks = [pl.col(one) & ~pl.col(other) for pair in pairs for one, other in (pair, pair[::-1])]
+        return rows.select("datetime", *_PRICES, *(ask.fill_null(value=False) for ask in asks))
     times = rows["datetime"].to_numpy()
     own = np.arange(rows.height)
     at = pl.Series("at", np.where(rows["late"].to_numpy(), np.maximum(_known(rows, times), own), own))
     bars = rows.select("datetime", *_PRICES, at=pl.Series(own))
-    pairs = [_SIGNALS, *([SHORTS] if set(SHORTS) <= set(rows.columns) else [])]
     for enter, leave in pairs:
         asked = rows.select(enter, leave, at, pl.Series(f"of_{enter}", own)).filter(pl.col(enter) != pl.col(leave))
         bars = bars.join(asked.group_by("at", maintain_order=True).last(), on="at", how="left", maintain_order="left")
@@ -155,7 +158,8 @@ class PaperAccount:
             Whether that was possible: not where rows are missing, and not where a bar was decided on after newer ones,
             which only an account that starts over can know.
         """
-        rows = rows.filter(pl.col("sequence") > self._sequence).unique("sequence", keep="first").sort("sequence")
+        if rows.height > 1 or (rows.height and rows["sequence"][0] <= self._sequence):
+            rows = rows.filter(pl.col("sequence") > self._sequence).unique("sequence", keep="first").sort("sequence")
         if rows.is_empty():
             return True
         if rows["sequence"][0] != self._sequence + 1 or rows["sequence"][-1] != self._sequence + rows.height:

@@ -1,6 +1,5 @@
 """The sources of settings: other tools' variables, hermes.toml, HERMES_* variables, flags."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,8 @@ def _from_file(file: Path | None) -> Layer:
     try:
         if file is None and not path.is_file():
             return
+        import tomllib  # noqa: PLC0415 - many have no file of settings
+
         with path.open("rb") as opened:
             content = opened.read(LARGEST + 1)
         if len(content) > LARGEST:

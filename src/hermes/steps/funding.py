@@ -5,6 +5,7 @@
 
 from datetime import date, datetime, timedelta
 from logging import WARNING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,16 +16,18 @@ from hermes.lake.store import Lake
 from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
-from hermes.stages.bronze.archive import Archive
 from hermes.stages.bronze.funding import read_funding
 from hermes.stages.silver.funding import clean_funding
+
+if TYPE_CHECKING:
+    from hermes.stages.bronze.archive import Archive
 
 LONGEST = timedelta(hours=8, minutes=5)  # between two times of funding
 _SHOWN = 3  # spans without funding that are named
 
 
 def ingest_funding(
-    settings: Settings, lake: Lake, archive: Archive, since: date | None = None, until: date | None = None
+    settings: Settings, lake: Lake, archive: "Archive", since: date | None = None, until: date | None = None
 ) -> int:
     """Bring the archive's funding rates of the contract into bronze, only new or changed files.
 

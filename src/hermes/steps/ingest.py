@@ -9,25 +9,26 @@ from datetime import UTC, date, datetime
 from logging import WARNING
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, ChecksumMismatch, HermesError, KlinesRefused, StoreError
-from hermes.lake.backends.listing import Listing
-from hermes.lake.backends.s3_client import connect
 from hermes.lake.store import Lake, check_written
 from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.settings.sections import PUBLIC_ARCHIVE, S3Settings
-from hermes.stages.bronze.archive import Archive, ArchiveFile, open_archive
-from hermes.stages.bronze.klines import made_at, read_zip
+from hermes.stages.bronze.klines import made_at, read_zip, span_of
 from hermes.steps.funding import ingest_funding
 from hermes.steps.results import StepResult
 from hermes.steps.step import step
 from hermes.text import counted
+
+if TYPE_CHECKING:  # the archive's clients are slow to load, and bars of the exchange alone need none
+    from hermes.lake.backends.listing import Listing
+    from hermes.stages.bronze.archive import Archive, ArchiveFile
 
 PUBLIC_REGION = "ap-northeast-1"
 
@@ -166,7 +167,7 @@ def _kept(dataset: Dataset, lake: Lake) -> dict[str, str]:
     return {str(stem): str(why) for stem, why in (said or {}).items()}
 
 
-def _note(lake: Lake, asked: Sequence[ArchiveFile], refused: Mapping[str, HermesError]) -> None:
+def _note(lake: Lake, asked: "Sequence[ArchiveFile]", refused: Mapping[str, HermesError]) -> None:
     """Warn about refused files, and note them in bronze until they are accepted."""
     for stem, error in sorted(refused.items()):
         event("refused", level=WARNING, message=f"left out: {error}", file=stem)
@@ -193,16 +194,21 @@ def archive_series(settings: Settings) -> Sequence[Dataset]:
     return _archive(settings).series(settings.dataset)
 
 
-def _archive(settings: Settings) -> Archive:
+def _archive(settings: Settings) -> "Archive":
+    from hermes.stages.bronze.archive import open_archive  # noqa: PLC0415 - see above
+
     return open_archive(settings.archive.url, lambda bucket: _archive_bucket(bucket, settings))
 
 
-def _key(file: ArchiveFile) -> str:
+def _key(file: "ArchiveFile") -> str:
     return file.dataset.bronze_key(file.period)
 
 
-def _archive_bucket(bucket: str, settings: Settings) -> Listing:
+def _archive_bucket(bucket: str, settings: Settings) -> "Listing":
     """The exchange's own bucket is public; other buckets use the connection of the lake's store."""
+    from hermes.lake.backends.listing import Listing  # noqa: PLC0415 - see above
+    from hermes.lake.backends.s3_client import connect  # noqa: PLC0415 - see above
+
     public = f"s3://{bucket}" == PUBLIC_ARCHIVE
     s3 = S3Settings(region=PUBLIC_REGION) if public else settings.s3
     return Listing(connect(bucket, s3, anonymous=public, whole=False), bucket, s3, anonymous=public)
@@ -212,15 +218,15 @@ _Made = tuple[pl.DataFrame, dict[str, Any]]
 
 
 def _fetched(
-    archive: Archive, wanted: Sequence[ArchiveFile], known: Mapping[str, dict[str, Any]], progress: Progress
-) -> Iterator[tuple[ArchiveFile, _Made | HermesError]]:
+    archive: "Archive", wanted: "Sequence[ArchiveFile]", known: Mapping[str, dict[str, Any]], progress: Progress
+) -> "Iterator[tuple[ArchiveFile, _Made | HermesError]]":
     """Fetch, verify and parse in parallel what is new or changed.
 
     Yields:
         The file with its rows and footer, or with the reason why it cannot be trusted.
     """
 
-    def work(file: ArchiveFile) -> _Made | HermesError | None:
+    def work(file: "ArchiveFile") -> _Made | HermesError | None:
         about = known.get(_key(file))
         try:
             if about and "made" in about and _same(archive, file, about):
@@ -240,6 +246,7 @@ def _fetched(
             "sha256": fetched.sha256,
             "verified": fetched.verified,
             "rows": frame.height,
+            **span_of(frame),
             "fetched": fetched.at.isoformat(),
             "modified": fetched.modified and fetched.modified.astimezone(UTC).isoformat(),
             "made": made.astimezone(UTC).isoformat(),
@@ -259,7 +266,7 @@ def _fetched(
         pool.shutdown(cancel_futures=True)
 
 
-def _same(archive: Archive, file: ArchiveFile, about: Mapping[str, Any]) -> bool:
+def _same(archive: "Archive", file: "ArchiveFile", about: Mapping[str, Any]) -> bool:
     """Whether bronze holds this very zip: the same version, or a copy with the same published checksum."""
     if file.version and (file.size, file.version) == (about["size"], about["version"]):
         return True

@@ -16,6 +16,7 @@ from hermes.text import counted
 
 FIRST_YEAR = 2017  # the exchange opened in July 2017
 MILLISECONDS_BELOW = 1e14  # as milliseconds that is the year 5138, as microseconds 1973
+SPAN = "span"
 ROW_BYTES = 512  # several times the longest line seen, so that repeated rows still fit under the size cap
 
 _CELLS = {name: dtype for name, dtype in BRONZE.items() if name != "line"}
@@ -59,6 +60,17 @@ def made_at(rows: pl.DataFrame, dataset: Dataset, period: date, at: datetime, mo
     newest = times.filter(times < epoch(_end(dataset, period)) * scale).max()
     begun = newest is None or modified.timestamp() * scale >= cast(int, newest)
     return min(at, modified) if begun else at
+
+
+def span_of(rows: pl.DataFrame) -> dict[str, list[int]]:
+    """What a footer says of the first and the last open time (microseconds), by `SPAN`; nothing where there is none.
+
+    Args:
+        rows: as `schemas.BRONZE`, in any order.
+    """
+    ends = [rows["open_time"].min(), rows["open_time"].max()]
+    times = [time if time >= MILLISECONDS_BELOW else time * 1_000 for time in ends if isinstance(time, int)]
+    return {SPAN: times} if times else {}
 
 
 def most_bytes(dataset: Dataset, period: date) -> int:

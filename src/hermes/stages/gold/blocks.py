@@ -2,9 +2,10 @@
 
 Every indicator forgets: of an exponential average over n bars less than 1e-16 is left after 20 n bars, a SuperTrend
 starts anew with every turn. How far back a block must look is found out on its own bars: a lead is long enough when
-twice as long a lead says the same just before the block begins, and the SuperTrend has turned within it: two that both
-began in a stretch without trades agree on nothing but how they began. That rule reads nothing but the bars before the
-block, so a block has the same values whenever it is made, and bars after it change nothing.
+twice as long a lead says the same just before the block begins, no column is in its warm-up any more, and the
+SuperTrend has turned within it: two that both began in a stretch without trades agree on nothing but how they began.
+That rule reads nothing but the bars before the block, so a block has the same values whenever it is made, and bars
+after it change nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,7 +56,12 @@ def proven_lead(read: Read, begin: int, compute: Compute, columns: Sequence[str]
 
 def _enough(read: Read, begin: int, lead: int, compute: Compute, columns: Sequence[str]) -> bool:
     bars = read(max(begin - 2 * lead, 0), begin)
-    far, near = (compute(each).tail(lead // 2) for each in (bars, bars.tail(lead)))
+    whole = [compute(each) for each in (bars, bars.tail(lead))]
+    # Two leads that end within a warm-up agree on nothing, either: `ema_50@1d` needs 50 days of minutes.
+    early = whole[1].head(-min(_COMPARED, lead // 2))
+    if any(early[name].null_count() == early.height for name in columns):
+        return False
+    far, near = (each.tail(lead // 2) for each in whole)
     states = [name for name in columns if not near.schema[name].is_float()]
     turned = all(near[name].n_unique() > 1 and near[name].equals(far[name]) for name in states)
     far, near = far.tail(_COMPARED), near.tail(_COMPARED)

@@ -1,6 +1,6 @@
 """The feature table: a silver series and its indicators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import polars as pl
@@ -9,6 +9,9 @@ from hermes.indicators.columns import Families, parse
 from hermes.indicators.shipped import SHIPPED
 from hermes.schemas import FEATURES, INDICATORS
 from hermes.stages.gold.timeframes import check_longer, split, with_longer
+
+#: Bars → the bars with columns beside what they have.
+Prepared = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 def features(silver: pl.LazyFrame) -> pl.LazyFrame:
@@ -43,31 +46,45 @@ def with_indicators(
         UnknownIndicator: an unknown name, or a longer interval that does not fit.
         IndicatorError: an indicator's own function fails.
     """
-    own = [name for name in names if split(name)[1] is None]
-    made = _with_own(bars, own, families)
+    return prepared(names, interval, families)(bars)
+
+
+def prepared(names: Sequence[str], interval: str, families: Families = SHIPPED) -> Prepared:
+    """`with_indicators` of any bars, for those who compute the same columns again and again; raises as it does."""
+    own = _own([name for name in names if split(name)[1] is None], families)
     longer: dict[str, list[str]] = {}
     for name in names:
         column, of = split(name)
         if of is not None:
             check_longer(name, interval, of)
             longer.setdefault(of, []).append(column)
-    for of, columns in longer.items():
-        made = with_longer(made, interval, of, columns, partial(_with_own, families=families))
-    return made
+
+    def compute(bars: pl.LazyFrame) -> pl.LazyFrame:
+        made = own(bars)
+        for of, columns in longer.items():
+            made = with_longer(made, interval, of, columns, partial(_with_own, families=families))
+        return made
+
+    return compute
 
 
 def _with_own(bars: pl.LazyFrame, names: Sequence[str], families: Families) -> pl.LazyFrame:
     """The bars with columns of their own interval."""
+    return _own(names, families)(bars)
+
+
+def _own(names: Sequence[str], families: Families) -> Prepared:
+    """`_with_own` of any bars."""
     if not names:
-        return bars
+        return lambda bars: bars
     wanted = {name: parse(name, families) for name in names}
     # Polars does not see that two plugin calls are equal: calls with several outputs are made once, then taken apart.
-    computed = bars.with_columns(**{each.key: each.call for each in wanted.values()})
+    calls = {each.key: each.call for each in wanted.values()}
     # Shifting the warm-up out and nulls in costs nothing; replacing its NaN would copy every column. TA-Lib has no
     # other NaN than that, given sound bars, but formulas of others may divide by zero.
     columns = {
         name: each.pick(pl.col(each.key)).shift(-each.look_back).shift(each.look_back) for name, each in wanted.items()
     }
     unsure = [name for name in names if name not in INDICATORS and wanted[name].dtype.is_float()]
-    made = computed.with_columns(**columns).with_columns(pl.col(unsure).fill_nan(None))
-    return made.drop({each.key for each in wanted.values()})
+    sure = pl.col(unsure).fill_nan(None)
+    return lambda bars: bars.with_columns(**calls).with_columns(**columns).with_columns(sure).drop(calls.keys())

@@ -1,6 +1,6 @@
 """Bars and indicators + a strategy → signals and the position held, for one window of rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ from hermes.errors import StrategyError
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import DATA_TYPE, LAYER, signal_rules
 
+_AS_WRITTEN = pl.QueryOptFlags.none()  # to optimize so short a plan takes longer than to run it
 
-def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: int) -> pl.DataFrame:
+
+def signals(window: pl.DataFrame | pl.LazyFrame, strategy: Strategy, context: int, position: int) -> pl.DataFrame:
     """Signals of the rows of `window` after its first `context` rows.
 
     Args:
-        window: rows of `input_schema`, in time order: `context` rows that were seen before, then the new ones.
+        window: rows of `input_schema`, in time order: `context` rows that were seen before, then the new ones. A plan
+            is computed together with the rules, which takes half of the time where there are few rows.
         strategy: its rules are applied.
         context: number of leading rows that are only context.
         position: 1 if the strategy is long before the first new row, -1 if it is short, else 0.
@@ -28,7 +31,13 @@ def signals(window: pl.DataFrame, strategy: Strategy, context: int, position: in
     conditions = {name: rule.fill_null(value=False) for name, rule in strategy.conditions().items()}
     rules = {name: rule.fill_null(value=False) for name, rule in signal_rules(strategy).items()}
     # Over the context, too: buy and sell may look back at the conditions.
-    judged = _with_rules(_with_rules(window, conditions, strategy), rules, strategy).slice(context)
+    plan = window.lazy().with_columns(**conditions).with_columns(**rules).slice(context)
+    try:
+        judged = plan.collect(engine="in-memory", optimizations=_AS_WRITTEN)
+    except Exception:
+        rows = window.lazy().collect(engine="in-memory")
+        judged = _with_rules(_with_rules(rows, conditions, strategy), rules, strategy).slice(context)
+    _check_types(judged, [*conditions, *rules], strategy)
     if "short_signal" in rules:
         return judged.with_columns(_both_sides([judged[name] for name in rules], position))
     return judged.with_columns(_positions(judged["buy_signal"], judged["sell_signal"], position))
@@ -70,10 +79,14 @@ def _with_rules(window: pl.DataFrame, rules: Mapping[str, pl.Expr], strategy: St
         rows = f"the bars {window['datetime'][0]} to {window['datetime'][-1]}"
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise StrategyError(f"{strategy.name}: {name} fails on {rows}: {reason}", "correct the rule") from error
-    schema = made.schema
+    _check_types(made, rules, strategy)
+    return made
+
+
+def _check_types(rows: pl.DataFrame, rules: Iterable[str], strategy: Strategy) -> None:
+    schema = rows.schema
     if wrong := [name for name in rules if schema[name] != pl.Boolean]:
         raise StrategyError(f"{strategy.name}: {wrong[0]} gives {schema[wrong[0]]}", "expected a Boolean")
-    return made
 
 
 def _fails(window: pl.DataFrame, rule: pl.Expr) -> bool:
