@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 
+# What tests import is compiled once, not by every process of every run, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
 QUICK := not (s3 or browser or cluster or notebook or torture or oracle or pages)
 
 .DEFAULT_GOAL := help

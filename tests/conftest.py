@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 from hypothesis import Phase
 from hypothesis import settings as profile
 from tests import real_archive
@@ -34,6 +36,7 @@ BY_PLACE = {
     "tests/examples/": "pages",
     "tests/stages/backtest/test_vectorbt.py": "oracle",
 }
+LONG = ("tests/torture/", "tests/notebooks/", "tests/docs/")  # begun first, so that no process is left alone with one
 QUICK_EXAMPLES = 10
 END_S = 60.0  # threads and child processes that tests left behind have to end within
 
@@ -43,6 +46,12 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"
 profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
 profile.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.generate))  # shrinking takes minutes
 profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More test processes than cores: a third of the time they wait, for servers, disks and deadlines."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -67,6 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if quick and (own := getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)):
             fewer = min(own.max_examples, QUICK_EXAMPLES)  # tests that ask for more examples themselves
             item.obj._hypothesis_internal_use_settings = profile(own, max_examples=fewer)
+    items.sort(key=lambda item: not item.path.relative_to(PROJECT).as_posix().startswith(LONG))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -219,12 +229,16 @@ class Said(NamedTuple):
         return line
 
 
+get_command = cache(typer.main.get_command)  # Typer makes all commands each time that one is typed
+
+
 @pytest.fixture
 def hermes(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Said]:
     """Run one command line in this process, in an empty folder."""
     from hermes.cli.entry import _exit_code
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", get_command)
     monkeypatch.setattr(sys, "path", [each for each in sys.path if each and Path(each).resolve() != PROJECT])
     monkeypatch.setenv("COLUMNS", "200")
 

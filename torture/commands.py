@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from unittest.mock import patch
+
+import typer.main
 
 from hermes.cli import entry
 
@@ -15,6 +18,7 @@ from hermes.cli import entry
 CODES = frozenset({0, 1, 2, 3})
 #: What a command says only where Hermes did not see an error coming.
 UNFORESEEN = "unexpected"
+get_command = cache(typer.main.get_command)  # Typer makes all commands each time that one is typed
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ def hermes(*arguments: str, folder: Path, environ: Mapping[str, str] | None = No
     """Run one command as a shell in `folder` would. What escapes it, escapes here."""
     given = {name: value for name, value in os.environ.items() if not name.startswith(("HERMES_", "AWS_", "MINIO_"))}
     with (
+        patch.object(typer.main, "get_command", get_command),
         patch.object(sys, "argv", ["hermes", *arguments]),
         patch.dict(os.environ, given | {"TERM": "dumb", "COLUMNS": "200"} | dict(environ or {}), clear=True),
         chdir(folder),

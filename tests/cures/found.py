@@ -52,7 +52,7 @@ def options(cure: str) -> list[str]:
 
 
 def typed() -> dict[str, str]:
-    """The cures that name a command or an option, and where each is written."""
+    """The cures that name a command or an option, and where each is written; the others are words for people."""
     return {cure: where for cure, where in cures().items() if commands(cure) or options(cure)}
 
 
@@ -69,22 +69,19 @@ def _what_is_typed(cure: str) -> tuple[list[str], list[str]]:
     return commands(cure), [option.partition(" ")[0] for option in options(cure)]
 
 
-def _carried(tree: ast.Module) -> Iterator[tuple[int, ast.expr, Function | None]]:
+def _carried(tree: ast.AST, inside: Function | None = None) -> Iterator[tuple[int, ast.expr, Function | None]]:
     """The expressions that are cures, with the function that they stand in."""
-    inside: dict[ast.AST, Function] = {}
-    for function in ast.walk(tree):
-        if isinstance(function, Function):
-            inside |= dict.fromkeys(ast.walk(function), function)
-    for node in ast.walk(tree):
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             position = CARRIERS.get(name)
             if position is not None and len(node.args) > position:
-                yield node.lineno, node.args[position], inside.get(node)
+                yield node.lineno, node.args[position], inside
         elif isinstance(node, ast.Assign) and {getattr(each, "id", "") for each in node.targets} & TABLES:
             rows = node.value.values if isinstance(node.value, ast.Dict) else getattr(node.value, "elts", [])
             for row in rows:
                 yield row.lineno, row.elts[-1] if isinstance(row, ast.Tuple) else row, None
+        yield from _carried(node, node if isinstance(node, Function) else inside)
 
 
 def _constants(body: list[ast.stmt]) -> dict[str, ast.expr]:

@@ -14,10 +14,6 @@ from hermes import pipeline as hermes_pipeline
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 
-CURES = found.cures()
-#: What people can type; the cures that say nothing of the kind are words for people.
-TYPED = found.typed()
-
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,20 +32,20 @@ def test_a_cure_mends_what_it_is_told_for(
     cure: str, play: Play, template: Path, tmp_path: Path, hermes: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    world = World(tmp_path, hermes, monkeypatch, found.in_source(cure, CURES))
+    world = World(tmp_path, hermes, monkeypatch, found.in_source(cure, found.cures()))
     play(world)
     assert world.followed, "the scenario does not provoke the error"
 
 
 def test_every_cure_that_can_be_typed_has_a_scenario():
-    played = {found.in_source(cure, CURES) for cure, _ in SCENARIOS}
-    missing = {cure: where for cure, where in TYPED.items() if cure not in played}
+    played = {found.in_source(cure, found.cures()) for cure, _ in SCENARIOS}
+    missing = {cure: where for cure, where in found.typed().items() if cure not in played}
     assert not missing, "give each of these a scenario in tests/cures/"
-    assert played <= CURES.keys(), f"no longer in the source: {played - CURES.keys()}"
+    assert played <= found.cures().keys(), f"no longer in the source: {played - found.cures().keys()}"
 
 
 def test_the_collection_finds_them():
-    assert len(CURES) > 250
-    assert len(TYPED) > 70
-    unknown = [cure for cure in CURES if re.fullmatch("[ …]*", cure)]
+    assert len(found.cures()) > 250
+    assert len(found.typed()) > 70
+    unknown = [cure for cure in found.cures() if re.fullmatch("[ …]*", cure)]
     assert not unknown

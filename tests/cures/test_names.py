@@ -1,8 +1,8 @@
 """What errors advise exists: every command, option and setting that a cure names can be typed."""
 
 import re
+from collections.abc import Iterator
 
-import pytest
 import typer.main
 from tests.cures.found import cures
 
@@ -11,10 +11,10 @@ from hermes.settings import Settings
 
 COMMANDS = typer.main.get_command(app).commands
 SETTINGS = {name for name, _, _ in Settings.load(environ={}).items()}
+FILES = (".toml", ".py", ".md", ".csv")
 SECTIONS = {name.partition(".")[0] for name in SETTINGS}
-
-
-CURES = cures()
+ALL = [*COMMANDS.values(), *(below for each in COMMANDS.values() for below in getattr(each, "commands", {}).values())]
+OPTIONS = {name for command in ALL for each in command.params for name in (*each.opts, *each.secondary_opts)}
 
 
 def group(words: list[str]) -> tuple[object, list[str]]:
@@ -26,27 +26,32 @@ def group(words: list[str]) -> tuple[object, list[str]]:
     return command, rest
 
 
-@pytest.mark.parametrize("cure", CURES)
-def test_what_a_cure_names_exists(cure: str):
-    where = CURES[cure]
+def wrong(cure: str) -> Iterator[str]:
+    """What a cure names and does not exist."""
     for line in re.findall(r"`hermes ([^`]+)`", cure):
         words = [word for word in line.split() if word != "…"]
         command, rest = group(words) if words[0].islower() and words[0].isalpha() else (COMMANDS["run"], words)
-        assert command is not None, f"{where}: there is no `hermes {words[0]}`"
+        if command is None:
+            yield f"there is no `hermes {words[0]}`"
+            continue
         known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
-        assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= known, f"{where}: {line}"
-    everywhere = {
-        name
-        for command in (*COMMANDS.values(), *(below for each in COMMANDS.values()
-                                              for below in getattr(each, "commands", {}).values()))
-        for each in command.params
-        for name in (*each.opts, *each.secondary_opts)
-    }  # fmt: skip
+        if not {word.partition("=")[0] for word in rest if word.startswith("--")} <= known:
+            yield line
     for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"`[^`]*`", "", cure)):
-        assert option in everywhere, f"{where}: no command takes {option}"
+        if option not in OPTIONS:
+            yield f"no command takes {option}"
     for name in re.findall(rf"\b(?:{'|'.join(SECTIONS)})\.[a-z_]+\b", cure):
-        named = name in SETTINGS or name.startswith("strategy.") or name.endswith((".toml", ".py", ".md", ".csv"))
-        assert named, f"{where}: {name} is not a setting"
+        if name not in SETTINGS and not name.startswith("strategy.") and not name.endswith(FILES):
+            yield f"{name} is not a setting"
     for section, key in re.findall(r"\[(\w+)\] (\w+)", cure):
-        if section in SECTIONS and key != "in":
-            assert f"{section}.{key}" in SETTINGS, f"{where}: [{section}] {key} is not a setting"
+        if section in SECTIONS and key != "in" and f"{section}.{key}" not in SETTINGS:
+            yield f"[{section}] {key} is not a setting"
+
+
+def test_what_cures_name_exists():
+    assert [f"{where}: {fault}" for cure, where in cures().items() for fault in wrong(cure)] == []
+
+
+def test_what_does_not_exist_is_found():
+    cure = "run `hermes refind` or `hermes run --nope`, add --never, set live.nothing or [lake] nowhere"
+    assert len([*wrong(cure)]) == 5

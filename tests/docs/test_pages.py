@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.docs.pages import (
     prose,
     text,
 )
+from tests.docs.terminal import terminal
 from tests.s3_server import BINARY, S3Server, serve
 
 from hermes.cli.app import app
@@ -50,10 +51,17 @@ WITH_BLOCKS = [page for page in PAGES if session_blocks(page)]
 
 
 @pytest.fixture(scope="session")
-def demo_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The environment of the newcomer, in which all commands run in one process."""
+    with terminal(tmp_path_factory.mktemp("terminal")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def demo_lake(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `hermes demo` was typed. Not to be changed."""
     folder = tmp_path_factory.mktemp("demo")
-    (folder / ".venv").symlink_to(Path(sys.prefix))
+    (folder / ".venv").symlink_to(environment)
     done = session(folder, PRELUDE + "hermes demo")
     assert done.returncode == 0, done.stderr
     assert "SIMULATED MARKET" in done.stdout
@@ -61,11 +69,11 @@ def demo_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def newcomer(page: str, tmp_path: Path, demo_lake: Path) -> Path:
+def newcomer(page: str, tmp_path: Path, environment: Path, demo_lake: Path) -> Path:
     """A clone of the project, as far as its pages need one; with the demo's lake, unless the page makes its own."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         (tmp_path / name).symlink_to(PROJECT / name)
-    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    (tmp_path / ".venv").symlink_to(environment)
     if FRESH not in text(page):
         shutil.copytree(demo_lake, tmp_path / "lake")
     return tmp_path
