@@ -8,7 +8,7 @@ from hermes.stages.backtest.metrics import Metrics
 #: What the account was asked for, and what qualifies measures; told elsewhere.
 ABOUT = {
     "initial_cash", "fees", "slippage_bps", "fill", "periods_per_year", "elapsed_days", "short_span", "few_trades",
-    "open_trade", "refused_orders", "funding_paid", "price_jumps", "trades_over_jumps",
+    "open_trade", "refused_orders", "price_jumps", "trades_over_jumps",
 }  # fmt: skip
 
 
@@ -18,6 +18,13 @@ def test_it_is_complete():
     known = {each.name for each in fields(Metrics)}
     assert set(listed) <= known
     assert known - set(listed) == ABOUT & known
+
+
+def test_funding_is_shown_where_it_was_paid_or_received():
+    (funding,) = [each for each in shown_measures() if each.if_any]
+    assert funding.name == "funding_paid"
+    assert not funding.is_shown([{"funding_paid": 0.0}, {}])
+    assert funding.is_shown([{"funding_paid": 0.0}, {"funding_paid": -1.5}])
 
 
 def test_labels_are_told_apart():

@@ -6,7 +6,7 @@ The names are those of `stages.backtest.metrics.Metrics`, which has each one's f
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 SHORT = timedelta(days=90)  # a rate per year from less than that says nothing
 FEW_TRADES = 30  # fewer say little about a Sharpe ratio
@@ -30,6 +30,7 @@ class Measure:
         says: its meaning, in one sentence.
         missing: why the measure can be undefined.
         of_trades: describes trades, so buy-and-hold has no value for it.
+        if_any: shown only where it is not 0.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Measure:
     says: str
     missing: str = ""
     of_trades: bool = False
+    if_any: bool = False
+
+    def is_shown(self, columns: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether one of several sets of measures has something to show of it."""
+        return not self.if_any or any(values.get(self.name) for values in columns)
 
 
 _NO_CLOSED = "no trade was closed"
@@ -67,6 +73,8 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
                 "Fee on each side at which nothing would have been gained.", "no gain even without fees", True),
         Measure("exposure_pct", "Time in market", "percent", "", "Share of the bars whose close saw the asset held."),
         Measure("fees_paid", "Fees paid", "amount", "lower", "At every entry and exit together."),
+        Measure("funding_paid", "Funding paid", "amount", "lower",
+                "For holding a perpetual contract; negative where it was received.", of_trades=True, if_any=True),
     ),
     "Risk": (
         Measure("max_drawdown_pct", "Max drawdown", "fall", "lower",

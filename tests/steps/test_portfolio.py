@@ -94,6 +94,12 @@ def test_mixed_markets_are_refused(lake_root):
         portfolio(mixed, Lake.open(mixed[0]))
 
 
+def test_coin_margined_contracts_do_not_share_a_cash(lake_root):
+    coins = tasks(lake_root, "BTCUSD_PERP", "ETHUSD_250328", **{"dataset.market": "cm"})
+    with pytest.raises(UsageError, match="are in coins, one for each"):
+        portfolio(coins, Lake.open(coins[0]))
+
+
 def test_a_rank_that_looks_ahead_is_a_fault():
     assert judge(pl.col("close").shift(-1)).verdict == "fault"
 

@@ -86,6 +86,9 @@ def _print(made: "MadePortfolio") -> None:
     def shown(value: float | None, kind: str = "change") -> str:
         return "" if value is None else plain(str(getattr(format, kind)(value)))
 
+    paid = [("fees paid", shown(figures.fees_paid, "number"))]
+    if figures.funding_paid:
+        paid.append(("funding paid", shown(figures.funding_paid, "number")))
     measures.print_warnings(made.warnings)
     console.print_facts(
         "Portfolio",
@@ -101,6 +104,7 @@ def _print(made: "MadePortfolio") -> None:
             ("largest drawdown", shown(figures.max_drawdown_pct, "percent")),
             ("trades", format.few_trades(figures.trades) or f"{figures.trades:,}"),
             ("in the market", shown(figures.exposure_pct, "percent")),
+            *paid,
             ("turnover of a year", shown(result.turnover, "number")),
             ("entries dropped", f"{figures.refused_orders:,}"),
             ("written to", made.path),

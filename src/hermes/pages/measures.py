@@ -46,9 +46,10 @@ def table(columns: Mapping[str, Measures], unit: str) -> Markup:
         columns: heading → metrics; the one called `Holding` has no trades.
         unit: the quote currency, for the headings.
     """
+    shown = {group: [each for each in rows if each.is_shown(columns.values())] for group, rows in GROUPS.items()}
     groups = [
         (group, [(each, [_cell(each, values, name == "Holding") for name, values in columns.items()]) for each in rows])
-        for group, rows in GROUPS.items()
+        for group, rows in shown.items()
     ]
     amounts = f"amounts in {unit}" if unit else "amounts in the quote currency"
     return render("measures.html", amounts=amounts, columns=list(columns), groups=groups)

@@ -25,7 +25,7 @@ from hermes.text import counted
 
 MOST_TRADES, MOST_CORRELATED = 500, 40
 _SHOWN = ("total_return_pct", "sharpe", "max_drawdown_pct", "cagr_pct", "trades", "win_rate_pct", "exposure_pct",
-          "fees_paid", "end_value")  # fmt: skip
+          "fees_paid", "funding_paid", "end_value")  # fmt: skip
 _LINES = {name: ACCOUNT[name] for name in ("benchmark", "equity")}
 
 
@@ -117,6 +117,8 @@ def _tiles(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[Tile]:
 def _measures(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for each in select_measures(_SHOWN):
+        if not each.is_shown([metrics]):
+            continue
         text, beside = measures.shown(each.name, metrics[each.name]), held.get(each.name)
         warned = "; ".join([text, *measures.warnings(each, metrics)])
         rows.append((each.label, warned, "" if beside is None else measures.show(each, beside)))

@@ -152,11 +152,11 @@ def _check(tasks: Sequence[Settings]) -> None:
     for what in ("market", "interval", "provider"):
         if len(found := sorted({getattr(dataset, what) for dataset in datasets})) > 1:
             raise UsageError(f"one portfolio cannot hold {what}s {' and '.join(found)}", f"take one {what}")
+    if datasets[0].market == "cm" and len(names) > 1:
+        raise UsageError("accounts of coin-margined contracts are in coins, one for each", "take one symbol")
     if unknown := [name for name in names if len(names) > 1 and not quote_currency(name)]:
         raise UsageError(f"the quote currency of {unknown[0]} is not known", "take symbols like BTCUSDT")
     quotes = sorted({quote_currency(name) for name in names})
-    if datasets[0].market == "cm" and len(names) > 1:
-        raise UsageError("accounts of coin-margined contracts are in coins, one for each", "take one symbol")
     if len(quotes) > 1:
         raise UsageError(
             f"one cash cannot hold {' and '.join(quotes)}", f"take symbols of one quote currency, like {quotes[0]}"

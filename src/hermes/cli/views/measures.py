@@ -16,6 +16,8 @@ def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> N
     amounts = f", amounts in {quotes.pop()}" if len(quotes) == 1 else ""
     table = []
     for each in shown_measures():
+        if not each.is_shown(columns.values()):
+            continue
         shown = (_marked(each.name, _measure(values.get(each.name), each.unit), values) for values in columns.values())
         table.append((each.label, *shown))
         if any(_interval(each.name, values) for values in columns.values()):
