@@ -366,12 +366,20 @@ def test_a_corrupt_file_is_one_line(gold: Layer):
         assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_full_disk_while_staging(gold: Layer, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("No space left on device (os error 28)", "No space left on device → free some space"),
+        ("[Errno 28] No space left on device", "No space left on device → free some space"),  # to a file of Python's
+        ("[Errno 5] Input/output error", "Input/output error → check the folder"),
+    ],
+)
+def test_a_full_disk_while_staging(gold: Layer, monkeypatch: pytest.MonkeyPatch, said: str, cure: str):
     def full(self, path, **kw):
-        raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+        raise pl.exceptions.ComputeError(f"parquet: File out of specification: underlying IO error: {said}")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
-    with pytest.raises(StoreError, match="No space left on device → free some space"):
+    with pytest.raises(StoreError, match=cure):
         gold.write("t/x.parquet", FRAME, {})
     assert gold.files("") == []
 

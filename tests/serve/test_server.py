@@ -277,7 +277,8 @@ def test_addresses_that_cannot_be_had(root: Path) -> None:
         Server(settings, Lake.open(settings), "no.such.invalid", 0)
 
 
-def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path, ending: signal.Signals) -> None:
     code = "from hermes.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "--lake", f"{root}/{{layer}}"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -285,7 +286,7 @@ def test_from_the_command_line_until_ctrl_c(root: Path, tmp_path: Path) -> None:
             assert process.stdout
             said = process.stdout.readline()
             assert "read-only; stop with Ctrl-C" in said
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             out, err = process.communicate(timeout=20)
         finally:
             process.kill()

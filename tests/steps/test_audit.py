@@ -11,8 +11,8 @@ import pytest
 
 from hermes import pipeline
 from hermes.dataset import Dataset
-from hermes.errors import AuditFault
-from hermes.lake.store import Lake
+from hermes.errors import AuditFault, StoreError
+from hermes.lake.store import Lake, Layer
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
@@ -227,6 +227,17 @@ def test_the_shipped_strategies_are_proven_and_tested(name: str, cuts: int, audi
     assert found.checks["continuity"].verdict == "tested"
     assert found.checks["warm_up"].verdict == ("not_checked" if cuts == QUICK_CUTS else "tested")
     assert found.verdict == "tested"
+
+
+def test_what_was_found_is_told_where_it_cannot_be_kept(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(layer: Layer, key: str, content: bytes) -> str:
+        raise StoreError(f"{key}: Read-only file system", "choose another folder")
+
+    monkeypatch.setattr(Layer, "write_bytes", refused)
+    assert audit("smart_momentum", 2).verdict == "tested"
+    assert "the verdict is not kept" in caplog.text and "Read-only file system" in caplog.text
 
 
 def test_a_rule_without_running_anything_but_its_form_is_refused_by_run(lake: Path, tmp_path: Path) -> None:

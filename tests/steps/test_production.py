@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from tests.lake_settings import naming
 
 from hermes.dataset import Dataset, parse_execution, universe_table
-from hermes.errors import HermesError, MissingTable, StoreError, UsageError
+from hermes.errors import HermesError, MissingTable, NewerLake, StoreError, UsageError
 from hermes.lake import catalog, sql
 from hermes.lake.executions import COMPARISON, SIGNALS, Execution, newest, next_sequence, publish, read_executions
-from hermes.lake.store import Lake
+from hermes.lake.store import JSON_FORMAT, Lake
 from hermes.pipeline import signals as make_signals
 from hermes.settings import Settings
-from hermes.steps import production, promotion
+from hermes.steps import production
 from hermes.steps.lineage import latest_same
 from hermes.steps.maintenance.prune import prune
 from hermes.steps.production import find_execution, identity, newest_alike
@@ -290,7 +290,20 @@ def test_a_promotion_that_cannot_be_read_is_said_with_its_cure(lake: Lake, conte
     assert refused.value.cure == f"promote again: `hermes promote {TABLE}/EXECUTION`"
     promote(naming(lake), lake, execution=f"{TABLE}/{name}")  # the cure
     assert find_execution(CONFIGURED, lake).name == name
-    assert json.loads(Path(made.path).read_bytes())["format"] == promotion.FORMAT
+    assert json.loads(Path(made.path).read_bytes())["format"] == JSON_FORMAT
+
+
+@pytest.mark.parametrize("format", [JSON_FORMAT + 1, "²", "", -1, None, 1e300, [1]])
+def test_a_promotion_of_a_newer_hermes_is_neither_read_nor_replaced(lake: Lake, format: object):
+    name = execute(lake)
+    path = Path(promote(naming(lake), lake, execution=name).promotion.path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": format}))
+    before = path.read_bytes()
+    for ask in (lambda: find_execution(CONFIGURED, lake), lambda: promote(naming(lake), lake, execution=name),
+                lambda: withdraw(naming(lake), lake, table=TABLE)):  # fmt: skip
+        with pytest.raises(NewerLake, match="was made by a newer Hermes: format "):
+            ask()
+    assert path.read_bytes() == before
 
 
 def test_whoever_makes_what_is_not_promoted_is_told(

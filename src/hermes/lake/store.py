@@ -40,6 +40,7 @@ _FOOTER_HASH = "hermes_sha256"
 _FOOTER_KEY = "hermes_key"  # where the file was published
 _FOOTER_FORMAT = "hermes_format"
 FORMAT = 2  # of what Hermes writes; 1 had no `hermes_format`, see docs/upgrade.md
+JSON_FORMAT = 1  # of the small files that `read_json` reads
 CODEC: Literal["snappy"] = "snappy"  # a fifth more bytes than zstd, read in half the time: and tables are read often
 _READERS = 8  # footers that a store is asked for at once
 #: How Polars begins what it says of bytes that are no Parquet; a store that cannot be reached is told otherwise.
@@ -121,7 +122,7 @@ class Layer:
             what: that it holds, and cure: what to do where it cannot be read, for the error.
 
         Raises:
-            StoreError: it cannot be read, is cut or is no object.
+            StoreError: it cannot be read, is cut or is no object, or was made by a newer Hermes.
         """
         content = self.read(key)
         if content is None:
@@ -132,6 +133,7 @@ class Layer:
             said = None
         if not isinstance(said, dict):
             raise StoreError(f"{self.locate(key)} cannot be read: {what}", cure)
+        _check_format(self.locate(key), said.get("format", JSON_FORMAT), JSON_FORMAT)
         return said
 
     def locate(self, key: str) -> str:
@@ -168,11 +170,7 @@ class Layer:
                 f"{file.location} was published as {found[_FOOTER_KEY]}, and was copied to where it is now",
                 "remove it, then run the step again that makes it (`hermes run` makes all that is missing)",
             )
-        if not (format := found.get(_FOOTER_FORMAT, "1")).isdigit() or int(format) > FORMAT:
-            raise NewerLake(
-                f"{file.location} was made by a newer Hermes: format {format[:20]}, and this one knows up to {FORMAT}",
-                "use the newer Hermes for this lake, see docs/upgrade.md",
-            )
+        _check_format(file.location, found.get(_FOOTER_FORMAT, 1), FORMAT)
         return found
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
@@ -431,6 +429,14 @@ def _backend(address: str, settings: Settings) -> "folder.Folder | Bucket":
     from hermes.lake.backends.s3 import Bucket  # noqa: PLC0415 - a folder needs no client of S3, which is slow to load
 
     return Bucket(address, settings.s3)
+
+
+def _check_format(where: str, format: object, known: int) -> None:
+    if not re.fullmatch("[0-9]{1,9}", str(format)) or int(str(format)) > known:
+        raise NewerLake(
+            f"{where} was made by a newer Hermes: format {str(format)[:20]}, and this one knows up to {known}",
+            "use the newer Hermes for this lake, see docs/upgrade.md",
+        )
 
 
 def _damaged(what: str, error: BaseException) -> StoreError:

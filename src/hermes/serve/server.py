@@ -44,7 +44,7 @@ class Server:
         self._site = Site(Reader(settings, lake), allowed, any_address=not self.is_loopback)
 
     def run(self, started: Callable[[], None]) -> None:
-        """Serve until SIGINT or SIGTERM.
+        """Serve until SIGINT, SIGTERM or, unless that is ignored as below `nohup`, SIGHUP.
 
         Args:
             started: called once the server listens.
@@ -54,7 +54,8 @@ class Server:
     async def _run(self, started: Callable[[], None]) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+        for number in (signal.SIGINT, signal.SIGTERM, *hung_up):
             loop.add_signal_handler(number, stop.set)
         server = self.listen()
         started()

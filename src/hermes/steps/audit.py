@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from logging import WARNING
 from random import Random
 from secrets import randbits
 from time import perf_counter
@@ -9,7 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from hermes.errors import StoreError
 from hermes.lake.store import Lake
+from hermes.logs import event
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.audit.causality import Rules
@@ -168,7 +171,11 @@ def audit(
         warm_up=needed,
         seconds=perf_counter() - started,
     )
-    keep_verdict(made.as_json(), selection, lake)
+    try:
+        keep_verdict(made.as_json(), selection, lake)
+    except StoreError as error:  # what was found is found
+        message = f"the verdict is not kept, so signals will say that they were not checked: {error}"
+        event("audit", level=WARNING, message=message, dataset=str(settings.dataset))
     return made
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hermes.errors import MissingTable, StoreError, UsageError
 from hermes.indicators.columns import parse
 from hermes.indicators.registry import Known, known_indicators
-from hermes.lake.store import Lake
+from hermes.lake.store import JSON_FORMAT, Lake
 from hermes.lake.tables import column_names
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -127,6 +127,6 @@ def source_of(name: str, known: Known) -> str:
 
 
 def _stored(settings: Settings, lake: Lake, columns: Mapping[str, str], added: Sequence[str]) -> PromotedFeatures:
-    content = {"format": 1, "columns": dict(columns), "promoted_at": datetime.now(UTC).isoformat()}
+    content = {"format": JSON_FORMAT, "columns": dict(columns), "promoted_at": datetime.now(UTC).isoformat()}
     lake.gold.write_bytes(KEY, json.dumps(content, indent=2).encode())
     return PromotedFeatures(settings, list(columns), list(added), lake.gold.locate(KEY))

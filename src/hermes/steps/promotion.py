@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hermes.dataset import parse_signals_table
-from hermes.errors import MissingTable, StoreError, UsageError
+from hermes.errors import MissingTable, NewerLake, StoreError, UsageError
 from hermes.lake.executions import SIGNALS, is_execution, read_executions
 from hermes.lake.resolve import resolve_lake
-from hermes.lake.store import Lake
+from hermes.lake.store import JSON_FORMAT, Lake
 from hermes.lineage import fields_with
 from hermes.settings import AccountSettings, Settings
 
-FORMAT = 1  # of the promotion's JSON
 #: Of executions that say nothing of it.
 FORMER = {"account": AccountSettings().model_dump(mode="json"), "feature_set": None}
 #: What a promotion pins, and what makes two executions of one table alike.
@@ -64,7 +63,7 @@ def promote(settings: Settings, lake: Lake | None = None, *, execution: str) -> 
 
     Raises:
         UsageError, MissingTable: no execution, or several, are called so.
-        StoreError: it was made by another tool, or cannot be read.
+        StoreError: it was made by another tool, or cannot be read; or a newer Hermes has promoted.
     """
     lake = resolve_lake(settings, lake, "promote")
     table, _, name = execution.rstrip("/").removesuffix(f"/{SIGNALS}").rpartition("/")
@@ -83,8 +82,14 @@ def promote(settings: Settings, lake: Lake | None = None, *, execution: str) -> 
         raise StoreError(f"{made.file.location} has no lineage of Hermes", "promote an execution that Hermes made")
     pinned = {key: made.lineage.get(key, FORMER.get(key)) for key in PINNED}
     content = {
-        "format": FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
+        "format": JSON_FORMAT, "table": table, "execution": name, "promoted_at": datetime.now(UTC).isoformat(), **pinned
     }  # fmt: skip
+    try:
+        promoted(lake, table)
+    except NewerLake:
+        raise
+    except StoreError:  # it cannot be read: promoting again is the cure
+        pass
     key = _key(table)
     lake.gold.write_bytes(key, json.dumps(content, indent=2).encode())
     return Promoted(settings, Promotion(table, name, pinned, lake.gold.locate(key)))

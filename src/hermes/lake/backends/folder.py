@@ -44,10 +44,13 @@ def explain(error: OSError, path: str) -> StoreError:
 
 
 def disk_error(error: Exception, path: str) -> StoreError | None:
-    """An error of the disk below Polars, which says "(os error 28)" where Python would raise an OSError; else None."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    number = int(found[1]) if found else 0
-    return explain(OSError(number, os.strerror(number)), path) if number in _CURES else None
+    """An error of the disk below Polars, where Python would raise an OSError; else None.
+
+    Polars says "(os error 28)", and "[Errno 28]" where it writes to a file that Python opened.
+    """
+    found = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(error))
+    number = int(found[1] or found[2]) if found else 0
+    return explain(OSError(number, os.strerror(number)), path) if number in {*_CURES, errno.EIO} else None
 
 
 @contextmanager
