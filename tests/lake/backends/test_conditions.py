@@ -62,12 +62,15 @@ def test_a_store_that_is_away_is_no_verdict(double: Double, monkeypatch: pytest.
         tried(double)
 
 
-def test_a_store_that_does_not_know_conditions(double: Double, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "said", ["501 Not Implemented", "400 Bad Request: <Error><Code>InvalidArgument</Code></Error>"]
+)
+def test_a_store_that_does_not_know_conditions(double: Double, monkeypatch: pytest.MonkeyPatch, said: str):
     put = obstore.put
 
     def unknown(*args, mode="overwrite", **kw):
         if mode != "overwrite":
-            raise GenericError("Server returned non-2xx status code: 501 Not Implemented")
+            raise GenericError(f"Server returned non-2xx status code: {said}")
         return put(*args, **kw)
 
     double.quirks = Quirks()

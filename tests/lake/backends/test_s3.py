@@ -176,8 +176,12 @@ def test_a_lock_in_a_missing_bucket_creates_the_bucket(wire: Wire, said: str):
 @pytest.mark.usefixtures("known_store")
 @pytest.mark.parametrize("act", ["write", "lock"])
 def test_a_bucket_that_may_not_be_created_is_an_error(wire: Wire, act: str):
-    wire.answers.extend([(404, NO_KEY)] * (act == "lock") + [(404, NO_BUCKET), (403, "")])
-    with pytest.raises(StoreError, match=r"x-gold is missing and cannot be created \(HTTP 403\) → create it"):
+    wire.answers.extend(
+        [(404, NO_KEY)] * (act == "lock") + [(404, NO_BUCKET), (403, "<Error><Code>AccessDenied</Code></Error>")]
+    )
+    with pytest.raises(
+        StoreError, match=r"x-gold is missing and cannot be created \(HTTP 403 AccessDenied\) → create it"
+    ):
         write_or_lock(wire, act)
 
 

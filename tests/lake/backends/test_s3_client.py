@@ -6,6 +6,7 @@ import os
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -196,14 +197,21 @@ def test_a_tls_port_that_says_so(monkeypatch: pytest.MonkeyPatch):
     )
 
 
-@pytest.mark.parametrize("answer", [b"", b"<html>log in", b"\x00\xff\x1b[2J"])
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(200, b""), (200, b"<html>log in"), (200, b"\x00\xff\x1b[2J"), (404, b""), (404, b"<html>no such page"),
+     (405, b"no"), (501, b"")],
+)  # fmt: skip
 @pytest.mark.parametrize(
     "act",
     [lambda made: made.silver.files("t"), lambda made: made.silver.write_bytes("t", b""), use],
 )
-def test_an_address_at_which_something_else_answers(monkeypatch: pytest.MonkeyPatch, answer: bytes, act: Callable):
+def test_an_address_at_which_something_else_answers(
+    monkeypatch: pytest.MonkeyPatch, status: int, answer: bytes, act: Callable
+):
+    monkeypatch.setattr(s3_client, "RETRIES", 0)
     for method in ("GET", "PUT"):
-        monkeypatch.setattr(f"tests.s3_double._Handler.do_{method}", lambda self: something_else(self, answer))
+        monkeypatch.setattr(f"tests.s3_double._Handler.do_{method}", lambda self: something_else(self, status, answer))
     with serve_double() as server:
         server.buckets["silver"] = {}
         error = reason(server.endpoint, act, **KEYS)
@@ -211,9 +219,29 @@ def test_an_address_at_which_something_else_answers(monkeypatch: pytest.MonkeyPa
     assert "s3.endpoint (AWS_ENDPOINT_URL)" in error.cure
 
 
-def something_else(handler: _Handler, answer: bytes) -> None:
+def something_else(handler: _Handler, status: int, answer: bytes) -> None:
     handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-    handler._answer(200, answer)
+    handler._answer(status, answer)
+
+
+@pytest.mark.parametrize("code", ["PermanentRedirect", "AuthorizationHeaderMalformed"])
+def test_a_bucket_in_another_region(monkeypatch: pytest.MonkeyPatch, code: str):
+    status = 301 if code == "PermanentRedirect" else 400
+    monkeypatch.setattr("tests.s3_double._Handler.do_GET", lambda self: self._say(status, code))
+    with serve_double() as server:
+        error = reason(server.endpoint, **KEYS)
+    assert "says that the bucket is in another region" in error.message
+    assert "s3.region (AWS_REGION)" in error.cure
+
+
+def test_a_store_that_is_too_slow_is_told_from_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(s3_client, "RETRIES", 0)
+    monkeypatch.setattr(s3_client, "REQUEST_S", 0.2)
+    monkeypatch.setattr(s3, "REQUEST_S", 0.2)
+    monkeypatch.setattr("tests.s3_double._Handler.do_GET", lambda self: time.sleep(0.5))
+    with serve_double() as server:
+        error = reason(server.endpoint, **KEYS)
+    assert "is there, and does not answer in time" in error.message
 
 
 def test_an_object_that_went_away_after_it_was_listed():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xml.sax.saxutils import escape
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 
 from hermes.errors import AlreadyPublished, DatasetLocked, StoreError
 from hermes.lake.backends import folder
@@ -64,8 +64,12 @@ LOCATION_FREE = "us-east-1"  # the one region that a new bucket must not name
 
 
 def bucket_missing(error: Exception) -> bool:
-    """Whether an answer to a listing says that the bucket is missing: of a key it never says 404."""
-    return "404 Not Found" in str(error) or "NoSuchBucket" in str(error)
+    """Whether an answer to a listing says that the bucket is missing: of a key it never says 404.
+
+    A 404 without a code of S3's comes from something else that listens there, and says nothing of any bucket.
+    """
+    text = str(error)
+    return "NoSuchBucket" in text or ("404 Not Found" in text and "<Code>" in text)
 
 
 def write_found_no_bucket(error: Exception) -> bool:
@@ -422,10 +426,16 @@ class Bucket:
             request = urllib.request.Request(url, data=body, method="PUT")
             urllib.request.urlopen(request, timeout=REQUEST_S, context=tls_context(self._s3)).close()
         except urllib.error.HTTPError as error:
-            if error.code != 409:  # somebody made it at the same moment
-                raise StoreError(
-                    f"bucket {self._bucket} is missing and cannot be created (HTTP {error.code})",
-                    "create it, or give keys that may",
-                ) from None
+            if error.code == 409:  # somebody made it at the same moment
+                return
+            code = re.search(rb"<Code>(\w+)</Code>", error.read(4096))
+            if code is None and error.code in (404, 405, 501):
+                asked = GenericError(f"Error performing PUT {url}: HTTP {error.code} is no answer of S3")
+                raise self._explained(asked, self.address) from None
+            why = f" {code[1].decode()}" if code else ""
+            raise StoreError(
+                f"bucket {self._bucket} is missing and cannot be created (HTTP {error.code}{why})",
+                "create it, or give keys that may",
+            ) from None
         except OSError as error:
             raise self._explained(error, self.address) from None

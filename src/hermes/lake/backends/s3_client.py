@@ -65,6 +65,11 @@ _CAUSES = (
         "keep large tables, and those of other tools, on another store; `hermes doctor` tries one out",
     ),
     (
+        r"PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|incorrectly configured region",
+        "{store} says that the bucket is in another region",
+        "set s3.region (AWS_REGION) to the bucket's own",
+    ),
+    (
         r"NoSuchBucket",
         "{store} has no such bucket",
         f"check lake.url and {_ENDPOINT}, or let `hermes run` create it",
@@ -105,7 +110,8 @@ _CAUSES = (
         f"check {_ENDPOINT}",
     ),
     (
-        r"invalid list response|Unable to extract metadata|neither what was put nor what was there",
+        r"(?s)invalid list response|is no answer of S3|Unable to extract metadata|neither what was put nor what was"
+        r" there|(?:list request.*404 Not Found|405 Method Not Allowed|501 Not Implemented)(?!.*<Code>)",
         "{store} does not answer as S3 does",
         f"check {_ENDPOINT}: another service, a proxy or a login page may answer there",
     ),
@@ -118,6 +124,11 @@ _CAUSES = (
         r"IncompleteMessage|ConnectionReset|BrokenPipe|[Cc]onnection reset|closed connection without response",
         "{store} ends the connection without an answer",
         f"check whether {_ENDPOINT} is to begin with http:// or https://, and that the server is well",
+    ),
+    (
+        r"(?s)^(?!.*[Cc]onnect).*(?:kind: Timeout|TimedOut|timed out)",
+        "{store} is there, and does not answer in time",
+        "check the network on the way and whether the server is busy, then run again",
     ),
     (
         r"error sending request|[Cc]onnect|operation timed out|TimedOut|timed out|kind: Timeout",
