@@ -31,7 +31,7 @@ from hermes.steps.results import StepResult
 from hermes.strategies import strategy_name
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table, Transaction
 

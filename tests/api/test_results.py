@@ -25,7 +25,9 @@ class Tree(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.open, self.text, self.frames, self.scripts = [], "", [], 0
+        self.open: list[str] = []
+        self.frames: list[str] = []
+        self.text, self.scripts = "", 0
         self.feed(html)
         assert self.open == []
 
@@ -173,8 +175,10 @@ def test_a_real_market_has_no_label_and_what_is_undefined_has_no_figure():
         "metrics": dict.fromkeys(("benchmark_return_pct", "sharpe"))
         | {"fill": "close", "trades": 0, "total_return_pct": 0.0},
     }  # fmt: skip
-    values = dict.fromkeys((each.name for group in notebook.measures.GROUPS.values() for each in group), None)
-    values |= found["metrics"] | {"end_value": 1.0, "fees_paid": 0.0}
+    values: dict[str, float | None] = dict.fromkeys(
+        (each.name for group in notebook.measures.GROUPS.values() for each in group), None
+    )
+    values |= {**found["metrics"], "end_value": 1.0, "fees_paid": 0.0}  # type: ignore[dict-item]
     html = notebook.summary("Signalled", found, {"close": values})
     assert "SIMULATED" not in html + notebook.text("Signalled", found)
     assert "it never traded" in notebook.text("Signalled", found)
@@ -206,7 +210,7 @@ def test_settings_are_given_as_they_stand_in_the_file():
     with pytest.raises(
         UsageError, match=r"dataset\.simbol \(argument\) is not a setting → did you mean dataset\.symbol"
     ):
-        hermes.Settings.load(environ={}, dataset={"simbol": "ETHUSDT"})
+        hermes.Settings.load(environ={}, dataset={"simbol": "ETHUSDT"})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(UsageError, match=r"symbol \(argument\) is not a setting"):
         hermes.Settings.load(environ={}, symbol="ETHUSDT")  # type: ignore[call-arg]
 

@@ -26,7 +26,7 @@ def cures() -> dict[str, str]:
     modules = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCES.rglob("*.py"))}
     constants = {path: _constants(tree.body) for path, tree in modules.items()}
     shared = {name: value for each in constants.values() for name, value in each.items()}
-    found = {}
+    found: dict[str, str] = {}
     for path, tree in modules.items():
         known = _Texts(shared | constants[path], {n.name: n for n in ast.walk(tree) if isinstance(n, Function)})
         for line, node, function in _carried(tree):

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -153,7 +154,7 @@ def test_rows_go_to_a_file_whole_or_not_at_all(
 ):
     monkeypatch.setattr(sql, "BATCH_ROWS", 2_048)
     path = tmp_path / f"rows.{format}"
-    read = {"csv": pl.read_csv, "json": pl.read_ndjson, "parquet": pl.read_parquet}[format]
+    read: Any = {"csv": pl.read_csv, "json": pl.read_ndjson, "parquet": pl.read_parquet}[format]
     wanted = "select range as n, 'é,\"' || range as name from range(10000)"
     assert sql.export(lake, wanted, path, format) == 10_000
     found = read(path)

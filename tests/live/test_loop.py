@@ -154,7 +154,7 @@ def test_an_outage_is_survived_and_said_once(tmp_path):
                 live.server.down = False
             return real_wait(wake, seconds)
 
-        live.clock.wait = wait
+        live.clock.wait = wait  # type: ignore[method-assign]
         loop.run(until=loop.engine.server_now() + 10 * MINUTE)
         assert len(loop.listener.troubles) == 1
         record = live.record()
@@ -203,7 +203,7 @@ def test_a_ban_is_waited_for_without_a_request(tmp_path):
                 assert sum(live.server.requests.values()) == asked[0]
             return real_wait(wake, seconds)
 
-        live.clock.wait = wait
+        live.clock.wait = wait  # type: ignore[method-assign]
         loop.run(until=loop.engine.server_now() + 10 * MINUTE)
         assert asked
         assert find_gaps(live.record()) == []

@@ -3,6 +3,7 @@
 import zipfile
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -204,7 +205,7 @@ def test_prune_takes_days_that_the_archive_repeats_and_keeps_those_that_differ(s
     server.add(dataset, bars)
     clock.move(4001 * 60)
     top_up(settings, lake, exchange=client)
-    days = {}
+    days: dict[Any, Any] = {}
     for bar in bars:
         days.setdefault(date(1970, 1, 1) + timedelta(bar.open_time // 86_400_000_000), []).append(bar)
     (one, first), (two, second), (three, third), *_ = days.items()

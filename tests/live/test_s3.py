@@ -43,6 +43,6 @@ def test_live_on_s3_is_the_archive_alone(tmp_path: Path, flags: Mapping[str, str
             assert table.equals(alone[name]), name
         names = ["datetime", "open", "high", "low", "close", "volume", "buy_signal", "sell_signal", "position"]
         assert mine.select(names).equals(alone["signals"].tail(mine.height).select(names))
-        table = live.dataset.signals_table("donchian_breakout")
-        told = json.loads(live.lake.gold.read(f"status/{table}.json") or b"")
+        name = live.dataset.signals_table("donchian_breakout")
+        told = json.loads(live.lake.gold.read(f"status/{name}.json") or b"")
         assert told["record_head"] == mine["hash"][-1] and table in heartbeats(live.lake)

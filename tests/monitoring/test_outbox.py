@@ -1,6 +1,7 @@
 """Notices are kept until each receiver took them, in order, whatever happens in between."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ class Somebody:
     """A receiver that refuses while it is away."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.away, self.got = name, False, []
+        self.name, self.away = name, False
+        self.got: list[Any] = []
 
     def receiver(self) -> Receiver:
         return Receiver(self.name, self.name, self.take)

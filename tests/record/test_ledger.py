@@ -4,10 +4,12 @@ import json
 import math
 import random
 import struct
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -76,7 +78,8 @@ def test_columns_stand_in_the_order_of_the_design():
 
 def test_appending_in_any_pieces_gives_the_same_chain():
     rows = market.decided(market.judged(60))
-    whole, pieces, heads = ledger.seal(rows, {}).rows, [], {}
+    whole, pieces = ledger.seal(rows, {}).rows, []
+    heads: Mapping[Any, Any] = {}
     for begin, end in ((0, 1), (1, 20), (20, 59), (59, 60)):
         sealed = ledger.seal(rows.slice(begin, end - begin), heads)
         pieces.append(sealed.rows)

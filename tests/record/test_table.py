@@ -3,9 +3,10 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -60,7 +61,7 @@ def test_record_is_what_was_appended(table: DecisionsTable):
 
 
 def test_heads_that_were_returned_are_those_that_are_read(table: DecisionsTable):
-    heads = {CHAIN: Head.before_first(market.judged(9, seed=5))}
+    heads: Mapping[Chain, Head] = {CHAIN: Head.before_first(market.judged(9, seed=5))}
     for number in range(3):
         heads = table.append(BARS.slice(number, 1), heads).heads
     revision = BARS.slice(0, 1).with_columns(kind=pl.lit("revision"))
@@ -137,7 +138,8 @@ def test_merged_day_keeps_every_row_and_hash(table: DecisionsTable):
 def test_merge_that_was_killed_loses_and_doubles_nothing(table: DecisionsTable, monkeypatch, removed: int):
     record = keep(table, BARS, 4)
     with monkeypatch.context() as killed:
-        remove, count = Layer.remove, []
+        remove = Layer.remove
+        count: list[str] = []
 
         def remove_some(layer: Layer, key: str) -> None:
             if len(count) == removed:
@@ -157,7 +159,8 @@ def test_merge_that_was_killed_loses_and_doubles_nothing(table: DecisionsTable, 
 
 def test_reader_never_sees_a_day_between_its_files(table: DecisionsTable, monkeypatch):
     record = keep(table, BARS, 4)
-    scan, merged = Layer.scan, []
+    scan = Layer.scan
+    merged: list[Any] = []
 
     def merge_first(layer: Layer, *given: object, **options: object):
         if not merged:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_notices_go_on_from_the_newest_bar(copied: Settings, content: bytes, cap
 
 @pytest.mark.parametrize("content", DAMAGES)
 def test_a_notice_that_is_lost_holds_up_no_other(copied: Settings, content: bytes) -> None:
-    lake, taken = Lake.open(copied), []
+    lake = Lake.open(copied)
+    taken: list[Any] = []
     receiver = Receiver("somebody", "key", taken.append)
     outbox = Outbox(lake, "table")
     outbox.put({"id": "a"}, [receiver])

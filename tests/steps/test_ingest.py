@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -374,7 +375,7 @@ def test_a_file_that_was_copied_to_another_place_is_refused_by_every_reader(sim,
             for symbol in ("SIM1USDT", "SIMUSDT")
         ]
     table = {"bronze": "bronze", "silver": "silver", "gold_features": "features", "trading_signals": "signals"}
-    steps = {
+    steps: dict[str, list[Callable[..., Any]]] = {
         "bronze": [lambda: refine(settings, lake), lambda: ingest(settings, lake)],
         "silver": [lambda: features(settings, lake)],
         "gold_features": [lambda: signals(settings, lake), lambda: features(settings, lake)],

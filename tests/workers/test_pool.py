@@ -7,9 +7,11 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster, Security
@@ -102,8 +104,15 @@ def test_tasks_are_taken_as_there_is_room_for_them(settings):
         done.close()
 
 
+def results(done: Iterable[tuple[Any, Any]]) -> list[Any]:
+    """What the tasks returned; none of them failed."""
+    found = [result for _, result in done]
+    assert not [result for result in found if isinstance(result, Exception)]
+    return found
+
+
 def test_workers_are_processes_of_one_thread(two_workers):
-    found = [result for _, result in completed(two_workers, whoami, range(20))]
+    found = results(completed(two_workers, whoami, range(20)))
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {"1"}
 
@@ -111,11 +120,11 @@ def test_workers_are_processes_of_one_thread(two_workers):
 @pytest.mark.skipif(CORES > 4, reason=f"it would start {CORES} workers")
 def test_workers_that_are_as_many_as_cores_have_one_each_also_after_one_died(settings, tmp_path):
     with place(settings, workers=CORES) as where:
-        before = dict(result for _, result in completed(where, core_of, range(20 * CORES)))
+        before = dict(results(completed(where, core_of, range(20 * CORES))))
         ((_, outcome),) = completed(where, die_once, [tmp_path / "died"])
         assert outcome == "done"
         where.pool._client.wait_for_workers(CORES)
-        after = dict(result for _, result in completed(where, core_of, range(20 * CORES)))
+        after = dict(results(completed(where, core_of, range(20 * CORES))))
     assert before.keys() != after.keys()
     each = sorted([core] for core in os.sched_getaffinity(0))
     assert sorted(map(sorted, before.values())) == sorted(map(sorted, after.values())) == each
@@ -124,7 +133,7 @@ def test_workers_that_are_as_many_as_cores_have_one_each_also_after_one_died(set
 @pytest.mark.skipif(CORES < 2, reason="there is one core only")
 def test_fewer_workers_than_cores_use_any(settings):
     with place(settings, workers=1) as where:
-        ((_, (_, cores)),) = completed(where, core_of, [0])
+        ((_, cores),) = results(completed(where, core_of, [0]))
     assert cores == os.sched_getaffinity(0)
 
 
@@ -298,7 +307,7 @@ def test_what_the_cluster_forgets_again_and_again_is_an_error(settings):
         def submit(self, work, task):
             from concurrent.futures import Future
 
-            future = Future()
+            future: Future[Any] = Future()
             future.cancel()
             future.set_running_or_notify_cancel()
             self.sent = getattr(self, "sent", 0) + 1

@@ -119,7 +119,7 @@ def export(
 
 
 def _write(found: "duckdb.DuckDBPyConnection", path: Path, format: str, limit: int | None) -> int:
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # noqa: PLC0415 - only a file needs it
+    import pyarrow.parquet as pq  # noqa: PLC0415 - only a file needs it
 
     with warnings.catch_warnings():  # of a copy of the rows that DuckDB 2.0 makes: in batches it costs little
         warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)

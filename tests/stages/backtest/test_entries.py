@@ -1,5 +1,7 @@
 """Positions that follow one another: the same whether exits are found one by one, side by side or all at once."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,8 @@ from hermes.stages.backtest.exits import Exits
 def followed(account, bars, found, begin: int) -> list[tuple]:
     """Entry, exit and reason of every position from an entry on."""
     quotes = bars.opens if account.fill == "next_open" else bars.close
-    places, made = Entries(Exits(account), bars, quotes, 0.0, found), []
+    places = Entries(Exits(account), bars, quotes, 0.0, found)
+    made: list[Any] = []
     while begin < len(places):
         positions = places.follow(begin)
         begin = positions.following

@@ -105,7 +105,7 @@ def test_stops_sides_and_sizes_are_those_of_vectorbt():
         equity = np.repeat(steps.equity, np.diff(steps.rows, append=steps.bars))
         expected = value[number].to_numpy()
         assert equity.tolist() == pytest.approx(expected.tolist(), **NEAR), account
-        stopped += trading.trades()["reason"].is_in(["stop_loss", "take_profit", "trailing_stop"]).sum()
+        stopped += int(trading.trades()["reason"].is_in(["stop_loss", "take_profit", "trailing_stop"]).sum())
     assert stopped > CASES and len(records) > 8 * CASES
 
 

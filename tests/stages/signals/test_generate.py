@@ -1,5 +1,7 @@
 """What the law does not say: what is refused, what a failure leaves behind, and real sizes."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -63,7 +65,7 @@ def test_an_error_in_the_frames_is_raised_as_it_was(error, tmp_path):
 
 def test_ctrl_c_is_raised_not_that_frames_were_wanted_no_more(tmp_path, monkeypatch):
     """Where Polars is interrupted while it writes, it closes the source of the frames first."""
-    sources = []
+    sources: list[Any] = []
 
     def interrupted(*_, **options):
         frames = sources[0]()

@@ -232,8 +232,8 @@ def test_a_day_file_stands_in_for_a_bad_month() -> None:
     assert made.tally.refused.keys() == {JANUARY.stem}
 
 
-def at(*when: int) -> datetime:
-    return datetime(*when, tzinfo=UTC)
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
 
 
 def test_a_bar_that_was_open_when_its_file_was_made_is_left_out() -> None:
@@ -366,7 +366,7 @@ HARMS: dict[str, Callable[[pl.DataFrame, int], pl.DataFrame]] = {
     "nan": lambda frame, line: change(frame, line, high=NAN),
     "twice": again,
     "contradict": lambda frame, line: again(frame, line, volume=77.0),
-    "late": lambda frame, line: change(frame, line, open_time=frame["open_time"].max() * 2),
+    "late": lambda frame, line: change(frame, line, open_time=frame["open_time"].to_numpy().max() * 2),
     "drop": lambda frame, line: frame.filter(pl.col("line") != line),
 }
 
