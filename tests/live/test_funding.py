@@ -112,8 +112,8 @@ def test_prune_takes_months_that_the_archive_repeats_and_keeps_those_that_differ
     would = prune(settings, lake, keep=10, datasets=[DATASET])
     assert [file.key.rpartition("/")[2] for file in would.recent] == ["SIMUSDT-fundingRate-2024-11.parquet"]
     assert len(lake.bronze.files(FOLDER)) == 2, "nothing is removed yet"
-    made = prune(settings, lake, keep=10, remove=True)
-    assert made.recent == would.recent and "kept 1 recent file, differing from the archive" in made.notes[0]
+    done = prune(settings, lake, keep=10, remove=True)
+    assert done.recent == would.recent and "kept 1 recent file, differing from the archive" in done.notes[0]
     assert [file.key[-15:] for file in lake.bronze.files(FOLDER)] == ["2024-12.parquet"]
     refine_funding(settings, lake)
     assert funding_of(DATASET, lake).rates.tolist() == before and before[37] == 0.5

@@ -1,1 +1,1 @@
-"""Closed bars as they come: read, decided on, published. Only `live.loop` waits; see `docs/live.md`."""
+"""Live signals: read closed bars, decide on them, publish the decisions. Only `live.loop` waits; see `docs/live.md`."""

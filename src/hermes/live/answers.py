@@ -1,4 +1,4 @@
-"""What the exchange answers, decoded and checked: an answer that is not sound is refused, never repaired. Pure."""
+"""Decodes and checks the exchange's answers: an invalid answer is refused, never repaired. Pure."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _LONGEST_WAIT_S = 86_400.0 * 3  # that is believed
 
 
 def parsed(answer: Answer) -> Any:
-    """The body as JSON, with every number as the text that it was."""
+    """The body as JSON, with every number as its original text."""
     try:
         return json.loads(answer.body, parse_int=str, parse_float=str)
     except ValueError as error:
@@ -61,7 +61,7 @@ def funding(found: Any, symbol: str, start: int) -> list[tuple[int, float]]:
 
 
 def complaint(body: bytes) -> tuple[int, str]:
-    """The exchange's own code and words for an error."""
+    """The exchange's code and message of an error."""
     try:
         found = json.loads(body)
         return int(found["code"]), str(found["msg"])[:200]

@@ -1,4 +1,4 @@
-"""One budget of request weight for everything that asks one exchange from here: half of what it allows."""
+"""The budget of request weight shared by all clients of one exchange in this process: half of what it allows."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ SHARE = 0.5  # of the exchange's limit: other programs share this address
 
 
 class Budget:
-    """Weight spent within the last minute. Safe to share between threads.
+    """The weight spent within the last minute; thread-safe.
 
     Args:
-        limit: what the exchange allows in a minute.
+        limit: weight that the exchange allows per minute.
     """
 
     def __init__(self, limit: int, clock: Clock) -> None:
@@ -32,8 +32,8 @@ class Budget:
         """Wait until `weight` fits, then count it.
 
         Raises:
-            Banned: the exchange refuses this address for a while; nothing is sent.
-            Stopped: `stop` was set meanwhile.
+            Banned: the exchange has banned this address for a while; nothing is sent.
+            InterruptedError: `stop` was set meanwhile.
         """
         while (pause := self._try(weight)) > 0:
             if self._clock.wait(stop, pause):
@@ -69,17 +69,17 @@ class Budget:
         return max(own, used + sum(weight for when, weight in self._spent if when > at))
 
     def report(self, used: int) -> None:
-        """Note what the exchange says was used in its current minute, by every program at this address."""
+        """Note the weight used in the exchange's current minute, by all programs at this address."""
         with self._lock:
             self._reported = (self._clock.elapsed(), used)
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so long: the exchange asked for it."""
+        """Send nothing for this time, as the exchange requested."""
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock.elapsed() + seconds)
 
     def ban(self, host: str, seconds: float) -> Banned:
-        """Refuse every request for so long; returns the error that says until when."""
+        """Refuse all requests for this time; returns the error that says until when."""
         with self._lock:
             self._banned_until = self._clock.elapsed() + seconds
             until = datetime.fromtimestamp(self._clock.time() + seconds, UTC)

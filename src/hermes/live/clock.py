@@ -1,4 +1,4 @@
-"""The clock that live work goes by: the machine's own, or one that a test or a simulation moves."""
+"""The clock of the live service: the machine's own, or one controlled by a test or a simulation."""
 
 import time
 from threading import Event
@@ -7,10 +7,10 @@ _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # keeps runnin
 
 
 class Clock:
-    """The machine's own clock. What it says decides how long to wait, never what is true; see `finality`."""
+    """The machine's own clock. It decides how long to wait, never whether a bar is closed; see `finality`."""
 
     def time(self) -> float:
-        """Seconds since 1970, as this machine has them."""
+        """Seconds since 1970, by this machine's clock."""
         return time.time()
 
     def elapsed(self) -> float:

@@ -1,4 +1,4 @@
-"""Recent days in bronze: one UTC day of one dataset is one file, which is replaced as its bars close."""
+"""Recent days in bronze: one file for each UTC day of a dataset, replaced as its bars close."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A bar that the exchange gave twice, with different values."""
+    """A bar that the exchange returned twice with different values."""
 
     open_time: datetime
     column: str
@@ -37,7 +37,7 @@ class Day:
     """One UTC day of one dataset: its rows as `schemas.BRONZE`, in order of time.
 
     Attributes:
-        server_time: of the reading that changed it last, microseconds.
+        server_time: of the reading that last changed it, in microseconds.
         revised: values that the exchange changed, each as (open_time, column, before, after).
     """
 
@@ -51,11 +51,11 @@ class Day:
 
     @property
     def key(self) -> str:
-        """Its place in bronze."""
+        """Its key in bronze."""
         return self.dataset.with_frequency(RECENT).bronze_key(self.day)
 
     def about(self, source: str) -> dict[str, Any]:
-        """What its footer says."""
+        """The content of its footer."""
         new = self.rows.slice(self._hashed)
         self._hash.update(new.drop("line").write_csv(include_header=False).encode())
         self._hashed += new.height
@@ -73,10 +73,10 @@ class Day:
         }
 
     def merge(self, rows: pl.DataFrame, server_time: int) -> list[Revision]:
-        """Take closed bars of this day in; those that are there already are compared, and replaced where they differ.
+        """Add closed bars of this day; existing ones are compared, and replaced if they differ.
 
         Returns:
-            The values that differ from those taken before.
+            The values that differ from earlier ones.
         """
         self.server_time = server_time
         numbers = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("line")
@@ -94,7 +94,7 @@ class Day:
         return revised
 
     def follows(self, rows: pl.DataFrame) -> bool:
-        """Whether these rows are all later than the existing ones, which is nearly always so."""
+        """Whether all of these rows are later than the existing ones, as is nearly always the case."""
         newest = self.rows["open_time"][-1] if self.rows.height else -1
         return bool(rows["open_time"][0] > newest and rows["open_time"].is_sorted())
 
@@ -111,14 +111,14 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of bars that were taken in: how many are new or differ, and where they differ from before."""
+    """The result of adding bars: how many are new or differ, and the revisions."""
 
     new: int
     revised: list[Revision]
 
 
 class RecentDays:
-    """The recent days of one dataset, loaded from bronze as they are needed, and which of them wait to be published."""
+    """The recent days of one dataset, loaded from bronze when needed, and those waiting to be published."""
 
     def __init__(self, dataset: Dataset, lake: Lake) -> None:
         self.dataset = dataset
@@ -127,7 +127,7 @@ class RecentDays:
         self._changed: set[date] = set()
 
     def take(self, rows: pl.DataFrame, server_time: int) -> Taken:
-        """Take closed bars in; what is new or different waits to be published.
+        """Add closed bars; new or different ones wait to be published.
 
         Args:
             rows: as `schemas.BRONZE`, in order of time; see `to_rows`.
@@ -143,7 +143,7 @@ class RecentDays:
         return Taken(fresh, revised)
 
     def _different(self, day: Day, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows that are missing or different."""
+        """The rows that are missing or differ."""
         on = ["open_time", *_VALUES]
         return rows.join(day.rows.select(on), on=on, how="anti", nulls_equal=True, maintain_order="left")
 
@@ -165,7 +165,7 @@ class RecentDays:
         return [self._days[day] for day in sorted(self._changed)]
 
     def published(self, days: Iterable[Day]) -> None:
-        """These days are in bronze now. Only the newest two stay in memory."""
+        """Note that these days are in bronze. Only the newest two stay in memory."""
         self._changed -= {each.day for each in days}
         for day in sorted(self._days)[:-2]:
             if day not in self._changed:
@@ -173,7 +173,7 @@ class RecentDays:
 
 
 def publish_days(lake: Lake, days: Sequence[Day], source: str) -> None:
-    """Publish days, of one dataset or of many, all together; the caller holds the lock of each dataset."""
+    """Publish days of one or many datasets together; the caller holds the lock of each dataset."""
     if not days:
         return
     with ExitStack() as stack:

@@ -37,11 +37,11 @@ PUBLISHED_AT_ONCE = 100  # datasets that are locked at the same time: each lock 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round decided.
+    """The decisions of one round.
 
     Attributes:
         server_time: of its readings (naive UTC).
-        decided: sealed rows, see `record.ledger`; empty where nothing closed.
+        decided: sealed rows, see `record.ledger`; empty if nothing closed.
         key: the file in gold that holds them.
     """
 
@@ -52,11 +52,11 @@ class Round:
 
 @dataclass(slots=True)
 class Engine:
-    """Datasets of one market and interval under one strategy. Made by `start`, which takes the leases of their records.
+    """The datasets of one market, interval and strategy. `start` creates it, and takes the leases of the records.
 
     Attributes:
-        refused: datasets that were left out at the start, and why.
-        newest_change: series (by `id`) whose bars changed since the caller has cleared it.
+        refused: datasets left out at the start, and why.
+        newest_change: series (by `id`) whose bars changed since it was last cleared.
     """
 
     lake: Lake
@@ -84,11 +84,11 @@ class Engine:
 
         Args:
             tasks: one for each dataset; they differ in the symbol alone.
-            stack: what the engine holds until the caller leaves it.
+            stack: the engine's leases are held until the caller leaves it.
 
         Raises:
             DatasetLocked: another process decides on one of the datasets.
-            HermesError: no dataset is left; with several, one that fails is left out, see `refused`.
+            HermesError: no dataset is left; of several, those that fail are left out, see `refused`.
         """
         first = tasks[0]
         found = find_strategy(first.signals.strategy)
@@ -126,7 +126,7 @@ class Engine:
     def _each(
         self, work: Callable[[Settings], None], tasks: Sequence[Settings], workers: int
     ) -> "Sequence[tuple[Settings, HermesError | None]]":
-        """Do `work` for each, several at once; in order, with the error of each that failed."""
+        """Run `work` for each task, several at once; returns results or errors in order."""
         done: SimpleQueue[tuple[int, BaseException | None]] = SimpleQueue()
         waiting: SimpleQueue[int] = SimpleQueue()
         for number in range(len(tasks)):
@@ -155,7 +155,7 @@ class Engine:
         return [(task, errors[number]) for number, task in enumerate(tasks)]
 
     def _compare_record(self, table: DecisionsTable) -> None:
-        """Find what happened while nothing ran: bars before the newest decision that came, or changed, since."""
+        """Find bars before the newest decision that arrived or changed while nothing was running."""
         since = min(series.bars["datetime"].tail(RECHECKED)[0] for series in self.series)
         rows = table.read(since=since.date())
         if rows.is_empty():
@@ -167,23 +167,23 @@ class Engine:
 
     @property
     def exchange(self) -> Exchange:
-        """What is read from."""
+        """The exchange."""
         return self.reader.exchange
 
     def server_now(self) -> int:
-        """About what the server's clock says now (microseconds); see `Reader.server_now`."""
+        """An estimate of the server's time (microseconds); see `Reader.server_now`."""
         return self.reader.server_now()
 
     # --- one close --------------------------------------------------------------------------------------------------
 
     def decide(self, reads: Sequence[Read]) -> Round:
-        """Take the answers in, decide on what closed, and publish the decisions of all datasets in one file.
+        """Process answers: decide on closed bars, and publish the decisions of all datasets in one file.
 
-        What closed waits in memory for `publish_bars`, which nobody has to wait for: were it lost, the next start would
-        read it again, and compare it with the record.
+        Closed bars wait in memory for `publish_bars`, so that decisions need not: if they are lost, the next start
+        reads them again, and compares them with the record.
 
         Raises:
-            StoreError: the lake cannot be written. What closed is decided on by the next round.
+            StoreError: the lake cannot be written. The next round decides on these bars.
         """
         closed = []
         for each in reads:
@@ -202,7 +202,7 @@ class Engine:
         return Round(instant(self.reader.server_time), decided, key)
 
     def _take(self, closed: "Sequence[tuple[Series, list[Bar], int]]") -> None:
-        """Take bars in: parsed all at once, as a hundred small texts take a hundred times as long as one."""
+        """Add bars, all parsed at once: parsing a hundred small texts takes a hundred times as long as one."""
         if not closed:
             return
         rows, begin = to_rows([bar for _, new, _ in closed for bar in new], "the bars of this close"), 0
@@ -213,7 +213,7 @@ class Engine:
             begin += len(new)
 
     def _failed(self, read: Read) -> None:
-        """Note that a dataset could not be read; what cannot end by itself is raised."""
+        """Note that a dataset could not be read; permanent errors are raised."""
         error = read.error
         assert error is not None
         if isinstance(error, NotServed) or _ends_everything(error):
@@ -225,7 +225,7 @@ class Engine:
         event("reading", level=level, message=message, dataset=str(read.series.dataset), cure=known.cure)
 
     def publish_bars(self) -> None:
-        """Publish recent days that changed; if another process works on the dataset, they wait for the next round.
+        """Publish recent days that changed; if another process holds the dataset's lock, they wait for the next round.
 
         Raises:
             StoreError: the lake cannot be written.
@@ -241,7 +241,7 @@ class Engine:
                 series.days.published(days)
 
     def _publish_decisions(self) -> tuple[pl.DataFrame, str]:
-        """Decide on what is not on record yet, and append it to the record of each dataset."""
+        """Decide on bars that are not on record yet, and append the decisions to the record of each dataset."""
         parts: dict[ledger.Kind, list[pl.DataFrame]] = {"decision": [], "revision": []}
         made = []
         for series in self.series:
@@ -279,10 +279,10 @@ class Engine:
 
 
 def _read_up(task: Settings, lake: Lake, exchange: Exchange) -> None:
-    """Bronze of one dataset, up to the last closed bar."""
+    """Bring bronze of one dataset up to the last closed bar."""
     top_up(task, lake, exchange=exchange)
 
 
 def _ends_everything(error: BaseException | None) -> TypeGuard[BaseException]:
-    """Whether the service was asked to stop, or its process is broken: no dataset can be left out for that."""
+    """Whether an error concerns the whole service, so that it is no reason to leave out a dataset."""
     return isinstance(error, InterruptedError) or not isinstance(error, Exception | None)

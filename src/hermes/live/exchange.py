@@ -1,4 +1,4 @@
-"""The exchange's REST interface: server time, klines and funding, politely and stubbornly.
+"""A client of the exchange's REST interface: server time, klines and funding, rate-limited and with retries.
 
 The only source of live bars. Facts about the exchange, as of 2026: klines cost weight 2 on spot; on futures 1, 2, 5 or
 10 by the limit asked for. Spot answers in microseconds where a header asks for them, as its archive does since 2025;
@@ -40,7 +40,7 @@ _UNKNOWN_SYMBOL = -1121
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Where one market is, and what it allows."""
+    """The address and the limits of one market."""
 
     url: str
     stream_url: str
@@ -50,7 +50,7 @@ class Api:
     headers: Mapping[str, str]
 
     def weight(self, limit: int) -> int:
-        """What a request for so many bars costs."""
+        """The weight of a request for this many bars."""
         if self.prefix == "/api/v3":
             return 2
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
@@ -67,11 +67,11 @@ APIS: Mapping[str, Api] = {
 
 
 class Exchange:
-    """One market of the exchange. Safe to share between threads; one budget of weight for all of them.
+    """One market of the exchange; thread-safe, with one budget of weight.
 
     Args:
         market: spot, um or cm.
-        stop: set to end every wait at once.
+        stop: event that ends every wait.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class Exchange:
             raise InterruptedError("stopped")
 
     def server_time(self) -> int:
-        """The server's time, microseconds since 1970; it was that or later when this returns.
+        """The server's time when it answered, microseconds since 1970.
 
         Raises:
-            ExchangeError: it did not answer, see `_ask`.
+            ExchangeError: there was no valid answer, see `_ask`.
         """
         return self._ask("/time", 1, answers.server_time)
 
@@ -115,7 +115,7 @@ class Exchange:
 
         Args:
             limit: at most `api.most_bars`.
-            end: they open at this instant or before.
+            end: last open time.
 
         Raises:
             SymbolUnknown: the exchange has no such symbol.
@@ -161,12 +161,12 @@ class Exchange:
         return self._ask_of(rates, path, 1, decode, self.funding_budget)
 
     def readings(self, dataset: Dataset, start: int, limit: int | None = None) -> Iterator[Reading]:
-        """Read on from `start` (microseconds) to the newest bar, page by page.
+        """Read from `start` (microseconds) to the newest bar, page by page.
 
-        Pages overlap by one bar: whether a page's last bar is closed is seen where its successor stands beside it.
+        Pages overlap by one bar, so that every bar is read together with its successor.
 
         Args:
-            limit: bars of a page; as many as the exchange allows without it.
+            limit: bars per page; by default the exchange's maximum.
 
         Raises:
             SymbolUnknown, ExchangeError: see `read`.
@@ -196,7 +196,7 @@ class Exchange:
                 start = end + _MILLISECONDS
 
     def _listed(self, dataset: Dataset, start: int) -> int:
-        """`start`, or the first day that COIN-M has bars of, where that is later: most spans before it are empty."""
+        """`start`, or the first day with bars on COIN-M if that is later: most earlier spans are empty."""
         daily = replace(dataset, interval="1d")
         start = max(start, COIN_M_OPENED)
         while start + SPAN_DAYS * _DAY < (now := self.server_time()):
@@ -209,7 +209,7 @@ class Exchange:
     def _ask_of(
         self, dataset: Dataset, path: str, weight: int, decode: Callable[[Any], Found], budget: Budget | None = None
     ) -> Found:
-        """Ask about a symbol."""
+        """Send a request about a symbol."""
         try:
             return self._ask(path, weight, decode, budget)
         except SymbolUnknown:
@@ -219,13 +219,13 @@ class Exchange:
             ) from None
 
     def _ask(self, path: str, weight: int, decode: Callable[[Any], Found], budget: Budget | None = None) -> Found:
-        """GET until a whole, sound answer came.
+        """GET with retries until there is a complete and valid answer.
 
         Args:
             budget: that pays for it; that of the klines without it.
 
         Raises:
-            Banned: HTTP 418; NotServed: 451 or 403; SymbolUnknown; ExchangeError: nothing sound after all attempts.
+            Banned: HTTP 418; NotServed: 451 or 403; SymbolUnknown; ExchangeError: no valid answer after all attempts.
         """
         failure = ""
         waited = 0.0
@@ -262,7 +262,7 @@ class Exchange:
         )
 
     def _check(self, answer: Answer) -> None:
-        """Refuse what is no success."""
+        """Raise the error of an answer without success."""
         status = answer.status
         if status == 200:
             return

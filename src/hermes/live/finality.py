@@ -1,6 +1,6 @@
-"""Which bars are closed: decided from what the exchange says alone, never from this machine's clock. Pure.
+"""Decides which bars are closed, from the exchange's answers alone, never from this machine's clock. Pure.
 
-A bar is closed when its time is over by the server's clock and either a later bar stands beside it in the same
+A bar is closed when its time is over by the server's clock and either a later bar is in the same
 reading, or a second reading, the settle delay later, shows the very same values. A reading's server time is asked for
 before its bars, so a bar that is over by it was over when its values were read.
 """
@@ -19,7 +19,7 @@ class Bar:
     """One kline as the exchange sent it.
 
     Attributes:
-        cells: its 12 columns as text, as they stand in a line of the archive; two bars are equal if these are.
+        cells: its 12 columns as text, as in a line of the archive; two bars are equal if these are.
     """
 
     cells: tuple[str, ...]
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one request brought: bars in order of time, each once, and the server's time before it (microseconds)."""
+    """The answer to one request: bars in order of time, each once, and the server's time before it (microseconds)."""
 
     server_time: int
     bars: Sequence[Bar]
@@ -50,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A bar that is over and has no successor yet, and the server's time at which these values were first seen."""
+    """A bar that is over but has no successor yet, and the server's time at which these values were first seen."""
 
     bar: Bar
     since: int
@@ -58,18 +58,18 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The closed bars of a reading, in order of time, and the one that waits for its successor, if any."""
+    """The closed bars of a reading, in order of time, and the bar waiting for its successor, if any."""
 
     closed: Sequence[Bar]
     waiting: Waiting | None
 
 
 def judge(reading: Reading, waiting: Waiting | None = None, *, settle: int) -> Judged:
-    """Tell the closed bars of a reading from those that may still change.
+    """Separate the closed bars of a reading from those that may still change.
 
     Args:
         reading: of one series.
-        waiting: what the reading before left waiting.
+        waiting: the bar left waiting by the previous reading.
         settle: microseconds between two identical readings of a bar that has no successor.
     """
     if not reading.bars:
@@ -86,7 +86,7 @@ def judge(reading: Reading, waiting: Waiting | None = None, *, settle: int) -> J
 
 
 def in_order(bars: Sequence[Bar]) -> list[Bar]:
-    """The bars of one answer in order of time, each once, whatever order and repetitions they came in.
+    """The bars of one answer sorted by time, without repetitions.
 
     Raises:
         ExchangeError: two bars with one open time and different values.

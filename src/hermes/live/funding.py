@@ -1,4 +1,4 @@
-"""Recent funding rates from the exchange's API into bronze, until the archive has their month."""
+"""Brings recent funding rates from the exchange's API into bronze, until the archive has their month."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""The history of one dataset as silver has it: what a live process loads when it starts, and compares with later."""
+"""The history of one dataset in silver, which a live process loads at its start, and compares with later."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ _BAR = list(BARS)
 
 
 def silver_reader(settings: Settings, lake: Lake) -> tuple[Read, int]:
-    """A function that reads bars of silver by row, adjusted for known splits, and how many there are.
+    """A function that reads bars of silver by row number, adjusted for known splits, and the number of bars.
 
     Raises:
         MissingTable: there is none.
@@ -42,7 +42,7 @@ def silver_reader(settings: Settings, lake: Lake) -> tuple[Read, int]:
 
 
 def position_before(read: Read, end: int, compute: Compute, strategy: Strategy, start: datetime | None) -> int:
-    """The position before row `end`, looked for block by block, backwards, until what was held earlier is all the same.
+    """The position before row `end`, found block by block, backwards, until earlier positions no longer matter.
 
     Args:
         start: signals begin there, flat.
@@ -71,7 +71,7 @@ def position_before(read: Read, end: int, compute: Compute, strategy: Strategy, 
 
 
 class Computed:
-    """Gives bars the strategy's columns, as if they were the whole series."""
+    """A function that adds the strategy's columns to bars, as if they were the whole series."""
 
     def __init__(self, settings: Settings, strategy: Strategy) -> None:
         families = known_indicators(settings.features.indicators).families

@@ -1,4 +1,4 @@
-"""When to read, and what follows a close: the only place where live work waits."""
+"""The loop of the live service: when to read, and what follows a close. The only place that waits."""
 
 import logging
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _SECOND = 1_000_000
 
 
 def growing(first: float, times: int, longest: float) -> float:
-    """Seconds to wait after so many waits: `first` at first, `longest` at most, also after days without an answer."""
+    """The next wait of an exponential backoff in seconds: from `first` up to `longest`."""
     return min(longest, first * GROWTH ** min(times, 99))
 
 
@@ -45,21 +45,21 @@ class Listener:
     """Receives events of the loop; this one ignores them."""
 
     def started(self, engine: Engine) -> None:
-        """All datasets are up to date; waiting for closes begins."""
+        """All datasets are up to date, and the wait for closes begins."""
 
     def decided(self, engine: Engine, made: Round) -> None:
-        """A close was decided on and published."""
+        """The decisions on a close were published."""
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
-        """Nothing to do until then, or for `poll_seconds`."""
+        """Nothing to do until the next close, or for `poll_seconds`."""
 
     def trouble(self, error: HermesError) -> None:
-        """Something went wrong that is tried again."""
+        """An error occurred, and the work will be retried."""
 
 
 @dataclass(slots=True)
 class Loop:
-    """Waits for closes and has the engine decide on them, until it is stopped.
+    """Waits for closes, and lets the engine decide on them, until it is stopped.
 
     Args:
         stop: ends it; wake: ends a sleep.
@@ -91,10 +91,10 @@ class Loop:
         self._beat()
 
     def run(self, until: int | None = None) -> None:
-        """Stay until `stop` is set, or until an instant of the server's clock (microseconds).
+        """Run until `stop` is set, or until an instant of the server's clock (microseconds).
 
         Raises:
-            NotServed, LockLost, AlreadyPublished, DatasetLocked: what no waiting would cure.
+            NotServed, LockLost, AlreadyPublished, DatasetLocked: errors that waiting cannot cure.
         """
         engine = self.engine
         self._publish()
@@ -136,7 +136,7 @@ class Loop:
             self._complete()
 
     def woken(self, symbol: str) -> None:
-        """A stream reports that a bar of `symbol` closed: read it now."""
+        """Called by the stream: a bar of `symbol` closed, so read it now."""
         for series in self.engine.series:
             if series.dataset.symbol == symbol:
                 series.read_at = 0
@@ -163,13 +163,13 @@ class Loop:
                 series.read_at = self.engine.server_now() + round(pause * _SECOND)
 
     def _first_read(self, series: Series) -> int:
-        """Shortly after its next close, and later where so many are read that half of a minute's weight is little."""
+        """The first read: shortly after the next close, and staggered if the budget is small for so many datasets."""
         weight = len(self.engine.series) * self.engine.exchange.api.weight(10)
         delay = SOON_S + min(1.0, 2 * weight / self.engine.exchange.budget.most)
         return to_microseconds(series.next_close) + round(delay * _SECOND)
 
     def _schedule(self, read: Sequence[Series]) -> None:
-        """When to read each of these next: at its next close, or again soon where that was not listed yet."""
+        """Schedule the next read of each dataset: at its next close, or soon if the bar was not listed yet."""
         engine, now = self.engine, self.engine.server_now()
         left = [series for series in read if to_microseconds(series.next_close) <= now]
         weight = len(left) * engine.exchange.api.weight(10)

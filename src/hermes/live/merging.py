@@ -23,7 +23,7 @@ class DayMerger:
         self._thread: Thread | None = None
 
     def on(self, engine: Engine, day: date, *, wait: bool = False) -> None:
-        """Merge what is before `day` (UTC, by the server's clock), if this was not done yet; `wait` until it is."""
+        """Merge the days before `day` (UTC, server's clock), unless done already; with `wait`, block until done."""
         busy = self._thread is not None and self._thread.is_alive()
         if day != self._day and not busy:
             self._day = day

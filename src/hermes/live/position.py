@@ -1,4 +1,4 @@
-"""What a strategy holds, and the signal that it came from."""
+"""The position of a strategy, and the signal that it came from."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +13,10 @@ ENTERED = {"buy": 1, "short": -1}  # the position after it
 
 @dataclass(slots=True)
 class Position:
-    """What a strategy holds after the newest bar that it was asked about.
+    """The position of a strategy after the newest bar that it has seen.
 
     Attributes:
-        since: open time of the bar after which it holds this; None where it has held nothing else.
+        since: open time of the bar of the last change; None without a change.
         last_signal: open time, side (one of `SIDES`) and close of the newest bar with a signal.
     """
 
@@ -25,7 +25,7 @@ class Position:
     last_signal: dict[str, Any] | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Go on with judged rows, in order of time."""
+        """Continue with rows of signals, in order of time."""
         signalled = rows.filter(pl.any_horizontal(_asks(rows)))
         if signalled.height:
             last = signalled.row(-1, named=True)
@@ -41,7 +41,7 @@ class Position:
 
 
 def _asks(rows: pl.DataFrame) -> list[pl.Expr]:
-    """Where a bar asks for a change: what asks to enter and to leave one side changes nothing."""
+    """Bars that signal a change; signals to enter and leave one side at once change nothing."""
     asks = [pl.col("buy_signal") != pl.col("sell_signal")]
     if "short_signal" in rows.columns:
         asks.append(pl.col("short_signal") != pl.col("cover_signal"))

@@ -1,4 +1,4 @@
-"""Reads the newest bars of many series at once, and knows what the exchange's clock says."""
+"""Reads the newest bars of many series concurrently, and estimates the exchange's clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ GATHER_S = 1.0  # how long answers of the same close wait for each other before 
 
 @dataclass(slots=True)
 class Read:
-    """The answer of one dataset, or what went wrong."""
+    """The answer for one dataset, or the error."""
 
     series: Series
     reading: Reading | None = None
@@ -24,12 +24,12 @@ class Read:
 
 
 class Reader:
-    """Sends requests in its own threads; one thread takes the answers.
+    """Sends requests in worker threads; one thread takes the answers.
 
     Attributes:
-        server_time: of the newest answer, microseconds.
-        skew_s: how far this machine's clock is ahead of the server's; told, never used.
-        skew_error_s: how far off that may be: half of the time that the server took to answer.
+        server_time: of the newest answer, in microseconds.
+        skew_s: how far this machine's clock is ahead of the server's; only reported.
+        skew_error_s: its error bound, half of the server's response time.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -42,7 +42,7 @@ class Reader:
         self._reading: set[int] = set()
 
     def measure_time(self) -> int:
-        """Ask for the server's time (microseconds), and how far this machine's clock is ahead of it."""
+        """Request the server's time (microseconds), and measure this machine's offset."""
         before = self.exchange.clock.time()
         self.server_time = self.exchange.server_time()
         after = self.exchange.clock.time()
@@ -53,23 +53,23 @@ class Reader:
 
     @property
     def is_clock_off(self) -> bool:
-        """Whether this machine's clock is surely more than a second off the server's."""
+        """Whether this machine's clock is certainly more than a second off the server's."""
         return abs(self.skew_s) - self.skew_error_s > 1.0
 
     def server_now(self) -> int:
-        """About what the server's clock says now (microseconds): to know how long to wait, never what is closed."""
+        """An estimate of the server's time (microseconds), used for waits, never to decide what is closed."""
         return self.server_time + round((self.exchange.clock.elapsed() - self._read_elapsed) * 1_000_000)
 
     @property
     def is_reading(self) -> bool:
-        """Whether answers are still to come."""
+        """Whether answers are pending."""
         return bool(self._reading)
 
     def read(self, due: Sequence[Series]) -> int:
-        """Begin to read these datasets, all at once; those that are being read already are left out.
+        """Start reading these datasets concurrently; those that are being read already are left out.
 
         Returns:
-            How many are being read now.
+            How many reads were started.
         """
         due = [series for series in due if id(series) not in self._reading]
         if due:
@@ -106,7 +106,7 @@ class Reader:
         return Reading(server_time, [bars[time] for time in sorted(bars)])
 
     def gathered(self, seconds: float) -> list[Read]:
-        """Answers that came within so many seconds, and those of the same close that follow shortly."""
+        """The answers within this time, and those of the same close that follow shortly."""
         found: list[Read] = []
         until = perf_counter() + seconds
         while self._reading:

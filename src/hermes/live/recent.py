@@ -1,4 +1,4 @@
-"""`recent`, the third frequency of bronze: closed bars that the exchange itself gave, one file for each UTC day."""
+"""`recent`, the third frequency of bronze: closed bars from the exchange's API, one file for each UTC day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -39,12 +39,12 @@ def top_up(
     """Bring the bars that closed since bronze's newest one into bronze, and those of every hole between its files.
 
     Args:
-        since: first day wanted where bronze has no bar; without it the series' first bar.
-        until: last day wanted.
-        exchange: without it the one that the settings name.
+        since: first day, if bronze has no bar; by default that of the series' first bar.
+        until: last day.
+        exchange: by default the one that the settings name.
 
     Raises:
-        SymbolUnknown, Banned, NotServed, ExchangeError: see `exchange`. What was read before is published.
+        SymbolUnknown, Banned, NotServed, ExchangeError: see `exchange`. Bars read before are published.
         StoreError: bronze cannot be read or written.
     """
     started = perf_counter()
@@ -94,7 +94,7 @@ def closed_bars(
 ) -> Iterator[tuple[Sequence[Bar], int]]:
     """Closed bars that open at `begin` or later and, with an `end`, before it; and the server's time they were read at.
 
-    The newest one is read twice where it has no successor yet.
+    The newest one is read twice if it has no successor yet.
     """
     settle = round(settle_seconds * 1_000_000)
     waiting: Waiting | None = None
@@ -115,9 +115,9 @@ def closed_bars(
 def missing_spans(
     dataset: Dataset, lake: Lake, since: date | None = None, until: date | None = None
 ) -> list[tuple[int, int | None]]:
-    """What bronze lacks, oldest first, as (from, before) in microseconds: holes between files, then all after the last.
+    """The missing spans of bronze, oldest first, as (from, before) in microseconds: gaps, then all after the last bar.
 
-    The last bar before a hole is in it, too: it is compared with the exchange's current values.
+    A span includes the last bar before its gap, to compare it with the exchange's current values.
 
     Args:
         since: first day, where bronze has no bar at all; until: last day.
@@ -140,7 +140,7 @@ def missing_spans(
 
 
 def _reread_from(dataset: Dataset, lake: Lake, newest: int) -> int:
-    """The newest bar, or the one before a hole among the recent bars just before it: what is missing may have come."""
+    """The newest bar, or the bar before a recent gap, whose missing bars may have been published since."""
     files = lake.bronze.files(dataset.with_frequency(RECENT).bronze_folder)[-2:]
     if not files:
         return newest

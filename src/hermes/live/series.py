@@ -1,4 +1,4 @@
-"""One dataset as a live process holds it: its bars in memory, what they decide, and what was decided on already."""
+"""One dataset of a live process: its bars in memory, their decisions, and the state of its record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ _BAR = list(BARS)
 
 @dataclass(slots=True)
 class Series:
-    """One dataset in memory. Everything that a close needs is here, so its cost does not grow with history.
+    """One dataset in memory, with everything that a close needs, so that its cost does not grow with the history.
 
     Attributes:
         bars: `strategies.columns.BARS`, in order of time: all of them, or the tail of a long series.
@@ -39,9 +39,9 @@ class Series:
         archived_until: open time of the newest bar that the archive gave; what the exchange says of older ones changes
             nothing, as silver believes the archive.
         decided_until: open time of the newest bar on record.
-        skipped: bars before it that came too late to be on record yet.
-        head: where the record ends.
-        waiting: the bar that is over and has no successor yet.
+        skipped: earlier bars that are not on record, because they arrived late.
+        head: the end of its record.
+        waiting: the bar that is over but has no successor yet.
         read_at: when it is read next, by the server's clock (microseconds); attempts: how often in vain since.
     """
 
@@ -67,7 +67,7 @@ class Series:
 
     @classmethod
     def load(cls, settings: Settings, strategy: Strategy, lake: Lake, head: Head | None) -> Self:
-        """The series as silver has it, which must be up to date.
+        """Load the series from silver, which must be up to date.
 
         Args:
             head: where its record ends; None where there is none: then it begins with the newest bar.
@@ -116,7 +116,7 @@ class Series:
 
     @property
     def _said(self) -> list[str]:
-        """Columns of what was decided on a bar: a bar on which one of them has changed needs a revision."""
+        """The columns of a decision; a bar on which one of them has changed needs a revision."""
         return [*_BAR, *signal_rules(self.strategy), "position"]
 
     def reads_from(self) -> int:
@@ -127,7 +127,7 @@ class Series:
     # --- bars -------------------------------------------------------------------------------------------------------
 
     def unseen(self, closed: Sequence[Bar]) -> list[Bar]:
-        """The bars that this process has not taken in yet, or with other values."""
+        """The bars that this process does not have yet, or has with other values."""
         new = [bar for bar in closed if self._seen.get(bar.open_time) != bar]
         self._seen.update({bar.open_time: bar for bar in new})
         for time in sorted(self._seen)[: -2 * RECHECKED]:
@@ -135,7 +135,7 @@ class Series:
         return new
 
     def take(self, rows: pl.DataFrame, bars: pl.DataFrame, server_time: int) -> bool:
-        """Take closed bars in; returns whether anything is new or different.
+        """Add closed bars; returns whether anything is new or different.
 
         Args:
             rows: as `schemas.BRONZE`, in order of time.
@@ -164,7 +164,7 @@ class Series:
         return True
 
     def _remember(self, late: pl.DataFrame) -> None:
-        """Keep what was decided before bars change that were decided on; see `decisions`."""
+        """Keep the decisions on bars before these change; see `decisions`."""
         self._judged = None
         first: datetime = late["datetime"].min()  # type: ignore[assignment]
         there = set(self.bars["datetime"].to_list())
@@ -174,7 +174,7 @@ class Series:
             self.revised.setdefault(at, tuple(values))
 
     def compare(self, recorded: pl.DataFrame) -> None:
-        """Note which of the newest bars are not on record, and which are there with other values.
+        """Note which of the newest bars are not on record, or are on record with other values.
 
         Args:
             recorded: the newest rows of its record, sorted by sequence.
@@ -194,12 +194,12 @@ class Series:
 
     @property
     def due(self) -> datetime | None:
-        """Open time of the first bar that `decisions` has to look at; None where there is nothing to decide."""
+        """Open time of the first bar that `decisions` has to examine; None if there is nothing to decide."""
         since = min([*self.revised, *self.skipped, self.decided_until + timedelta(microseconds=1)])
         return since if since <= self.newest else None
 
     def judged(self, since: datetime) -> pl.DataFrame:
-        """The bars from `since` on, with the strategy's columns, conditions, signals and position; none of the lead."""
+        """The bars from `since` on, with the strategy's columns, conditions, signals and position, without the lead."""
         times = self.bars["datetime"]
         begin, position, start = self.lead, self.base, self.settings.signals.start
         if start and start > times[begin]:
@@ -214,7 +214,7 @@ class Series:
         return made.filter(pl.col("datetime") >= since)
 
     def decisions(self, since: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What is not on record yet: decisions, and revisions of what was decided on bars that changed since.
+        """Rows to append: decisions, and revisions of decisions on bars that changed since.
 
         Args:
             since: from `due`.
@@ -235,7 +235,7 @@ class Series:
         return made.filter(is_new), made.filter(pl.col("datetime").is_in(changed))
 
     def recorded(self, head: Head, made: pl.DataFrame) -> None:
-        """These decisions are on record now, and its end is `head`."""
+        """Note that these decisions are on record, up to `head`."""
         self.head = head
         changed = bool(self.skipped or self.revised)
         self.skipped.clear()
@@ -250,7 +250,7 @@ class Series:
             self.held.add(known)
 
     def believe_silver(self, lake: Lake) -> None:
-        """Take over silver's newest bars: the archive may have published other values."""
+        """Adopt silver's newest bars, as the archive may have published other values."""
         read, rows = silver_reader(self.settings, lake)
         self.replace(read(max(0, rows - BELIEVED_BARS), rows))
         archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]
@@ -260,7 +260,7 @@ class Series:
         return self.bars.slice(begin, end - begin)
 
     def trim(self) -> None:
-        """Drop bars that no column needs any more, where the series is long."""
+        """Drop bars of a long series that no column needs any more."""
         most = 2 * self.lead + blocks.LEAD if self.lead else history.WHOLE_BARS
         if self.bars.height <= most:
             return

@@ -1,4 +1,4 @@
-"""What a live process publishes: its heartbeat, and one small status file for each dataset."""
+"""The status files of a live process: its heartbeat, and one small file for each dataset."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class Heartbeat:
         self._started: datetime | None = None
 
     def write(self, engine: Engine, *, ended: bool = False) -> None:
-        """Publish it; the first one also removes those of processes that ended long ago.
+        """Publish the heartbeat; the first call also removes those of processes that ended long ago.
 
         Raises:
             StoreError: gold cannot be written.
@@ -54,18 +54,18 @@ class Heartbeat:
 
 
 class StatusFiles:
-    """The status files of one process, and the paper accounts that they tell of."""
+    """The status files of one process, with the positions of its paper accounts."""
 
     def __init__(self) -> None:
         self._accounts: PaperAccounts | None = None  # until the first row
 
     def decided(self, rows: pl.DataFrame) -> None:
-        """These rows are on record now."""
+        """Note that these rows are on record."""
         if self._accounts:
             self._accounts.add(rows)
 
     def follow(self, engine: Engine) -> bool:
-        """Let the paper accounts read one more day of a long record; returns whether there was one to read.
+        """Let the paper accounts read one more day of a long record; returns whether there was one.
 
         Raises:
             HermesError: it cannot be read.
@@ -80,7 +80,7 @@ class StatusFiles:
         return True
 
     def publish(self, engine: Engine) -> None:
-        """Publish the status of every dataset where it has changed, all together.
+        """Publish the status of every dataset that has changed, all together.
 
         Raises:
             StoreError: gold cannot be written.
@@ -114,7 +114,7 @@ class StatusFiles:
 
 
 def _accounts(engine: Engine) -> PaperAccounts:
-    """The paper accounts of an engine's datasets, which know a record that is not long."""
+    """The paper accounts of an engine's datasets; short records are read at once."""
     name = engine.strategy.name
     terms = {chain_of(each.dataset, name): account_of(each.settings) for each in engine.series}
     accounts = PaperAccounts(engine.table, terms)

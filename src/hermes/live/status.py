@@ -1,4 +1,4 @@
-"""The current status: for each dataset the newest bar and its age, the position, the last signal, and who keeps it."""
+"""The current status of datasets: newest bar and age, position, last signal, heartbeat."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ FORGOTTEN = timedelta(days=7)  # after which a dead process's heartbeat is remov
 
 
 def heartbeats(lake: Lake) -> dict[str, datetime]:
-    """The last heartbeat of a live process, by the signals table that it keeps."""
+    """The last heartbeat of the live process of each signals table."""
     found: dict[str, datetime] = {}
     for file in lake.gold.files(SERVICES, ".json"):
         try:
@@ -67,12 +67,12 @@ def described(
     head: ledger.Head | None,
     account_position: int | None = None,
 ) -> dict[str, Any]:
-    """The contract's object for one dataset; times are ISO 8601, UTC.
+    """The JSON object for one dataset; times are ISO 8601, UTC.
 
     Args:
         newest: open time of the newest bar; now: naive UTC.
         frequencies: how its bars arrive, see `freshness.freshness`.
-        account_position: what the paper account holds, None where it is not known.
+        account_position: of the paper account, None if unknown.
     """
     simulated = is_simulated(dataset.symbol)
     fresh = freshness(newest, dataset.interval, frequencies, now, simulated=simulated) if newest else None
@@ -119,8 +119,8 @@ def status(
 
     Args:
         now: naive UTC; this machine's clock without it.
-        beats: from `heartbeats`, where many are asked about.
-        record: of this dataset, from `records`; without it only a live process knows what the paper account holds.
+        beats: from `heartbeats`, to share between many calls.
+        record: of this dataset, from `records`; without it the paper account's position comes from a live process only.
 
     Raises:
         MissingTable: the lake has no bar of the dataset.
@@ -167,7 +167,7 @@ def _told_position(lake: Lake, table: str, head: ledger.Head) -> int | None:
 
 
 def _go_on(held: Position, rows: pl.DataFrame, head: ledger.Head) -> None:
-    """What the record says after the execution, whose rows may end earlier."""
+    """Continue with the record, which may be newer than the execution."""
     decided = rows.filter(pl.col("kind") == "decision").sort("datetime") if rows.height else rows
     if decided.height:
         known = held.since if held.position is not None else None

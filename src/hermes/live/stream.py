@@ -1,4 +1,4 @@
-"""A websocket that wakes the reader when a bar closes. It carries no data: whatever it misses, the clock brings.
+"""A websocket that wakes the reader when a bar closes. It carries no data: missed events are covered by the clock.
 
 Facts about the exchange, as of 2026: a connection lives for 24 hours, and ends early after a `serverShutdown` event;
 its pings are answered by the library; one connection carries at most 1,024 streams.
@@ -25,7 +25,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
 class Stream:
-    """Connections that listen for closes, each in its own thread; a context manager.
+    """Connections that listen for closes, each in its own thread, as a context manager.
 
     Args:
         tasks: settings of the datasets.

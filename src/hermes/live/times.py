@@ -22,7 +22,7 @@ def to_microseconds(at: datetime) -> int:
 
 
 def later(at: datetime, interval: str, bars: int) -> datetime:
-    """The instant so many bars after an open time; months are the calendar's."""
+    """The instant `bars` bars after an open time; months are calendar months."""
     if interval == "1mo":
         month = at.year * 12 + at.month - 1 + bars
         return at.replace(year=month // 12, month=month % 12 + 1)
@@ -40,6 +40,6 @@ def as_microseconds(time: int) -> int:
 
 
 def before_hole(times: pl.Series, step: int) -> int:
-    """The last of ascending times (microseconds) before the first hole among them; the last of all without one."""
+    """The last of ascending times (microseconds) before the first gap; without a gap the last of all."""
     holes = (times.diff() > 1.5 * step).arg_true()
     return int(times[int(holes[0]) - 1] if len(holes) else times[-1])

@@ -1,4 +1,4 @@
-"""GET over http(s) with connections that stay open, a deadline for the whole answer, gzip, and a proxy."""
+"""HTTP(S) GET with persistent connections, a deadline for the whole answer, gzip, and proxies."""
 
 import base64
 import http.client
@@ -30,15 +30,15 @@ class Answer:
 
 
 class CutShort(OSError):
-    """An answer that ended before its length, or cannot be unpacked."""
+    """An answer that is shorter than announced, or cannot be decompressed."""
 
 
 class Transport:
-    """Requests to one server. Safe to share between threads.
+    """Requests to one server; thread-safe.
 
     Args:
         base: `http://host[:port][/prefix]` or https.
-        proxy: `http://[user:password@]host:port`; empty: what HTTPS_PROXY or HTTP_PROXY and NO_PROXY say.
+        proxy: `http://[user:password@]host:port`; empty: taken from HTTPS_PROXY or HTTP_PROXY and NO_PROXY.
         timeout_s: deadline of one request, from connecting to the last byte.
     """
 
@@ -57,10 +57,10 @@ class Transport:
         self._closed = False
 
     def get(self, path: str, headers: Mapping[str, str]) -> Answer:
-        """Ask for `path` (with its query).
+        """GET `path` (with its query).
 
         Raises:
-            OSError, http.client.HTTPException: no whole answer came within the deadline.
+            OSError, http.client.HTTPException: there was no complete answer within the deadline.
         """
         until = monotonic() + self._timeout_s
         while True:
@@ -79,7 +79,7 @@ class Transport:
             return answer
 
     def close(self) -> None:
-        """Close every connection; a request that waits for its answer fails at once."""
+        """Close every connection; pending requests fail at once."""
         self._closed = True
         with self._lock:
             connections = list(self._open)

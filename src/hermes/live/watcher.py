@@ -1,7 +1,7 @@
-"""What a live process leaves for those who watch it: notices of its signals, and figures in the metrics file.
+"""Monitoring of a live process: notices of its signals, and metrics in the metrics file.
 
-Everything here happens in a separate thread, after the decisions are on record: whatever a receiver does, it delays
-no close, and what goes wrong is a warning.
+Everything here runs in a separate thread, after the decisions are on record, so that a slow receiver delays
+no close; errors become warnings.
 """
 
 import logging
@@ -39,7 +39,7 @@ class _Work:
 
 
 class Watcher:
-    """Tells receivers of decisions, and writes figures; `close` waits shortly for what is on its way.
+    """Sends notices of decisions, and writes metrics; `close` waits shortly for pending work.
 
     Args:
         tasks: settings of the datasets, by symbol.
@@ -59,7 +59,7 @@ class Watcher:
             self._thread.start()
 
     def decided(self, engine: Engine, made: Round) -> None:
-        """Hand over what was decided, and what there is to measure."""
+        """Queue the decisions of a round, and their metrics."""
         if self._thread.ident is not None:
             self._work.put(_Work(made, self._figures(engine, made) if self._metrics else {}))
 
@@ -69,7 +69,7 @@ class Watcher:
             self._work.put(_Work(None, self._figures(engine, None)))
 
     def close(self, seconds: float = 0.3) -> None:
-        """End the thread, shortly."""
+        """Stop the thread, within this time."""
         self._stop.set()
         self._work.put(_Work(None, {}))
         if self._thread.ident is not None:
@@ -106,7 +106,7 @@ class Watcher:
                     self._surely(self._deliver, symbol)
 
     def _surely(self, step: Callable[[_Given], None], given: _Given) -> None:
-        """Take a step; what goes wrong is a warning, and the thread goes on."""
+        """Run one step; an error becomes a warning, and the thread continues."""
         try:
             step(given)
         except BaseException as error:  # a panic of Polars is no Exception
