@@ -25,7 +25,7 @@ PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "p
 
 
 #: What a test needs, by the fixtures it uses and by where it stands; a marker in a test says the same.
-BY_FIXTURE = {"s3_server": "s3", "moto": "s3", "rclone": "s3", "browser": "browser", "workers": "cluster"}
+BY_FIXTURE = {"s3_server": "s3", "moto": "s3", "rclone": "s3", "browser": "browser", "chdb": "oracle"}
 BY_PLACE = {
     "tests/stores/": "s3",
     "tests/torture/": "torture",

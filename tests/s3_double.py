@@ -89,6 +89,7 @@ def serve_double(quirks: Quirks | None = None, tls: ssl.SSLContext | None = None
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for the acknowledgement of its headers
     store: Double
 
     def log_message(self, *_: object) -> None:

@@ -62,6 +62,7 @@ def executions(settings: Settings) -> int:
     return len(catalog.executions(Lake.open(settings), settings.dataset, "smart_momentum"))
 
 
+@pytest.mark.cluster
 def test_a_cluster_makes_the_rows_that_threads_make(tasks, threads):
     here, there = tasks("here"), tasks("there")
     run_market(here, OPTIONS, threads)
@@ -288,6 +289,7 @@ def test_what_cannot_be_meant_is_a_usage_error(hermes, tmp_path, words, said):
     assert code == 2 and said in err and not out
 
 
+@pytest.mark.cluster
 def test_a_cluster_on_s3_makes_the_rows_of_a_folder(tasks, threads, many, load, s3_server):
     url = "s3://market-{layer}/of-many"
     there = [

@@ -72,6 +72,7 @@ def proxied(endpoint: str, plan: Plan) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     to: str
     faults: Plan
 

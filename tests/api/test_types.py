@@ -39,32 +39,47 @@ Settings.load(signal={})
 """
 
 
-def checked(tmp_path: Path, script: str) -> list[str]:
-    """What a strict type checker says of a user's script."""
+README = ("README.md", "README.fr.md")
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What a strict type checker says of a user's scripts: the one above, and the examples of each README."""
     pytest.importorskip("mypy")
-    (tmp_path / "mine.py").write_text(script)
+    folder = tmp_path_factory.mktemp("types")
+    (folder / "mine.py").write_text(SCRIPT)
+    for page in README:
+        blocks = re.findall(r"^```python\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), flags=re.S | re.M)
+        assert blocks
+        (folder / module(page)).write_text("\n".join(blocks))
     shared = ["--config-file", PROJECT / "pyproject.toml", "--cache-dir", PROJECT / ".mypy_cache"]  # with `make lint`
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *shared, "mine.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    files = sorted(path.name for path in folder.glob("*.py"))
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *shared, *files]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert not done.stderr
-    return done.stdout.splitlines()
+    lines = done.stdout.splitlines()
+    told = {file: [line for line in lines if line.startswith(f"{file}:")] for file in files}
+    assert sum(map(len, told.values())) == len(lines), done.stdout
+    return told
 
 
-def test_a_strict_type_checker_knows_every_name(tmp_path: Path):
-    said = checked(tmp_path, SCRIPT)
+def module(page: str) -> str:
+    return page.replace(".", "_").lower() + ".py"
+
+
+def test_a_strict_type_checker_knows_every_name(said: dict[str, list[str]]):
+    mine = said["mine.py"]
     lines = SCRIPT.splitlines()
-    revealed = dict(re.findall(r"mine\.py:(\d+): note: Revealed type is \"(.*)\"", "\n".join(said)))
+    revealed = dict(re.findall(r"mine\.py:(\d+): note: Revealed type is \"(.*)\"", "\n".join(mine)))
     expected = {str(number): line.rpartition("# ")[2] for number, line in enumerate(lines, 1) if "reveal_type" in line}
-    assert revealed.keys() == expected.keys(), said
+    assert revealed.keys() == expected.keys(), mine
     assert [f"{lines[int(n) - 1]}: {revealed[n]}" for n, kind in expected.items() if kind not in revealed[n]] == []
-    first, *others = [line for line in said if ": error:" in line]  # the wrong calls of the last lines, and no more
+    first, *others = [line for line in mine if ": error:" in line]  # the wrong calls of the last lines, and no more
     assert f"mine.py:{len(lines) - 2}: error: Argument 1" in first
     assert 'incompatible type "str"; expected "Settings"' in first
     assert [re.search(r'"(strat|signal)"', line) is not None for line in others] == [True, True], others
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.fr.md"])
-def test_the_examples_of_the_readme_pass_a_strict_type_checker(tmp_path: Path, page: str):
-    blocks = re.findall(r"^```python\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), flags=re.S | re.M)
-    assert blocks
-    assert checked(tmp_path, "\n".join(blocks)) == []
+@pytest.mark.parametrize("page", README)
+def test_the_examples_of_the_readme_pass_a_strict_type_checker(said: dict[str, list[str]], page: str):
+    assert said[module(page)] == []

@@ -5,7 +5,9 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,7 @@ from hermes.settings import Settings
 from hermes.strategies.registry import STRATEGIES
 
 HERMES = Path(sys.executable).with_name("hermes")
-
-
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [HERMES, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=cwd, timeout=100, check=False
-    )
+Hermes = Callable[..., Any]
 
 
 def chosen(path: Path) -> dict[str, str]:
@@ -29,10 +26,10 @@ def chosen(path: Path) -> dict[str, str]:
     return {name: value for name, value, origin in settings.items() if origin != "default"}
 
 
-def test_yes_writes_a_file_that_the_next_command_reads(tmp_path: Path):
-    done = run("init", "ETH/USDT", "--yes", "--interval", "1h", "--set", "ema_fast=10", "--json", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    said = json.loads(done.stdout)
+def test_yes_writes_a_file_that_the_next_command_reads(hermes: Hermes, tmp_path: Path):
+    done = hermes("init", "ETH/USDT", "--yes", "--interval", "1h", "--set", "ema_fast=10", "--json")
+    assert (done.code, done.err) == (0, "")
+    said = json.loads(done.out)
     assert said["file"] == "hermes.toml"
     assert said["store"]["healthy"]
     assert said["next"] == ["hermes run", "hermes ls"]
@@ -41,66 +38,68 @@ def test_yes_writes_a_file_that_the_next_command_reads(tmp_path: Path):
         "dataset.interval": "1h",
         "strategy.smart_momentum.ema_fast": "10",
     }
-    shown = json.loads(run("config", "--json", cwd=tmp_path).stdout)["settings"]
+    shown = json.loads(hermes("config", "--json").out)["settings"]
     assert shown["dataset.symbol"] == {"value": "ETHUSDT", "origin": "hermes.toml"}
 
 
-def test_people_are_told_what_comes_next(tmp_path: Path):
-    done = run("init", "--yes", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "hermes run" in done.stdout
-    assert "ready: passed" in done.stdout
+def test_people_are_told_what_comes_next(hermes: Hermes, tmp_path: Path):
+    done = hermes("init", "--yes")
+    assert done.code == 0
+    assert "hermes run" in done.out
+    assert "ready: passed" in done.out
 
 
-def test_a_file_that_is_there_stays(tmp_path: Path):
+def test_a_file_that_is_there_stays(hermes: Hermes, tmp_path: Path):
     path = tmp_path / "hermes.toml"
     path.write_text("# mine\n")
-    done = run("init", "--yes", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: hermes.toml is there already → --force replaces it; --config names another one\n"
+    done = hermes("init", "--yes")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: hermes.toml is there already → --force replaces it; --config names another one\n"
     assert path.read_text() == "# mine\n"
-    assert run("init", "--yes", "--force", "--no-check", cwd=tmp_path).returncode == 0
+    assert hermes("init", "--yes", "--force", "--no-check").code == 0
     assert path.read_text() != "# mine\n"
 
 
-def test_nobody_there_to_answer(tmp_path: Path):
-    done = run("init", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: questions need a terminal → add --yes")
+def test_nobody_there_to_answer(hermes: Hermes, tmp_path: Path):
+    done = hermes("init")
+    assert done.code == 2
+    assert done.err.startswith("error: questions need a terminal → add --yes")
     assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("words", [["--lake", "./lake"], ["--interval", "5h"], ["A", "B"], ["--strategy", "nope"]])
-def test_what_cannot_be_writes_nothing(tmp_path: Path, words: list[str]):
-    done = run("init", "--yes", *words, cwd=tmp_path)
-    assert done.returncode in (1, 2)
-    assert len(done.stderr.splitlines()) == 1
+def test_what_cannot_be_writes_nothing(hermes: Hermes, tmp_path: Path, words: list[str]):
+    done = hermes("init", "--yes", *words)
+    assert done.code in (1, 2)
+    assert len(done.err.splitlines()) == 1
     assert [*tmp_path.iterdir()] == []
 
 
-def test_on_s3_it_names_the_variables_and_never_holds_keys(tmp_path: Path, s3_server, monkeypatch: pytest.MonkeyPatch):
+def test_on_s3_it_names_the_variables_and_never_holds_keys(
+    hermes: Hermes, tmp_path: Path, s3_server, monkeypatch: pytest.MonkeyPatch
+):
     words = ("init", "--yes", "--lake", "s3://init-{layer}", "--endpoint", s3_server.endpoint)
-    done = run(*words, "--no-check", "--config", "without.toml", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "AWS_ACCESS_KEY_ID" in done.stdout
-    assert "hermes doctor --config without.toml" in done.stdout
+    done = hermes(*words, "--no-check", "--config", "without.toml")
+    assert done.code == 0
+    assert "AWS_ACCESS_KEY_ID" in done.out
+    assert "hermes doctor --config without.toml" in done.out
     for name, value in s3_server.environ().items():
         monkeypatch.setenv(name, value)
     lake = Lake.open(Settings.load(file=tmp_path / "without.toml"))
     for layer in (lake.bronze, lake.silver, lake.gold):  # the first step makes the buckets
         layer.write_bytes("x", b"")
-    done = run(*words, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert json.loads(done.stdout)["next"] == ["hermes run", "hermes ls"]
+    done = hermes(*words, "--json")
+    assert done.code == 0, done.out
+    assert json.loads(done.out)["next"] == ["hermes run", "hermes ls"]
     text = (tmp_path / "hermes.toml").read_text()
     assert s3_server.secret_key not in text
     assert s3_server.access_key not in text
 
 
-def test_a_store_that_is_not_fit(tmp_path: Path):
-    done = run("init", "--yes", "--lake", "s3://{layer}", "--endpoint", "http://127.0.0.1:9", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "cannot be reached" in done.stdout
+def test_a_store_that_is_not_fit(hermes: Hermes, tmp_path: Path):
+    done = hermes("init", "--yes", "--lake", "s3://{layer}", "--endpoint", "http://127.0.0.1:9")
+    assert done.code == 1
+    assert "cannot be reached" in done.out
     assert (tmp_path / "hermes.toml").exists()
 
 

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,19 +128,21 @@ def test_views_print_through_the_one_place_that_escapes() -> None:
                 assert isinstance(node.args[0], ast.Constant | ast.Name), f"{path.name}:{node.lineno}"
 
 
-def test_a_column_of_sql_is_shown_as_it_is(lake: Path) -> None:
-    done = run(lake, "sql", """'select 1 as "[/]"'""")
-    assert done.returncode == 0, done.stderr
-    assert b"[/]" in done.stdout
+def test_a_column_of_sql_is_shown_as_it_is(hermes: Callable[..., Any], lake: Path) -> None:
+    os.chdir(lake)
+    done = hermes("sql", 'select 1 as "[/]"')
+    assert done.code == 0, done.err
+    assert "[/]" in done.out
 
 
-def test_the_answers_of_sql(lake: Path) -> None:
-    many = run(lake, "sql", "'select * from range(2000)'")
-    assert b"Only the first 1,000 rows; --limit gives more, --out FILE all of them." in many.stdout
-    assert len(json.loads(run(lake, "sql", "'select * from range(2000)'", "--json").stdout)["rows"]) == 2000
-    assert run(lake, "sql", "'select range, null as b from range(2)'", "--format csv").stdout == b"range,b\n0,\n1,\n"
-    wide = run(lake, "sql", "'select * from signals_SIMUSDT_4h limit 2'").stdout.decode()
+def test_the_answers_of_sql(hermes: Callable[..., Any], lake: Path) -> None:
+    os.chdir(lake)
+    many = hermes("sql", "select * from range(2000)")
+    assert "Only the first 1,000 rows; --limit gives more, --out FILE all of them." in many.out
+    assert len(hermes("sql", "select * from range(2000)", "--json").json["rows"]) == 2000
+    assert hermes("sql", "select range, null as b from range(2)", "--format", "csv").out == "range,b\n0,\n1,\n"
+    wide = hermes("sql", "select * from signals_SIMUSDT_4h limit 2").out
     assert "Row 1" in wide
     assert "validated_return_pct" in wide  # no column is folded into pieces
-    written = run(lake, "sql", "'select * from signals_SIMUSDT_4h'", "--out all.parquet", "--json")
-    assert json.loads(written.stdout) == {"rows": 1083, "path": "all.parquet", "format": "parquet"}
+    written = hermes("sql", "select * from signals_SIMUSDT_4h", "--out", "all.parquet", "--json")
+    assert written.json == {"rows": 1083, "path": "all.parquet", "format": "parquet"}

@@ -1,6 +1,7 @@
 """`hermes new-strategy` to signals, with the documented commands only; and `hermes strategies`."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,15 +65,17 @@ def test_run_takes_a_file_and_the_config_names_it(hermes: Hermes, simulated: Pat
 
 
 def test_its_test_passes_and_finds_a_look_ahead(hermes: Hermes, tmp_path: Path):
-    assert hermes("new-strategy", "peeking")[0] == 0
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_peeking.py"]
-    fine = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert "3 passed" in fine.stdout
+    for name in ("honest", "peeking"):
+        assert hermes("new-strategy", name)[0] == 0
     file = tmp_path / "peeking.py"
     file.write_text(file.read_text().replace("close.shift(1) <= average", "close.shift(-1) <= average"))
-    peeks = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert "test_it_does_not_look_ahead" in peeks.stdout
-    assert peeks.returncode == 1
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "test_honest.py", "test_peeking.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert len(re.findall(r"^PASSED test_honest\.py::", done.stdout, re.M)) == 3
+    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.M)
+    assert "test_peeking.py::test_it_does_not_look_ahead" in failed
+    assert not [each for each in failed if each.startswith("test_honest.py")]
+    assert done.returncode == 1
 
 
 def test_nothing_is_overwritten(hermes: Hermes, tmp_path: Path):

@@ -75,6 +75,7 @@ class _Handler(SimpleHTTPRequestHandler):
     """Serves a folder, and answers any path that starts with a three-digit status with that status."""
 
     protocol_version = "HTTP/1.1"  # keeps connections: the tests ask a lot
+    disable_nagle_algorithm = True
 
     def send_head(self):
         status = self.path.split("/")[1]

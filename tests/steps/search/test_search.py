@@ -188,6 +188,7 @@ def test_commands(simulated_lake, monkeypatch, capfd, tmp_path):
     assert run(monkeypatch, capfd, tmp_path, "walkforward", *common, "--train", "soon")[0] == 2
 
 
+@pytest.mark.cluster
 def test_workers_measure_what_is_measured_here(opened, tmp_path):
     grid = {f"{OWN}ema_fast": "8:20:1", f"{OWN}ema_slow": "22:26:1", **WIDE}  # more than one share
     here = sweep(*opened(**grid), out=tmp_path)
