@@ -94,7 +94,8 @@ def _report(ran: Ran) -> None:
     for note in ran.notes:
         print(f"{ran.name}: {note}")
     for outcome in ran.faults:
-        print(f"\nFAILED {ran.name}, replay with: python -m torture {ran.name} --case {outcome.seed}\n{outcome.fault}")
+        replay = f"python -m torture {ran.name} --case {outcome.seed}"
+        print(f"\nFAILED {ran.name}, replay with: {replay}\n{outcome.fault}", flush=True)
 
 
 def _listed() -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from tests.s3_double import Double, Quirks, _Handler, serve_double
+from tests.s3_double import Double, Quirks, Stored, _Handler, serve_double
 
 from hermes.dataset import Dataset
 from hermes.errors import ArchiveError, HermesError, SettingsError, StoreError
@@ -297,6 +297,19 @@ def test_a_lake_below_a_prefix_needs_no_other_right(part: Double):
     settings = Settings.load({"lake.url": "s3://company/team/hermes/{layer}", **part.flags()}, environ={})
     found = diagnose(settings)
     assert found.healthy, found
+
+
+def test_an_object_written_between_the_denial_and_the_listing_is_read(part: Double, monkeypatch: pytest.MonkeyPatch):
+    key = "team/hermes/gold/lock.claims/other"
+    listing = s3_client.obstore.list_with_delimiter
+
+    def meanwhile(*given: object) -> object:
+        part.buckets["company"][key] = Stored(b"theirs", {})
+        return listing(*given)
+
+    monkeypatch.setattr(s3_client.obstore, "list_with_delimiter", meanwhile)
+    store = lake(part, lake__url="s3://company/team/hermes/{layer}").gold._backend._store
+    assert bytes(s3_client.get(store, key).bytes()) == b"theirs"
 
 
 def test_a_lake_where_keys_may_not_list_is_told(part: Double):

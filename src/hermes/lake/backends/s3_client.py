@@ -5,9 +5,10 @@ import os
 import re
 import ssl
 import tempfile
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import PermissionDeniedError
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
+_Answer = TypeVar("_Answer")
+
 CONNECT_S = 5
 REQUEST_S = 60
 RETRIES = 3
+_ATTEMPTS = 3  # at an object that a 403 denies and a listing shows
 
 _KEYS = (
     "s3.access_key and s3.secret_key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ROOT_USER and"
@@ -241,18 +245,27 @@ def tls_context(s3: S3Settings) -> ssl.SSLContext:
 
 def get(store: "ObjectStore", key: str) -> "GetResult":
     """An object; raises FileNotFoundError where there is none, also where a 403 says so."""
-    try:
-        return obstore.get(store, key)
-    except PermissionDeniedError as error:
-        raise (FileNotFoundError(key) if _absent(store, key, error) else error) from None
+    return _of_object(obstore.get, store, key)
 
 
 def head(store: "ObjectStore", key: str) -> "ObjectMeta":
     """What is known of an object; raises FileNotFoundError as `get` does."""
-    try:
-        return obstore.head(store, key)
-    except PermissionDeniedError as error:
-        raise (FileNotFoundError(key) if _absent(store, key, error) else error) from None
+    return _of_object(obstore.head, store, key)
+
+
+def _of_object(request: Callable[["ObjectStore", str], _Answer], store: "ObjectStore", key: str) -> _Answer:
+    """The answer to a request for one object, where a 403 is told from an object that is not there.
+
+    Where the listing has an object that a 403 denied, it may have been written between the two, as others' locks are:
+    only a 403 that comes again is a matter of permissions.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return request(store, key)
+        except PermissionDeniedError as denied:
+            if _absent(store, key, denied):
+                raise FileNotFoundError(key) from None
+    return request(store, key)
 
 
 def _absent(store: "ObjectStore", key: str, denied: Exception) -> bool:
