@@ -114,7 +114,7 @@ def ingest(line: Invocation, frequency: Frequency = None, since: Since = None, u
 
 @command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
 def refine(line: Invocation) -> None:
-    """Make one clean series of bronze, and print its quality."""
+    """Merge bronze into one clean series, and print its quality."""
     from hermes.cli.views import console, quality, steps
     from hermes.steps.refine import refine as refine_bars
 
@@ -179,7 +179,7 @@ def signals(line: Invocation) -> None:
     flags=(*SPAN, *STRATEGY, *ACCOUNT),
 )
 def backtest(line: Invocation) -> None:
-    """Measure the strategy on the gold features without writing signals, beside holding."""
+    """Backtest the strategy on the gold features, beside buy-and-hold, without writing signals."""
     from hermes.cli.views import console, steps
     from hermes.steps.backtest import Backtested
     from hermes.steps.backtest import backtest as measure
@@ -199,7 +199,7 @@ def backtest(line: Invocation) -> None:
 
 @command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
 def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
-    """Prove from their form that rules look only backwards, and test them on this data; exit code 3 for a fault.
+    """Prove from their form that rules never look ahead, and test them on this data; exit code 3 for a fault.
 
     Each check ends as proven, tested, fault or not checked, and says what was looked at. With up to 20 random cuts the
     audit is the quick one of `hermes run`, without the warm-up table.

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
 
 Tables = Annotated[
-    list[str] | None, typer.Option("--table", help="signals, features or record; may be repeated. Default all.")
+    list[str] | None,
+    typer.Option("--table", metavar="signals|features|record", help="May be given several times; default: all three."),
 ]
 Keep = Annotated[
     int | None, typer.Option("--keep", min=1, help="Expire all but this many of the newest snapshots of each table.")

@@ -163,7 +163,7 @@ def register(app: typer.Typer) -> None:
         symbols=False,
     )
     def promote(line: Invocation, execution: Promotable, withdraw: Withdraw = False) -> None:
-        """Pin what production reads: the newest execution made like this one, not this one alone.
+        """Promote an execution: production reads the newest one that was made with the same settings.
 
         Strategy, parameters, configured start and end, and account are pinned. `show`, `report`, `sql`, `ls` and
         `read_signals` then read the newest execution of those, whatever else is published.

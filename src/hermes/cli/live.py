@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Thread
 from time import sleep
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,16 +32,14 @@ DemoLive = Annotated[
     bool,
     typer.Option("--live", help="Then decide on its bars as they close, about a thousand times faster than real time."),
 ]
-DemoSeconds = Annotated[
-    float | None, typer.Option("--seconds", min=1, help="How long --live runs; 60 unless this says otherwise.")
-]
+DemoSeconds = Annotated[float | None, typer.Option("--seconds", min=1, help="How long --live runs; default: 60.")]
 LIVE = (
     Flag("--stream", "live.stream", bool, "Let a websocket wake the reader at each close (extra live)."),
     Flag(
         "--consolidate",
         "live.consolidate",
-        str,
-        "When to update the tables after the decisions: auto, close, hourly or never.",
+        Literal["auto", "close", "hourly", "never"],
+        "When to update the tables after the decisions.",
     ),
 )
 CLOSE_EVERY_S = 2.0  # of the demo: a bar of any length takes so long

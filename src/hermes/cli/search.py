@@ -90,7 +90,7 @@ def register(app: typer.Typer) -> None:
         *,
         anchored: Anchored = False,
     ) -> None:
-        """Choose parameters in the past, measure them in the next window, again and again; then test for luck."""
+        """Choose parameters in each past window, measure them in the next one, and test the trades for luck."""
         from hermes.cli.views import console, search
         from hermes.steps.local_files import page_path, write_text
         from hermes.steps.search.walkforward import walkforward
