@@ -1,4 +1,4 @@
-"""What the lake holds, table by table."""
+"""The tables of a lake."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +36,12 @@ class LakeTable:
 
     Attributes:
         name: what SQL calls it, like `features_BTCUSDT_4h` or `signals_smart_momentum_BTCUSDT_4h`.
-        alias: a short name, where it is the one that is meant by it: `signals_BTCUSDT_4h`; "" else.
+        alias: a short name like `signals_BTCUSDT_4h`, if this table has it; else "".
         folder: where it is, inside its layer.
-        dataset: what its bars are of; None where it is about many: comparisons, portfolios, decisions.
-        files: what it is read from; of executions, one for each, of which a reader gets one.
+        dataset: of its bars; None for tables of many datasets: comparisons, portfolios, decisions.
+        files: its files; for tables of executions, the main file of each.
         size: bytes of all its files, all executions included.
-        executions: how many there are; 0 for other tables.
+        executions: number of executions; 0 for other tables.
     """
 
     name: str
@@ -63,7 +63,7 @@ def tables(lake: Lake, strategy: str = DEFAULT) -> list[LakeTable]:
     """Every table in the lake, in the order of the pipeline.
 
     Args:
-        strategy: whose tables of signals have a short name; where those of one other strategy are promoted, they do.
+        strategy: its tables of signals have the short names, unless those of one other strategy are promoted.
     """
     return [
         *_plain(lake.bronze, "bronze"),
@@ -74,7 +74,7 @@ def tables(lake: Lake, strategy: str = DEFAULT) -> list[LakeTable]:
 
 
 def as_it_is_now(lake: Lake, table: LakeTable) -> LakeTable | None:
-    """A table that was listed before, with the files that it has now; None where it has none any more.
+    """A table listed before, with its current files; None if it has none any more.
 
     Only its own folder is listed, so it comes without its short name, which depends on the other tables.
     """
@@ -97,7 +97,7 @@ def datasets(lake: Lake, layer: str) -> list[Dataset]:
 def overview(
     lake: Lake, choose: Choose | None = None, strategy: str = DEFAULT
 ) -> tuple[list[dict[str, Any]], list[HermesError]]:
-    """`described` of every table, and of those that cannot be read what is wrong."""
+    """`described` of every table, and the errors of those that cannot be read."""
     found: list[dict[str, Any]] = []
     broken: list[HermesError] = []
     for table in tables(lake, strategy):
@@ -114,7 +114,7 @@ def executions(lake: Lake, dataset: Dataset, strategy: str) -> list[LakeFile]:
 
 
 def described(lake: Lake, table: LakeTable, choose: Choose | None = None) -> dict[str, Any]:
-    """One table for people: name in SQL, where it is, rows, first and last open time, interval, bytes, executions.
+    """The description of one table: name in SQL, address, rows, first and last open time, interval, bytes, executions.
 
     `interval` is None for a table of many datasets. Of executions it is the one that readers get, `execution`; it,
     `rows`, `first` and `last` are None where they get none.
@@ -200,7 +200,7 @@ def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
     """The lineage of an execution, with `execution` and `path`.
 
     Raises:
-        StoreError: its columns are not those that the lineage names.
+        StoreError: its columns are not those in the lineage.
     """
     file, about = execution.file, execution.lineage
     with gold.errors():
@@ -214,7 +214,7 @@ def checked_lineage(gold: Layer, execution: Execution) -> dict[str, Any]:
 
 
 def chosen(lake: Lake, table: LakeTable, choose: Choose | None) -> Execution | None:
-    """The execution that readers of a table get; None for a table that has none."""
+    """The execution of a table that is read by default; None for other tables."""
     if not table.executions:
         return None
     if choose and table.dataset:

@@ -1,4 +1,4 @@
-"""Executions: the immutable files of one table of signals or comparisons, in the order they were published.
+"""Executions: the immutable files of one table of signals or comparisons, in order of publication.
 
 An execution's folder is named after a second that is later than every name that is there, so names sort as executions
 were published. Footers say it too, because clocks jump and folders get copied: `sequence` counts the executions of a
@@ -37,7 +37,7 @@ class Execution:
 
     Attributes:
         name: its folder in the table.
-        lineage: what its footer says; empty for another tool's.
+        lineage: from its footer; empty for another tool's file.
         error: why the footer cannot be read.
     """
 
@@ -48,13 +48,13 @@ class Execution:
 
     @property
     def sequence(self) -> int:
-        """Which execution of its table it is, from 1; 0 where nobody counted."""
+        """The number of the execution in its table, from 1; 0 if it has none."""
         count = self.lineage.get("sequence")
         return count if isinstance(count, int) else 0
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """Sorts executions as they were published."""
+        """The sort key for the order of publication."""
         made = "" if self.sequence else str(self.lineage.get("generated_at") or "")
         return self.sequence, made, self.name
 
@@ -75,7 +75,7 @@ def is_execution(file: LakeFile, name: str = SIGNALS) -> bool:
 def read_executions(layer: Layer, files: Sequence[LakeFile]) -> list[Execution]:
     """The executions whose main files these are, with what their footers say, oldest first.
 
-    Those that cannot be read stand among the others by name.
+    Unreadable ones are sorted by name.
     """
 
     def read(file: LakeFile) -> Execution:
@@ -85,7 +85,7 @@ def read_executions(layer: Layer, files: Sequence[LakeFile]) -> list[Execution]:
         except HermesError as error:
             return Execution(name, file, {}, error)
 
-    found = layer.each(read, files)
+    found = layer.map_files(read, files)
     readable = sorted((each for each in found if not each.error), key=lambda each: each.order)
     for each in sorted((each for each in found if each.error), key=lambda each: each.name):
         later = (place for place, other in enumerate(readable) if other.name > each.name)
@@ -94,7 +94,7 @@ def read_executions(layer: Layer, files: Sequence[LakeFile]) -> list[Execution]:
 
 
 def lineage_of(layer: Layer, file: LakeFile) -> dict[str, Any]:
-    """What the footer of an execution's main file says; empty for another tool's.
+    """The lineage in the footer of an execution's main file; empty for another tool's.
 
     Raises:
         StoreError: it cannot be read. Misplaced: it is of another table.
@@ -118,7 +118,7 @@ def newest(executions: Sequence[Execution], matches: Callable[[Execution], bool]
     """The last of these executions (oldest first) that matches, None without one.
 
     Raises:
-        HermesError: one that stands later cannot be read, so nobody can tell whether it matches.
+        HermesError: a later one cannot be read, so it is unknown whether it matches.
     """
     for each in reversed(executions):
         if each.error:
@@ -129,7 +129,7 @@ def newest(executions: Sequence[Execution], matches: Callable[[Execution], bool]
 
 
 def next_sequence(layer: Layer, table: str, name: str = SIGNALS) -> int:
-    """What the next execution of a table is to carry in its footer as `sequence`."""
+    """The `sequence` of the next execution of a table."""
     files = [file for file in layer.files(table) if is_execution(file, name)]
     return 1 + max((each.sequence for each in read_executions(layer, files)), default=0)
 
@@ -143,7 +143,7 @@ def publish(layer: Layer, table: str, name: str, staged: Path, made: datetime, d
             one, it is named after the second that follows the last of them.
 
     Raises:
-        StoreError: the names of the table go to the end of time, or others took one name after the other.
+        StoreError: no later name is possible, or other processes kept taking the next name.
     """
     digest = digest or sha256(staged)
     at = made

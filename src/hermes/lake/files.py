@@ -1,4 +1,4 @@
-"""One file of the lake, as it was when it was listed."""
+"""Files of the lake, as listed, and new files before they are published."""
 
 import hashlib
 import io
@@ -32,11 +32,11 @@ class LakeFile:
 
 
 class Staged(NamedTuple):
-    """A complete file that waits to be published.
+    """A complete file, waiting to be published.
 
     Attributes:
-        key: the name it will have inside the layer.
-        path: where it waits.
+        key: its name inside the layer once published.
+        path: where it is staged.
         digest: SHA-256 of its bytes.
     """
 
@@ -52,9 +52,9 @@ def sha256(path: Path) -> str:
 
 
 class HashedFile(io.RawIOBase):
-    """A new file that is hashed, and on its way to the disk, while it is written.
+    """A new file that is hashed and synced to disk while it is written.
 
-    To read a big one again, or to begin syncing it when it is complete, would each take some of the whole time.
+    Reading a large file again for its hash, or syncing it at the end, would each take longer.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Tests of one layer with objects of our own: what Hermes needs from a store, checked before money depends on it.
+"""Tests of one layer with objects of its own: whether the store has what Hermes needs.
 
-Nothing of a probe stays: its objects are removed, and folders that were not there before.
+A probe leaves nothing behind: its objects and new folders are removed.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Backend = Folder | Bucket
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check of one layer: `found` says what was seen, `cure` what to do where it is not `ok`."""
+    """One check of one layer: `found` says what was seen, `cure` what to do if it is not `ok`."""
 
     layer: str
     check: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 class _Fault(Exception):
-    """What a check found wrong, and its cure."""
+    """A problem that a check found, and its cure."""
 
     def __init__(self, found: str, cure: str) -> None:
         super().__init__(found, cure)
@@ -50,7 +50,7 @@ class _Fault(Exception):
 
 
 def probe(name: str, backend: Backend) -> Iterator[Finding]:
-    """Try out one layer. Where it cannot be reached or written to, the checks that need it are left out."""
+    """Test one layer. If it cannot be reached or written to, the checks that need it are skipped."""
 
     def check(title: str, work: Callable[[], str]) -> Finding:
         try:

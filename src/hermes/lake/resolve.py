@@ -1,4 +1,4 @@
-"""The lake that a step works in: the one that it was given, or the one that the settings name."""
+"""Resolves the lake that a step works in: the given one, or the one that the settings name."""
 
 from hermes.errors import UsageError
 from hermes.lake.backends.folder import Folder
@@ -10,7 +10,7 @@ def resolve_lake(settings: Settings, lake: Lake | None, name: str) -> Lake:
     """The lake to work in.
 
     Raises:
-        UsageError: no settings were given, or a lake that is not the one that they name: results read their rows
+        UsageError: `settings` are not Settings, or the lake is not the one that they name: results read their rows
             from there.
     """
     if not isinstance(settings, Settings):

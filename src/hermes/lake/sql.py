@@ -1,4 +1,4 @@
-"""SQL for people: DuckDB over the tables of the lake, and nothing else."""
+"""SQL over the tables of the lake with DuckDB, and nothing else."""
 
 import json
 import os
@@ -45,7 +45,7 @@ _SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows that a query returned, with their column names; `more` where a limit left some out."""
+    """The rows of a query, with their column names; `more` if a limit cut them off."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -55,14 +55,14 @@ class Answer:
 def query(
     lake: Lake, sql: str, choose: Choose | None = None, strategy: str = catalog.DEFAULT, limit: int | None = None
 ) -> Answer:
-    """Run SQL over the tables that it names; views and filters reach down into the Parquet files.
+    """Run SQL over the tables that it names; filters and columns are pushed down into the Parquet files.
 
     `executions` is no table of the lake, but what the footers of all executions say that they were made from.
 
     Args:
-        choose: tells which execution of a table of signals is read; without it the newest.
-        strategy: whose tables have the short names, where nothing is promoted.
-        limit: most rows that are returned.
+        choose: selects the execution of a table to read; by default the newest.
+        strategy: its tables have the short names, if nothing is promoted.
+        limit: maximum number of rows.
 
     Raises:
         UsageError: DuckDB refuses the query.
@@ -91,7 +91,7 @@ def export(
     strategy: str = catalog.DEFAULT,
     limit: int | None = None,
 ) -> int:
-    """Run SQL and write all its rows to a file, in batches; the file is there whole, or as it was before.
+    """Run SQL and write all its rows to a file atomically, in batches.
 
     Args:
         format: csv, json (one object a line) or parquet.
@@ -149,7 +149,7 @@ def _write(found: "duckdb.DuckDBPyConnection", path: Path, format: str, limit: i
 
 @contextmanager
 def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """What DuckDB answers; its errors, also those of reading the answer, in Hermes' words."""
+    """Run a query in DuckDB; its errors, including those while reading rows, become Hermes' errors."""
     import duckdb  # noqa: PLC0415 - only SQL needs it
 
     if not is_unicode(sql):
@@ -180,7 +180,7 @@ def _answered(lake: Lake, sql: str, choose: Choose | None, strategy: str) -> Ite
 
 
 def _near(error: str, known: Sequence[LakeTable]) -> str:
-    """Names like the one that there is not."""
+    """Similar names to a missing one."""
     names = sorted({each.alias or each.name for each in known} | {each.name for each in known})
     if not names:
         return "the lake has no tables yet: run `hermes demo` or `hermes run SYMBOL`"
@@ -204,7 +204,7 @@ def _executions(lake: Lake, known: Sequence[LakeTable], choose: Choose | None) -
 
 
 def _read_by_default(lake: Lake, table: LakeTable, choose: Choose | None) -> str | None:
-    """The execution that a query of the table reads; None where it would be refused."""
+    """The execution that a query of the table reads; None if it would be refused."""
     try:
         chosen = catalog.chosen(lake, table, choose)
     except HermesError:

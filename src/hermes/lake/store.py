@@ -84,7 +84,7 @@ class Layer:
         )
 
     def _sources(self, files: Sequence[LakeFile]) -> Any:
-        """What Polars reads these files from; raises StoreError where one is none."""
+        """The sources of these files for Polars; raises StoreError for an empty one."""
         sources = self._backend.sources(files)
         for file in files:
             if not file.size:
@@ -106,7 +106,7 @@ class Layer:
                     known[said] = self.scan([file]).collect_schema()
                 return known[said]
 
-        return self.each(schema, files)
+        return self.map_files(schema, files)
 
     def read(self, key: str) -> bytes | None:
         """The bytes of a small file, or None where there is none."""
@@ -141,7 +141,7 @@ class Layer:
         return self._backend.locate(key)
 
     def footer(self, file: LakeFile, *needed: str) -> dict[str, Any]:
-        """What Hermes wrote about the file into its Parquet footer; empty for a file of another tool.
+        """Hermes' entry in the Parquet footer of a file; empty for a file of another tool.
 
         Raises:
             StoreError: it cannot be read, lacks one of the `needed` names, was published elsewhere, or by a newer
@@ -175,37 +175,37 @@ class Layer:
 
     def footers(self, files: Sequence[LakeFile], *needed: str) -> list[dict[str, Any]]:
         """`footer` of each file."""
-        return self.each(lambda file: self.footer(file, *needed), files)
+        return self.map_files(lambda file: self.footer(file, *needed), files)
 
     def fingerprints(self, files: Sequence[LakeFile]) -> list[str]:
-        """What each file's bytes are known by: the SHA-256 on record, else the version that the store gives them."""
-        return self.each(lambda file: self._backend.recorded_hash(file) or file.version, files)
+        """The fingerprint of each file: the SHA-256 on record, else the store's version."""
+        return self.map_files(lambda file: self._backend.recorded_hash(file) or file.version, files)
 
-    def each(self, asked: Callable[[LakeFile], Answer], files: Sequence[LakeFile]) -> list[Answer]:
-        """What is asked of each file; several at once where each is a request (on a folder threads cost more)."""
+    def map_files(self, function: Callable[[LakeFile], Answer], files: Sequence[LakeFile]) -> list[Answer]:
+        """Call `function` for each file, concurrently if each call is a request (in a folder threads cost more)."""
         if isinstance(self._backend, folder.Folder):
-            return [asked(file) for file in files]
+            return [function(file) for file in files]
         with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(asked, files))
+            return list(pool.map(function, files))
 
     def unchanged(self, prefix: str, snapshot: Sequence[LakeFile]) -> bool:
         """Whether the files below `prefix` are still those of the snapshot, byte versions included."""
         return {(f.key, f.version) for f in self.files(prefix)} == {(f.key, f.version) for f in snapshot}
 
     def same(self, snapshot: Sequence[LakeFile]) -> bool:
-        """Whether these very files are still there as they were."""
+        """Whether these files are still unchanged."""
         folders = {file.key.rpartition("/")[0] for file in snapshot}
         now = {(file.key, file.version) for folder in folders for file in self.files(folder)}
         return all((file.key, file.version) in now for file in snapshot)
 
     def is_own(self, key: str) -> bool:
-        """Whether Hermes published what stands under `key`: its hash is on record."""
+        """Whether Hermes published the file at `key`: its hash is on record."""
         return bool(self._backend.recorded_hashes(key))
 
     def hashed(self, file: LakeFile) -> tuple[str, set[str]] | None:
-        """SHA-256 of a file's bytes as they are now, and those that may stand there by the record.
+        """The SHA-256 of a file's current bytes, and the hashes on record for it.
 
-        None where there is no such file.
+        None if there is no such file.
         """
         try:
             return self._backend.hashed(file)
@@ -301,17 +301,17 @@ class Layer:
         return self._backend.staging.kept()
 
     def with_checks(self, *checks: Check) -> Self:
-        """The same layer, which asks these checks before it publishes anything."""
+        """The same layer, which calls these checks before it publishes anything."""
         mine = copy.copy(self)
         mine._check = all_of(checks)
         return mine
 
     def remove(self, key: str) -> None:
-        """Take one file away; none is no error."""
+        """Remove a file, if it exists."""
         self._backend.remove(key)
 
     def probe(self, name: str) -> "list[Finding]":
-        """Try the layer out, as `name`; see `lake.probe`."""
+        """Test the layer, reported as `name`; see `lake.probe`."""
         from hermes.lake.probe import probe  # noqa: PLC0415 - only the doctor needs it
 
         return list(probe(name, self._backend))
@@ -328,7 +328,7 @@ class Layer:
 
     @contextmanager
     def errors(self, where: str = "") -> Iterator[None]:
-        """Errors of Polars and the operating system below here become one line with a cure.
+        """Turn errors of Polars and the operating system within the block into one line with a cure.
 
         Args:
             where: the address that it names; without it the layer's own.
@@ -357,7 +357,7 @@ class Layer:
 
 
 class Lake:
-    """The three layers of one lake, and `test`, where columns under trial are."""
+    """The three layers of one lake, and `test` for columns under trial."""
 
     def __init__(self, bronze: Layer, silver: Layer, gold: Layer, test: Layer) -> None:
         self.bronze = bronze
@@ -373,18 +373,18 @@ class Lake:
 
     @contextmanager
     def locked(self, dataset: Dataset, command: str) -> Iterator[Self]:
-        """Be the only one who works on `dataset`, in any layer of this lake, until the block is left.
+        """Hold the lock of `dataset`, for all layers of this lake, until the block is left.
 
         Signals need no lock: an execution is created under a name of its own and never replaced.
 
         Args:
-            command: what others are told who meet the lock, like `run`.
+            command: shown to others who meet the lock, like `run`.
 
         Yields:
-            The same lake; it refuses to publish anything once the lock was lost. Locked again, it goes on as it is.
+            The same lake, which refuses to publish anything once the lock is lost. The lock is re-entrant.
 
         Raises:
-            DatasetLocked: somebody else is at it; says who. On S3 this takes up to `lease.RENEW_S` seconds, and up to
+            DatasetLocked: another process holds it. On S3 this takes up to `lease.RENEW_S` seconds, and up to
                 `lease.LEASE_S` seconds pass before the lease of one that was killed is taken over.
             LockLost: only by what is published through the lake, where the lease could not be renewed.
         """
@@ -404,10 +404,10 @@ class Lake:
 
     @contextmanager
     def locked_each(self, datasets: Sequence[Dataset], command: str) -> Iterator[tuple[Self, list[Dataset]]]:
-        """Be the only one who works on many datasets, in bronze; see `locked`.
+        """Hold the locks of many datasets, for bronze; see `locked`.
 
         Yields:
-            The same lake, and those of the datasets that nobody else is at.
+            The same lake, and the datasets that were not locked by others.
         """
         with ExitStack() as stack:
             checks: list[Check] = []
@@ -445,7 +445,7 @@ def _damaged(what: str, error: BaseException) -> StoreError:
 
 
 def footer_of(about: Mapping[str, Any], key: str | None = None) -> dict[str, str]:
-    """What goes into the footer of a Parquet file: `about`, its hash, the format, and the key where it is known.
+    """The footer of a Parquet file: `about`, its hash, the format, and the key if known.
 
     Parquet itself does not check a footer.
     """

@@ -1,4 +1,4 @@
-"""Read a feature table that any tool wrote: files ordered by time, types brought to the contract, disorder refused."""
+"""Reads feature tables of any tool: files sorted by time, types cast to the schema, disorder refused."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ class Table:
     """A feature table in time order: its files, and the plan that reads the wanted columns of all of them.
 
     Attributes:
-        files: the snapshot it was opened over.
-        parts: those of the files that have rows, in time order.
+        files: the snapshot it was opened on.
+        parts: the files with rows, in time order.
     """
 
     files: Sequence[LakeFile]
@@ -58,8 +58,8 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
     Args:
         layer: where the files are.
         files: the snapshot to read; any order.
-        columns: wanted columns and the types they are brought to; other columns are left alone.
-        symbol: the only symbol that may stand in the table.
+        columns: wanted columns and their types; other columns are ignored.
+        symbol: the only symbol that the table may contain.
 
     Raises:
         TableRefused: missing columns (all named at once), a type that cannot be brought to the contract, a null
@@ -170,7 +170,7 @@ def _check_schema(file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.Da
 
 
 def _check_whole(layer: Layer, file: LakeFile, schema: pl.Schema, columns: Mapping[str, pl.DataType]) -> None:
-    """Refuse the first value that a cast to the contract's integers would cut or could not take: 1.5, infinity, 300."""
+    """Refuse the first value that a cast to the schema's integers would change or refuse: 1.5, infinity, 300."""
     for name, wanted in columns.items():
         if not wanted.is_integer() or schema[name] == wanted or isinstance(schema[name], pl.Null):
             continue

@@ -1,1 +1,1 @@
-"""The record: what was decided, when, on which bars; append-only, and chained so that a change shows."""
+"""The record of live decisions: append-only, and hash-chained so that changes are detected."""

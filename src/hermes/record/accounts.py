@@ -1,4 +1,4 @@
-"""The paper accounts of a live process: read from the record once, day by day, then carried on with every close."""
+"""The paper accounts of a live process: read from the record once, day by day, then updated at every close."""
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -17,13 +17,13 @@ _COLUMNS = (*Chain._fields, *PAPER, *SHORTS)
 
 
 class PaperAccounts:
-    """What the paper account of each chain holds, however long its record is: a close costs the same at any length.
+    """The positions of the paper accounts of all chains; the cost of a close does not depend on the record's length.
 
-    Until the record was read (`catch_up`), nobody knows what they hold.
+    Positions are unknown until the record has been read (`catch_up`).
 
     Args:
-        table: to which nobody but the caller appends to these chains.
-        terms: of the account of each chain.
+        table: the caller alone appends to these chains.
+        terms: the account of each chain.
     """
 
     def __init__(self, table: DecisionsTable, terms: Mapping[Chain, Account]) -> None:
@@ -38,12 +38,12 @@ class PaperAccounts:
         return len(self._known) < len(self._terms)
 
     def position(self, chain: Chain) -> int | None:
-        """What the account of a chain holds: 1 long, 0 flat, -1 short; None where that is not known yet."""
+        """The position of a chain's account: 1 long, 0 flat, -1 short; None if not known yet."""
         account = self._known.get(chain)
         return account.position if account else None
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Go on with rows that were just appended, of any of the chains."""
+        """Continue with rows that were just appended, of any chain."""
         for chain, mine in _by_chain(rows):
             if (account := self._known.get(chain)) and not account.add(mine):
                 del self._known[chain]

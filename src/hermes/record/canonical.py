@@ -1,4 +1,4 @@
-"""The canonical text of rows of the record, which is what hashes are made of; `docs/record-format.md` specifies it."""
+"""The canonical text of the record's rows, which is hashed; `docs/record-format.md` specifies it."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -11,7 +11,7 @@ from hermes.errors import TableRefused
 
 
 def canonical(rows: pl.DataFrame) -> pl.DataFrame:
-    """Every value as the canonical text has it; null stays null.
+    """Every value as canonical text; null stays null.
 
     Floats are the shortest decimals that read back as the same float, without an exponent and without `.0`.
     """
@@ -32,7 +32,7 @@ def canonical(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def texts(written: pl.DataFrame, groups: Sequence[Sequence[str]]) -> list[list[str]]:
-    """For each group of columns the text of each row: a line for each that has a value, in the order of their names."""
+    """For each group of columns the text of each row: one line per value, sorted by name."""
     made = []
     for number, names in enumerate(groups):
         pieces: list[pl.Expr] = []
@@ -57,7 +57,7 @@ def digest(text: str) -> str:
 
 
 def check_values(rows: pl.DataFrame) -> None:
-    """Refuse what has no canonical text."""
+    """Refuse values without a canonical text."""
     for name in rows.columns:
         if any(sign in name for sign in "=\n\r"):
             raise TableRefused(f"a column is called {name!r}", "a record needs names without '=' and line ends")

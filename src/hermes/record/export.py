@@ -18,7 +18,7 @@ Format = Literal["csv", "parquet"]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that holds the record of some symbols."""
+    """An exported file with the record of some symbols."""
 
     path: Path
     rows: int
@@ -26,7 +26,7 @@ class Exported:
     heads: dict[Chain, Head]
 
     def as_json(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """The JSON object of the command line."""
         chains = [{**chain._asdict(), **head_json(head)} for chain, head in sorted(self.heads.items())]
         return {"path": str(self.path), "rows": self.rows, "chains": chains}
 
@@ -35,7 +35,7 @@ def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Se
     """Write the record of some symbols, or of all, to a file: CSV holds canonical texts, Parquet typed values.
 
     Raises:
-        MissingTable: nothing of them is on record.
+        MissingTable: nothing is on record for them.
         UsageError: the file cannot be written.
     """
     table = DecisionsTable.of(lake, chain_of(settings.dataset, strategy_name(settings.signals.strategy)))

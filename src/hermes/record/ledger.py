@@ -58,7 +58,7 @@ _SEALS = ("sequence", "bars_sha256", "previous_hash", "hash")
 
 
 class Chain(NamedTuple):
-    """What has a chain of its own: one dataset, decided on by one strategy."""
+    """The key of a hash chain: one dataset and one strategy."""
 
     provider: str
     market: str
@@ -71,19 +71,19 @@ class Chain(NamedTuple):
 
 
 def chain_of(dataset: Dataset, strategy: str) -> Chain:
-    """The chain that `strategy` has for `dataset`."""
+    """The chain of `strategy` on `dataset`."""
     return Chain(dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
 
 
 class Head(NamedTuple):
-    """The end of a chain, which is all that is needed to append to it.
+    """The end of a chain: all that is needed to append to it.
 
     Attributes:
-        sequence: of the newest row, -1 where there is none.
+        sequence: of the newest row, -1 without one.
         hash: of the newest row.
         bars_sha256: the digest of all bars up to it.
-        datetime: open time of the newest bar that was decided on, None where there is none.
-        position: held after that bar.
+        datetime: open time of the newest bar decided on, None without one.
+        position: after that bar.
     """
 
     sequence: int = -1
@@ -112,7 +112,7 @@ NO_ROW = Head()
 
 
 def find_alien(schema: Mapping[str, pl.DataType]) -> str:
-    """What makes a file none of the record, by the columns that every row has; empty where nothing does."""
+    """The reason why a file with this schema is not part of the record; empty if it can be."""
     for name, kind in {**_BEFORE, **_DECIDED, **_AFTER}.items():
         if name not in schema:
             return f"it has no column {name}"
@@ -142,7 +142,7 @@ def decisions(
     late_seconds: float,
     kind: Kind = "decision",
 ) -> pl.DataFrame:
-    """Rows that `seal` can append, from bars that were judged.
+    """Rows for `seal`, from bars with signals.
 
     Args:
         judged: closed bars, those of a dataset in order of time, with the strategy's columns, conditions, signals and
@@ -152,7 +152,7 @@ def decisions(
         decided_at: now, by this machine's clock (naive UTC).
         server_time: now, by the exchange's clock (naive UTC); it alone tells what is late.
         late_seconds: after a bar's close, or a whole interval where that is shorter, a decision is late.
-        kind: what these rows are.
+        kind: of these rows.
 
     Returns:
         One row for each bar, without `sequence`, `bars_sha256`, `previous_hash` and `hash`.
@@ -177,30 +177,30 @@ def decisions(
 
 
 def parameters_text(strategy: Strategy) -> str:
-    """A strategy's parameters as the record writes them."""
+    """A strategy's parameters, as in the record."""
     named = strategy.parameters.model_dump(mode="json")
     return json.dumps(named, sort_keys=True, separators=(",", ":"))
 
 
 class Sealed(NamedTuple):
-    """Rows that were appended, and where their chains end now."""
+    """Appended rows, and the new heads of their chains."""
 
     rows: pl.DataFrame
     heads: dict[Chain, Head]
 
 
 def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
-    """Append rows to their chains: what `decisions` made, of any number of chains, becomes rows of the record.
+    """Turn the rows of `decisions`, of any number of chains, into rows of the record with hashes.
 
     Args:
         rows: of one strategy or several; those of one chain stand in the order in which they are appended.
-        heads: where each chain ends now; one that is missing has no row yet.
+        heads: the head of each chain; a missing one has no row yet.
 
     Returns:
         The same rows, with the columns of `decision_schema`, and the new heads.
 
     Raises:
-        TableRefused: a value that no record can hold, such as NaN or a text of several lines.
+        TableRefused: a value that the record cannot hold, such as NaN or a text of several lines.
     """
     rows = rows.rechunk()  # what was put together from hundreds of datasets takes ten times as long
     check_values(rows)
@@ -231,7 +231,7 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
 
 
 def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
-    """Where each chain ends, by its rows, which may stand in any order."""
+    """The head of each chain, from its rows in any order."""
     decided = pl.col("kind") == "decision"
     newest = rows.group_by(Chain._fields).agg(
         pl.col("sequence", "hash", "bars_sha256").get(pl.col("sequence").arg_max()),
@@ -243,32 +243,32 @@ def heads(rows: pl.DataFrame) -> dict[Chain, Head]:
 
 
 class Due(NamedTuple):
-    """What rows must have by their own values: each its `hash`; and the texts of their bars, see `bar_digest`."""
+    """The hashes that rows must have by their values, and the texts of their bars, see `bar_digest`."""
 
     hashes: list[str]
     bars: list[str]
 
 
 def due(rows: pl.DataFrame) -> Due:
-    """What each of some rows, of any chains, must have by its own values."""
+    """The hash and the bar text that each row must have by its values."""
     names = [name for name in rows.columns if name != "hash"]
     whole, bars = texts(canonical(rows), [names, _BAR])
     return Due(list(map(digest, whole)), bars)
 
 
 def head_json(head: Head) -> dict[str, Any]:
-    """The end of a chain, as JSON shows it."""
+    """The head of a chain as JSON."""
     at = head.datetime.isoformat() if head.datetime else None
     return {"sequence": head.sequence, "datetime": at, "position": head.position, "record_head": head.hash}
 
 
 def to_csv(rows: pl.DataFrame) -> bytes:
-    """The rows as CSV (RFC 4180, UTF-8), every value as in its canonical text; what has no value is empty."""
+    """The rows as CSV (RFC 4180, UTF-8), every value as its canonical text; a missing value is empty."""
     return canonical(rows.select(in_order(rows.columns))).write_csv().encode()
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Column names in the order of the record: what is unknown here are the rules' columns and conditions."""
+    """Column names in the order of the record; unknown ones are the rules' columns and conditions."""
     given = list(names)
     known = {*_BEFORE, *_DECIDED, *_SHORT, *_AFTER}
     order = [*_BEFORE, *(name for name in given if name not in known), *_DECIDED, *_SHORT, *_AFTER]

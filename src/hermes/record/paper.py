@@ -1,4 +1,4 @@
-"""An account that trades the record as it was, beside the backtest of the same span; pure.
+"""The paper account, which trades the record, compared with the backtest of the same span; pure.
 
 The paper account knows only what is on record: it starts flat, and fills a decision that was made in time at the open
 of the next bar that is on record. A late decision is filled at the first open after it was made, by the exchange's
@@ -32,11 +32,11 @@ _NOT_CHECKED = CAUSES[-1]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one cause took from the paper account, or gave it, compared with the backtest.
+    """The contribution of one cause to the difference between the paper account and the backtest.
 
     Attributes:
-        bars: how many bars it made differ.
-        return_pct: of the paper account's return, in percentage points; trades: of the number of its trades.
+        bars: number of bars that differ for this cause.
+        return_pct: part of the difference in returns, in percentage points; trades: in the number of trades.
     """
 
     cause: str
@@ -47,12 +47,12 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The paper account beside the backtest, over the bars that both have.
+    """The paper account and the backtest over the bars that both have.
 
     Attributes:
-        paper, backtest: what each made, both filled at the next open.
+        paper, backtest: their results, both filled at the next open.
         equity: `datetime, paper, backtest`, at the close of every bar, in the quote currency.
-        shares: what each cause is worth; their sum is the whole difference.
+        shares: the contribution of each cause; they add up to the whole difference.
         error_pct: standard deviation of the difference of the bars' returns, of a year, in percent; None below 3 bars.
     """
 
@@ -85,12 +85,12 @@ class Tracking:
 
 
 def paper_bars(rows: pl.DataFrame, side: Side = "long") -> pl.DataFrame:
-    """The record as an account that fills at the next open can trade it.
+    """The record as signals for an account that fills at the next open.
 
     Args:
         rows: `datetime, open, high, low, close, volume, buy_signal, sell_signal, server_time, late`, one per bar, in
             order of time; with `short_signal, cover_signal` where the strategy has rules for shorts.
-        side: what the account enters.
+        side: the account's.
 
     Returns:
         The same without `server_time` and `late`; what a late row asks for stands on the last bar that opened before it
@@ -136,7 +136,7 @@ class PaperAccount:
     At any time it holds what a backtest of the whole record so far would.
 
     Args:
-        account: its terms; the fill is always the next open.
+        account: the fill is always the next open.
         record: of one chain, sorted by sequence; what there is of it to begin with.
     """
 
@@ -152,7 +152,7 @@ class PaperAccount:
             self._sequence, self._newest = record["sequence"][-1], decided["datetime"][-1]
 
     def add(self, rows: pl.DataFrame) -> bool:
-        """Go on with the next rows; those that it had before are left out.
+        """Continue with the next rows; known ones are ignored.
 
         Returns:
             Whether that was possible: not where rows are missing, and not where a bar was decided on after newer ones,
@@ -176,7 +176,7 @@ class PaperAccount:
 
     @property
     def position(self) -> int:
-        """What it holds after the newest bar on record: 1 long, 0 flat, -1 short."""
+        """The position after the newest bar on record: 1 long, 0 flat, -1 short."""
         if self._waiting.is_empty():
             return self._trading.position
         ahead = copy.deepcopy(self._trading)
@@ -201,11 +201,11 @@ class PaperAccount:
 
 
 def track(found: Reconciliation, account: Account, interval: str) -> Tracking | None:
-    """The paper account beside the backtest; None where no bar of the record can be compared yet.
+    """Compare the paper account with the backtest; None if no bar of the record can be compared yet.
 
     Args:
         found: the record, reconciled.
-        account: the terms of both; the fill is always the next open.
+        account: of both; the fill is always the next open.
     """
     terms = replace(account, fill="next_open")
     bars = found.bars.filter(pl.col("cause").is_null() | (pl.col("cause") != _NOT_CHECKED))

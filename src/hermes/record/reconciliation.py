@@ -1,4 +1,4 @@
-"""The record beside what today's bars and rules decide: every difference, with its cause; pure."""
+"""Compares the record with the decisions of today's bars and rules: every difference, with its cause; pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ Judge = Callable[[pl.DataFrame, str], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Where the record continues with other parameters, or another version of Hermes.
+    """A change of parameters or of the version of Hermes within the record.
 
     Attributes:
-        datetime: open time of the first bar that was decided on with them.
+        datetime: open time of the first bar after the change.
     """
 
     datetime: datetime
@@ -45,12 +45,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What became of every bar of the record.
+    """The comparison of every bar of the record.
 
     Attributes:
         bars: one row per bar, `datetime, cause` (null where nothing differs), `detail`, the recorded and today's prices
             and signals (`recorded_…`, `today_…`), `server_time` and `late`.
-        changes: where parameters or versions changed.
+        changes: of parameters or versions.
     """
 
     bars: pl.DataFrame
@@ -58,7 +58,7 @@ class Reconciliation:
 
     @property
     def causes(self) -> dict[str, int]:
-        """How many bars differ from each cause."""
+        """The number of differing bars by cause."""
         counted = dict(self.bars.filter(pl.col("cause").is_not_null()).group_by("cause").len().iter_rows())
         return {cause: counted.get(cause, 0) for cause in CAUSES}
 
@@ -69,7 +69,7 @@ class Reconciliation:
 
 
 def reconcile(record: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: Judge, version: str) -> Reconciliation:
-    """Decide again, and compare.
+    """Decide again with today's bars and rules, and compare.
 
     Args:
         record: of one chain, sorted by sequence.
@@ -135,7 +135,7 @@ def _compared(rows: pl.DataFrame, bars: pl.DataFrame, decide: Decide, judge: Jud
 
 
 def _explained(joined: pl.DataFrame, history: bool, newest: datetime, version: str) -> pl.DataFrame:
-    """A cause for each bar that differs, the surest first."""
+    """The cause of each difference; the most certain one counts."""
     recorded, in_silver = pl.col("sequence").is_not_null(), pl.col("today_close").is_not_null()
     moved = _any(pl.col(_RECORDED + name).ne_missing(pl.col(_TODAY + name)) for name in _PRICES)
     revised = recorded & (~in_silver | moved)
@@ -202,7 +202,7 @@ def _with_details(found: pl.DataFrame, record: pl.DataFrame) -> pl.DataFrame:
 
 
 def _history_changed(record: pl.DataFrame, bars: pl.DataFrame) -> bool:
-    """Whether the bars before the record are others than those that its first row was decided on."""
+    """Whether the bars before the record are not those that its first decision was based on."""
     first = record.row(0, named=True)
     if first["sequence"] != 0:
         return False
@@ -243,7 +243,7 @@ def _any(expressions: Any) -> pl.Expr:
 
 
 def as_json(found: Reconciliation) -> Mapping[str, Any]:
-    """Counts, changes and every difference, as the command line prints them."""
+    """The JSON object of the command line: counts, changes and every difference."""
     told = found.differences.select("datetime", "sequence", "cause", "detail")
     return {
         "bars": found.bars.height,

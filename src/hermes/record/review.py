@@ -31,12 +31,12 @@ _DRAWN = 600  # points of an equity line on a page, about
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found in one table of decisions.
+    """The result of verifying one table of decisions.
 
     Attributes:
-        rows: that were checked; heads: where each chain ends; faults: every trace of a change.
-        missed: bars that silver has and nobody decided on; absent: bars that silver does not have either.
-        kept: how many hashes were asked for.
+        rows: number of rows checked; heads: of the chains; faults: every trace of a change.
+        missed: bars in silver without a decision; absent: bars that silver does not have either.
+        kept: number of given hashes.
     """
 
     table: str
@@ -67,7 +67,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The record of one dataset beside today's bars and rules."""
+    """The record of one dataset, compared with today's bars and rules."""
 
     chain: Chain
     found: Reconciliation
@@ -75,7 +75,7 @@ class Reconciled:
 
     @property
     def unexplained(self) -> int:
-        """How many differences have no cause."""
+        """The number of differences without a known cause."""
         return self.found.causes["unexplained"]
 
     def as_json(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Record:
     """The record of the settings' dataset and strategy.
 
     Args:
-        settings: name the dataset, the strategy and its parameters, the account.
+        settings: the dataset, the strategy with its parameters, and the account.
     """
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
@@ -120,7 +120,7 @@ class Record:
         return rows
 
     def head(self) -> Head:
-        """The newest hash, and what is known with it.
+        """The head of the chain, with the newest hash.
 
         Raises:
             MissingTable: there is no record.
@@ -128,7 +128,7 @@ class Record:
         return self._table.heads([self.chain]).get(self.chain) or ledger.heads(self.rows)[self.chain]
 
     def reconcile(self) -> Reconciled:
-        """Decide again from today's silver, and trade both.
+        """Decide again from today's silver, and trade both decisions.
 
         Raises:
             MissingTable: there is no record, or no silver.
@@ -151,7 +151,7 @@ class Record:
             return adjusted(bars, self._settings.quality.of(dataset.symbol)).collect()
 
     def _with(self, parameters: str | None) -> Settings:
-        """The settings with the parameters of the record; the whole series is decided on."""
+        """The settings with the parameters of the record, for the whole series."""
         signals_section = self._settings.signals.model_copy(update={"end": None})
         changed: dict[str, Any] = {"signals": signals_section}
         if parameters is not None:
@@ -171,13 +171,13 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
     """Check every row, hash, file and day of one table of decisions.
 
     Args:
-        settings: name strategy, market and interval, and so the table.
-        symbols: those to check; all where none is named.
-        kept: hashes that somebody kept from `head`; they must be on record.
+        settings: the strategy, market and interval, which name the table.
+        symbols: to check; by default all.
+        kept: hashes kept from `head`, which must be on record.
 
     Raises:
         MissingTable: nothing is on record.
-        UsageError: what was kept is not a whole hash.
+        UsageError: a kept hash is incomplete.
     """
     for head in kept:
         if not re.fullmatch("[0-9a-f]{64}", head):
@@ -209,7 +209,7 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
 
 
 def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:
-    """A gap, told apart: the bars of it that silver has, and the others."""
+    """Split a gap into the bars that silver has, and the others."""
     dataset = settings.dataset.with_symbol(gap.chain.symbol)
     files = lake.silver.files(dataset.silver_folder)
     within = pl.col("datetime").is_between(gap.first, gap.last)
@@ -252,7 +252,7 @@ def on_record(settings: Settings, lake: Lake) -> dict[str, Any] | None:
 
 
 def rows_json(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the record, as JSON shows them: times as ISO 8601, UTC without offset."""
+    """Rows of the record as JSON; times are ISO 8601, UTC without offset."""
     return rows.with_columns(pl.col(pl.Datetime).dt.to_string("iso:strict")).to_dicts()
 
 

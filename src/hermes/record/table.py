@@ -1,6 +1,6 @@
 """The record in the lake: one gold table for each strategy, market and interval, whose files are only ever created.
 
-A row is written once, by whoever holds the lease of its chain from reading the head until the row is published. When
+A row is written once, by the holder of its chain's lease, from reading the head until the row is published. When
 a day is over, its files are merged into one, under a name that follows from its rows: first the merged file is
 published, then the others are removed, so that a crash leaves rows twice, never none. Readers drop equal hashes.
 """
@@ -35,12 +35,12 @@ _HEAD_COLUMNS = (*Chain._fields, "kind", "sequence", "hash", "bars_sha256", "dat
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What one append published.
+    """The result of an append.
 
     Attributes:
         rows: sealed, with their hashes.
         key: the file in gold.
-        heads: where the chains of these rows end now.
+        heads: the new heads of the chains.
     """
 
     rows: pl.DataFrame
@@ -49,10 +49,10 @@ class Appended:
 
 
 class DecisionsTable:
-    """What one strategy decided on one market at one interval, for any number of symbols.
+    """The decisions of one strategy on one market at one interval, for any number of symbols.
 
     Args:
-        lake: whose gold layer holds the table.
+        lake: its gold layer holds the table.
     """
 
     def __init__(self, lake: Lake, strategy: str, market: str, interval: str) -> None:
@@ -127,7 +127,7 @@ class DecisionsTable:
         return self._gold.lost(self.name, {file.key for file in self.files()})
 
     def heads(self, chains: Iterable[Chain]) -> dict[Chain, Head]:
-        """Where each chain ends; those without a row are left out.
+        """The head of each chain; those without a row are omitted.
 
         Days are read from the newest on, until all chains are found, and one more: the exchange's clock may have been
         set back over midnight.
@@ -138,16 +138,16 @@ class DecisionsTable:
 
     @contextmanager
     def held(self, chains: Iterable[Chain], command: str) -> Iterator[Self]:
-        """Be the only one who appends to these chains, until the block is left.
+        """Hold the leases of these chains until the block is left.
 
         Args:
-            command: what others are told who meet the lease, like `live`.
+            command: shown to others who meet the lease, like `live`.
 
         Yields:
             The table to append to; it refuses to publish once a lease was lost.
 
         Raises:
-            DatasetLocked: somebody else holds one of them; says who.
+            DatasetLocked: another process holds one of them; says which.
         """
         wanted = sorted(set(chains))
         with ExitStack() as stack:
@@ -168,7 +168,7 @@ class DecisionsTable:
             heads: where the chains end, read (`heads`) or appended (`Appended.heads`) while they were held.
 
         Raises:
-            AlreadyPublished: somebody else has appended to these very heads.
+            AlreadyPublished: another process has appended to these heads.
             LockLost: a lease was lost meanwhile; nothing was published.
         """
         sealed, ends = ledger.seal(rows, heads)
@@ -187,7 +187,7 @@ class DecisionsTable:
     def merge(self, before: date) -> list[str]:
         """Merge each day before `before` into one file; returns the keys of those that were written.
 
-        Any number may do it at the same time, and at any point it may be killed: no row is lost.
+        Several processes may do so at once, and it may be killed at any point: no row is lost.
         """
         days: dict[date, list[LakeFile]] = {}
         for file in self.files():

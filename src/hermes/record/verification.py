@@ -1,4 +1,4 @@
-"""Is the record what was written? Every trace that a change leaves in a chain, named; pure."""
+"""Verifies the record: finds every trace that a change leaves in a chain; pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Fault:
 
 
 def links(rows: pl.DataFrame) -> pl.DataFrame:
-    """What is left to check once each row was held against its own hash: a quarter of the bytes of whole rows.
+    """Check each row against its hash, and keep what links the rows: a quarter of the bytes.
 
     Args:
         rows: of any chains, as they are stored.
@@ -96,7 +96,7 @@ def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
 
 
 def _order(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
-    """Rows that stand after a later one of the same file."""
+    """Rows that follow a later one in the same file."""
     if FILE not in rows.columns:
         rows = rows.with_columns(pl.lit("").alias(FILE))
     step = pl.col("sequence").diff().over(FILE)
@@ -110,7 +110,7 @@ def _order(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
 
 
 def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
-    """What the hashes say of the rows of one chain (see `links`), sorted by sequence, each once."""
+    """Check the hashes of the rows of one chain (see `links`), sorted by sequence, each once."""
     checked = rows.select(
         "sequence",
         "datetime",
@@ -147,7 +147,7 @@ def _links(chain: Chain, rows: pl.DataFrame) -> list[Fault]:
 
 
 def _unlike_their_bars(rows: pl.DataFrame) -> pl.Series:
-    """Whether the `bars_sha256` of each row is another than follows from the row before it."""
+    """Whether the `bars_sha256` of each row does not follow from the row before it."""
     before, found = ZERO, [pl.Series(dtype=pl.Boolean)]
     for piece in rows.select(_BAR, "bars_sha256").iter_slices(_BARS_AT_ONCE):
         digests = piece["bars_sha256"].to_list()
@@ -169,7 +169,7 @@ def _by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Bars between two decisions that nothing was decided on: the exchange had none, or they were missed.
+    """Bars between two decisions without a decision: the exchange had none, or they were missed.
 
     Attributes:
         first: open time of the first absent bar; last: of the last one; bars: how many.

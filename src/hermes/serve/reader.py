@@ -171,7 +171,7 @@ class Reader:
         if not table.executions:
             return []
         files = sorted(table.files, key=lambda file: file.key)[-EXECUTIONS:]
-        found = self.lake.gold.each(lambda file: _summary(self.lake.gold, file), files)
+        found = self.lake.gold.map_files(lambda file: _summary(self.lake.gold, file), files)
         return [{**each, "meant": each["name"] == meant} for each in reversed(found)]
 
     def _stored(self, found: Execution) -> str | None:

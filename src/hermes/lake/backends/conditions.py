@@ -1,4 +1,4 @@
-"""Which conditional requests a store honours, tested with an object of our own.
+"""Which conditional requests a store honours, tested with an object of its own.
 
 The same PUT that AWS, MinIO and SeaweedFS refuse overwrites the object on a store that ignores its condition, and
 Ceph's gateway refuses an etag in quotes that it takes without. Nothing in an answer tells these stores apart; trying
@@ -29,7 +29,7 @@ REFUSED = (AlreadyExistsError, PreconditionError)  # what a condition that does 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a store honours.
+    """The conditions that a store honours.
 
     Attributes:
         create_only: PUT with `If-None-Match: *` is refused where the name is taken.
@@ -42,7 +42,7 @@ class Conditions:
 
     @property
     def complete(self) -> bool:
-        """Whether an object can be made and replaced without ever overwriting what somebody else wrote."""
+        """Whether objects can be created and replaced without ever overwriting another process's write."""
         return self.create_only and self.if_match is not None
 
     def matching(self, tag: str) -> "UpdateVersion":
@@ -130,7 +130,7 @@ def _content(store: "S3Store", key: str) -> bytes | None:
 
 
 class Known:
-    """What is known of each store by now: each is tried once by a process."""
+    """A cache of the conditions of each store, which are tested once per process."""
 
     def __init__(self) -> None:
         self._mutex = Lock()

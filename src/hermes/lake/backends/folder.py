@@ -1,4 +1,4 @@
-"""One local folder as a backend of the lake: every commit is staged beside the layer, then linked or renamed in."""
+"""A local folder as a backend of the lake: every commit is staged beside the layer, then linked or renamed."""
 
 import errno
 import os
@@ -126,7 +126,7 @@ class Folder:
         """What Polars reads: where the files are.
 
         Raises:
-            StoreError: one of them is no file: to open a pipe would wait for somebody who writes to it.
+            StoreError: one of them is not a regular file; opening a pipe would block.
         """
         for file in files:
             if file.version.startswith(_NO_FILE):
@@ -151,7 +151,7 @@ class Folder:
             raise explain(error, self.address) from error
 
     def recorded_hashes(self, key: str) -> set[str]:
-        """SHA-256 that may stand under `key`: that of the version that is there, else all that are on record."""
+        """The SHA-256 on record for `key`: that of the current version, else all of them."""
         try:
             stamp = _stamp((self.root / key).stat())
         except OSError:
@@ -194,10 +194,10 @@ class Folder:
             yield path
 
     def create(self, key: str, staged: Path, digest: str) -> None:
-        """Publish `staged` under a name that nobody has yet.
+        """Publish `staged` under a new name.
 
         Raises:
-            AlreadyPublished: the name is somebody else's.
+            AlreadyPublished: the name is taken.
         """
         final = self.root / key
         with _explained(str(final)):
@@ -235,7 +235,7 @@ class Folder:
         self._records.settle(key, record)
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
-        """Publish `staged` under `key`, whole, whatever stood there."""
+        """Publish `staged` under `key` atomically, replacing any file there."""
         self.replace_all([Staged(key, staged, digest)])
 
     def replace_all(self, files: Sequence[Staged], check: Check = unlocked, *, in_order: bool = True) -> None:
@@ -261,7 +261,7 @@ class Folder:
         sync(*staged, *self._records.expect(records), *dict.fromkeys(folder.parent for folder in made))
 
     def remove(self, key: str) -> None:
-        """Take a file away, then its hash; a file that is not there is no error."""
+        """Remove a file, if it exists, then its hash."""
         final = self.root / key
         with _explained(str(final)):
             self._records.doubt(key)
@@ -280,7 +280,7 @@ class Folder:
 
 
 def _stamp(status: os.stat_result) -> str:
-    """Tells versions of one file apart without reading them; a copy that keeps times keeps it, too."""
+    """A stamp that distinguishes versions of one file without reading them; a copy with the same times has the same."""
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 

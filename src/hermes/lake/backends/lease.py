@@ -1,4 +1,4 @@
-"""A lock in a store without locks: an object that its holder rewrites every few seconds.
+"""Leases: locks in a store without locks, as an object that its holder rewrites every few seconds.
 
 Where the store honours conditions, each write is conditional on the one before (`If-None-Match: *`, then `If-Match`),
 so two can never both have it. Somebody else watches the lease: if it changes, its holder is alive; if it stays the same

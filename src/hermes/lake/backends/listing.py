@@ -33,7 +33,7 @@ _warned: set[str] = set()
 
 
 class Listing:
-    """What is read of one bucket.
+    """The read requests to one bucket.
 
     Args:
         store: its client.

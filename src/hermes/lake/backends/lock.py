@@ -1,4 +1,4 @@
-"""One writer at a time for each dataset: locks that name their holder, and that die with it.
+"""Locks: one writer at a time for each dataset. A lock names its holder, and ends with its process.
 
 A folder is locked with `flock` on a file beside the layers: the kernel frees it when its holder dies, however it dies.
 On NFS this holds between machines only where the mount has locks (not with `nolock` or `local_lock`).

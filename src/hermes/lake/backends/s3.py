@@ -167,7 +167,7 @@ class Bucket:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
     def read(self, key: str) -> bytes:
-        """The whole object.
+        """Read an object.
 
         Raises:
             FileNotFoundError: there is none.
@@ -261,7 +261,7 @@ class Bucket:
         Where the answer to the PUT was lost, a repetition meets our own object: its hash tells that it was us.
 
         Raises:
-            AlreadyPublished: the name is somebody else's.
+            AlreadyPublished: the name is taken.
             StoreError: the file is larger than one PUT may be, and several parts cannot be create-only.
         """
         size = staged.stat().st_size
@@ -311,7 +311,7 @@ class Bucket:
         return True
 
     def replace(self, key: str, staged: Path, digest: str) -> None:
-        """Publish `staged` under `key`, whole, whatever stood there."""
+        """Publish `staged` under `key` atomically, replacing any object there."""
         self._put(key, staged, digest, create=False)
 
     def replace_all(self, files: Sequence[Staged], check: Check, *, in_order: bool) -> None:
@@ -365,7 +365,7 @@ class Bucket:
             raise self._explained(error, self.address) from open_cause(error)
 
     def remove(self, key: str) -> None:
-        """Take an object away, and its hash with it; one that is not there is no error."""
+        """Remove an object with its hash, if it exists."""
         try:
             obstore.delete(self._store, self._prefix + key)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Staged files that wait to be published, and how those of dead processes are recognized.
+"""Staged files, and how those of dead processes are recognized.
 
 Every process stages in a folder of its own, and holds a lock on the file beside it for as long as it does. The
 system drops the lock when the process ends, however it ends: what nobody has locked is a leftover. Process numbers
@@ -23,7 +23,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What a dead process left in staging.
+    """A leftover of a dead process in staging.
 
     Attributes:
         path: a folder with files in it, or one file.

@@ -1,4 +1,4 @@
-"""Small tables that are read whole and compared with their hashes, where nothing else would notice a changed bit.
+"""Reads small tables whole and compares them with their hashes, where nothing else would detect a changed bit.
 
 Parquet readers do not verify checksums, and plain http has none that is worth the name: a bit that flips between the
 store and this machine would become a silent wrong row. TLS notices; so do whole reads of what has its hash on record.
