@@ -6,7 +6,7 @@ import numpy as np
 
 from hermes.dataset import bar_close
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats, Times
+from hermes.stages.backtest.arrays import Floats, Rows, Times
 from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.holding import CrossMoments
 from hermes.stages.backtest.intervals import Groups
@@ -48,8 +48,9 @@ class BarTally:
         self.cross_moments.add(returns, held.take(steps.rows))
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
-        self._add_drawdown(times, steps)
-        self.held += int(steps.lengths[steps.size != 0].sum())
+        lengths = steps.lengths
+        self._add_drawdown(times, steps, lengths)
+        self.held += int(lengths[steps.size != 0].sum())
         self.invested += float((steps.value / np.where(steps.equity > 0, steps.equity, np.inf)).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])
@@ -81,14 +82,14 @@ class BarTally:
         self.losses -= float(np.add.reduce(losses))
         self.loss_squares += float(np.add.reduce(np.square(losses)))
 
-    def _add_drawdown(self, times: Times, steps: Steps) -> None:
+    def _add_drawdown(self, times: Times, steps: Steps, lengths: Rows) -> None:
         """Depth and length of the time below the peak; a return to the peak itself ends it."""
         peaks = np.maximum(np.maximum.accumulate(steps.equity), self._peak)
         self._peak = float(peaks[-1])
         self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
         at_peak = np.flatnonzero(steps.equity == peaks)
         begins = steps.rows[at_peak]
-        ends = begins + steps.lengths[at_peak]
+        ends = begins + lengths[at_peak]
         if self._below is None and not (len(begins) and begins[0] == 0):
             self._below = _moment(times[0])
         if self._below is not None and len(begins):
