@@ -25,6 +25,7 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
             "stops: vectorbt": (times, Work("accounts:vectorbt", long)),
             "stops: raptorbt": (times, Work("accounts:raptorbt", long, rust_python)),
             "one cash: Hermes": (times, Work("accounts:hermes_portfolio", many)),
+            "one cash, account alone: Hermes": (times, Work("accounts:hermes_portfolio", {**many, "alone": True})),
             "one cash: vectorbt": (times, Work("accounts:vectorbt_portfolio", many)),
             "one cash: raptorbt": (times, Work("accounts:raptorbt_portfolio", many, rust_python)),
             "sweep: Hermes": (times, Work("accounts:hermes_sweep", grid)),
@@ -56,6 +57,7 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
                 times_as_fast("sweep", "raptorbt", 2),
             ],
             "Hermes and vectorbt find the same trades and returns; raptorbt orders the events of a bar otherwise, and"
-            " gives a portfolio without correlation, contributions and intervals.",
+            " gives a portfolio without correlation, contributions, intervals and benchmark. *Account alone* is what Hermes"
+            " needs for the fills and the equity of every bar, before anything is measured.",
         )
     ]

@@ -97,11 +97,11 @@ def _raptor_terms(stop: float, target: float, **terms: Any) -> Any:
     return config
 
 
-def hermes_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]:
-    """One cash, many symbols."""
+def hermes_portfolio(symbols: int, rows: int, *, alone: bool = False) -> Callable[[], Mapping[str, Any]]:
+    """One cash, many symbols; `alone`: fills and equity, not measured."""
     from hermes.stages.backtest.account import Account, asked
     from hermes.stages.backtest.bars import Bars
-    from hermes.stages.backtest.portfolio import Piece
+    from hermes.stages.backtest.portfolio import Piece, Portfolio
     from hermes.stages.backtest.portfolio_result import PortfolioBacktest
 
     made = [series(rows, seed) for seed in range(symbols)]
@@ -115,6 +115,11 @@ def hermes_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]
             )
             for one in made
         ]
+        if alone:
+            portfolio = Portfolio(account, names, symbols)
+            equity, (records, _) = portfolio.advance(pieces).equity, portfolio.trades()
+            returned = 100 * (float(equity[-1]) / CASH - 1)
+            return {"trades": len(records.entry), "return": float(f"{returned:.9g}")}
         backtest = PortfolioBacktest(account, names, symbols, "1m")
         backtest.update(pieces)
         metrics = backtest.finish().metrics
