@@ -57,7 +57,7 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
                 times_as_fast("sweep", "raptorbt", 2),
             ],
             "Hermes and vectorbt find the same trades and returns; raptorbt orders the events of a bar otherwise, and"
-            " gives a portfolio without correlation, contributions, intervals and benchmark. *Account alone* is what Hermes"
-            " needs for the fills and the equity of every bar, before anything is measured.",
+            " gives a portfolio without correlation, contributions, intervals and benchmark. *Account alone* is what"
+            " Hermes needs for the fills and the equity of every bar, before anything is measured.",
         )
     ]
