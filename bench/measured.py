@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 MB = 1_000_000
 
@@ -54,6 +54,12 @@ class Sample:
     facts: Mapping[str, Any]
 
 
+class Piece(Protocol):
+    """What can be measured: a `Work`, a `Command`, or one with something before it that does not count."""
+
+    def run(self) -> Sample: ...
+
+
 @dataclass(frozen=True)
 class Measured:
     """Several measurements of one piece of work: medians, and the range of the seconds."""
@@ -76,7 +82,7 @@ class Measured:
         return f"{self.peak / MB:,.0f}"
 
 
-def measure(works: Mapping[str, tuple[int, Work | Command]]) -> dict[str, Measured]:
+def measure(works: Mapping[str, tuple[int, Piece]]) -> dict[str, Measured]:
     """Run every work as many times as it says, in turns, so that a slow minute of the machine meets all of them."""
     samples: dict[str, list[Sample]] = {name: [] for name in works}
     for turn in range(max(times for times, _ in works.values())):

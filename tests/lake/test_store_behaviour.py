@@ -7,9 +7,9 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
@@ -514,14 +514,16 @@ def kill_at(patch: pytest.MonkeyPatch, target: object, name: str, number: int) -
 def test_a_file_that_goes_while_it_is_listed_is_left_out(local: Layer, monkeypatch: pytest.MonkeyPatch):
     for name in ("x", "y"):
         local.write_bytes(f"t/{name}.bin", b"x")
-    stat = os.stat
+    scandir = os.scandir
 
-    def gone(path: str | Path, **kw: object) -> os.stat_result:
-        if str(path).endswith("x.bin"):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        return stat(path, **kw)
+    @contextmanager
+    def meanwhile(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            found = list(entries)
+        Path(f"{local.address}/t/x.bin").unlink(missing_ok=True)
+        yield found
 
-    monkeypatch.setattr(os, "stat", gone)
+    monkeypatch.setattr(os, "scandir", meanwhile)
     assert [file.key for file in local.files("t", ".bin")] == ["t/y.bin"]
 
 

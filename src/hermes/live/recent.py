@@ -86,6 +86,7 @@ def top_up(
         rows=sum(written.values()),
         without_checksum=[],
         seconds=perf_counter() - started,
+        sources=[own.source],
     )
 
 

@@ -42,6 +42,7 @@ class Ingested(StepResult):
         written: how many were new or changed; rows: rows in bronze for all files.
         without_checksum: files without a CHECKSUM in the archive.
         refused: files that cannot be trusted, and why; earlier versions of them stay in bronze.
+        sources: addresses of what was asked, the archive or the exchange.
     """
 
     files: int
@@ -50,6 +51,7 @@ class Ingested(StepResult):
     without_checksum: list[str]
     seconds: float
     refused: dict[str, str] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
 
     def __add__(self, other: Self) -> "Ingested":
         return Ingested(
@@ -60,6 +62,7 @@ class Ingested(StepResult):
             without_checksum=[*self.without_checksum, *other.without_checksum],
             seconds=self.seconds + other.seconds,
             refused=self.refused | other.refused,
+            sources=[*self.sources, *other.sources],
         )
 
 
@@ -150,6 +153,7 @@ def ingest(
         without_checksum=[file.stem for file in wanted if not known.get(_key(file), {}).get("verified", True)],
         refused={stem: error.message for stem, error in sorted(refused.items())},
         seconds=perf_counter() - started,
+        sources=[settings.archive.url],
     )
 
 

@@ -95,14 +95,17 @@ def print_simulated_archive(settings: "Settings", rows: int) -> None:
 
 def print_ingested(settings: "Settings", made: "Ingested") -> None:
     """The files and rows of one ingest."""
+    of_archive = [
+        ("left out", ", ".join(made.refused) or "none"),
+        ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
+    ]
     print_facts(
         f"Bronze of {settings.dataset}",
         [
-            ("archive", settings.archive.url),
+            *(("source", address) for address in made.sources),
             ("files", f"{made.files:,} listed; wrote {_written(made.written)}"),
             ("rows", made.rows),
-            ("left out", ", ".join(made.refused) or "none"),
-            ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
+            *(of_archive if settings.archive.url in made.sources else []),
             ("seconds", f"{made.seconds:.2f}"),
         ],
     )
