@@ -7,9 +7,9 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import obstore
@@ -516,12 +516,17 @@ def test_a_file_that_goes_while_it_is_listed_is_left_out(local: Layer, monkeypat
         local.write_bytes(f"t/{name}.bin", b"x")
     scandir = os.scandir
 
-    @contextmanager
-    def meanwhile(path: str) -> Iterator[list[os.DirEntry[str]]]:
+    class Entries(list[os.DirEntry[str]]):
+        def __enter__(self) -> "Entries":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    def meanwhile(path: str) -> Entries:
         with scandir(path) as entries:
-            found = list(entries)
+            found = Entries(entries)
         Path(f"{local.address}/t/x.bin").unlink(missing_ok=True)
-        yield found
+        return found
 
     monkeypatch.setattr(os, "scandir", meanwhile)
     assert [file.key for file in local.files("t", ".bin")] == ["t/y.bin"]
