@@ -17,19 +17,16 @@ import polars as pl
 from hermes.dataset import LOCKS, decisions_folder, decisions_table, parse_decisions_folder
 from hermes.errors import AlreadyPublished, StoreError
 from hermes.lake.files import LakeFile
-from hermes.lake.store import DAMAGE_CURE, Lake, Layer, check_written, fingerprint
-from hermes.lake.tables import whole_batches
+from hermes.lake.store import Lake, Layer, check_written, fingerprint
 from hermes.record import ledger
 from hermes.record.ledger import NO_ROW, Chain, Head
+from hermes.record.rows import Make, RowReader
 from hermes.record.verification import FILE
 
 Answer = TypeVar("Answer")
-Make = Callable[[pl.DataFrame], pl.DataFrame]
 
 _MERGED = "day_"  # how the file of a whole day begins
 _ATTEMPTS = 5
-_PIECE_ROWS = 20_000
-_FROM_BACKUP = "take it from a backup"
 _HEAD_COLUMNS = (*Chain._fields, "kind", "sequence", "hash", "bars_sha256", "datetime", "position")
 
 
@@ -57,8 +54,9 @@ class DecisionsTable:
 
     def __init__(self, lake: Lake, strategy: str, market: str, interval: str) -> None:
         self.name = decisions_table(strategy, market, interval)
-        self._of = {"strategy": strategy, "market": market, "interval": interval}
         self._gold: Layer = lake.gold
+        of = {"strategy": strategy, "market": market, "interval": interval}
+        self._reader = RowReader(lake.gold, self.name, of)
         self._held: frozenset[Chain] = frozenset()
 
     @classmethod
@@ -97,7 +95,7 @@ class DecisionsTable:
             Columns as in `ledger.decision_schema`; where parameters changed, the union of their columns. With `each`,
             what it made.
         """
-        rows = self._settled(lambda files: self._rows(_from(files, since), symbols, None, each))
+        rows = self._settled(lambda files: self._reader.read(_from(files, since), symbols, None, each))
         if with_files or rows.is_empty():
             return rows
         return rows.drop(FILE).unique("hash", keep="first").sort(*Chain._fields, "sequence")
@@ -113,13 +111,12 @@ class DecisionsTable:
         Args:
             columns: those of them that are there.
         """
-        return self._settled(
-            lambda files: self._rows(files, symbols, columns).drop(FILE, strict=False), decisions_folder(self.name, day)
-        )
+        folder = decisions_folder(self.name, day)
+        return self._settled(lambda files: self._reader.read(files, symbols, columns).drop(FILE, strict=False), folder)
 
     def symbols(self) -> list[str]:
         """Every symbol that has a row."""
-        found = self._settled(lambda files: self._rows(files, None, ["symbol"]))
+        found = self._settled(lambda files: self._reader.read(files, None, ["symbol"]))
         return sorted(found["symbol"].unique()) if found.height else []
 
     def lost(self) -> Sequence[str]:
@@ -198,7 +195,7 @@ class DecisionsTable:
 
     def _merge(self, day: date, files: Sequence[LakeFile]) -> str | None:
         try:
-            rows = self._rows(files, None, None).drop(FILE)
+            rows = self._reader.read(files, None, None).drop(FILE)
         except StoreError:
             if self._gold.same(files):
                 raise
@@ -239,79 +236,6 @@ class DecisionsTable:
                 return answer
         raise StoreError(f"days of {self.name} were merged again and again while it was read", "run it again")
 
-    def _rows(
-        self,
-        files: Sequence[LakeFile],
-        symbols: Collection[str] | None,
-        columns: Collection[str] | None,
-        each: Make | None = None,
-    ) -> pl.DataFrame:
-        try:
-            parts = self._parts(files, symbols, columns, each)
-        except StoreError as error:
-            if error.cure == DAMAGE_CURE:  # of many files at once; each alone is named
-                for file in files:
-                    with self._gold.errors(file.location):
-                        self._gold.scan([file]).collect()
-            raise
-        rows = (
-            pl.concat([part for group in parts for part in group], how="diagonal_relaxed") if parts else pl.DataFrame()
-        )
-        if rows.is_empty():
-            return rows
-        ordered = [FILE, *ledger.in_order(name for name in rows.columns if name != FILE)]
-        if len(parts) == 1:
-            return rows.select(ordered)
-        places = {file.location: number for number, file in enumerate(files)}
-        place = pl.col(FILE).replace_strict(places, return_dtype=pl.Int64)
-        return rows.select(ordered).sort(place, maintain_order=True)
-
-    def _parts(
-        self,
-        files: Sequence[LakeFile],
-        symbols: Collection[str] | None,
-        columns: Collection[str] | None,
-        each: Make | None,
-    ) -> list[list[pl.DataFrame]]:
-        """For each group of files of equal columns their rows, or of each piece of them what `each` makes."""
-        groups: dict[tuple[tuple[str, pl.DataType], ...], list[LakeFile]] = {}
-        for file, schema in zip(files, self._gold.schemas(files), strict=True):
-            if alien := ledger.find_alien(schema):
-                raise StoreError(f"{file.location} is not a file of the record: {alien}", _FROM_BACKUP)
-            groups.setdefault(tuple(schema.items()), []).append(file)
-        parts: list[list[pl.DataFrame]] = []
-        with self._gold.errors():
-            for kinds, group in groups.items():
-                plan = self._gold.scan(group, include_file_paths=FILE)
-                if symbols is not None:
-                    plan = plan.filter(pl.col("symbol").is_in(list(symbols)) | pl.col("symbol").is_null())
-                if columns is not None:
-                    plan = plan.select(*(name for name, _ in kinds if name in columns), FILE)
-                if each is None:
-                    parts.append([self._own(plan.collect())])
-                else:
-                    pieces = whole_batches(plan, self.name, _PIECE_ROWS)
-                    parts.append([each(self._own(piece)) for piece in pieces])
-        return parts
-
-    def _own(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`rows` themselves.
-
-        Raises:
-            StoreError: one lacks a value that every row of the record has, or is of another table.
-        """
-        present = {*rows.columns}
-        strange = [
-            (f"has no {name}", pl.col(name).is_null()) for name in ledger.ALWAYS & present if rows[name].has_nulls()
-        ]
-        strange += [
-            (f"is of another {name}", pl.col(name) != value) for name, value in self._of.items() if name in present
-        ]
-        for what, where in strange:
-            if files := rows.filter(where).head(1)[FILE].to_list():
-                raise StoreError(f"{files[0]} is not a file of the record: a row of it {what}", _FROM_BACKUP)
-        return rows
-
     def _heads(self, files: Sequence[LakeFile], chains: set[Chain]) -> dict[Chain, Head]:
         days: dict[str, list[LakeFile]] = {}
         for file in files:
@@ -319,7 +243,7 @@ class DecisionsTable:
         symbols = {chain.symbol for chain in chains}
         rows, heads, complete = pl.DataFrame(), dict[Chain, Head](), False
         for day in sorted(days, reverse=True):
-            rows = pl.concat([rows, self._rows(days[day], symbols, _HEAD_COLUMNS)], how="diagonal")
+            rows = pl.concat([rows, self._reader.read(days[day], symbols, _HEAD_COLUMNS)], how="diagonal")
             heads = ledger.heads(rows) if rows.height else {}
             if complete:
                 break
