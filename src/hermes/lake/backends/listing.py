@@ -20,7 +20,8 @@ import obstore
 from obstore.exceptions import GenericError, InvalidPathError
 
 from hermes.lake.backends import s3_client
-from hermes.lake.backends.s3_client import get, head, tls_context
+from hermes.lake.backends.s3_client import get, head
+from hermes.lake.backends.tls import tls_context
 from hermes.settings.sections import S3Settings
 
 if TYPE_CHECKING:

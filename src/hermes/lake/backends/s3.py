@@ -30,8 +30,9 @@ from hermes.lake.backends.lease import REQUEST_S as LEASE_REQUEST_S
 from hermes.lake.backends.lease import lease, rehearse
 from hermes.lake.backends.listing import Listing
 from hermes.lake.backends.lock import Check, Holder
-from hermes.lake.backends.s3_client import REQUEST_S, connect, explain, get, head, scan_options, tls_context, trust
+from hermes.lake.backends.s3_client import REQUEST_S, connect, explain, get, head, scan_options
 from hermes.lake.backends.staging import Staging
+from hermes.lake.backends.tls import tls_context, trust
 from hermes.lake.backends.whole_reads import Checked
 from hermes.lake.files import LakeFile, Staged
 from hermes.redaction import open_cause

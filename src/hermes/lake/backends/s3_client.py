@@ -1,21 +1,16 @@
 """The client of an S3 store: how it connects, what it reads, and its errors in one line with a cure."""
 
-import hashlib
-import os
 import re
-import ssl
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
-from hermes.dataset import expanded
-from hermes.errors import SettingsError, StoreError
+from hermes.errors import StoreError
+from hermes.lake.backends.tls import authority
 from hermes.redaction import redact
 from hermes.settings.sections import S3Settings
 
@@ -179,7 +174,7 @@ def connect(
         "read_timeout": timedelta(seconds=timeout_s),
     }
     if s3.ca_file:
-        options["root_certificate"] = _authority(s3)
+        options["root_certificate"] = authority(s3)
     retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=timeout_s)}
     return S3Store(bucket, config=config, client_options=options, retry_config=retries)
 
@@ -199,48 +194,6 @@ def scan_options(s3: S3Settings) -> dict[str, str | int]:
         options["aws_endpoint_url"] = s3.endpoint
     keys = {f"aws_{name.replace('-', '_')}": value for name, value in s3.credentials()}
     return options | (keys or {"aws_skip_signature": "true"})
-
-
-def _authority(s3: S3Settings) -> bytes:
-    path = expanded(s3.ca_file or "")
-    try:
-        found = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            f"s3.ca_file {path}: {error.strerror}", "give the PEM file of the store's authority"
-        ) from None
-    if b"-----BEGIN CERTIFICATE-----" not in found:
-        raise SettingsError(f"s3.ca_file {path} has no certificate in it", "give the PEM file of the store's authority")
-    return found
-
-
-def trust(s3: S3Settings) -> None:
-    """Make Polars trust `ca_file` as well: it takes its authorities from the file that SSL_CERT_FILE names.
-
-    That file stands for all others. So one is made of those that were trusted until now and `ca_file`, in the folder of
-    temporary files; its name is its content's, and only its owner may write to it.
-    """
-    if not s3.ca_file:
-        return
-    before = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
-    known, added = Path(before).read_bytes() if before else b"", _authority(s3)
-    if added in known:
-        return
-    bundle = known.rstrip() + b"\n" + added
-    path = Path(tempfile.gettempdir()) / f"hermes-ca-{os.getuid()}-{hashlib.sha256(bundle).hexdigest()[:16]}.pem"
-    if not (path.is_file() and path.lstat().st_uid == os.getuid() and path.read_bytes() == bundle):
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(bundle)
-        Path(file.name).replace(path)
-    os.environ["SSL_CERT_FILE"] = str(path)
-
-
-def tls_context(s3: S3Settings) -> ssl.SSLContext:
-    """What the standard library's client trusts."""
-    context = ssl.create_default_context()
-    if s3.ca_file:
-        context.load_verify_locations(cadata=_authority(s3).decode("ascii", "replace"))
-    return context
 
 
 def get(store: "ObjectStore", key: str) -> "GetResult":
