@@ -1,22 +1,24 @@
 """Funding rates from the archive to the account: files kept and refused, the clean series, what is missing, charges."""
 
+import shutil
 import zipfile
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from hermes.dataset import Dataset, FundingRates
-from hermes.errors import KlinesRefused
+from hermes.errors import KlinesRefused, Misplaced
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, refine
 from hermes.settings import Settings
 from hermes.stages.bronze.funding import read_funding
 from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.backtest import backtest
-from hermes.steps.funding import funding_of, missing_funding
+from hermes.steps.funding import funding_of, missing_funding, refine_funding
 
 SYMBOL = "SIMUSDT"
 RATES = FundingRates.of(Dataset(market="um", symbol=SYMBOL))
@@ -85,6 +87,25 @@ def test_silver_has_each_instant_once_to_the_minute(settings):
     ingest(settings, lake)
     refine(settings, lake)
     assert {file.key: file.version for file in lake.silver.files(RATES.silver_folder)} == before
+
+
+def test_rates_of_another_contract_that_were_copied_are_refused(settings, tmp_path):
+    root = Path(settings.layer_url("gold")).parent
+    shutil.copytree(root, tmp_path / "lake")
+    there = {"lake.url": f"{tmp_path}/lake/{{layer}}", "dataset.symbol": "ETHUSDT", "dataset.market": "um"}
+    mine = Settings.load(there, environ={})
+    lake, other = Lake.open(mine), FundingRates.of(mine.dataset)
+    for layer, key, copy in (
+        (lake.bronze, RATES.bronze_key(date(2024, 10, 1)), other.bronze_key(date(2024, 10, 1))),
+        (lake.silver, RATES.silver_key(2024), other.silver_key(2024)),
+    ):
+        place = Path(layer.locate(copy))
+        place.parent.mkdir(parents=True)
+        shutil.copy(layer.locate(key), place)
+    with pytest.raises(Misplaced, match=r"ETHUSDT-fundingRate-2024-10\.parquet was published as .*SIMUSDT"):
+        refine_funding(mine, lake)
+    with pytest.raises(Misplaced, match=r"was published as .*SIMUSDT"):
+        funding_of(mine.dataset, lake)
 
 
 def test_it_is_charged_and_what_is_missing_is_said(settings):

@@ -280,7 +280,10 @@ def test_a_promotion_names_one_execution(lake: Lake):
         withdraw(naming(lake), lake, table="features")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"parameters": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b'{"parameters": 1}', b"\xff", b'{"table": "trading_signals_x_spot_ETHUSDT_4h"}'],
+)
 def test_a_promotion_that_cannot_be_read_is_said_with_its_cure(lake: Lake, content: bytes):
     name = execute(lake)
     made = promote(naming(lake), lake, execution=name).promotion

@@ -83,6 +83,7 @@ def refine_funding(settings: Settings, lake: Lake) -> None:
     files = [file for folder in folders for file in lake.bronze.files(folder)]
     if not files:
         return
+    lake.bronze.footers(files)  # each says where it was published: a file that was copied there is refused
     with lake.bronze.errors():
         read = [(_source(file.key), lake.bronze.scan([file]).collect()) for file in files]
     clean, differing = clean_funding(read, rates.symbol)
@@ -112,6 +113,7 @@ def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
     rates = FundingRates.of(dataset)
     if rates is None or not (files := lake.silver.files(rates.silver_folder)):
         return None
+    lake.silver.footers(files)
     with lake.silver.errors():
         rows = lake.silver.scan(sorted(files, key=lambda file: file.key)).select("datetime", "rate").collect()
     return Funding(rows["datetime"].to_numpy(), rows["rate"].to_numpy(), dataset.interval_seconds)

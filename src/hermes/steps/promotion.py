@@ -127,6 +127,9 @@ def promoted(lake: Lake, table: str) -> Promotion | None:
     said = lake.gold.read_json(key, "nobody can tell what is promoted", cure)
     if said is None:
         return None
+    if said.get("table", table) != table:
+        of = lake.gold.locate(key)
+        raise StoreError(f"{of} is of {said['table']}, and was copied: nobody can tell what is promoted", cure)
     try:
         pinned = {key: said[key] if key not in FORMER else said.get(key, FORMER[key]) for key in PINNED}
         return Promotion(table, str(said["execution"]), pinned, lake.gold.locate(key))

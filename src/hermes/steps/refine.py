@@ -97,11 +97,16 @@ def read_quality(dataset: Dataset, lake: Lake) -> Quality | None:
     """The quality table that the last refine stored; None if there is none or it cannot be read."""
     content = lake.silver.read(dataset.quality_key)
     try:
-        return Quality.from_json(content) if content else None
-    except ValueError:  # a copy of what refine finds, which the next refine makes again
-        message = f"{lake.silver.locate(dataset.quality_key)} cannot be read: `hermes refine` makes it again"
-        event("quality", level=WARNING, message=message, dataset=str(dataset))
-        return None
+        found = Quality.from_json(content) if content else None
+        if found is None or (found.symbol, found.interval) == (dataset.symbol, dataset.interval):
+            return found
+        what = f"is of {found.symbol} {found.interval}"
+    except ValueError:
+        what = "cannot be read"
+    # A copy of what refine finds, which the next refine makes again.
+    message = f"{lake.silver.locate(dataset.quality_key)} {what}: `hermes refine` makes it again"
+    event("quality", level=WARNING, message=message, dataset=str(dataset))
+    return None
 
 
 def _sources(dataset: Dataset, lake: Lake, exclude: Collection[str]) -> list[_Source]:
