@@ -455,7 +455,7 @@ def plant(kind: str, path: Path, elsewhere: Path) -> None:
         path.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "link out", "link to nothing"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link out", "link to nothing", "circle of links"])
 @pytest.mark.parametrize("ending", ["", ".CHECKSUM"])
 def test_what_is_no_file_is_refused_by_name(simulated_copy: Path, tmp_path: Path, kind: str, ending: str) -> None:
     like = Dataset(symbol="SIMUSDT")
@@ -470,12 +470,16 @@ def test_what_is_no_file_is_refused_by_name(simulated_copy: Path, tmp_path: Path
     assert "secret" not in str(refused.value)
 
 
-def test_a_circle_of_links_is_named(simulated_copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["a\x1b[31mb.zip", "a\nb.zip", "%2e%2e.zip", "..zip", "a\udcff.zip", "SIMUSDT-4h-2024-11\x1b[2J.zip"]
+)
+def test_names_of_strangers_stop_no_listing(simulated_copy: Path, name: str) -> None:
     like = Dataset(symbol="SIMUSDT")
-    path = simulated_copy / like.archive_folder / "SIMUSDT-4h-2024-11.zip"
-    plant("circle of links", path, tmp_path)
-    with pytest.raises(ArchiveError, match=r"SIMUSDT-4h-2024-11\.zip: Too many levels of symbolic links → correct it"):
-        open_archive(str(simulated_copy), no_s3).list(like)
+    (simulated_copy / like.archive_folder / name).write_bytes(b"x")
+    (simulated_copy / like.archive_folder.rpartition("/")[0] / "a\x1b[2J").mkdir()
+    archive = open_archive(str(simulated_copy), no_s3)
+    assert [file.odd for file in archive.list(like)] == [None] * 6
+    assert {each.symbol for each in archive.series(like)} == {"SIMUSDT", "SIM1USDT"}
 
 
 def test_a_link_within_the_archive_is_followed(simulated_copy: Path) -> None:
@@ -488,17 +492,22 @@ def test_a_link_within_the_archive_is_followed(simulated_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["folder", "bucket"])
-def test_a_month_without_its_zero_is_named(simulated_copy: Path, where: str) -> None:
+@pytest.mark.parametrize("name", ["SIMUSDT-4h-2025-1.zip", "SIMUSDT-4h-2025-01.ZIP", "simusdt-4H-2025-01.zip",
+                                  "SIMUSDT-4h-2025-01 (1).zip", "SIMUSDT-4h-2025-01-copy.zip"])  # fmt: skip
+def test_a_month_with_a_wrong_name_is_named(simulated_copy: Path, where: str, name: str) -> None:
     like = Dataset(symbol="SIMUSDT")
     folder = simulated_copy / like.archive_folder
-    (folder / "SIMUSDT-4h-2025-01.zip").rename(folder / "SIMUSDT-4h-2025-1.zip")
+    (folder / "SIMUSDT-4h-2025-01.zip").rename(folder / name)
     archive = open_archive(str(simulated_copy), no_s3)
     if where == "bucket":
         there = {str(path.relative_to(simulated_copy)): path.read_bytes() for path in folder.iterdir()}
         archive = Archive(memory(there), True, "a mirror")
     (file,) = [each for each in archive.list(like) if each.period == date(2025, 1, 1)]
-    with pytest.raises(KlinesRefused, match=r"2025-1\.zip should be named SIMUSDT-4h-2025-01\.zip → rename it to"):
+    said = re.escape(f"{name} should be named SIMUSDT-4h-2025-01.zip → rename it to")
+    with pytest.raises(KlinesRefused, match=said):
         archive.fetch(file)
+    (folder / "SIMUSDT-4h-2025-02-15.zip").write_bytes(b"x")  # of a day, among the months
+    assert len(archive.list(like)) == 6
 
 
 def test_an_unreachable_server_is_told_in_one_line() -> None:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -221,7 +221,22 @@ class Archive:
 
     def _folder(self, path: str) -> "ListResult[Sequence[ObjectMeta]]":
         with self._reading():
+            if self._here:
+                return self._local_folder(self._here / path, path)
             return self._store.list_with_delimiter(f"{self._root}{path}")
+
+    def _local_folder(self, folder: Path, path: str) -> "ListResult[Sequence[ObjectMeta]]":
+        """Zips and folders of a local folder; names that the store cannot take and circles of links are passed over."""
+        objects: list[ObjectMeta] = []
+        folders: list[str] = []
+        for name in self._entries(path):
+            inside = f"{path}/{name}"
+            if os.path.isdir(folder / name):  # noqa: PTH112 - says no to a circle of links, too
+                folders.append(inside)
+            elif os.path.isfile(folder / name) and name.lower().endswith(".zip"):  # noqa: PTH113
+                with suppress(BaseError, OSError, ValueError):
+                    objects.append(self._store.head(inside))
+        return {"objects": objects, "common_prefixes": folders}
 
     def _listed(self, dataset: Dataset) -> Sequence[ArchiveFile]:
         """Every zip of the series; CHECKSUM and unrelated files are ignored.
@@ -232,12 +247,10 @@ class Archive:
         files, odd = {}, {}
         for meta in there["objects"]:
             name = meta["path"].rpartition("/")[2]
-            if not name.endswith(".zip"):
-                continue
             stem = name.removesuffix(".zip")
-            if period := dataset.parse_stem(stem):
+            if stem != name and (period := dataset.parse_stem(stem)):
                 files[period] = _archive_file(dataset, period, meta)
-            elif period := _nearly(dataset, stem):
+            elif period := _nearly(dataset, name):
                 right = f"{dataset.archive_stem(period)}.zip"
                 cure = f"rename it to {right}, and its CHECKSUM likewise"
                 odd[period] = ArchiveFile(dataset, period, None, "", (f"{name} should be named {right}", cure))
@@ -252,8 +265,13 @@ class Archive:
         """Names in a local folder, including those that a listing of the store omits, like broken links."""
         try:
             return set(os.listdir(self._here / folder)) if self._here else set()  # noqa: PTH208 - names, not paths
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
+        except OSError as error:
+            where = error.filename or folder
+            raise ArchiveError(
+                f"archive {self._address} cannot be read: {where}: {error.strerror}", "correct it there, or remove it"
+            ) from error
 
     def _probed(self, dataset: Dataset, first: date, last: date) -> Sequence[ArchiveFile]:
         """The zips found by requesting each period of the calendar."""
@@ -321,10 +339,18 @@ class Archive:
             raise ArchiveError(f"archive {self._address} cannot be read: {what}", cure) from error
 
 
-def _nearly(dataset: Dataset, stem: str) -> date | None:
-    """First day of the period that a name without its zeros means, like `BTCUSDT-4h-2020-8`."""
-    head, *numbers = stem.rsplit("-", 3 if dataset.data_frequency == "daily" else 2)
-    return dataset.parse_stem("-".join([head, *(number.zfill(2) for number in numbers)]))
+def _nearly(dataset: Dataset, name: str) -> date | None:
+    """First day of the period that a zip's wrong name means: without its zeros, in other case, or one of two copies.
+
+    Like `BTCUSDT-4h-2020-8.zip`, `btcusdt-4h-2020-08.ZIP` and `BTCUSDT-4h-2020-08 (1).zip`.
+    """
+    daily = dataset.data_frequency == "daily"
+    begun = dataset.archive_stem(FIRST_PERIOD).removesuffix(
+        f"{FIRST_PERIOD:%Y-%m-%d}" if daily else f"{FIRST_PERIOD:%Y-%m}"
+    )
+    numbers = r"(\d{4})-(\d{1,2})" + r"-(\d{1,2})" * daily
+    found = re.fullmatch(rf"{re.escape(begun)}{numbers}(?!-?\d).*\.zip", name, re.I | re.S | re.A)
+    return dataset.parse_stem(begun + "-".join(each.zfill(2) for each in found.groups())) if found else None
 
 
 def _series(like: Dataset, symbol: str) -> Dataset | None:
