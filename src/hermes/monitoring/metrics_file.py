@@ -61,7 +61,7 @@ def update_all(path: Path, figures: Mapping[Series, Mapping[str, float]], failed
         OSError: the file cannot be written.
     """
     if path.exists() and not path.is_file():  # replacing a device would take it away
-        raise OSError(errno.EINVAL, "is no regular file: name one in upkeep.metrics_file", str(path))
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with _locked(path):
         known = _read(path)
         for labels in {*figures, *failed_notices}:

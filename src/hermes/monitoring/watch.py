@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from hermes import logs
 from hermes.dataset import expanded
-from hermes.errors import DatasetLocked, HermesError
+from hermes.errors import DatasetLocked, HermesError, StoreError
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.redaction import as_hermes_error
@@ -192,7 +192,12 @@ def _record(settings: Settings, strategy: str, figures: Mapping[str, float], los
 
         dataset = settings.dataset
         series = (dataset.provider, dataset.market, dataset.symbol, dataset.interval, strategy)
-        update(expanded(settings.upkeep.metrics_file), series, figures, lost)
+        path = expanded(settings.upkeep.metrics_file)
+        try:
+            update(path, series, figures, lost)
+        except OSError as error:
+            what = f"{error.filename or path}: {error.strerror or error}"
+            raise StoreError(what, "name another file in upkeep.metrics_file") from error
 
 
 def _name(settings: Settings) -> str:

@@ -109,7 +109,13 @@ def _json(document: Mapping[str, Any], indent: int | None = None) -> str:
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows as CSV on stdout, with a header, in UTF-8; NULL is an empty cell."""
+    """Rows as CSV on stdout, with a header, in UTF-8; NULL is an empty cell.
+
+    A file or a pipe gets every value verbatim; for a terminal, which would act on some, control characters are escaped.
+    """
+    if sys.stdout.isatty():
+        columns = [printable(name) for name in columns]
+        rows = [[printable(value) if isinstance(value, str) else value for value in row] for row in rows]
     sys.stdout.flush()
     cast("TextIOWrapper", sys.stdout).reconfigure(encoding="utf-8", errors="replace")
     written = csv.writer(sys.stdout, lineterminator="\n")

@@ -58,8 +58,11 @@ def print_verified(made: "Verified") -> None:
         print_error(AuditFault(f"{address} differs from what was published", again))
     for said in made.misplaced:
         print_error(AuditFault(said, again))
-    for address in made.unrecorded:
+    for address in made.unrecorded[:_MOST_NAMES]:
         print_error(AuditFault(f"{address} was made by Hermes, and its hash is no longer on record", lost))
+    if len(made.unrecorded) > _MOST_NAMES:  # as a rule all of them: `_hashes` itself is gone
+        more = f"and {counted(len(made.unrecorded) - _MOST_NAMES, 'more file')} whose hash is lost: see --json"
+        print_error(AuditFault(more, lost))
     for address in made.missing:
         print_error(AuditFault(f"{address} was published and is missing", gone))
     for said in made.unreadable:
