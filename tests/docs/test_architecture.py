@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import hermes
 
 SOURCES = Path(hermes.__file__).parent
@@ -39,3 +41,13 @@ def test_every_module_that_a_package_is_drawn_with_is_in_it():
                 assert (folder / f"{name}.py").is_file(), f"{folder.name} has no module {name}"
                 seen += 1
     assert seen > 120
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md", "docs/architecture.md"])
+def test_every_file_that_a_page_names_exists(page: str):
+    project = SOURCES.parents[1]
+    roots = [project, SOURCES, *(SOURCES / "lake", SOURCES / "lake" / "backends")]
+    named = set(re.findall(r"`([\w./-]+\.(?:py|toml|lock|md))`", (project / page).read_text(encoding="utf-8")))
+    named -= {"hermes.toml", "my_breakout.py"}  # those of users
+    assert len(named) > 5
+    assert [name for name in sorted(named) if not any((root / name).is_file() for root in roots)] == []
