@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Self, TypeGuard
@@ -16,6 +17,7 @@ from hermes.lake.store import Lake
 from hermes.live.days import Day, publish_days, to_rows
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar, judge
+from hermes.live.patience import patiently
 from hermes.live.preconditions import check_decidable
 from hermes.live.reader import READERS, Read, Reader
 from hermes.live.recent import RECHECKED, top_up
@@ -102,13 +104,17 @@ class Engine:
         engine.reader.measure_time()
         heads = table.heads(chains)
         with progress.task(f"catch up, {strategy.name}", len(tasks), "datasets") as advance:
-            ready = engine._each(lambda task: _read_up(task, lake, exchange), list(chains.values()), READERS)
-            for task, error in ready:
+            alone = len(chains) == 1
+
+            def read_up(task: Settings) -> None:
+                patiently(lambda: top_up(task, lake, exchange=exchange), task.dataset, exchange, alone=alone)
+
+            for task, error in engine._each(read_up, list(chains.values()), READERS):
                 chain = ledger.chain_of(task.dataset, strategy.name)
                 try:
                     if error:
                         raise error
-                    refine(task, lake)
+                    patiently(partial(refine, task, lake), task.dataset, exchange, alone=alone)
                     engine.series.append(Series.load(task, strategy, lake, heads.get(chain)))
                 except (NotServed, InterruptedError):
                     raise
@@ -276,11 +282,6 @@ class Engine:
 
     def _chain(self, series: Series) -> Chain:
         return ledger.chain_of(series.dataset, self.strategy.name)
-
-
-def _read_up(task: Settings, lake: Lake, exchange: Exchange) -> None:
-    """Bring bronze of one dataset up to the last closed bar."""
-    top_up(task, lake, exchange=exchange)
 
 
 def _ends_everything(error: BaseException | None) -> TypeGuard[BaseException]:
