@@ -44,7 +44,8 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
             "Accounts with stops and targets",
             f"*Stops*: {rows:,} bars with a stop loss, a take profit and every measure, signals in memory. *One cash*:"
             f" {symbols} symbols of {bars:,} bars. *Sweep*: {grid['stops'] * grid['targets']:,} combinations of stops"
-            f" and targets on {bars:,} bars, with the measures of each. All are warm, vectorbt is compiled.",
+            f" and targets on {bars:,} bars, with the measures of each; most of these levels no entry reaches,"
+            " and Hermes trades what comes to the same once. All are warm, vectorbt is compiled.",
             PEERS,
             [(name, each.time, each.memory, f"{each.facts['trades']:,}") for name, each in found.items()],
             [

@@ -34,6 +34,20 @@ def test_what_is_found_together_is_what_each_finds_alone(data, seed, terms, bloc
     assert found[0] == found[1]
 
 
+def test_what_no_entry_reaches_is_traded_once(monkeypatch):
+    made, one = market(5, 300), wanted(signals(5, 300, 0.3))
+    numbers = (0.01, 0.02, *(5.0 + more for more in range(10)))
+    grid = [Account(stop_loss=0.01, take_profit=target) for target in numbers]
+    traded, whole = [], trials._trial
+    monkeypatch.setattr(trials, "_trial", lambda *given: traded.append(given[3]) or whole(*given))
+    monkeypatch.setattr(shared, "WORTH", OFTEN)
+    (found,) = trials.trials(made, [one] * len(grid), [trials.Span(0, 300)], "1h", grid)
+    assert [account.take_profit for account in traded] == [0.01, 0.02, 5.0]
+    monkeypatch.setattr(shared, "WORTH", NEVER)
+    alone = trials.search(made, [one] * len(grid), "1h", grid)
+    assert [each.metrics for each in found] == [each.metrics for each in alone]
+
+
 def test_it_is_worth_it_where_levels_are_combined():
     grid = [Account(stop_loss=stop / 100, take_profit=target / 100) for stop in range(1, 13) for target in range(1, 13)]
     assert are_worth_it(grid)

@@ -120,8 +120,7 @@ class Trading:
             assert held.levels
             leave = turns.leaving(held.side)
             state.hold(*self._exits.end_of(bars, quotes, leave, held.bar - self._bars, held.side, held.levels))
-        price = quotes[turns.enter] * (1 + turns.side * self._slippage) if shared else None
-        found = shared.exits(self._account, bars, turns, price) if shared and price is not None else None
+        found = shared.exits(self._account, bars, turns) if shared else None
         entries = Entries(self._exits, bars, quotes, self._slippage, turns, found)
         place = entries.first(state.resume)
         while place < len(entries) and state.held is None and state.cash > 0:

@@ -90,10 +90,15 @@ def search(
     parts = _part_of_each(len(bars))
     accounts = [account] * len(wanted) if isinstance(account, Account) else account
     shared = _shared(wanted, accounts, len(blocks))
-    return [
-        _trial(blocks, each, interval, terms, parts, holding, held, shared.get(id(each)))
-        for each, terms in zip(wanted, accounts, strict=True)
-    ]
+    made: list[Trial] = []
+    known: dict[tuple[int, Account], Trial] = {}
+    for each, terms in zip(wanted, accounts, strict=True):
+        some = shared.get(id(each))
+        like = some[0].alike(terms, bars, each) if some and len(some) == 1 else terms
+        if (id(each), like) not in known:
+            known[id(each), like] = _trial(blocks, each, interval, terms, parts, holding, held, some)
+        made.append(known[id(each), like])
+    return made
 
 
 def _shared(wanted: Sequence[Asked], accounts: Sequence[Account], blocks: int) -> dict[int, list[Shared]]:
@@ -113,10 +118,12 @@ def trials(
 ) -> list[list[Trial]]:
     """`search` over each of several spans of the bars; accounts differ in all but their fill."""
     fill = account.fill if isinstance(account, Account) else account[0].fill
-    return [
-        search(bars.between(span.begin, span.end), [span.of(each, fill) for each in wanted], interval, account)
-        for span in spans
-    ]
+    found = []
+    for span in spans:
+        inside = {id(each): span.of(each, fill) for each in wanted}  # what is the same stays the same
+        some = bars.between(span.begin, span.end)
+        found.append(search(some, [inside[id(each)] for each in wanted], interval, account))
+    return found
 
 
 def parts_of(trials: Sequence[Trial], bars: int) -> Parts:
