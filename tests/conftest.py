@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
 import faulthandler
+import fcntl
+import gc
 import json
 import os
 import shutil
@@ -79,6 +81,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.relative_to(PROJECT).as_posix().startswith(LONG))
 
 
+def pytest_collection_finish() -> None:
+    """What was imported lives as long as the process: the garbage collector need not look through it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """A process that does not end after its last test shows where it hangs, and is ended; xdist ends its own itself."""
     if not hasattr(config, "workerinput"):
@@ -108,6 +116,29 @@ def no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("HERMES_", "AWS_", "MINIO_")):
             monkeypatch.delenv(name)
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fills a folder in the first test process that asks for it, for all of them. It is not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with (root / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a process that ends, lets go of it
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str
             ["uv", "pip", "install", "--quiet", "--python", python, *pinned],
         )
         if shutil.which("uv") is None:
-            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+            pip += ["--retries", "1"]
             commands = ([sys.executable, "-m", "venv", folder], [*pip, *pinned])
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

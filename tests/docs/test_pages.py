@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,14 +58,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def demo_lake(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `hermes demo` was typed. Not to be changed."""
-    folder = tmp_path_factory.mktemp("demo")
-    (folder / ".venv").symlink_to(environment)
-    done = session(folder, PRELUDE + "hermes demo")
-    assert done.returncode == 0, done.stderr
-    assert "SIMULATED MARKET" in done.stdout
-    return folder / "lake"
+def demo_lake(environment: Path, once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The lake of a folder in which `hermes demo` was typed. Not to be changed."""
+
+    def demo(folder: Path) -> None:
+        (folder / ".venv").symlink_to(environment)
+        done = session(folder, PRELUDE + "hermes demo")
+        assert done.returncode == 0, done.stderr
+        assert "SIMULATED MARKET" in done.stdout
+
+    return once("demo", demo) / "lake"
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """A simulated lake with executions to report on, and one made of the real archive."""
 
+import shutil
 from datetime import date
 
 import pytest
 from tests.pages.chromium import Browser
-from tests.pages.lakes import made
+from tests.pages.lakes import made, opened
 
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
@@ -17,10 +18,19 @@ def simulated_archive(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def simulated_once(tmp_path_factory, simulated_archive):
+    """What `simulated` is a copy of."""
+    folder = tmp_path_factory.mktemp("simulated")
+    made(folder, simulated_archive, dataset__symbol="SIMUSDT")
+    return folder
+
+
 @pytest.fixture
-def simulated(tmp_path, simulated_archive):
+def simulated(tmp_path, simulated_archive, simulated_once):
     """A lake of 1,600 simulated bars with one execution."""
-    return made(tmp_path / "lake", simulated_archive, dataset__symbol="SIMUSDT")
+    shutil.copytree(simulated_once, tmp_path / "lake")
+    return opened(tmp_path / "lake", simulated_archive, dataset__symbol="SIMUSDT")
 
 
 @pytest.fixture

@@ -5,11 +5,16 @@ from hermes.lake.store import Lake
 from hermes.settings import Settings
 
 
-def made(folder, archive, **flags):
-    """Settings and lake after a run over an archive; flags are named like `dataset__symbol`."""
+def opened(folder, archive, **flags):
+    """Settings and lake; flags are named like `dataset__symbol`."""
     given = {name.replace("__", "."): value for name, value in flags.items()}
     settings = Settings.load({"lake.url": f"{folder}/{{layer}}", "archive.url": str(archive), **given}, environ={})
-    lake = Lake.open(settings)
+    return settings, Lake.open(settings)
+
+
+def made(folder, archive, **flags):
+    """Settings and lake after a run over an archive."""
+    settings, lake = opened(folder, archive, **flags)
     pipeline.ingest(settings, lake)
     pipeline.refine(settings, lake)
     pipeline.features(settings, lake)
