@@ -99,7 +99,7 @@ def _raptor_terms(stop: float, target: float, **terms: Any) -> Any:
 
 def hermes_portfolio(symbols: int, rows: int, *, alone: bool = False) -> Callable[[], Mapping[str, Any]]:
     """One cash, many symbols; `alone`: fills and equity, not measured."""
-    from hermes.stages.backtest.account import Account, asked
+    from hermes.stages.backtest.account import Account, signal_events
     from hermes.stages.backtest.bars import Bars
     from hermes.stages.backtest.portfolio import Piece, Portfolio
     from hermes.stages.backtest.portfolio_result import PortfolioBacktest
@@ -111,7 +111,8 @@ def hermes_portfolio(symbols: int, rows: int, *, alone: bool = False) -> Callabl
     def work(made: Sequence[Mapping[str, Any]] = made) -> Mapping[str, Any]:
         pieces = [
             Piece(
-                Bars(one["times"], one["open"], one["close"], one["high"], one["low"]), asked(one["buys"], one["sells"])
+                Bars(one["times"], one["open"], one["close"], one["high"], one["low"]),
+                signal_events(one["buys"], one["sells"]),
             )
             for one in made
         ]
@@ -178,13 +179,13 @@ def raptorbt_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any
 
 def hermes_sweep(rows: int, stops: int, targets: int) -> Callable[[], Mapping[str, Any]]:
     """Every combination of stops and targets, with every measure of each."""
-    from hermes.stages.backtest.account import Account, asked
+    from hermes.stages.backtest.account import Account, signal_events
     from hermes.stages.backtest.bars import Bars
     from hermes.stages.backtest.trials import search
 
     made = series(rows, 0, 0.02)
     bars = Bars(made["times"], made["open"], made["close"], made["high"], made["low"])
-    wanted = asked(made["buys"], made["sells"])
+    wanted = signal_events(made["buys"], made["sells"])
     terms = [
         Account(initial_cash=CASH, fees=FEES, stop_loss=stop, take_profit=target)
         for stop in _grid(stops) for target in _grid(targets)

@@ -23,7 +23,7 @@ from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.portfolio import Piece
 from hermes.stages.backtest.portfolio_result import PortfolioBacktest, PortfolioResult
-from hermes.stages.backtest.trading import asked_in, columns_for
+from hermes.stages.backtest.trading import columns_for, signal_events_in
 from hermes.steps.account import account_of, remarks
 from hermes.steps.feature_set import features_read, merged
 from hermes.steps.selection import Selection, select
@@ -218,7 +218,7 @@ def _together(
 
 def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
     rank = frame[_RANK].fill_null(float("nan")).to_numpy() if _RANK in frame.columns else None
-    return Piece(Bars.of(frame, funding), asked_in(frame), rank)
+    return Piece(Bars.of(frame, funding), signal_events_in(frame), rank)
 
 
 def _publish(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from hypothesis import strategies as st
 
-from hermes.stages.backtest.account import Account, asked
+from hermes.stages.backtest.account import Account, signal_events
 from hermes.stages.backtest.bars import Bars
 
 START = datetime(2023, 1, 1)
@@ -35,7 +35,7 @@ def signals(seed: int, rows: int, share: float, kinds: int = 2) -> np.ndarray:
 
 
 def wanted(given: np.ndarray):
-    return asked(*given)
+    return signal_events(*given)
 
 
 seeds = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ from tests.stages.backtest.random_markets import accounts, market, seeds, signal
 from tests.stages.backtest.test_trading import traded
 
 from hermes.errors import SettingsError
-from hermes.stages.backtest.account import Account, asked
+from hermes.stages.backtest.account import Account, signal_events
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.trading import Trading
@@ -117,7 +117,7 @@ def test_whole_lots_are_bought_though_floats_round():
     buys = np.zeros(10, bool)
     buys[2] = True
     trading = Trading(Account(initial_cash=0.3, fees=0.0, lot_step=1.0))
-    steps = trading.trade(bars, asked(buys, np.zeros(10, bool)))
+    steps = trading.trade(bars, signal_events(buys, np.zeros(10, bool)))
     assert trading.trades()["size"].to_list() == [3.0] and (steps.equity - steps.value).min() >= 0
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.stages.backtest.random_markets import accounts, market, seeds, signals, wanted
 
 from hermes.stages.backtest import entries
-from hermes.stages.backtest.account import turns
+from hermes.stages.backtest.account import transitions
 from hermes.stages.backtest.entries import Entries
 from hermes.stages.backtest.exits import Exits
 
@@ -31,7 +31,7 @@ def followed(account, bars, found, begin: int) -> list[tuple]:
 def test_chains_of_positions_are_the_same_however_they_are_found(data, seed, account, share):
     bars, given_ = market(seed, 150), signals(seed, 150, share)
     given_[1] &= signals(seed + 7, 150, data.draw(st.sampled_from([0.0, 0.1])))[0]
-    found = turns(wanted(given_), account)
+    found = transitions(wanted(given_), account)
     if not len(found.enter):
         return
     begin = data.draw(st.integers(0, len(found.enter) - 1))

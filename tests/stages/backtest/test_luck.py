@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets
 from tests.stages.backtest.random_markets import market, signals
 
-from hermes.stages.backtest.account import Account, Asked, asked
+from hermes.stages.backtest.account import Account, SignalEvents, signal_events
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.luck import luck, placed
 from hermes.stages.backtest.trading import Trading
 
-NEVER = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
+NEVER = SignalEvents(np.empty(0, np.intp), np.empty(0, np.uint8))
 
 
-def events(frame: pl.DataFrame) -> Asked:
-    return asked(frame["buy_signal"].to_numpy(), frame["sell_signal"].to_numpy())
+def events(frame: pl.DataFrame) -> SignalEvents:
+    return signal_events(frame["buy_signal"].to_numpy(), frame["sell_signal"].to_numpy())
 
 
 @settings(max_examples=100, deadline=None)
@@ -124,7 +124,7 @@ def test_other_accounts_are_held_against_trades_like_their_own(account):
     data = market(3, 400)
     kinds = signals(3, 400, 0.05)
     kinds[:, -1] = [False, True]  # nothing is held at the end
-    wanted = asked(*kinds)
+    wanted = signal_events(*kinds)
     trading = Trading(account)
     steps = trading.trade(data, wanted)
     found = luck(data, wanted, account, draws=500)
@@ -136,7 +136,7 @@ def test_other_accounts_are_held_against_trades_like_their_own(account):
 
 def test_the_default_account_is_the_same_either_way():
     data, account = market(5, 300), Account()
-    wanted = asked(*signals(5, 300, 0.05))
+    wanted = signal_events(*signals(5, 300, 0.05))
     plain = luck(data, wanted, account, draws=300)
     other = luck(data, wanted, replace(account, min_order=1e-9), draws=300)
     assert other.return_pct == pytest.approx(plain.return_pct, rel=1e-9)

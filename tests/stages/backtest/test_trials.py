@@ -11,7 +11,7 @@ from tests.stages.backtest.plain_market import HOURS_4, accounts, bars, markets,
 
 from hermes.stages.backtest import engine
 from hermes.stages.backtest import trials as search
-from hermes.stages.backtest.account import Account, Asked, asked
+from hermes.stages.backtest.account import Account, SignalEvents, signal_events
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.overfitting import PARTS
 from hermes.stages.backtest.trading import equity_curve
@@ -22,7 +22,7 @@ from hermes.strategies.smart_momentum import SmartMomentum
 
 
 def events(frame: pl.DataFrame):
-    return asked(frame["buy_signal"].to_numpy(), frame["sell_signal"].to_numpy())
+    return signal_events(frame["buy_signal"].to_numpy(), frame["sell_signal"].to_numpy())
 
 
 @settings(max_examples=100, deadline=None)
@@ -93,14 +93,14 @@ def test_copies_of_a_trial_count_once_and_trials_that_share_nothing_each():
     frame = bars(close, close, [False] * 6000, [False] * 6000)
     market = Bars.of(frame)
 
-    def traded(seed: int) -> Asked:
+    def traded(seed: int) -> SignalEvents:
         own = np.random.default_rng(seed)
-        return asked(own.random(6000) < 0.1, own.random(6000) < 0.1)
+        return signal_events(own.random(6000) < 0.1, own.random(6000) < 0.1)
 
     def effective(wanted: list) -> float:
         return effective_number(search.search(market, wanted, HOURS_4, Account(fees=0)), 6000)
 
-    never = asked(np.zeros(6000, bool), np.zeros(6000, bool))
+    never = signal_events(np.zeros(6000, bool), np.zeros(6000, bool))
     assert effective([traded(1)] * 20) == pytest.approx(1)
     assert effective([traded(1)] * 20 + [never] * 5) == pytest.approx(2)
     assert effective([traded(1)] * 10 + [traded(2)] * 10) < 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.stages.backtest.plain_market import HOURS_4, bars
 
 from hermes.errors import TableRefused, UsageError
-from hermes.stages.backtest.account import BUY, Account, asked
+from hermes.stages.backtest.account import BUY, Account, signal_events
 from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.trading import Trading
 from hermes.stages.backtest.trials import Bars, trials
@@ -27,7 +27,7 @@ def market(days: int, seed: int, trials: int = 5):
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, days)))
     nothing = [False] * days
     frame = bars(close, close, nothing, nothing, start=datetime(2020, 1, 31), every=timedelta(days=1))
-    wanted = [asked(rng.random(days) < 0.1, rng.random(days) < 0.1) for _ in range(trials)]
+    wanted = [signal_events(rng.random(days) < 0.1, rng.random(days) < 0.1) for _ in range(trials)]
     return Bars.of(frame), wanted
 
 

@@ -1,1 +1,1 @@
-"""Signals → what they earned."""
+"""The backtest: signals → trades, equity and measures."""

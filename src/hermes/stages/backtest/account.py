@@ -1,8 +1,8 @@
-"""The terms of an account: what it starts with, what trading costs, which side, how much, and when to get out.
+"""The terms of an account: cash, costs, side, size, and exits.
 
 One model for the backtest, the paper account and the portfolio. Money is counted in units of account: the quote
 currency, or the coin itself where the contract is inverse. An inverse contract (coin-margined, worth a fixed amount of
-the quote currency) is a linear one on the price 1/p, sold where the other is bought: that is all there is to it.
+the quote currency) is a linear one on the price 1/p, with buying and selling swapped.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ BUY, SELL, SHORT, COVER, CLOSE = 1, 2, 4, 8, 16
 
 
 class Size(NamedTuple):
-    """How much an entry is for: `all`, a `fraction` of the equity, a `value`, or as much as has this `volatility`."""
+    """The size of an entry: `all`, a `fraction` of the equity, a `value`, or scaled to a target `volatility`."""
 
     kind: Sizing
     amount: float = 1.0
@@ -71,10 +71,10 @@ class Account:
         fees: fraction of the traded value, paid at entry and again at exit.
         slippage_bps: basis points by which a buy fills higher and a sell lower than the bar's price.
         fill: at the signal bar's own `close`, or at the `next_open` (a signal on the last bar then stays unfilled).
-        side: what is entered: `long`, `short` or `both`.
+        side: positions to enter: `long`, `short` or `both`.
         size: of an entry, see `Size.of`. Never more than the equity: there is no leverage.
         stop_loss, take_profit, trailing_stop: fractions of the fill of the entry, the last of the best price since.
-        max_bars: closes that a position is held for at most.
+        max_bars: maximum number of closes that a position is held for.
         min_order: an entry worth less, in the quote currency, is dropped.
         lot_step: entries are rounded down to a multiple of it, in the base currency; in the quote currency where the
             contract is `inverse`.
@@ -133,12 +133,12 @@ class Account:
 
     @property
     def watches(self) -> bool:
-        """Whether positions have levels, so that highs and lows are needed."""
+        """Whether positions have stops or targets, so that highs and lows are needed."""
         return not (self.stop_loss is self.take_profit is self.trailing_stop is None)
 
     @property
     def only_signals(self) -> bool:
-        """Whether positions end by signals alone, and every entry that is asked for is made."""
+        """Whether positions end by signals alone, and every signalled entry is filled."""
         return not (
             self.watches or self.max_bars or self.min_order or self.lot_step or self.size.startswith("volatility")
         )
@@ -151,36 +151,38 @@ class Account:
         return float(np.std(closes[1:] / closes[:-1] - 1, ddof=1)) * sqrt(self.bars_per_year)
 
 
-class Asked(NamedTuple):
-    """What the signals of some bars ask for: the rows that ask for something, ascending, and what, as bits."""
+class SignalEvents(NamedTuple):
+    """The signals of some bars, sparse: the rows with a signal, ascending, and their signals as bits."""
 
     rows: Rows
     bits: NDArray[np.uint8]
 
-    def between(self, begin: int, end: int) -> "Asked":
-        """What the bars from `begin` up to, not including, `end` ask for, counted from `begin`."""
+    def between(self, begin: int, end: int) -> "SignalEvents":
+        """The signals of the bars from `begin` up to, not including, `end`, with rows counted from `begin`."""
         first, last = np.searchsorted(self.rows, (begin, end))
-        return Asked(self.rows[first:last] - begin, self.bits[first:last])
+        return SignalEvents(self.rows[first:last] - begin, self.bits[first:last])
 
 
-def asked(buy: Booleans, sell: Booleans, short: Booleans | None = None, cover: Booleans | None = None) -> Asked:
-    """Signals, one of each per bar → what they ask for.
+def signal_events(
+    buy: Booleans, sell: Booleans, short: Booleans | None = None, cover: Booleans | None = None
+) -> SignalEvents:
+    """Boolean signals, one of each per bar → sparse signals.
 
-    A bar that asks to enter and to leave the same side asks for neither (vectorbt's default). Without `short` and
+    A bar that signals entry and exit of the same side signals neither (vectorbt's default). Without `short` and
     `cover` a sell also asks for a short, and a buy to cover it.
     """
     if short is None or cover is None:
         rows = np.flatnonzero(buy != sell)
-        return Asked(rows, np.where(buy[rows], BUY | COVER, SELL | SHORT).astype(np.uint8))
+        return SignalEvents(rows, np.where(buy[rows], BUY | COVER, SELL | SHORT).astype(np.uint8))
     longs, shorts = buy != sell, short != cover
     rows = np.flatnonzero(longs | shorts)
     longs, shorts = longs[rows], shorts[rows]
     bits = np.where(buy[rows], BUY, SELL) * longs + np.where(short[rows], SHORT, COVER) * shorts
-    return Asked(rows, bits.astype(np.uint8))
+    return SignalEvents(rows, bits.astype(np.uint8))
 
 
-class Turns(NamedTuple):
-    """What signals mean to an account: where it may enter, on which side, and where a long or a short has to end."""
+class Transitions(NamedTuple):
+    """Entries and exits: rows where the account may enter, their sides, and rows where longs or shorts must end."""
 
     enter: Rows
     side: Rows
@@ -192,10 +194,10 @@ class Turns(NamedTuple):
         return self.leave_long if side > 0 else self.leave_short
 
 
-def turns(wanted: Asked, account: Account, *, alone: bool = True) -> Turns:
-    """What signals mean to an account; a bar that asks for a long and a short at once enters neither.
+def transitions(wanted: SignalEvents, account: Account, *, alone: bool = True) -> Transitions:
+    """The entries and exits that signals mean for an account; a bar that signals a long and a short enters neither.
 
-    `alone` says that the account has no other series whose positions may be in the way of an entry.
+    `alone`: the account has no other series whose positions could prevent an entry.
     """
     rows, bits = wanted
     long = ((bits & BUY) > 0) & (account.side != "short")
@@ -207,7 +209,7 @@ def turns(wanted: Asked, account: Account, *, alone: bool = True) -> Turns:
     enters = side != 0
     if alone and account.only_signals:  # an entry like the one before it finds the position open, and changes nothing
         enters[1:] &= side[1:] != side[:-1]
-    return Turns(
+    return Transitions(
         rows[enters],
         side[enters],
         rows[short | ((bits & (SELL | CLOSE)) > 0)],

@@ -1,4 +1,4 @@
-"""What an account does on some bars, order by order: its cash, what it holds, and what it pays in between."""
+"""The state of an account on some bars, order by order: its cash, its position, and funding."""
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class AccountState:
         entered.append((self._first + row, filled.price, filled.units, filled.fees, side))
 
     def hold(self, row: int, reason: int, quote: float) -> None:
-        """Hold the position until the row at which it ends, and close it, unless that is beyond the bars."""
+        """Hold the position until the row at which it ends, and close it, unless that is after the bars."""
         held = self.held
         assert held
         ruined = self._pay(held, row, row * PHASES + (REACHED if reason in REACHED_LEVELS else self._phase))

@@ -1,4 +1,4 @@
-"""The bars that accounts trade on, as arrays; and their extremes in blocks, by which stops are found quickly."""
+"""Bars as arrays, with their extremes in blocks, by which stops are found quickly."""
 
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -104,7 +104,7 @@ class Bars:
 
     @property
     def ranges(self) -> Ranges:
-        """Made once, however many accounts trade on these bars."""
+        """Computed once for all accounts that trade on these bars."""
         if self._ranges is None:
             assert self.high is not None and self.low is not None
             self._ranges = Ranges(padded(self.high, -np.inf), padded(self.low, np.inf))

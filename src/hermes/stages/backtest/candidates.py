@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import Account, Asked, turns
+from hermes.stages.backtest.account import Account, SignalEvents, transitions
 from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES
 from hermes.stages.backtest.grid import Grid
 
 
-class Asking(NamedTuple):
-    """The bars of one series, what is asked for at each, and how entries there are ranked; None: all alike."""
+class SeriesSignals(NamedTuple):
+    """The bars of one series, their signals, and the ranks of entries; None: all alike."""
 
     number: int
     bars: Bars
-    wanted: Asked
+    wanted: SignalEvents
     ranks: Floats | None
 
 
@@ -44,31 +44,33 @@ class Candidates(NamedTuple):
     quotes: list[float]
 
 
-def candidates(account: Account, asking: Sequence[Asking], grid: Grid) -> tuple[Candidates, Mapping[int, Leaving]]:
-    """All entries that series ask for on some bars, and by the number of a series where its positions have to end.
+def candidates(
+    account: Account, series: Sequence[SeriesSignals], grid: Grid
+) -> tuple[Candidates, Mapping[int, Leaving]]:
+    """All signalled entries of the series on some bars, and by the number of a series where its positions must end.
 
     Args:
-        asking: at least one, in the order of their numbers.
+        series: at least one, in the order of their numbers.
     """
     at_open = account.fill == "next_open"
-    rows = np.concatenate([each.wanted.rows for each in asking])
-    ends = np.cumsum([len(each.wanted.rows) for each in asking])
-    # Of all series together: what they ask for is numbered in place of the bars.
-    bits = np.concatenate([each.wanted.bits for each in asking])
-    enter, side, leave_long, leave_short = turns(Asked(np.arange(len(rows)), bits), account, alone=False)
+    rows = np.concatenate([each.wanted.rows for each in series])
+    ends = np.cumsum([len(each.wanted.rows) for each in series])
+    # Of all series together: the signals are numbered in place of the bars.
+    bits = np.concatenate([each.wanted.bits for each in series])
+    enter, side, leave_long, leave_short = transitions(SignalEvents(np.arange(len(rows)), bits), account, alone=False)
     leave = (_by_series(rows[each], each, ends) for each in (leave_long, leave_short))
-    leaving = {each.number: Leaving(*lists) for each, *lists in zip(asking, *leave, strict=True)}
+    leaving = {each.number: Leaving(*lists) for each, *lists in zip(series, *leave, strict=True)}
 
     entries = np.split(rows[enter], np.searchsorted(enter, ends[:-1]))
     at, quotes, ranks = list[Rows](), list[Floats](), list[Floats]()
-    for each, entry in zip(asking, entries, strict=True):
+    for each, entry in zip(series, entries, strict=True):
         instants = grid.lines[each.number].instants
         at.append(entry if instants is None else instants[entry])
         quotes.append((each.bars.opens if at_open else each.bars.close)[entry])
         ranks.append(np.full(len(entry), -np.inf) if each.ranks is None else each.ranks[entry])
     keys = np.concatenate(at) * PHASES + (OPENED if at_open else CLOSED)
     order = np.lexsort((-np.concatenate(ranks), keys))  # of one key and rank, series stay in their order
-    numbers = np.repeat([each.number for each in asking], [len(entry) for entry in entries])
+    numbers = np.repeat([each.number for each in series], [len(entry) for entry in entries])
     columns = keys, numbers, np.concatenate(entries), side, np.concatenate(quotes)
     return Candidates(*(each[order].tolist() for each in columns)), leaving
 

@@ -1,4 +1,4 @@
-"""How the returns of many series go together."""
+"""The correlation of the returns of many series."""
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Correlation:
             returns[~shared] = 0.0
 
     def _sum_up(self) -> None:
-        """Take in what waits."""
+        """Add the pending bars."""
         returns, shared, self._waiting = self._returns[:, : self._waiting], self._shared[:, : self._waiting], 0
         _add_products(self._products, returns, returns, alike=True)
         for begin in range(0, returns.shape[1], TIMES):

@@ -1,4 +1,4 @@
-"""The backtest as a stream: bars in pieces of any size go in, one result for each account comes out, in flat memory."""
+"""The streaming backtest: takes bars in pieces of any size, returns one result per account, in flat memory."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ from hermes.stages.backtest.intervals import Intervals, intervals
 from hermes.stages.backtest.metrics import Metrics, measure, spanning
 from hermes.stages.backtest.periods import PeriodReturns
 from hermes.stages.backtest.tally import BarTally
-from hermes.stages.backtest.trading import Trading, asked_in, columns_for
+from hermes.stages.backtest.trading import Trading, columns_for, signal_events_in
 
 #: Sums of floats depend on where they are cut, so the bars are cut anew, always here, whatever pieces they came in.
 BLOCK_ROWS = 131_072
@@ -27,14 +27,14 @@ BLOCK_ROWS = 131_072
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one backtest found.
+    """The result of one backtest.
 
     Attributes:
         metrics: every measure.
         trades: one row per trade, see `Records.frame`; `price_jump`: whether the price jumped while it was held.
         monthly: `month, return_pct`, see `PeriodReturns`.
         yearly: `year, return_pct`.
-        intervals: how far chance moves the figures on bars like these; None where there are too few, nothing moved, or
+        intervals: 95 % intervals of the measures; None if there are too few bars, nothing moved, or
             all was lost.
     """
 
@@ -50,7 +50,7 @@ class Result:
 
 
 class Backtest:
-    """Accounts that trade the signals of one series, each on its own; the bars are checked and cut once for all.
+    """Backtests one or more independent accounts on one series; the bars are checked and divided once for all.
 
     Args:
         interval: of the bars, by its name: `4h`.
@@ -91,7 +91,7 @@ class Backtest:
                 self._block = self._block.clear()
 
     def finish(self) -> list[Result]:
-        """What each account made of all bars, in the order of the accounts; nothing may be fed after it."""
+        """The results of the accounts, in their order; `update` must not be called afterwards."""
         if self._block.height:
             self._run(self._block)
         if self._measured:
@@ -109,7 +109,7 @@ class Backtest:
                 "sort the table, or feed its pieces in order",
             )
         self._last = ticks[-1]
-        wanted = asked_in(block)
+        wanted = signal_events_in(block)
         steps = [trader.trading.trade(bars, wanted) for trader in self._traders]
         # While a block is measured the next one is traded; NumPy lets both go on at once.
         if self._measured:
@@ -123,7 +123,7 @@ class Backtest:
 
 
 class _Trader:
-    """One account on its way through the blocks, and all that is measured of it."""
+    """One account with its running measures."""
 
     def __init__(self, account: Account) -> None:
         self._account = account

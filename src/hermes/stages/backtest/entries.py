@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import Turns
+from hermes.stages.backtest.account import Transitions
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.exits import Ends, Exits, Found
@@ -46,10 +46,22 @@ class Entries:
     """
 
     def __init__(
-        self, exits: Exits, bars: Bars, quotes: Floats, slippage: float, turns: Turns, found: Found | None = None
+        self,
+        exits: Exits,
+        bars: Bars,
+        quotes: Floats,
+        slippage: float,
+        transitions: Transitions,
+        found: Found | None = None,
     ) -> None:
-        self._exits, self._bars, self._quotes, self._slippage, self._turns = exits, bars, quotes, slippage, turns
-        count = len(turns.enter)
+        self._exits, self._bars, self._quotes, self._slippage, self._transitions = (
+            exits,
+            bars,
+            quotes,
+            slippage,
+            transitions,
+        )
+        count = len(transitions.enter)
         self._expected, self._count = -1, FEWEST
         self._known: list[int] = []  # the same as a list, where all are known: Python reads it faster
         if found:
@@ -63,11 +75,11 @@ class Entries:
         self._spent = 0  # on chains so far, in entries
 
     def __len__(self) -> int:
-        return len(self._turns.enter)
+        return len(self._transitions.enter)
 
     def first(self, row: int) -> int:
         """The number of the first entry at a row or after it."""
-        return int(np.searchsorted(self._turns.enter, row))
+        return int(np.searchsorted(self._transitions.enter, row))
 
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
@@ -106,17 +118,17 @@ class Entries:
 
     def _next(self, hit: Booleans, row: Rows, reason: Rows) -> Rows:
         """The numbers of the entries that may come after such exits."""
-        following = np.searchsorted(self._turns.enter, self._exits.resume(hit, row, reason))
+        following = np.searchsorted(self._transitions.enter, self._exits.resume(hit, row, reason))
         following[row == len(self._bars)] = len(self)  # a position that goes on has none after it
         return following
 
     def _find_exits(self, places: Rows) -> None:
         """Find of some entries whether a level is reached, and row and reason of the exit."""
-        exits, (enter, sides, *_) = self._exits, self._turns
+        exits, (enter, sides, *_) = self._exits, self._transitions
         for begin in range(0, len(places), MOST):
             some = places[begin : begin + MOST]
             entry, side = enter[some], sides[some]
-            row, reason = exits.due(self._turns, entry, side, len(self._bars))
+            row, reason = exits.due(self._transitions, entry, side, len(self._bars))
             hit = np.zeros(len(some), np.bool_)
             if exits.watches:
                 levels = exits.levels(side, self._price(entry, side))
@@ -129,7 +141,7 @@ class Entries:
 
     def _positions(self, places: Rows, following: int) -> Positions:
         """The positions of some entries whose exits are known."""
-        exits, (enter, sides, *_) = self._exits, self._turns
+        exits, (enter, sides, *_) = self._exits, self._transitions
         entry, side = enter[places], sides[places]
         price = self._price(entry, side)
         found = self._hit[places], self._row[places], self._reason[places]

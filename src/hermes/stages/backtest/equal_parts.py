@@ -11,7 +11,7 @@ from hermes.stages.backtest.grid import Grid
 
 
 class EqualParts:
-    """What holding is worth, bar by bar; a part waits as cash until its series begins. `jumps`: see `Holding.jumps`."""
+    """The value of holding, bar by bar; a part stays in cash until its series begins. `jumps`: see `Holding.jumps`."""
 
     def __init__(self, count: int, cash: float) -> None:
         self._part, self._alone = cash / count, count == 1
@@ -19,7 +19,7 @@ class EqualParts:
         self._jumps: dict[int, list[Times]] = {}
 
     def add(self, grid: Grid, bars: Sequence[Bars | None]) -> Floats:
-        """The next bars → what all is worth at each of the times; of one series alone, its close."""
+        """The next bars → the total value at each of the times; for a single series, its close."""
         worth = np.zeros(len(grid.times))
         for number, (line, each) in enumerate(zip(grid.lines, bars, strict=True)):
             if each is not None:

@@ -1,4 +1,4 @@
-"""When the account gets out of a position: the levels it watches, and which of them a bar reached first.
+"""The exits of positions: stops, targets, signals, and which of them a bar reaches first.
 
 Within a bar: a gap at the open beyond the stop or the target fills at the open; then the stop, then the target, each at
 its price; then what is due at the close. With the fill `close` the levels hold from the bar after the entry, with
@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from hermes.stages.backtest.account import Account, Turns
+from hermes.stages.backtest.account import Account, Transitions
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows
 from hermes.stages.backtest.bars import Bars, Ranges
 from hermes.stages.backtest.stops import Watch, first_hits
@@ -28,11 +28,11 @@ _Price = TypeVar("_Price", Floats, float)
 
 
 class Levels(NamedTuple, Generic[_Price]):
-    """What positions watch, one value each. Prices of shorts are negated, so that stops are below and targets above.
+    """Stops and targets of positions, one value each. Prices of shorts are negated, so that stops are below.
 
     Attributes:
         stop, target: -inf and inf where there is none.
-        peak: the highest price since the entry, before the bars at hand.
+        peak: the highest price since the entry, before these bars.
     """
 
     stop: _Price
@@ -83,7 +83,7 @@ class Exits:
         self.watches = account.watches
 
     def levels(self, side: Rows, price: Floats) -> Levels[Floats]:
-        """What positions watch that were entered at these prices."""
+        """The stops and targets of positions entered at these prices."""
         stop, target = np.full(len(side), -np.inf), np.full(len(side), np.inf)
         if self._stop is not None:
             stop = side * (price * (1 - side * self._stop))
@@ -98,15 +98,15 @@ class Exits:
         target = inf if self._target is None else side * (price * (1 + side * self._target))
         return Levels(stop, target, side * price)
 
-    def due(self, turns: Turns, entry: Rows, side: Rows, beyond: int) -> tuple[Rows, Rows]:
+    def due(self, transitions: Transitions, entry: Rows, side: Rows, beyond: int) -> tuple[Rows, Rows]:
         """Where positions end at the latest, by a signal or by `max_bars`: rows, and why.
 
         Args:
             beyond: the row after the last bar; what ends there, goes on beyond the bars.
         """
-        row = _next(turns.leave_long, entry, beyond)
+        row = _next(transitions.leave_long, entry, beyond)
         if (side < 0).any():
-            row = np.where(side > 0, row, _next(turns.leave_short, entry, beyond))
+            row = np.where(side > 0, row, _next(transitions.leave_short, entry, beyond))
         reason = np.zeros(len(row), np.intp)
         if self._max_bars is not None:
             late = row > entry + self._max_bars

@@ -1,4 +1,4 @@
-"""Funding of perpetual contracts: what open positions pay each other every few hours.
+"""Funding of perpetual contracts: payments between longs and shorts every few hours.
 
 At a positive rate longs pay shorts: rate times the position's worth at the last close, on the position held before the
 fills of that instant. Where the instant lies inside a bar, that is what was held at the bar's open.
@@ -19,7 +19,7 @@ MONTH_SECONDS = 30 * 86_400  # how a bar of a calendar month is written in secon
 
 
 class Charges(NamedTuple):
-    """Funding on some bars.
+    """The funding charges on some bars.
 
     Attributes:
         keys: when each is charged, see `PHASES`, ascending.
@@ -47,7 +47,7 @@ class Funding:
     interval_seconds: int
 
     def on(self, times: Times, close: Floats, before: np.datetime64 | None, last_close: float) -> Charges:
-        """What is charged on successive bars.
+        """The funding charged on successive bars.
 
         Args:
             times, close: of the bars, at least one.

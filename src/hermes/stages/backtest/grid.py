@@ -1,4 +1,4 @@
-"""Closes of many series on common times."""
+"""The closes of many series on common times."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

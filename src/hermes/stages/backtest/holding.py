@@ -24,7 +24,7 @@ _LEAST = 1e-30  # the smallest variance that can be raised to a power
 
 
 class Holding:
-    """What the returns of holding add up to, fed block by block, in a few numbers however long the series is."""
+    """Running sums over the returns of holding, updated block by block, in constant memory."""
 
     def __init__(self) -> None:
         self.bars = 0

@@ -31,7 +31,7 @@ _WORST = 1e-300  # growth of an account that lost everything, so that its logari
 class Intervals:
     """The middle 95 % of each figure over resamples of the bars; None where a figure is undefined.
 
-    They say how far chance alone moves a figure on bars like these. They do not correct for having chosen the rules on
+    They show how much a measure varies by chance on bars like these. They do not correct for having chosen the rules on
     the same bars.
 
     Attributes:

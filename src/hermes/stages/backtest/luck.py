@@ -1,4 +1,4 @@
-"""Is it the timing? The same trades, as many and as long, entered at random bars instead."""
+"""The luck test: the same number and lengths of trades, entered at random bars instead."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from hermes.stages.backtest.account import Account, Asked
+from hermes.stages.backtest.account import Account, SignalEvents
 from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.exits import Exits
@@ -19,7 +19,7 @@ _CELLS = 1_000_000  # draws times trades that are looked at together
 
 @dataclass(frozen=True, slots=True)
 class Luck:
-    """Where a strategy stands among random entries.
+    """The rank of a strategy among random entries.
 
     Attributes:
         percentile: share of the draws, in percent, that returned less; of those that tie, half count.
@@ -37,7 +37,7 @@ class Luck:
     draws: int
 
 
-def luck(bars: Bars, wanted: Asked, account: Account, draws: int = DRAWS, seed: int = 0) -> Luck | None:
+def luck(bars: Bars, wanted: SignalEvents, account: Account, draws: int = DRAWS, seed: int = 0) -> Luck | None:
     """The luck test of one strategy's signals.
 
     In every draw the holding times of the strategy's own trades come in random order, and their entries at random bars

@@ -1,4 +1,4 @@
-"""The orders of many series on some bars, one after the other in the order of time, from one cash."""
+"""Fills the orders of many series on some bars in order of time, from one cash account."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -125,7 +125,7 @@ class Merge:
         self._draw()
 
     def _catch_up(self, last: int) -> None:
-        """Do what is due up to a key."""
+        """Process all events up to a key."""
         while self._heap and self._heap[0][0] <= last:
             key, what, entered, number, charge = heappop(self._heap)
             self._at(key)
@@ -135,7 +135,7 @@ class Merge:
                 self._pay(number, key // PHASES, charge)
 
     def _at(self, key: int) -> None:
-        """What happens from here on coincides, until the next key."""
+        """Set the current key: events from here on coincide, until the next key."""
         if key != self._key:
             self._key, self._group = key, (self.cash, [])
             self._decided = None

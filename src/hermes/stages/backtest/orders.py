@@ -1,4 +1,4 @@
-"""What one order costs and leaves: the arithmetic of an account, order by order.
+"""The arithmetic of single orders: fills, fees and the cash left.
 
 With linear contracts the order of the arithmetic is vectorbt 1.2's (`portfolio/nb.py`: `buy_nb`, `sell_nb`), so that
 the two agree to the last bit of a float: with zero fees, whether a drawdown is over can hang on that one.
@@ -51,7 +51,7 @@ class Orders:
 
     @property
     def needs_equity(self) -> bool:
-        """Whether what an entry is for depends on the equity."""
+        """Whether the size of an entry depends on the equity."""
         return self._kind in ("fraction", "volatility")
 
     def worth(self, price: float) -> float:
@@ -101,7 +101,7 @@ class Orders:
     def _size(
         self, quote: float, free: float, equity: float, volatility: float | None
     ) -> tuple[float, float | None] | None:
-        """What may be spent, fee included, and where the size is a fixed value, the units that are asked for."""
+        """The cash to spend, fee included, and for a fixed value the number of units."""
         if self._kind == "all":
             return free, None
         if self._kind == "value":

@@ -30,7 +30,7 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Deflated:
-    """The deflated Sharpe ratio and what it was made of.
+    """The deflated Sharpe ratio and its inputs.
 
     Attributes:
         probability: confidence that the true Sharpe ratio is above what luck gives the best of as many trials whose
@@ -58,7 +58,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """What combinatorially symmetric cross-validation found.
+    """The result of combinatorially symmetric cross-validation.
 
     Attributes:
         probability: share of the splits in which the best trial of one half is at or below the median of the other.

@@ -1,4 +1,4 @@
-"""Is one account better than another on the same bars, or is that luck? The paired stationary bootstrap.
+"""Tests whether one account is better than another on the same bars: the paired stationary bootstrap.
 
 Both accounts are resampled together, the same bars at the same time: what moves both cancels out, and what is left is
 their difference. Sources: Politis & Romano (1994) and, for Sharpe ratios, Ledoit & Wolf (2008), Robust performance
@@ -26,7 +26,7 @@ from hermes.stages.backtest.intervals import (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first account less the second.
+    """The first account minus the second.
 
     Attributes:
         log_growth: difference of log(end value / initial cash); interval: the middle 95 % of it over resamples.

@@ -1,4 +1,4 @@
-"""One cash, many series: entries and exits of all of them in the order of time.
+"""One account on many series: entries and exits of all of them in order of time.
 
 Within one instant positions are closed before others are opened; entries that coincide come by their rank, the highest
 first, then by symbol. What an entry is for depends on the equity when it is decided, and on nothing that comes later.
@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size
+from hermes.stages.backtest.account import VOLATILITY_BARS, Account, SignalEvents, Size
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Asking, Candidates, Leaving, candidates
+from hermes.stages.backtest.candidates import Candidates, Leaving, SeriesSignals, candidates
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import close_times
 from hermes.stages.backtest.grid import Grid, Grids
@@ -26,15 +26,15 @@ from hermes.stages.backtest.trades import Records
 
 
 class Piece(NamedTuple):
-    """The next bars of one series: what their signals ask for, and by what entries that they ask for are ranked."""
+    """The next bars of one series, with their signals and the ranks of their entries."""
 
     bars: Bars
-    wanted: Asked
+    wanted: SignalEvents
     rank: Floats | None = None
 
 
 class Prospect(NamedTuple):
-    """What may be done on the next bars: their closes, the series, and where they may be entered."""
+    """The possible orders on the next bars: closes, series and entries."""
 
     grid: Grid
     legs: list[Leg]
@@ -60,7 +60,7 @@ class Curve(NamedTuple):
 
 @dataclass(slots=True)
 class _Series:
-    """What is known of one series between two blocks of bars."""
+    """The state of one series between two blocks of bars."""
 
     held: OpenPosition | None = None
     bars: int = 0
@@ -69,12 +69,12 @@ class _Series:
     last_time: np.datetime64 | None = None
     last_close: float = 0.0
     last_rank: float = -np.inf
-    unfilled: Asked = field(default_factory=lambda: Asked(np.empty(0, np.intp), np.empty(0, np.uint8)))
+    unfilled: SignalEvents = field(default_factory=lambda: SignalEvents(np.empty(0, np.intp), np.empty(0, np.uint8)))
     past: Floats = field(default_factory=lambda: np.empty(0))
 
 
 class Portfolio:
-    """One account on its way through many series. However the bars are cut by time, the figures are the same.
+    """One account that trades many series. The results do not depend on how the bars are divided by time.
 
     Args:
         account: the terms. `all` means an equal part of the equity for each of `max_positions`.
@@ -101,10 +101,10 @@ class Portfolio:
         return self._grids.of([piece and piece.bars for piece in pieces])
 
     def look(self, pieces: Sequence[Piece | None], grid: Grid) -> Prospect:
-        """Find on the next bars where series may be entered and left; nothing depends on the account's money yet."""
-        asking = [None if piece is None else self._asking(number, piece) for number, piece in enumerate(pieces)]
-        found, leaving = candidates(self._account, [each for each in asking if each], grid)
-        legs = [self._leg(number, asks, leaving.get(number), grid) for number, asks in enumerate(asking)]
+        """Find the possible entries and exits on the next bars; nothing depends on the account's money yet."""
+        signals = [None if piece is None else self._signals(number, piece) for number, piece in enumerate(pieces)]
+        found, leaving = candidates(self._account, [each for each in signals if each], grid)
+        legs = [self._leg(number, asks, leaving.get(number), grid) for number, asks in enumerate(signals)]
         return Prospect(grid, legs, found)
 
     def trade(self, prospect: Prospect) -> Curve:
@@ -118,20 +118,20 @@ class Portfolio:
             self._keep(leg, merge)
         return Curve(grid.times, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
 
-    def _asking(self, number: int, piece: Piece) -> Asking:
-        """What the next bars of one series ask for at each of them, and how that is ranked."""
+    def _signals(self, number: int, piece: Piece) -> SeriesSignals:
+        """The signals of the next bars of one series, and their ranks."""
         series, (bars, wanted, rank) = self._series[number], piece
         ranks = None if rank is None else np.where(np.isnan(rank), -np.inf, rank)
         if self._at_open:
             rows = np.concatenate([series.unfilled.rows, wanted.rows + 1])
-            later = Asked(rows, np.concatenate([series.unfilled.bits, wanted.bits]))
+            later = SignalEvents(rows, np.concatenate([series.unfilled.bits, wanted.bits]))
             series.unfilled = later.between(len(bars), len(bars) + 1)
             wanted = later.between(0, len(bars))
             if ranks is not None:
                 ranks, series.last_rank = np.concatenate([[series.last_rank], ranks[:-1]]), float(ranks[-1])
-        return Asking(number, bars, wanted, ranks)
+        return SeriesSignals(number, bars, wanted, ranks)
 
-    def _leg(self, number: int, asks: Asking | None, leaving: Leaving | None, grid: Grid) -> Leg:
+    def _leg(self, number: int, asks: SeriesSignals | None, leaving: Leaving | None, grid: Grid) -> Leg:
         """One series on the common times of the next bars."""
         series = self._series[number]
         leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.lines[number])
@@ -151,7 +151,7 @@ class Portfolio:
         return leg
 
     def _keep(self, leg: Leg, merge: Merge) -> None:
-        """Remember of a series what the next bars need."""
+        """Store the state of a series for the next bars."""
         series, bars = self._series[leg.number], leg.bars
         series.held, series.resume = merge.held.get(leg.number), leg.first + merge.resume[leg.number]
         series.dropped += merge.dropped[leg.number]
@@ -178,5 +178,5 @@ class Portfolio:
 
     @property
     def dropped(self) -> list[int]:
-        """Of each series, the entries that were asked for and not made."""
+        """The number of signalled entries that were not filled, per series."""
         return [each.dropped for each in self._series]

@@ -1,4 +1,4 @@
-"""What a portfolio came to: the measures of its equity, beside holding all its symbols in equal parts."""
+"""The result of a portfolio: the measures of its equity, and those of holding all its symbols in equal parts."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +26,7 @@ from hermes.stages.backtest.trades import Outcomes
 
 @dataclass(frozen=True, slots=True)
 class PortfolioResult:
-    """What a portfolio found.
+    """The result of a portfolio.
 
     Attributes:
         metrics: of the account; benchmark: of holding equal parts of all symbols, each from its first close on, without
@@ -65,7 +65,7 @@ class PortfolioResult:
 
 
 class PortfolioBacktest:
-    """A portfolio on its way through many series, and all that is measured of it.
+    """Backtests a portfolio, with its running measures.
 
     Args:
         account, symbols, max_positions: see `Portfolio`; symbols in alphabetical order.
@@ -133,7 +133,7 @@ class PortfolioBacktest:
         self._periods.add(times, steps)
 
     def finish(self) -> PortfolioResult:
-        """What came of it; nothing may be fed after it."""
+        """The result; `update` must not be called afterwards."""
         correlation = self._beside.submit(self._correlated_all)
         self._beside.shutdown(wait=False)
         if self._rows:
@@ -189,7 +189,7 @@ class PortfolioBacktest:
         }
 
     def _symbols(self, outcomes: Outcomes, numbers: Rows) -> pl.DataFrame:
-        """Of each symbol what its trades came to."""
+        """The results of the trades of each symbol."""
         count = len(self._portfolio.symbols)
 
         def added(values: Floats) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import Account, Asked, Turns, turns
+from hermes.stages.backtest.account import Account, SignalEvents, Transitions, transitions
 from hermes.stages.backtest.arrays import Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.exits import Exits, Found
@@ -35,19 +35,19 @@ class Shared:
     """What was found on some bars for the same signals."""
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[str, str, bool], Turns] = {}
+        self._transitions: dict[tuple[str, str, bool], Transitions] = {}
         self._rows: dict[Level, Rows] = {}
         self._beyond: dict[Level, Level] = {}  # for each level that no entry reaches, the first one like it
 
-    def turns(self, wanted: Asked, account: Account) -> Turns:
-        """As `account.turns`."""
+    def transitions(self, wanted: SignalEvents, account: Account) -> Transitions:
+        """As `account.transitions`."""
         kind = account.fill, account.side, account.only_signals
-        if kind not in self._turns:
-            self._turns[kind] = turns(wanted, account)
-        return self._turns[kind]
+        if kind not in self._transitions:
+            self._transitions[kind] = transitions(wanted, account)
+        return self._transitions[kind]
 
-    def exits(self, account: Account, bars: Bars, found: Turns) -> Found:
-        """The exits of all entries; `found` as `turns` gives them."""
+    def exits(self, account: Account, bars: Bars, found: Transitions) -> Found:
+        """The exits of all entries; `found` as `transitions` gives them."""
         row, reason = Exits(account).due(found, found.enter, found.side, len(bars))
         end = row if account.fill == "next_open" else np.minimum(row + 1, len(bars))
         first = end
@@ -56,15 +56,15 @@ class Shared:
         hit = first < end
         return Found(hit, np.where(hit, first, row), reason)
 
-    def alike(self, account: Account, bars: Bars, wanted: Asked) -> Account:
+    def alike(self, account: Account, bars: Bars, wanted: SignalEvents) -> Account:
         """An account that comes to the same where these are all bars: of levels that no entry reaches, any will do."""
         if account.fill == "next_open":
-            wanted = Asked(wanted.rows + 1, wanted.bits).between(0, len(bars))
-        levels = self._look(account, bars, self.turns(wanted, account))
+            wanted = SignalEvents(wanted.rows + 1, wanted.bits).between(0, len(bars))
+        levels = self._look(account, bars, self.transitions(wanted, account))
         far = [self._beyond[level] for level in levels if level in self._beyond]
         return replace(account, **{each.name: each.value for each in far}) if far else account  # type: ignore[arg-type]
 
-    def _look(self, account: Account, bars: Bars, found: Turns) -> list[Level]:
+    def _look(self, account: Account, bars: Bars, found: Transitions) -> list[Level]:
         """Find where entries reach the levels of an account, unless it is known."""
         levels = _levels(account)
         for level in levels:
@@ -87,7 +87,7 @@ def _levels(account: Account) -> list[Level]:
     return [Level(name, *terms, value) for name in _LEVELS if (value := getattr(account, name)) is not None]
 
 
-def _first(name: str, account: Account, bars: Bars, found: Turns) -> Rows:
+def _first(name: str, account: Account, bars: Bars, found: Transitions) -> Rows:
     """Where all entries reach one of an account's levels before signals end their positions, or `_NEVER`."""
     others: dict[str, Any] = dict.fromkeys({*_LEVELS, "max_bars"} - {name})
     exits, quotes = Exits(replace(account, **others)), bars.opens if account.fill == "next_open" else bars.close

@@ -1,4 +1,4 @@
-"""What the measures of a backtest need to know of all bars, fed block by block, in memory that hardly grows."""
+"""Running statistics for the measures of a backtest, updated block by block, in almost constant memory."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ MOST_LOSSES = 2**21  # that are kept for the tail: enough for 42 million bars
 
 
 class BarTally:
-    """What the measures need to know of all bars, in numbers that do not grow with them, fed block by block."""
+    """Running statistics of all bars, updated block by block."""
 
     def __init__(self, account: Account) -> None:
         self.bars = 0

@@ -1,4 +1,4 @@
-"""What became of every trade of an account."""
+"""The trades of an account, and their results."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ _NO_ENTRY, _NO_EXIT, _NO_TIME = np.empty((0, len(ENTRY))), np.empty((0, len(EXIT
 
 
 class Outcomes(NamedTuple):
-    """What became of every trade, one value each; as in `Records.frame`. Those still open come last.
+    """The result of every trade, one value each; as in `Records.frame`. Open ones come last.
 
     `entries` and `exits` are the times of the bars that filled the orders, exits of the closed ones only, and `seconds`
     the time between them. `refused` counts the entries that were too small.
@@ -54,7 +54,7 @@ class Records(NamedTuple):
         return len(self.exits)
 
     def outcomes(self, refused: int = 0) -> Outcomes:
-        """What became of the trades; `refused`: entries that were too small."""
+        """The results of the trades; `refused`: number of entries that were too small."""
         units, price, gone = self.entry[:, 2], self.entry[:, 1], self.left[:, 1]
         if self.inverse:
             price, gone = 1 / price, 1 / gone

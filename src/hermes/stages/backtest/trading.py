@@ -1,4 +1,4 @@
-"""One account on its way through the bars of one series: signals and prices → equity and trades."""
+"""One account on one series: signals and prices → equity and trades."""
 
 from collections.abc import Collection, Iterable, Iterator
 
@@ -6,7 +6,15 @@ import numpy as np
 import polars as pl
 
 from hermes.schemas import DATETIME, Schema
-from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Asked, Size, Turns, asked, turns
+from hermes.stages.backtest.account import (
+    VOLATILITY_BARS,
+    Account,
+    SignalEvents,
+    Size,
+    Transitions,
+    signal_events,
+    transitions,
+)
 from hermes.stages.backtest.account_state import AccountState, OpenPosition
 from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
@@ -37,17 +45,17 @@ def columns_for(account: Account, present: Collection[str]) -> list[str]:
     return [*BARS, *(RANGE if account.watches else {}), *shorts]
 
 
-def asked_in(frame: pl.DataFrame) -> Asked:
-    """What the signal columns of a frame ask for."""
+def signal_events_in(frame: pl.DataFrame) -> SignalEvents:
+    """The sparse signals of a frame."""
     names = ("buy_signal", "sell_signal", *(name for name in SHORTS if name in frame.columns))
-    return asked(*(frame[name].to_numpy() for name in names))
+    return signal_events(*(frame[name].to_numpy() for name in names))
 
 
 class Trading:
-    """One account on its way through the bars. However they are cut into pieces, each bar's figures are the same.
+    """One account on one series. The results do not depend on how the bars are divided into pieces.
 
     Args:
-        account: the terms.
+        account: its terms.
     """
 
     def __init__(self, account: Account) -> None:
@@ -58,14 +66,14 @@ class Trading:
         self._at_open = account.fill == "next_open"
         self._cash = account.initial_cash
         self._held: OpenPosition | None = None
-        # What the last bar asked for, where the next bar's open fills it.
-        self._unfilled = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
+        # The signals of the last bar, where the next bar's open fills it.
+        self._unfilled = SignalEvents(np.empty(0, np.intp), np.empty(0, np.uint8))
         self._resume = 0  # the first bar, counted from the first of all, at which an entry may fill
         self._bars, self._last_close = 0, 0.0
         self._last_end: np.datetime64 | None = None
         self._past = np.empty(0)  # closes that tell the volatility
         self._trades = Trades(inverse=account.inverse)
-        self.dropped = 0  # entries that were asked for and not made, see `Orders.enter`
+        self.dropped = 0  # signalled entries that were not filled, see `Orders.enter`
 
     @property
     def position(self) -> int:
@@ -77,7 +85,7 @@ class Trading:
         return self._records().frame()
 
     def outcomes(self) -> Outcomes:
-        """What became of the trades so far."""
+        """The results of the trades so far."""
         return self._records().outcomes(self.dropped)
 
     def _records(self) -> Records:
@@ -85,10 +93,10 @@ class Trading:
 
     def advance(self, piece: pl.DataFrame, funding: Funding | None = None) -> Steps:
         """The next bars (`BARS`, at least one; `RANGE` and `SHORTS` where needed) → the account's equity."""
-        return self.trade(Bars.of(piece, funding), asked_in(piece))
+        return self.trade(Bars.of(piece, funding), signal_events_in(piece))
 
-    def trade(self, bars: Bars, wanted: Asked, shared: Shared | None = None) -> Steps:
-        """As `advance`, from the columns of the next bars and what their signals ask for.
+    def trade(self, bars: Bars, wanted: SignalEvents, shared: Shared | None = None) -> Steps:
+        """As `advance`, from arrays of the next bars and their sparse signals.
 
         Args:
             shared: what other accounts found on the same bars for the same signals since the first of all bars.
@@ -103,7 +111,7 @@ class Trading:
         state = AccountState(
             self._account, self._orders, self._exits, bars, self._bars, self._cash, self._held, resume, charges
         )
-        found = shared.turns(wanted, self._account) if shared else turns(wanted, self._account)
+        found = shared.transitions(wanted, self._account) if shared else transitions(wanted, self._account)
         self._go(state, bars, found, shared, compounds=self._orders.compounds and charges is None)
         self._trades.add(bars.times, self._bars, *state.records())
         self._cash, self._held, self._resume = state.cash, state.held, self._bars + state.resume
@@ -113,15 +121,17 @@ class Trading:
             self._past = np.concatenate([self._past, bars.close])[-VOLATILITY_BARS - 1 :]
         return state.steps()
 
-    def _go(self, state: AccountState, bars: Bars, turns: Turns, shared: Shared | None, *, compounds: bool) -> None:
+    def _go(
+        self, state: AccountState, bars: Bars, transitions: Transitions, shared: Shared | None, *, compounds: bool
+    ) -> None:
         """From entry to exit to entry."""
         quotes = bars.opens if self._at_open else bars.close
         if held := state.held:
             assert held.levels
-            leave = turns.leaving(held.side)
+            leave = transitions.leaving(held.side)
             state.hold(*self._exits.end_of(bars, quotes, leave, held.bar - self._bars, held.side, held.levels))
-        found = shared.exits(self._account, bars, turns) if shared else None
-        entries = Entries(self._exits, bars, quotes, self._slippage, turns, found)
+        found = shared.exits(self._account, bars, transitions) if shared else None
+        entries = Entries(self._exits, bars, quotes, self._slippage, transitions, found)
         place = entries.first(state.resume)
         while place < len(entries) and state.held is None and state.cash > 0:
             positions = entries.follow(place)
@@ -132,20 +142,20 @@ class Trading:
             for found, row, side, quote, end, reason, out in orders:
                 filled = self._fill(state, bars, row, side, quote)
                 if filled is None:  # then the next one that is made, from where on everything may be different
-                    place = self._next_made(state, bars, turns, quotes, found)
+                    place = self._next_made(state, bars, transitions, quotes, found)
                     break
                 state.enter(row, side, filled)
                 state.hold(end, reason, out)
 
-    def _next_made(self, state: AccountState, bars: Bars, turns: Turns, quotes: Floats, place: int) -> int:
+    def _next_made(self, state: AccountState, bars: Bars, transitions: Transitions, quotes: Floats, place: int) -> int:
         """The number of the first entry that is made after one that is dropped."""
         while True:
             self.dropped += 1
             place += 1
-            if place == len(turns.enter):
+            if place == len(transitions.enter):
                 return place
-            row = int(turns.enter[place])
-            if self._fill(state, bars, row, int(turns.side[place]), quotes.item(row)):
+            row = int(transitions.enter[place])
+            if self._fill(state, bars, row, int(transitions.side[place]), quotes.item(row)):
                 return place
 
     def _fill(self, state: AccountState, bars: Bars, row: int, side: int, quote: float) -> Filled | None:
@@ -161,10 +171,10 @@ class Trading:
             volatility = self._account.volatility(closes)
         return self._orders.enter(side, quote, state.cash, state.cash, equity, volatility)
 
-    def _at_next_open(self, wanted: Asked, bars: int) -> Asked:
-        """Everything one bar later; what the last of these bars asks for waits for the next ones."""
+    def _at_next_open(self, wanted: SignalEvents, bars: int) -> SignalEvents:
+        """The signals one bar later; those of the last bar are kept for the next ones."""
         rows = np.concatenate([self._unfilled.rows, wanted.rows + 1])
-        later = Asked(rows, np.concatenate([self._unfilled.bits, wanted.bits]))
+        later = SignalEvents(rows, np.concatenate([self._unfilled.bits, wanted.bits]))
         self._unfilled = later.between(bars, bars + 1)
         return later.between(0, bars)
 

@@ -1,4 +1,4 @@
-"""Many signals on the same bars: every measure of each, as the engine gives them, and what overfitting is told by."""
+"""Many sets of signals on the same bars: every measure of each, and the inputs of the overfitting tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hermes.stages.backtest.account import CLOSE, Account, Asked, Fill
+from hermes.stages.backtest.account import CLOSE, Account, Fill, SignalEvents
 from hermes.stages.backtest.arrays import Floats, Rows
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.engine import BLOCK_ROWS
@@ -28,8 +28,8 @@ class Span(NamedTuple):
     end: int
     edges: tuple[int, ...] = ()
 
-    def of(self, wanted: Asked, fill: Fill) -> Asked:
-        """What signals of all bars ask for in these, counted from `begin`.
+    def of(self, wanted: SignalEvents, fill: Fill) -> SignalEvents:
+        """The signals of all bars, restricted to this span, with rows counted from `begin`.
 
         A sale at the bar before an edge is asked for where it is filled there: at that bar's close on the bar itself,
         at its open on the bar before.
@@ -42,20 +42,20 @@ class Span(NamedTuple):
             if sale >= begin:
                 inside = wanted.between(begin, sale)
                 rows = np.append(inside.rows, sale - begin) + begin - self.begin
-                found.append(Asked(rows, np.append(inside.bits, np.uint8(CLOSE))))
+                found.append(SignalEvents(rows, np.append(inside.bits, np.uint8(CLOSE))))
             begin = edge
         return joined(found)
 
 
-def joined(parts: Sequence[Asked]) -> Asked:
-    """What successive parts ask for, their rows counted from the same bar."""
-    nothing = Asked(np.empty(0, np.intp), np.empty(0, np.uint8))
-    return Asked(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
+def joined(parts: Sequence[SignalEvents]) -> SignalEvents:
+    """The signals of successive parts, joined; their rows are counted from the same bar."""
+    nothing = SignalEvents(np.empty(0, np.intp), np.empty(0, np.uint8))
+    return SignalEvents(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one of many signals came to.
+    """The result of one of many sets of signals.
 
     Attributes:
         metrics: every measure, bit for bit those of `engine.backtest`.
@@ -69,7 +69,7 @@ class Trial:
 
 def search(
     bars: Bars,
-    wanted: Sequence[Asked],
+    wanted: Sequence[SignalEvents],
     interval: str,
     account: Account | Sequence[Account],
 ) -> list[Trial]:
@@ -101,7 +101,7 @@ def search(
     return made
 
 
-def _shared(wanted: Sequence[Asked], accounts: Sequence[Account], blocks: int) -> dict[int, list[Shared]]:
+def _shared(wanted: Sequence[SignalEvents], accounts: Sequence[Account], blocks: int) -> dict[int, list[Shared]]:
     """For signals that many accounts trade, by their `id`: what these have in common on each block."""
     alike: dict[int, list[Account]] = {}
     for each, account in zip(wanted, accounts, strict=True):
@@ -111,7 +111,7 @@ def _shared(wanted: Sequence[Asked], accounts: Sequence[Account], blocks: int) -
 
 def trials(
     bars: Bars,
-    wanted: Sequence[Asked],
+    wanted: Sequence[SignalEvents],
     spans: Sequence[Span],
     interval: str,
     account: Account | Sequence[Account],
@@ -140,7 +140,7 @@ def effective_number(trials: Sequence[Trial], bars: int) -> float:
     return effective_trials(sums[traded]) + (not traded.all())
 
 
-def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Floats]:
+def returns_of(bars: Bars, wanted: SignalEvents, account: Account) -> tuple[Floats, Floats]:
     """The return of every bar of one trial, and what of it is above holding with the same exposure."""
     steps = Trading(account).trade(bars, wanted)
     returns = np.zeros(len(bars))
@@ -151,7 +151,7 @@ def returns_of(bars: Bars, wanted: Asked, account: Account) -> tuple[Floats, Flo
 
 def _trial(
     blocks: Sequence[Bars],
-    wanted: Asked,
+    wanted: SignalEvents,
     interval: str,
     account: Account,
     parts: Rows,

@@ -1,4 +1,4 @@
-"""Choose in the past, measure in what came next, window after window: what parameters are worth to who cannot foresee.
+"""Walk-forward analysis: choose parameters in each training window, and measure them in the test window after it.
 
 In every test window the account starts flat, and what is still held is sold at the window's last bar: at its close, or
 with fill `next_open` at its open. So the windows compound to the account that goes through all of them.
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused, UsageError
-from hermes.stages.backtest.account import Account, Asked, Fill
+from hermes.stages.backtest.account import Account, Fill, SignalEvents
 from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.metrics import Metrics
@@ -49,11 +49,11 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """What became of choosing.
+    """The result of a walk forward.
 
     Attributes:
         windows: in order of time.
-        bars: of all test windows; wanted: what the chosen ones asked for there.
+        bars: of all test windows; wanted: what the chosen ones signals_of for there.
         out_of_sample: the measures of one account through all test windows; fills: the same with each fill, chosen by
             what the account's own fill showed.
         best: the combination that did best over the same bars, sold at the same edges and chosen with hindsight;
@@ -63,7 +63,7 @@ class WalkForward:
 
     windows: list[Tested]
     bars: Bars
-    wanted: Asked
+    wanted: SignalEvents
     out_of_sample: Metrics
     fills: Mapping[Fill, Metrics]
     best: int | None
@@ -105,14 +105,14 @@ def windows(times: Times, train: str, test: str, *, anchored: bool = False) -> l
 
 
 def spans(windows: Sequence[Window]) -> list[Span]:
-    """What every combination is measured over: the past of each window, then all test windows, cut at their edges."""
+    """The spans to measure every combination on: each training window, then all test windows, cut at their edges."""
     pasts = [Span(each.train, each.test) for each in windows]
     return [*pasts, Span(windows[0].test, windows[-1].end, tuple(each.end for each in windows))]
 
 
 def walk_forward(
     bars: Bars,
-    asked: Callable[[int], Asked],
+    signals_of: Callable[[int], SignalEvents],
     trials: Sequence[Sequence[Trial]],
     windows: Sequence[Window],
     interval: str,
@@ -122,7 +122,7 @@ def walk_forward(
     """Choose in each window's past the combination with the best measure, and measure it in the window itself.
 
     Args:
-        bars: all of them; asked: what the combination of a number asks for on them.
+        bars: all of them; signals_of: what the combination of a number asks for on them.
         trials: of every combination over each of `spans(windows)`.
         windows: as `windows` gives them.
         by: one of `CHOICES`.
@@ -132,19 +132,19 @@ def walk_forward(
     tested: list[Tested] = []
     for window, past, number in zip(windows, pasts, chosen, strict=True):
         span = Span(window.test, window.end, (window.end,))
-        wanted = _NOTHING if number is None else span.of(asked(number), account.fill)
+        wanted = _NOTHING if number is None else span.of(signals_of(number), account.fill)
         (after,) = search(bars.between(window.test, window.end), [wanted], interval, account)
         tested.append(Tested(window, number, None if number is None else past[number], after.metrics))
     whole = spans(windows)[-1]
     some = bars.between(whole.begin, whole.end)
-    followed: dict[Fill, tuple[Asked, Metrics]] = {}
+    followed: dict[Fill, tuple[SignalEvents, Metrics]] = {}
     for fill in get_args(Fill):
         terms = replace(account, fill=fill)
-        wanted = _stitched(asked, chosen, windows, fill)
+        wanted = _stitched(signals_of, chosen, windows, fill)
         followed[fill] = wanted, search(some, [wanted], interval, terms)[0].metrics
     stitched, out_of_sample = followed[account.fill]
     foreseen = best(hindsight, by)
-    in_sample = None if foreseen is None else _equity(some, whole.of(asked(foreseen), account.fill), account)
+    in_sample = None if foreseen is None else _equity(some, whole.of(signals_of(foreseen), account.fill), account)
     curve = pl.DataFrame(
         {
             "datetime": some.times,
@@ -166,25 +166,25 @@ def walk_forward(
 
 
 def best(metrics: Sequence[Metrics], by: str) -> int | None:
-    """The first of those with the highest measure; None where nothing has it."""
+    """The first one with the highest measure; None if it is undefined for all."""
     values = [getattr(each, by) for each in metrics]
     known = [number for number, value in enumerate(values) if value is not None]
     return max(known, key=lambda number: values[number], default=None)
 
 
 def _stitched(
-    asked: Callable[[int], Asked], chosen: Sequence[int | None], windows: Sequence[Window], fill: Fill
-) -> Asked:
+    signals_of: Callable[[int], SignalEvents], chosen: Sequence[int | None], windows: Sequence[Window], fill: Fill
+) -> SignalEvents:
     """What the chosen ones ask for, each in its window and flat at its end, counted from the first window's bar."""
     parts = []
     for window, number in zip(windows, chosen, strict=True):
         if number is not None:
-            wanted = Span(window.test, window.end, (window.end,)).of(asked(number), fill)
-            parts.append(Asked(wanted.rows + window.test - windows[0].test, wanted.bits))
+            wanted = Span(window.test, window.end, (window.end,)).of(signals_of(number), fill)
+            parts.append(SignalEvents(wanted.rows + window.test - windows[0].test, wanted.bits))
     return joined(parts)
 
 
-def _equity(bars: Bars, wanted: Asked, account: Account) -> Floats:
+def _equity(bars: Bars, wanted: SignalEvents, account: Account) -> Floats:
     steps = Trading(account).trade(bars, wanted)
     return np.repeat(steps.equity, np.diff(steps.rows, append=steps.bars))
 

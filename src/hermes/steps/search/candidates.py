@@ -12,7 +12,7 @@ from hermes.lake.store import Lake
 from hermes.lake.tables import Table, check_all_read, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
-from hermes.stages.backtest.account import Account, Asked, asked
+from hermes.stages.backtest.account import Account, SignalEvents, signal_events
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.batch import many_signals
@@ -54,12 +54,12 @@ class Candidates:
     first: int
     trial: Mapping[str, Any] | None = None
 
-    def asked(self, numbers: Sequence[int]) -> list[Asked]:
+    def signals(self, numbers: Sequence[int]) -> list[SignalEvents]:
         """The signals of these combinations on `bars`; shared conditions are computed once."""
         keys = [self.strategies[number].parameters.model_dump_json() for number in numbers]
         distinct = {key: self.strategies[number] for key, number in zip(keys, numbers, strict=True)}
         signals = many_signals(self.rows, list(distinct.values()), self.first)
-        found = {key: asked(*each) for key, each in zip(distinct, signals, strict=True)}
+        found = {key: signal_events(*each) for key, each in zip(distinct, signals, strict=True)}
         return [found[key] for key in keys]
 
     @property

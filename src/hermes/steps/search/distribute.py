@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
-from hermes.stages.backtest.account import Asked
+from hermes.stages.backtest.account import SignalEvents
 from hermes.stages.backtest.trials import Span, Trial, trials
 from hermes.steps.search.candidates import Candidates, candidates
 from hermes.workers.pool import Place, completed
@@ -46,7 +46,7 @@ def measured(
     done: dict[int, list[list[Trial]]] = {}
     with progress.task(f"measure {found.settings.dataset}", whole, "combinations") as advance:
         if where is None:
-            wanted = found.asked(range(whole))
+            wanted = found.signals(range(whole))
             for share in shares:
                 done[share.begin] = _measure(found, wanted[share.begin : share.end], share)
                 advance(share.end - share.begin, "")
@@ -62,9 +62,9 @@ def measured(
 def _measure_anew(share: Share) -> list[list[Trial]]:
     """What a worker does: it reads the table itself, and judges its own share of the combinations."""
     found = candidates(share.settings, Lake.open(share.settings), share.sample, share.seed)
-    return _measure(found, found.asked(range(share.begin, share.end)), share)
+    return _measure(found, found.signals(range(share.begin, share.end)), share)
 
 
-def _measure(found: Candidates, wanted: Sequence[Asked], share: Share) -> list[list[Trial]]:
+def _measure(found: Candidates, wanted: Sequence[SignalEvents], share: Share) -> list[list[Trial]]:
     accounts = found.accounts[share.begin : share.end]
     return trials(found.bars, wanted, share.spans, found.settings.dataset.interval, accounts)

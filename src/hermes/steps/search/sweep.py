@@ -147,7 +147,7 @@ def sweep(
     fills: dict[str, Metrics] = {}
     deflated = over_holding = None
     if best is not None:
-        wanted = found.asked([best])[0]
+        wanted = found.signals([best])[0]
         fills = {fill: metrics for fill, (metrics,) in both_fills(found, [best]).items()}
         returns, above = returns_of(bars, wanted, found.accounts[best])
         deflated = deflated_sharpe(returns, _per_bar(tried, "sharpe"))
@@ -172,7 +172,7 @@ def sweep(
 
 def both_fills(found: Candidates, numbers: Sequence[int]) -> dict[str, list[Metrics]]:
     """The measures of some combinations, with each fill."""
-    wanted, interval = found.asked(numbers), found.settings.dataset.interval
+    wanted, interval = found.signals(numbers), found.settings.dataset.interval
     made = {}
     for fill in get_args(Fill):
         accounts = [replace(found.accounts[number], fill=fill) for number in numbers]

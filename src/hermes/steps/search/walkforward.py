@@ -163,7 +163,7 @@ def walkforward(
     account = account_of(settings)  # the windows are one account's, so its terms are the same in all of them
     interval = settings.dataset.interval
     trials = measured(chosen, spans(cut), where, progress)
-    found = walk_forward(chosen.bars, lambda number: chosen.asked([number])[0], trials, cut, interval, account, by)
+    found = walk_forward(chosen.bars, lambda number: chosen.signals([number])[0], trials, cut, interval, account, by)
     tested = luck(found.bars, found.wanted, account, seed=seed)
     return Walked(chosen, found, by, train, test, anchored, tested, perf_counter() - started)
 
