@@ -37,6 +37,7 @@ BY_PLACE = {
     "tests/package/": "pages",
     "tests/examples/": "pages",
     "tests/stages/backtest/test_vectorbt.py": "oracle",
+    "tests/stages/backtest/test_vectorbt_account.py": "oracle",
 }
 LONG = ("tests/torture/", "tests/notebooks/", "tests/docs/")  # begun first, so that no process is left alone with one
 QUICK_EXAMPLES = 10
