@@ -235,7 +235,7 @@ def test_only_what_is_in_the_set_is_promoted(load, tmp_path: Path) -> None:
         promote_features(trial, columns=["zscore_20"], withdraw=True)
     (tmp_path / "gold" / "features").mkdir()
     (tmp_path / "gold" / "features" / "promoted.json").write_text("{")
-    with pytest.raises(StoreError, match="nobody can tell which columns production has"):
+    with pytest.raises(StoreError, match="it is unknown which columns production has"):
         features(load())
 
 

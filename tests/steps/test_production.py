@@ -288,7 +288,7 @@ def test_a_promotion_that_cannot_be_read_is_said_with_its_cure(lake: Lake, conte
     name = execute(lake)
     made = promote(naming(lake), lake, execution=name).promotion
     Path(made.path).write_bytes(content)
-    with pytest.raises(StoreError, match="nobody can tell what is promoted") as refused:
+    with pytest.raises(StoreError, match="it is unknown what is promoted") as refused:
         find_execution(CONFIGURED, lake)
     assert refused.value.cure == f"promote again: `hermes promote {TABLE}/EXECUTION`"
     promote(naming(lake), lake, execution=f"{TABLE}/{name}")  # the cure

@@ -242,7 +242,7 @@ def _create_only(backend: Backend, key: str) -> str:
         late = create(paths[-1])
         if len(winners) != 1 or late or backend.read(key) != winners[0].read_bytes():
             raise _Fault(
-                f"{len(winners) + late} of {len(paths)} who created one name were told that it is theirs",
+                f"{len(winners) + late} of {len(paths)} concurrent creations of one name succeeded",
                 "use a store that honours If-None-Match, as AWS S3 and MinIO do: here runs overwrite each other",
             )
     return f"{len(paths)} created one name, 1 got it"

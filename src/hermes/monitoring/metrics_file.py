@@ -34,7 +34,7 @@ FIGURES = {
     "hermes_live_last_bar_open_timestamp_seconds": "Open time of the last bar that `hermes live` decided on.",
     "hermes_live_decision_delay_seconds": "From the last bar's close to its decision, by the exchange's clock.",
     "hermes_live_clock_skew_seconds": "How far this machine's clock is ahead of the exchange's.",
-    FAILED_NOTICES: "Notices of the webhook that nobody took.",
+    FAILED_NOTICES: "Notices that the webhook's receiver did not accept.",
 }
 
 Series = tuple[str, ...]

@@ -111,13 +111,13 @@ class _Marks:
 
     def _read(self) -> dict[str, str]:
         try:
-            told = self._gold.read_json(self._key, "how far was told is lost", "") or {}
+            told = self._gold.read_json(self._key, "the last reported signal is lost", "") or {}
             for at in told.values():
                 datetime.fromisoformat(at)
         except (StoreError, TypeError, ValueError):
             where = self._gold.locate(self._key)
             message = (
-                f"{where} cannot be read: how far was told of signals is lost. It is made again, beginning with the "
+                f"{where} cannot be read: the last reported signal is lost. It is made again, beginning with the "
                 "newest bar; look at the signals before it yourself"
             )
             event("notices", level=WARNING, message=message)

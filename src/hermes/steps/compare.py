@@ -69,7 +69,7 @@ class Compared(StepResult):
         if found.is_luck:
             return (
                 f"{better.name} earned more than {worse.name}, but chance alone explains as much "
-                f"(p = {found.growth_p:.3f}): on these bars nobody can tell which is better."
+                f"(p = {found.growth_p:.3f}): these bars do not show which is better."
             )
         return f"{better.name} earned more than {worse.name}, more than chance explains (p = {found.growth_p:.3f})."
 

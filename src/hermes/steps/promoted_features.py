@@ -82,14 +82,14 @@ def promoted_columns(lake: Lake) -> Mapping[str, str]:
     Raises:
         StoreError: the stored definition cannot be read.
     """
-    said = lake.gold.read_json(KEY, "nobody can tell which columns production has", _CURE)
+    said = lake.gold.read_json(KEY, "it is unknown which columns production has", _CURE)
     if said is None:
         return {}
     try:
         return {str(name): str(source) for name, source in said["columns"].items()}
     except (KeyError, AttributeError):
         where = lake.gold.locate(KEY)
-        raise StoreError(f"{where} is incomplete: nobody can tell which columns production has", _CURE) from None
+        raise StoreError(f"{where} is incomplete: it is unknown which columns production has", _CURE) from None
 
 
 def _to_replace(lake: Lake) -> Mapping[str, str]:

@@ -124,17 +124,17 @@ def promoted(lake: Lake, table: str) -> Promotion | None:
     """
     key = _key(table)
     cure = f"promote again: `hermes promote {table}/EXECUTION`"
-    said = lake.gold.read_json(key, "nobody can tell what is promoted", cure)
+    said = lake.gold.read_json(key, "it is unknown what is promoted", cure)
     if said is None:
         return None
     if said.get("table", table) != table:
         of = lake.gold.locate(key)
-        raise StoreError(f"{of} is of {said['table']}, and was copied: nobody can tell what is promoted", cure)
+        raise StoreError(f"{of} is of {said['table']}, and was copied: it is unknown what is promoted", cure)
     try:
         pinned = {key: said[key] if key not in FORMER else said.get(key, FORMER[key]) for key in PINNED}
         return Promotion(table, str(said["execution"]), pinned, lake.gold.locate(key))
     except KeyError:
-        raise StoreError(f"{lake.gold.locate(key)} is incomplete: nobody can tell what is promoted", cure) from None
+        raise StoreError(f"{lake.gold.locate(key)} is incomplete: it is unknown what is promoted", cure) from None
 
 
 def _key(table: str) -> str:

@@ -220,7 +220,7 @@ def _security(address: str, tls: ClusterSettings) -> Any:
         if files:
             raise UsageError(f"[cluster] has certificates, and {address} is not for TLS", "write it as tls://host:port")
         _log.warning(
-            "%s is not encrypted and asks nobody who they are: whoever reaches it runs code on its workers → start it"
+            "%s is neither encrypted nor authenticated: whoever reaches it runs code on its workers → start it"
             " with TLS, and give tls://… with [cluster] ca_file, cert_file and key_file",
             address,
         )

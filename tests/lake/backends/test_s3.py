@@ -148,7 +148,7 @@ def test_files_wait_in_a_folder_that_nobody_else_can_plant(wire: Wire, monkeypat
     gold.staging.rmdir()
     gold.staging.symlink_to(tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: gold.staging.lstat().st_uid + 1)
-    with pytest.raises(StoreError, match="belongs to somebody else → set TMPDIR"), gold.staged():
+    with pytest.raises(StoreError, match="belongs to another user → set TMPDIR"), gold.staged():
         pass
 
 

@@ -117,7 +117,7 @@ class _Renewed(ABC):
                 told = True
             time.sleep(RENEW_S / 10 * random.uniform(0.5, 1.5))
         raise StoreError(
-            f"{self._what}: its lock {self._key} could neither be taken nor seen to be somebody's for"
+            f"{self._what}: its lock {self._key} could neither be taken nor seen to be held for"
             f" {LEASE_S + TAKE_S:.0f} s",
             "run `hermes doctor`, which checks whether the store supports locks",
         )

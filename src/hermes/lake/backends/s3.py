@@ -248,7 +248,7 @@ class Bucket:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if root.lstat().st_uid != os.getuid():
-                raise StoreError(f"{root} belongs to somebody else", "set TMPDIR to a folder of your own")
+                raise StoreError(f"{root} belongs to another user", "set TMPDIR to a folder of your own")
             with self.staging.file(suffix) as path:
                 yield path
         except OSError as error:

@@ -112,7 +112,7 @@ def of_somebody_else(error: PermissionError, root: Path) -> tuple[str, str]:
     except (OSError, KeyError):
         owner = "another user"
     return (
-        f"{where} is {owner}'s, and this user may not lock it: nobody can tell whether it is a leftover",
+        f"{where} is {owner}'s, and this user may not lock it: it is unknown whether it is a leftover",
         f"run this as {owner}, or let all who use the lake share a group that may write there",
     )
 

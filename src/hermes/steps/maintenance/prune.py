@@ -218,7 +218,7 @@ def _exported(lake: Lake, table: str) -> set[str]:
         return set(json.loads(content)["executions"])
     except (ValueError, KeyError, TypeError):
         raise StoreError(
-            f"{lake.gold.locate(key)} cannot be read, so nobody can tell what Iceberg's snapshots refer to",
+            f"{lake.gold.locate(key)} cannot be read, so it is unknown what Iceberg's snapshots refer to",
             "run `hermes export iceberg` again",
         ) from None
 
