@@ -45,4 +45,4 @@ def test_live_on_s3_is_the_archive_alone(tmp_path: Path, flags: Mapping[str, str
         assert mine.select(names).equals(alone["signals"].tail(mine.height).select(names))
         name = live.dataset.signals_table("donchian_breakout")
         told = json.loads(live.lake.gold.read(f"status/{name}.json") or b"")
-        assert told["record_head"] == mine["hash"][-1] and table in heartbeats(live.lake)
+        assert told["record_head"] == mine["hash"][-1] and name in heartbeats(live.lake)
