@@ -12,7 +12,8 @@ from torture.commands import hermes
 NAME = "swapped"
 ABOUT = (
     "a file of another symbol, period or table copied into place: every reader refuses it, `audit --bytes` names it; "
-    "small JSON files cut, emptied or replaced: a run ends well, or with one line that names the file and its cure"
+    "small JSON files cut, emptied, replaced or another symbol's: a run ends well, or with a line that names the file "
+    "and its cure"
 )
 FULL, SAMPLE = 150, 14
 SYMBOLS, INTERVAL = ("SIMUSDT", "SIM1USDT"), "1d"
@@ -38,6 +39,10 @@ def context(folder: Path) -> Iterator[str]:
         write_archive(folder / "archive", Dataset(symbol=symbol, interval=INTERVAL), date(2024, 11, 1), 4)
         said = hermes("run", symbol, *_where(folder), "--no-report", folder=folder)
         assert said.code == 0, said
+        table = Dataset(symbol=symbol, interval=INTERVAL).signals_table("smart_momentum")
+        (made,) = (folder / "lake" / "gold" / table).glob("execution_*")
+        said = hermes("promote", f"{table}/{made.name}", "--lake", f"{folder}/lake/{{layer}}", folder=folder)
+        assert said.code == 0, said
     yield str(folder)
 
 
@@ -51,7 +56,7 @@ def case(seed: int, folder: Path, template: str) -> int:
     shutil.copytree(template, folder, dirs_exist_ok=True)
     lake = folder / "lake"
     if seed % 3 == 0:
-        return _small(random, folder, lake)
+        return _small(random, folder, lake) if seed % 2 else _copied(random, folder, lake)
     kind = random.choice(tuple(READERS))
     files = sorted(lake.glob(f"{kind}*/**/*.parquet"))
     target = random.choice([file for file in files if "SIMUSDT" in str(file.relative_to(lake))])
@@ -87,6 +92,19 @@ def _small(random: Random, folder: Path, lake: Path) -> int:
     return 3
 
 
+def _copied(random: Random, folder: Path, lake: Path) -> int:
+    """A small file of another symbol is said to be one, by who reads it first."""
+    promotion = "gold/promotions/trading_signals_smart_momentum_spot_{}_1d.json"
+    quality = "silver/quality/binance/spot/klines/{}/1d/quality.json"
+    kind, command = random.choice(((promotion, "show"), (quality, "report")))
+    theirs, mine = (lake / kind.format(symbol) for symbol in ("SIM1USDT", "SIMUSDT"))
+    shutil.copy2(theirs, mine) if random.random() < 0.5 else mine.write_bytes(theirs.read_bytes())
+    said = hermes(command, "SIMUSDT", *_where(folder)[:2], *_where(folder)[4:], folder=folder)
+    assert said.typed, f"{mine} of SIM1USDT\n{said}"
+    assert mine.name in said.err, f"{mine} of SIM1USDT: it was taken for SIMUSDT's\n{said}"
+    return 1
+
+
 def no_place() -> None:
     """Nobody compares where a file stands with where it was published."""
     from hermes.lake import executions, store
@@ -104,4 +122,21 @@ def json_believed() -> None:
     Layer.read_json = lambda self, key, *_: json.loads(self.read(key) or b"null")  # type: ignore[method-assign]
 
 
-MUTANTS = {"no_place": no_place, "json_believed": json_believed}
+def copies_believed() -> None:
+    """Nobody asks a small file of which table or series it is."""
+    from hermes.lake.store import Layer
+    from hermes.stages.silver.quality import Quality
+
+    read, from_json = Layer.read_json, Quality.from_json
+    Layer.read_json = lambda *given: (
+        {  # type: ignore[method-assign]
+            name: value for name, value in (read(*given) or {}).items() if name != "table"
+        }
+        or None
+    )
+    Quality.from_json = classmethod(  # type: ignore[method-assign,assignment]
+        lambda _, text: from_json(text).model_copy(update={"symbol": "SIMUSDT"})
+    )
+
+
+MUTANTS = {"no_place": no_place, "json_believed": json_believed, "copies_believed": copies_believed}
