@@ -176,6 +176,7 @@ AGAIN = "correct the file, or remove it and run `hermes features` again"
 IN_PLACE = {
     "a price of zero": lambda rows: rows.with_columns(close=pl.lit(0.0)),
     "rows in disorder": lambda rows: rows.reverse(),
+    "rows that are missing": lambda rows: rows.gather_every(2),
     "a column that is missing": lambda rows: rows.drop("ema_12"),
     "a column of another type": lambda rows: rows.with_columns(ema_12=pl.lit("high")),
     "a direction that is none": lambda rows: rows.with_columns(pl.lit(0.5).alias("supertrend_dir_10_3.0")),
@@ -190,6 +191,13 @@ def features_that_were_changed_in_place(world: World):
         path = world.rewrite("gold", f"{FEATURES}/year=2025", change)
         assert "up to date" in world.ok("features").out  # it goes by the footers
         world.mends("signals", by_hand=path.unlink)
+
+
+@cures("run `hermes features`, which makes it again")
+def features_that_a_file_is_missing_from(world: World):
+    for path in world.files("gold", f"{FEATURES}/year=2024"):
+        path.unlink()
+    world.mends("signals")
 
 
 @cures("remove its files and run `hermes features` again")

@@ -20,6 +20,8 @@ _PRICES = ("open", "close")  # what an account trades at
 _FILE = "__file"
 _KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
 #: `hermes features` goes by the footers: a file that was changed in place and kept its own is up to date for it.
+#: Of a file that Hermes made: how many rows of the series come before it.
+BEGIN = "begin"
 _AGAIN = "correct the file, or remove it and run `hermes features` again"
 
 
@@ -64,7 +66,7 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
     Raises:
         TableRefused: missing columns (all named at once), a type that cannot be brought to the contract, a null
             time, a value that is no whole number where the contract has whole numbers, a foreign symbol, overlapping
-            files, or no row at all. Disorder inside a file is found by `in_order`.
+            files, a missing file or no row at all. Disorder inside a file is found by `in_order`.
     """
     with layer.errors():
         schemas = {file.key: schema for file, schema in zip(files, layer.schemas(files), strict=True)}
@@ -81,10 +83,29 @@ def open_table(layer: Layer, files: Sequence[LakeFile], columns: Mapping[str, pl
         if not parts:
             raise TableRefused(f"the table of {symbol} has no rows", "remove its files and run `hermes features` again")
         ordered = [part.file for part in parts]
+        _check_complete(layer, parts)
         plans = [
             _normalized(layer, group, schemas[group[0].key], columns) for group in _alike(ordered, schemas, columns)
         ]
         return Table(files, parts, pl.concat(plans) if len(plans) > 1 else plans[0])
+
+
+def _check_complete(layer: Layer, parts: Sequence[TablePart]) -> None:
+    """Refuse a table that rows or files are missing from, as far as the footers tell."""
+    before = 0
+    for part, about in zip(parts, layer.footers([part.file for part in parts]), strict=True):
+        published = about.get("rows", part.rows)
+        if part.rows < published:  # too many are told by what is wrong with them
+            raise TableRefused(
+                f"{part.file.key} has {part.rows:,} of the {published:,} rows that were published", _AGAIN
+            )
+        if about.get(BEGIN, before) > before:
+            raise TableRefused(
+                f"{part.file.key} begins after {about[BEGIN]:,} rows of its series, and {before:,} are there: "
+                "a file before it is missing",
+                "run `hermes features`, which makes it again",
+            )
+        before += published
 
 
 def column_names(layer: Layer, files: Sequence[LakeFile]) -> set[str]:

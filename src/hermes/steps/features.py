@@ -12,6 +12,7 @@ from hermes.errors import MissingTable, SourceChanged, StoreError
 from hermes.lake import catalog
 from hermes.lake.files import LakeFile
 from hermes.lake.store import DAMAGE_CURE, Lake, fingerprint
+from hermes.lake.tables import BEGIN
 from hermes.progress import SILENT, Progress
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
@@ -148,13 +149,14 @@ def _make(
                     "layer": TEST_LAYER if table.feature_set else "gold",
                     "fingerprint": prints[part.year],
                     "rows": part.end - part.begin,
+                    BEGIN: part.begin,
                     "definition": definition,
                     **({"splits": told} if told else {}),
                     **table.about(),
                 }
                 for part in block
             }
-            stale = [part for part in block if present.get(part.key) != wanted[part.key]]
+            stale = [part for part in block if not _is_same(present.get(part.key), wanted[part.key])]
             if stale:
                 with lake.silver.errors():
                     made = _computed(table, plan, parts[-1].end, block)
@@ -168,6 +170,11 @@ def _make(
             unchanged += [part.key for part in block if part not in stale]
             advance(len(block), f"{len(written)} new")
     return rows, written, unchanged
+
+
+def _is_same(there: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
+    """Whether a file is up to date by its footer; one of an older Hermes does not say where it begins."""
+    return there is not None and {BEGIN: wanted[BEGIN], **there} == wanted
 
 
 def _parts(table: FeatureTable, silver: pl.LazyFrame) -> list[_Part]:

@@ -185,7 +185,7 @@ class Folder:
         """Keys below the folder `prefix` that were published, are not `present`, and were not removed by Hermes."""
         with _explained(self.address):
             published = self._records.published(prefix)
-        return sorted(key for key in published if key not in present and not (self.root / key).exists())
+        return sorted(key for key in published if key not in present and not (self.root / key).is_file())
 
     @contextmanager
     def staged(self, suffix: str) -> Iterator[Path]:
