@@ -3,13 +3,15 @@
 import json
 import shutil
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from hermes.dataset import Dataset
-from hermes.errors import SettingsError, StoreError
+from hermes.errors import SettingsError, StoreError, TableRefused
 from hermes.lake.store import Lake
+from hermes.lake.tables import BEGIN
 from hermes.live.history import silver_reader
 from hermes.pipeline import features, ingest, refine, signals
 from hermes.schemas import INDICATORS
@@ -72,6 +74,28 @@ def test_an_increment_writes_what_a_rebuild_would(archive, tmp_path, load):
     rebuilt, _ = made(tmp_path / "anew", archive, load)
     assert read_features(settings).collect().equals(read_features(rebuilt).collect())
     assert not features(settings, Lake.open(settings)).written
+
+
+def test_files_that_do_not_say_where_they_begin_are_up_to_date(archive, tmp_path, load):
+    settings, first = made(tmp_path, archive, load)
+    gold = Lake.open(settings).gold
+    for file in gold.files(settings.dataset.features_table):
+        about = gold.footer(file)
+        del about[BEGIN]  # as of an older Hermes
+        gold.write(file.key, pl.read_parquet(file.location, glob=False), about)
+    again = features(settings)
+    assert (again.written, len(again.unchanged)) == ([], len(first.written))
+    signals(settings)
+
+
+def test_a_month_that_is_gone_is_no_gap(archive, tmp_path, load):
+    settings, first = made(tmp_path, archive, load)
+    lake = Lake.open(settings)
+    Path(lake.gold.locate(first.written[2])).unlink()
+    with pytest.raises(TableRefused, match=r"begins after .* rows of its series, and .* are there"):
+        signals(settings, lake)
+    assert features(settings, lake).written == [first.written[2]]
+    assert signals(settings, lake).as_json()["rows"] == first.rows
 
 
 def test_crossing_into_blocks_writes_all_files_again(archive, tmp_path, load, request):

@@ -140,7 +140,10 @@ def _make(
     if strange := sorted({part.year for part in parts} - prints.keys()):
         raise StoreError(f"silver of {dataset} has bars of {strange[0]}, and no file of that year", DAMAGE_CURE)
     if left := sorted(present.keys() - {part.key for part in parts}):
-        raise StoreError(f"{table.layer.locate(left[0])} has no bars in silver any more", "remove it, then run again")
+        raise StoreError(
+            f"{table.layer.locate(left[0])} has no bars in silver any more",
+            "`hermes refine` makes silver again; if its bars went on purpose, remove the file",
+        )
     written, unchanged = [], []
     with progress.task(f"features {dataset}", len(parts), "files") as advance:
         for block in _blocks(parts):
