@@ -236,7 +236,7 @@ def test_what_was_found_is_told_where_it_cannot_be_kept(
         raise StoreError(f"{key}: Read-only file system", "choose another folder")
 
     monkeypatch.setattr(Layer, "write_bytes", refused)
-    assert audit("smart_momentum", 2).verdict == "tested"
+    assert audit(source("C > O * 1.02"), 2).verdict == "tested"  # of which nothing is on record yet
     assert "the verdict is not kept" in caplog.text and "Read-only file system" in caplog.text
 
 
