@@ -384,6 +384,12 @@ def test_a_full_disk_while_staging(gold: Layer, monkeypatch: pytest.MonkeyPatch,
     assert gold.files("") == []
 
 
+@pytest.mark.parametrize("kind", [pl.exceptions.PanicException, pl.exceptions.ComputeError])
+def test_ctrl_c_that_polars_tells_as_an_error_of_its_own(gold: Layer, kind: type[BaseException]):
+    with pytest.raises(KeyboardInterrupt), gold.errors():
+        raise kind('called `Result::unwrap()`: JoinError::Panic(Id(133), "__POLARS_ABORT_KEYBOARD_INTERRUPT", ...)')
+
+
 def test_a_fingerprint_tells_parts_apart():
     assert fingerprint("a", ["b"]) == fingerprint("a", ["b"])
     assert len({fingerprint("ab"), fingerprint("a", "b"), fingerprint(["a", "b"]), fingerprint()}) == 4

@@ -340,6 +340,7 @@ class Layer:
         except HermesError:
             raise
         except PolarsError as error:
+            _pass_interruption_on(error)
             cause = open_cause(error)
             if known := folder.disk_error(error, where):
                 raise known from cause
@@ -349,6 +350,7 @@ class Layer:
                 raise
             raise StoreError(f"{what} holds an impossible time ({error})", DAMAGE_CURE) from error
         except PanicException as error:  # no Exception of Python's: Polars met bytes that it takes for impossible
+            _pass_interruption_on(error)
             raise _damaged(what, error) from error
         except OSError as error:
             if error.errno is None:
@@ -429,6 +431,12 @@ def _backend(address: str, settings: Settings) -> "folder.Folder | Bucket":
     from hermes.lake.backends.s3 import Bucket  # noqa: PLC0415 - a folder needs no client of S3, which is slow to load
 
     return Bucket(address, settings.s3)
+
+
+def _pass_interruption_on(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where Polars tells of Ctrl-C as a panic or an error of its own, as its sinks do."""
+    if "POLARS_ABORT_KEYBOARD_INTERRUPT" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def _check_format(where: str, format: object, known: int) -> None:
