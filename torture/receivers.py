@@ -1,5 +1,7 @@
 """Receivers of notices that drip, stall, refuse, redirect or break off, while runs go on."""
 
+import select
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -68,6 +70,7 @@ class Heard:
     """What a receiver heard: ids of notices, those that it took, and whether the dataset was locked meanwhile."""
 
     kind: str
+    runs: int = 0
     settings: Settings | None = None
     ids: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
@@ -87,6 +90,7 @@ def case(seed: int, folder: Path, archives: tuple[str, str]) -> int:
     with _serving(heard) as address, _soon():
         for archive, kind in ((first, "takes"), (later, KINDS[seed % len(KINDS)]), (later, "takes")):
             heard.kind = kind
+            heard.runs += 1
             flags = {"notify.url": address, **EAGER}
             heard.settings = lakes.settings_for(f"{folder}/{{layer}}", archive, **flags)
             begun = time.monotonic()
@@ -110,7 +114,7 @@ def _serving(heard: Heard) -> Iterator[str]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             heard.ids.append(self.headers["webhook-id"])
-            _try_lock(heard)
+            _try_lock(heard, self.connection)
             if heard.kind == "cut":
                 self.close_connection = True
                 return
@@ -143,14 +147,21 @@ def _serving(heard: Heard) -> Iterator[str]:
         server.shutdown()
 
 
-def _try_lock(heard: Heard) -> None:
-    """Whether the dataset is free: the sender may not hold it."""
+def _try_lock(heard: Heard, connection: socket.socket) -> None:
+    """Whether the dataset is free while a sender waits: it may not hold it.
+
+    A sender that has gone is not looked at, since the next run may hold the dataset by now.
+    """
     assert heard.settings
+    if select.select([connection], [], [], 0)[0]:
+        return
+    run = heard.runs
     try:
         with Lake.open(heard.settings).locked(heard.settings.dataset, "receiver"):
             pass
     except HermesError as error:
-        heard.locked.append(str(error))
+        if heard.runs == run:
+            heard.locked.append(str(error))
 
 
 @contextmanager

@@ -68,7 +68,8 @@ def context(folder: Path) -> Iterator[Given]:
         for kinds in (("PUT", "create", "GET", "LIST"), ("part", "complete"), ("HEAD",)):  # of one run each
             for step in dict.fromkeys(step for kind in kinds for step in STEPS[kind]):
                 plan = Plan()
-                _run(step, kinds[0], plan, given, f"undisturbed-{kinds[0]}-{step}")
+                with mock.patch(f"{__name__}.REQUEST_S", DEADLINE_S / 2):  # what is asked twice must not count
+                    _run(step, kinds[0], plan, given, f"undisturbed-{kinds[0]}-{step}")
                 counted |= {(kind, step): plan.counts[kind] for kind in kinds}
         counted["create", "signals"] = 1  # and another one where the second has an execution already: not in every run
         for kind, steps in STEPS.items():
