@@ -228,7 +228,7 @@ def test_a_cluster_without_tls_is_warned_about_and_used(settings, caplog):
         place(settings, cluster=made.scheduler_address) as where,
     ):
         assert dict(completed(where, square, [2])) == {2: 4}
-    assert "is not encrypted" in caplog.text
+    assert "is neither encrypted nor authenticated" in caplog.text
 
 
 def test_a_cluster_with_tls_takes_the_certificates_of_the_settings(tmp_path, caplog):

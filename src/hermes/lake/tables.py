@@ -10,18 +10,19 @@ from typing import cast
 
 import polars as pl
 
-from hermes.errors import StoreError, TableRefused
+from hermes.errors import TableRefused
+from hermes.lake.batches import whole_batches
 from hermes.lake.files import LakeFile
-from hermes.lake.store import DAMAGE_CURE, Layer
+from hermes.lake.store import Layer
 from hermes.schemas import DATETIME, FEATURES
 from hermes.text import counted
 
 _PRICES = ("open", "close")  # what an account trades at
 _FILE = "__file"
 _KEY = {"datetime": DATETIME, "symbol": pl.String()}  # every table is checked on these, wanted or not
-#: `hermes features` goes by the footers: a file that was changed in place and kept its own is up to date for it.
 #: Of a file that Hermes made: how many rows of the series come before it.
 BEGIN = "begin"
+#: `hermes features` goes by the footers: a file that was changed in place and kept its own is up to date for it.
 _AGAIN = "correct the file, or remove it and run `hermes features` again"
 
 
@@ -263,32 +264,6 @@ def _parts(
     for location, found in spans.items():
         counts, firsts, lasts = zip(*found, strict=True)
         yield TablePart(by_location[location], sum(counts), min(firsts), max(lasts))
-
-
-def whole_batches(plan: pl.LazyFrame, what: str, size: int | None = None) -> Iterator[pl.DataFrame]:
-    """The rows of a plan in order, `size` at a time or as they are stored; refuses fewer than the plan has.
-
-    Raises:
-        StoreError: some did not come, see `check_all_read`.
-    """
-    read = 0
-    for frame in plan.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
-        read += frame.height
-        yield frame
-    check_all_read(what, read, plan.select(pl.len()).collect().item())
-
-
-def check_all_read(what: str, read: int, rows: int) -> None:
-    """Refuse fewer rows than there are: where Polars panics over a damaged file, its batches end without an error.
-
-    Args:
-        what: was read; read: rows that came; rows: that the footers name.
-
-    Raises:
-        StoreError: some did not come.
-    """
-    if read != rows:
-        raise StoreError(f"{what}: {read:,} of {counted(rows, 'row')} could be read", DAMAGE_CURE)
 
 
 def _by_file(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:

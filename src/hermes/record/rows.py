@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import polars as pl
 
 from hermes.errors import StoreError
+from hermes.lake.batches import whole_batches
 from hermes.lake.files import LakeFile
 from hermes.lake.store import DAMAGE_CURE, Layer
-from hermes.lake.tables import whole_batches
 from hermes.record import ledger
 from hermes.record.verification import FILE
 

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
-from hermes.lake.tables import check_all_read, in_order, with_prices
+from hermes.lake.batches import check_all_read
+from hermes.lake.tables import in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import Schema
 from hermes.settings import Settings

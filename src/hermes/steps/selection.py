@@ -10,9 +10,10 @@ import polars as pl
 from hermes.dataset import Dataset
 from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
 from hermes.indicators.registry import known_indicators
+from hermes.lake.batches import check_all_read
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, check_all_read, column_names, in_order, open_table
+from hermes.lake.tables import Table, column_names, in_order, open_table
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding

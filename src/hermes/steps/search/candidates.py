@@ -8,8 +8,9 @@ import polars as pl
 
 from hermes.errors import StrategyError
 from hermes.indicators.registry import known_indicators
+from hermes.lake.batches import check_all_read
 from hermes.lake.store import Lake
-from hermes.lake.tables import Table, check_all_read, column_names, in_order, open_table, with_prices
+from hermes.lake.tables import Table, column_names, in_order, open_table, with_prices
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.account import Account, SignalEvents, signal_events
