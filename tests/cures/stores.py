@@ -73,9 +73,10 @@ def more_than_one_put_carries(world: World):
 def a_lock_that_nobody_gets(world: World):
     with world.store():
         world.lake.gold.write_bytes("there", b"")
-        world.monkeypatch.setattr(lease, "LEASE_S", 0.2)
-        world.monkeypatch.setattr(lease, "TAKE_S", 0.2)
-        with mock.patch.object(lease._Lease, "try_to_take", lambda self: False):
+        with (
+            mock.patch.multiple(lease, LEASE_S=0.2, TAKE_S=0.2),
+            mock.patch.object(lease._Lease, "try_to_take", lambda self: False),
+        ):
             told = world.fails("ingest")
             assert "FAULT" in world.type("doctor").out
         assert "`hermes doctor`" in told
