@@ -1,6 +1,7 @@
 """The commands of the pipeline: parse, call the step, print. Heavy imports are deferred until a command runs."""
 
-from datetime import date, datetime
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +43,9 @@ from hermes.errors import AuditFault, UsageError
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
+    from hermes.progress import Progress
     from hermes.settings import Settings
+    from hermes.steps.run import Run
 
 app = typer.Typer(
     name="hermes",
@@ -68,23 +71,20 @@ DEMO_START, DEMO_MONTHS = date(2022, 1, 1), 42  # crosses the day on which the a
 def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSeconds = None) -> None:
     """Simulate a market and run the full pipeline over it; needs no network."""
     from hermes import pipeline
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.stages.bronze.simulate import write_archive
 
     if seconds and not live:
         raise UsageError("--seconds is for --live", "add --live, or leave --seconds out")
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+    def work(settings: "Settings", lake: "Lake", progress: "Progress") -> "Run":
         rows = write_archive(DEMO_ARCHIVE, settings.dataset, DEMO_START, DEMO_MONTHS)
         if not line.json:
             steps.print_simulated_archive(settings, rows)
-        made = pipeline.run(settings, lake, progress=console.Bars())
-        if not line.json:
-            steps.print_run(made)
-        return made.as_json()
+        return pipeline.run(settings, lake, progress=progress)
 
     names = {"dataset.symbol": "SIMUSDT", "archive.url": str(DEMO_ARCHIVE)}
-    line.each(work, names)
+    line.each_step(work, steps.print_run, names)
     if live:
         from hermes.cli.live import show
 
@@ -100,32 +100,21 @@ def demo(line: Invocation, live: live.DemoLive = False, seconds: live.DemoSecond
 )
 def ingest(line: Invocation, frequency: Frequency = None, since: Since = None, until: Until = None) -> None:
     """Bring the archive's files, or closed bars of the exchange, into bronze: only what is new or changed."""
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.pipeline import ingest as ingest_files
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = ingest_files(settings, lake, **_taken(frequency, since, until), progress=console.Bars())
-        if not line.json:
-            steps.print_ingested(settings, made)
-        return made.as_json()
-
-    line.each(work)
+    first, last = since and since.date(), until and until.date()
+    work = partial(ingest_files, frequencies=frequency or (), since=first, until=last)
+    line.each_step(work, steps.print_ingested)
 
 
 @command(app, "refine BTCUSDT --interval 4h", "refine BTCUSDT --exclude 2022-03", flags=(EXCLUDE,))
 def refine(line: Invocation) -> None:
     """Merge bronze into one clean series, and print its quality."""
-    from hermes.cli.views import console, quality, steps
+    from hermes.cli.views import steps
     from hermes.steps.refine import refine as refine_bars
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = refine_bars(settings, lake, progress=console.Bars())
-        if not line.json:
-            steps.print_files(f"Silver of {settings.dataset}", made.written, made.unchanged)
-            quality.print_quality(made.quality)
-        return made.as_json()
-
-    line.each(work)
+    line.each_step(refine_bars, steps.print_refined)
 
 
 @command(
@@ -140,16 +129,10 @@ def features(line: Invocation) -> None:
     A file's footer says what it was made from. One that was edited in place keeps its footer: `hermes audit` finds it,
     and once it is removed it is made again.
     """
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.steps.features import features as make_features
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = make_features(settings, lake, progress=console.Bars())
-        if not line.json:
-            steps.print_files(f"Features of {settings.dataset}, {made.rows:,} rows", made.written, made.unchanged)
-        return made.as_json()
-
-    line.each(work)
+    line.each_step(make_features, steps.print_featured)
 
 
 @command(
@@ -160,16 +143,10 @@ def features(line: Invocation) -> None:
 )
 def signals(line: Invocation) -> None:
     """Make trading signals from the gold features, and measure them on exactly these rows."""
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.steps.signals import signals as make_signals  # without the steps that it does not need
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = make_signals(settings, lake, progress=console.Bars())
-        if not line.json:
-            steps.print_signals(made)
-        return made.as_json()
-
-    line.each(work)
+    line.each_step(make_signals, steps.print_signals)
 
 
 @command(
@@ -180,21 +157,16 @@ def signals(line: Invocation) -> None:
 )
 def backtest(line: Invocation) -> None:
     """Backtest the strategy on the gold features, beside buy-and-hold, without writing signals."""
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.steps.backtest import Backtested
     from hermes.steps.backtest import backtest as measure
 
-    made: list[Backtested] = []
-
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made.append(measure(settings, lake, progress=console.Bars()))
-        return made[-1].as_json()
-
+    shown: list[Backtested] = []
     try:
-        line.each(work)
-    finally:
-        if made and not line.json:
-            steps.print_backtests(made)
+        line.each_step(measure, shown.append)
+    finally:  # side by side, and also where another symbol failed
+        if shown:
+            steps.print_backtests(shown)
 
 
 @command(app, "audit BTCUSDT", "audit BTCUSDT --cuts 1000 --json", "audit --bytes", flags=(*STRATEGY, *CHUNKS))
@@ -210,20 +182,10 @@ def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
     if stored:
         lake.audit_bytes(line)
         return
-    from hermes.cli.views import console, steps
+    from hermes.cli.views import steps
     from hermes.steps.audit import audit as prove
 
-    faults: list[str] = []
-
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = prove(settings, lake, cuts=cuts, progress=console.Bars())
-        faults.extend(made.faults)
-        if not line.json:
-            steps.print_audited(made)
-        return made.as_json()
-
-    line.each(work)
-    if faults:
+    if any(made.faults for made in line.each_step(partial(prove, cuts=cuts), steps.print_audited)):
         raise typer.Exit(AuditFault.exit_code)
 
 
@@ -267,11 +229,6 @@ indicators.register(app)
 export.register(app)
 compare.register(app)
 serve.register(app)
-
-
-def _taken(frequency: list[str] | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
-    """Which files of the archive to ingest."""
-    return {"frequencies": frequency or (), "since": since and since.date(), "until": until and until.date()}
 
 
 @app.callback(invoke_without_command=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes import logs
-from hermes.cli.help_text import Command
+from hermes.cli.help_text import Command, Group
 from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import printable, redact
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 Work = Callable[["Settings", "Lake"], dict[str, Any]]
+Step = Callable[..., Any]  # as in `steps/`: its result has `as_json`
 
 
 _SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="Like BTCUSDT or BTC/USDT.")]
@@ -71,6 +72,30 @@ class Invocation:
         section = f"strategy.{strategy_name(settings.signals.strategy)}"
         return Settings.load(given | {f"{section}.{name}": value for name, value in self.own.items()}, file=self.config)
 
+    def print(self, made: Any, view: Callable[[Any], None]) -> None:
+        """Print the result of a step: as JSON, or by `view` for people."""
+        from hermes.cli.views import console
+
+        if self.json:
+            console.print_json(made.as_json())
+        else:
+            view(made)
+
+    def each_step(self, step: Step, view: Callable[[Any], None], flags: Mapping[str, Any] | None = None) -> list[Any]:
+        """Run a step for every symbol as `each` does, and print each result by `view`; returns the results."""
+        from hermes.cli.views import console
+
+        made: list[Any] = []
+
+        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
+            made.append(step(settings, lake, progress=console.Bars()))
+            if not self.json:
+                view(made[-1])
+            return dict(made[-1].as_json())
+
+        self.each(work, flags)
+        return made
+
     def each(self, work: Work, flags: Mapping[str, Any] | None = None) -> None:
         """Do `work` for every symbol; one that fails is reported and does not stop the others."""
         from hermes.cli.views import console
@@ -93,6 +118,13 @@ class Invocation:
             console.print_json({"datasets": done, **({"errors": errors} if errors else {})})
         if failed:
             raise typer.Exit(failed[0].exit_code if len(self.symbols) <= 1 else 1)
+
+
+def group(app: typer.Typer, name: str, help: str) -> typer.Typer:
+    """Add a group of commands to `app`."""
+    made = typer.Typer(name=name, cls=Group, no_args_is_help=True, rich_markup_mode="rich", help=help)
+    app.add_typer(made)
+    return made
 
 
 def command(

@@ -1,8 +1,9 @@
 """The commands about indicators: list them, promote their columns, and start one of your own."""
 # ruff: noqa: PLC0415 (heavy imports wait until a command runs)
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +12,7 @@ from hermes.cli.options import FEATURE_SET, INDICATORS
 from hermes.text import counted
 
 if TYPE_CHECKING:
-    from hermes.lake.store import Lake
-    from hermes.settings import Settings
+    from hermes.steps.promoted_features import PromotedFeatures
 
 Columns = Annotated[str, typer.Argument(metavar="COLUMNS", help="Like zscore_20,ema_50@1d.")]
 Withdraw = Annotated[bool, typer.Option("--withdraw", help="Remove them from production's definition.")]
@@ -51,20 +51,10 @@ def register(app: typer.Typer) -> None:
     )
     def promote_features(line: Invocation, columns: Columns, withdraw: Withdraw = False) -> None:
         """Move columns of a feature set into production's definition; `hermes features` then writes them."""
-        from hermes.cli.views import console
         from hermes.steps.promoted_features import promote_features as move
 
         names = [name for name in columns.split(",") if name]
-
-        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-            made = move(settings, lake, columns=names, withdraw=withdraw)
-            if not line.json:
-                facts = [("promoted", " ".join(made.columns) or "none"), ("definition", made.path)]
-                console.print_facts("Columns of production beside the 23 indicators", facts)
-                console.print_note("run `hermes features` for each dataset: its files are written anew")
-            return made.as_json()
-
-        line.each(work)
+        line.each_step(partial(move, columns=names, withdraw=withdraw), _print_promoted)
 
     @command(app, "new-indicator range_high", symbols=False)
     def new_indicator(line: Invocation, name: NewName) -> None:
@@ -79,3 +69,11 @@ def register(app: typer.Typer) -> None:
             f"hermes features SIMUSDT --feature-set test --indicators ./{indicator} --columns {name}_20",
         ]
         console.print_starter({"indicator": indicator, "test": test}, then, as_json=line.json)
+
+
+def _print_promoted(made: "PromotedFeatures") -> None:
+    from hermes.cli.views import console
+
+    facts = [("promoted", " ".join(made.columns) or "none"), ("definition", made.path)]
+    console.print_facts("Columns of production beside the 23 indicators", facts)
+    console.print_note("run `hermes features` for each dataset: its files are written anew")

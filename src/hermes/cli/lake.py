@@ -2,7 +2,7 @@
 # ruff: noqa: PLC0415, PLR0915 (heavy imports wait until a command runs; `register` is a list of commands)
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +13,6 @@ from hermes.text import counted
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
-    from hermes.lake.store import Lake
-    from hermes.settings import Settings
 
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="DuckDB SQL over the tables that `hermes ls` lists.")]
 Format = Annotated[
@@ -62,13 +60,9 @@ def register(app: typer.Typer) -> None:
         from hermes.cli.views import steps
         from hermes.steps.show import show as show_execution
 
-        def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-            found = show_execution(settings, lake, execution=execution)
-            if not line.json:
-                steps.print_shown(found)
-            return found.as_json()
-
-        line.each(work)
+        line.each_step(
+            lambda settings, lake, **_: show_execution(settings, lake, execution=execution), steps.print_shown
+        )
 
     @command(
         app,
@@ -129,10 +123,7 @@ def register(app: typer.Typer) -> None:
         from hermes.steps.maintenance.doctor import diagnose
 
         made = diagnose(line.settings(), progress=console.Bars())
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            view.print_diagnosis(made)
+        line.print(made, view.print_diagnosis)
         if not made.healthy:
             raise typer.Exit(1)
 
@@ -150,10 +141,7 @@ def register(app: typer.Typer) -> None:
         from hermes.steps.maintenance.prune import prune as remove_old
 
         made = remove_old(line.settings(), keep=keep, datasets=_datasets(line), remove=yes, progress=console.Bars())
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            view.print_pruned(made)
+        line.print(made, view.print_pruned)
 
     @command(
         app,
@@ -168,7 +156,6 @@ def register(app: typer.Typer) -> None:
         Strategy, parameters, configured start and end, and account are pinned. `show`, `report`, `sql`, `ls` and
         `read_signals` then read the newest execution of those, whatever else is published.
         """
-        from hermes.cli.views import console
         from hermes.cli.views import lake as view
         from hermes.steps import promotion
 
@@ -177,10 +164,7 @@ def register(app: typer.Typer) -> None:
             made = promotion.withdraw(settings, table=execution)
         else:
             made = promotion.promote(settings, execution=execution)
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            view.print_promoted(made)
+        line.print(made, view.print_promoted)
 
 
 def audit_bytes(line: Invocation) -> None:
@@ -194,10 +178,7 @@ def audit_bytes(line: Invocation) -> None:
     from hermes.steps.maintenance.verify import verify
 
     made = verify(line.settings(), datasets=_datasets(line), progress=console.Bars())
-    if line.json:
-        console.print_json(made.as_json())
-    else:
-        view.print_verified(made)
+    line.print(made, view.print_verified)
     if made.faults:
         raise typer.Exit(AuditFault.exit_code)
 

@@ -192,7 +192,7 @@ def show(settings: "Settings", start: date, months: int, seconds: float, *, as_j
         own = settings.model_copy(update={"live": live, "record": record})
         until = round((clock.time() + seconds * clock.speed) * 1_000_000)
         if not as_json:
-            views.print_demo(seconds, clock.speed)
+            views.print_demo(own.dataset.symbol, seconds, clock.speed)
         stay([own], Lake.open(own), as_json=as_json, until=until, clock=clock)
     if not as_json:
         views.print_demo_end(own)

@@ -56,15 +56,11 @@ def register(app: typer.Typer) -> None:
         tasks = [line.settings(symbol) for symbol in named]
         lake = Lake.open(tasks[0])
         made = portfolio(tasks, lake, max_positions=max_positions, rank=rank, progress=console.Bars())
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            _print(made)
+        line.print(made, _print)
 
 
 def _print(made: "MadePortfolio") -> None:
     from hermes.cli.views import console, measures
-    from hermes.dataset import is_simulated
     from hermes.pages import format
 
     result, figures, held = made.result, made.result.metrics, made.result.benchmark
@@ -79,8 +75,7 @@ def _print(made: "MadePortfolio") -> None:
         for row in result.symbols.sort("contribution_pct", descending=True).iter_rows(named=True)
     ]
     title = f"Portfolio of {len(made.symbols)} with {made.strategy}, at most {counted(made.max_positions, 'position')}"
-    if any(map(is_simulated, made.symbols)):
-        console.print_simulated()
+    console.print_simulated(*made.symbols)
     console.print_rows(["symbol", "trades", "contribution", "dropped"], rows, title)
 
     def shown(value: float | None, kind: str = "change") -> str:
@@ -93,10 +88,7 @@ def _print(made: "MadePortfolio") -> None:
     console.print_facts(
         "Portfolio",
         [
-            (
-                "bars",
-                f"{len(times):,} from {times[0]} to {times[-1]} UTC",
-            ),
+            ("bars", f"{len(times):,} from {times[0]} to {times[-1]} UTC"),
             ("account", plain(format.terms(terms))),
             ("ranked by", made.rank or "symbol"),
             ("return", f"{shown(figures.total_return_pct)}, holding equal parts {shown(held['total_return_pct'])}"),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hermes.cli.command import Invocation, command
-from hermes.cli.help_text import Group
+from hermes.cli.command import Invocation, command, group
 from hermes.cli.options import ACCOUNT, STRATEGY
 from hermes.errors import AuditFault, MissingTable, UsageError
 
@@ -29,17 +28,14 @@ Parquet = Annotated[Path | None, typer.Option("--parquet", help="Write typed val
 
 def register(app: typer.Typer) -> None:
     """Add the group `record` to `app`."""
-    group = typer.Typer(
-        name="record",
-        cls=Group,
-        no_args_is_help=True,
-        rich_markup_mode="rich",
-        help="Live decisions as they were made: show, verify, export, reconcile with today. Without symbols, "
+    records = group(
+        app,
+        "record",
+        "Live decisions as they were made: show, verify, export, reconcile with today. Without symbols, "
         "everything on record for the strategy, market and interval.",
     )
-    app.add_typer(group)
 
-    @command(group, "record show BTCUSDT --limit 50", flags=STRATEGY)
+    @command(records, "record show BTCUSDT --limit 50", flags=STRATEGY)
     def show(line: Invocation, limit: Limit = 20) -> None:
         """Show the newest decisions: when they were made, on which bar, and what they were."""
         from hermes.cli.views import record as views
@@ -53,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
         _on_record(line).each(work)
 
-    @command(group, "record head", "record head BTCUSDT --json", flags=STRATEGY)
+    @command(records, "record head", "record head BTCUSDT --json", flags=STRATEGY)
     def head(line: Invocation) -> None:
         """Print the newest hash of each chain: keep it where the owner of the lake cannot change it."""
         from hermes.cli.views import record as views
@@ -69,10 +65,9 @@ def register(app: typer.Typer) -> None:
 
         _on_record(line).each(work)
 
-    @command(group, "record verify", "record verify BTCUSDT --head 4b1f…", flags=STRATEGY)
+    @command(records, "record verify", "record verify BTCUSDT --head 4b1f…", flags=STRATEGY)
     def verify(line: Invocation, kept: Kept = None) -> None:
         """Check every hash, link, file and bar of the record; exit code 3 if something was changed or is missing."""
-        from hermes.cli.views import console
         from hermes.cli.views import record as views
         from hermes.dataset import normalize_symbol
         from hermes.lake.store import Lake
@@ -81,14 +76,11 @@ def register(app: typer.Typer) -> None:
         settings = line.settings()
         symbols = [normalize_symbol(symbol) for symbol in line.symbols]
         made = review.verify(settings, Lake.open(settings), symbols, kept or [])
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            views.print_verified(made)
+        line.print(made, views.print_verified)
         if not made.sound:
             raise typer.Exit(AuditFault.exit_code)
 
-    @command(group, "record reconcile", "record reconcile BTCUSDT --json", flags=(*STRATEGY, *ACCOUNT))
+    @command(records, "record reconcile", "record reconcile BTCUSDT --json", flags=(*STRATEGY, *ACCOUNT))
     def reconcile(line: Invocation) -> None:
         """Decide again from today's silver; exit code 3 if a difference has no known cause.
 
@@ -111,10 +103,9 @@ def register(app: typer.Typer) -> None:
         if any(unexplained):
             raise typer.Exit(AuditFault.exit_code)
 
-    @command(group, "record export BTCUSDT --csv record.csv", "record export --parquet all.parquet", flags=STRATEGY)
+    @command(records, "record export BTCUSDT --csv record.csv", "record export --parquet all.parquet", flags=STRATEGY)
     def export(line: Invocation, csv: Csv = None, parquet: Parquet = None) -> None:
         """Write the record to a file that can be verified without Hermes, by docs/verify_record.py."""
-        from hermes.cli.views import console
         from hermes.cli.views import record as views
         from hermes.dataset import normalize_symbol
         from hermes.lake.store import Lake
@@ -126,10 +117,7 @@ def register(app: typer.Typer) -> None:
         settings = line.settings()
         symbols = [normalize_symbol(symbol) for symbol in line.symbols]
         made = write(settings, Lake.open(settings), path, "csv" if csv else "parquet", symbols)
-        if line.json:
-            console.print_json(made.as_json())
-        else:
-            views.print_exported(made)
+        line.print(made, views.print_exported)
 
 
 def _on_record(line: Invocation) -> Invocation:

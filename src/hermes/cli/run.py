@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,6 @@ from hermes.errors import AuditFault, HermesError, UsageError
 
 if TYPE_CHECKING:
     from hermes.dataset import Dataset
-    from hermes.lake.store import Lake
     from hermes.market import Outcome
     from hermes.settings import Settings
     from hermes.steps.run import RunOptions
@@ -103,17 +103,10 @@ def register(app: typer.Typer) -> None:
 
 def _run_one(line: Invocation, symbol: str | None, on_top: Mapping[str, Any], options: "RunOptions") -> None:
     from hermes import pipeline
-    from hermes.cli.views import console
+    from hermes.cli.views import steps
 
-    def work(settings: "Settings", lake: "Lake") -> dict[str, Any]:
-        made = pipeline.run(settings, lake, **asdict(options), progress=console.Bars())
-        if not line.json:
-            from hermes.cli.views import steps
-
-            steps.print_run(made)
-        return made.as_json()
-
-    line.each(work, {**on_top, **({"dataset.symbol": symbol} if symbol is not None else {})})
+    flags = {**on_top, **({"dataset.symbol": symbol} if symbol is not None else {})}
+    line.each_step(partial(pipeline.run, **asdict(options)), steps.print_run, flags)
 
 
 def _run_many(

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from hermes.cli.views import console
 from hermes.cli.views.measures import print_few
-from hermes.dataset import is_simulated
 
 if TYPE_CHECKING:
     from hermes.steps.compare import Compared
@@ -22,8 +21,7 @@ ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
 def print_compared(made: "Compared") -> None:
     """The measures of both, their difference with its interval, and the verdict."""
     sides = (made.first, made.second)
-    if is_simulated(made.settings.dataset.symbol):
-        console.print_simulated()
+    console.print_simulated(made.settings.dataset.symbol)
     console.print_rows(
         ["", *(side.name for side in sides)],
         [

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from hermes import logs
+from hermes.dataset import is_simulated
 from hermes.errors import HermesError
 from hermes.progress import Advance, Progress
 from hermes.redaction import printable, redact
@@ -256,6 +257,7 @@ def print_starter(paths: Mapping[str, Path], then: Sequence[str], *, as_json: bo
     print_facts("Now (`hermes demo` makes SIMUSDT)", [(f"{n}.", text) for n, text in enumerate(then, 1)])
 
 
-def print_simulated() -> None:
-    """The label shown with all simulated data."""
-    say("[bold yellow]SIMULATED MARKET[/]: synthetic prices; nothing here says how a strategy trades.")
+def print_simulated(*symbols: str) -> None:
+    """The label shown with all simulated data; nothing if no symbol is simulated."""
+    if any(map(is_simulated, symbols)):
+        say("[bold yellow]SIMULATED MARKET[/]: synthetic prices; nothing here says how a strategy trades.")

@@ -9,7 +9,6 @@ from rich.live import Live as RichLive
 from rich.table import Table
 
 from hermes.cli.views import console
-from hermes.dataset import is_simulated
 from hermes.errors import HermesError
 from hermes.live.engine import Engine, Round
 from hermes.live.loop import Listener
@@ -165,9 +164,9 @@ def _row(series: Series, now: datetime) -> tuple[str, ...]:
     )
 
 
-def print_demo(seconds: float, speed: float) -> None:
+def print_demo(symbol: str, seconds: float, speed: float) -> None:
     """Announce the demo."""
-    console.print_simulated()
+    console.print_simulated(symbol)
     said = "Live for {} seconds, on a simulated exchange whose clock runs {} times as fast."
     console.say(said, f"{seconds:g}", f"{speed:,.0f}")
 
@@ -192,8 +191,7 @@ def print_status(found: list[dict[str, Any]]) -> None:
     columns = ("symbol", "interval", "strategy", "newest bar", "age", "position", "since", "last signal", "next close",
                "heartbeat")  # fmt: skip
     rows = []
-    if any(is_simulated(each["symbol"]) for each in found):
-        console.print_simulated()
+    console.print_simulated(*(each["symbol"] for each in found))
     for each in found:
         signal = each["last_signal"]
         rows.append(

@@ -7,7 +7,6 @@ import polars as pl
 
 from hermes.cli.views import console
 from hermes.cli.views.measures import print_few
-from hermes.dataset import is_simulated
 from hermes.pages.format import spaced
 from hermes.pages.universe import tests_in_words
 from hermes.text import counted
@@ -22,8 +21,7 @@ def print_market(made: "Market") -> None:
     """How many succeeded, the best by Sharpe ratio, and where the full comparison is."""
     new = sum(not each["unchanged"] for each in made.done)
     rows = sum(each["rows"] for each in made.done)
-    if any(is_simulated(each["symbol"]) for each in made.done):
-        console.print_simulated()
+    console.print_simulated(*(each["symbol"] for each in made.done))
     if made.universe:
         done = made.universe.table.filter(pl.col("error").is_null())
         best = done.sort("sharpe", descending=True, nulls_last=True).head(SHOWN)

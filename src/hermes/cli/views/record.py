@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
-from hermes.dataset import is_simulated
 from hermes.errors import AuditFault
 from hermes.text import POSITIONS, counted
 
@@ -31,8 +30,7 @@ def print_decisions(settings: "Settings", rows: "pl.DataFrame") -> None:
         )
     ]  # fmt: skip
     header = ("bar (UTC)", "kind", "close", "signal", "position", "decided (server's time)", "hash")
-    if is_simulated(settings.dataset.symbol):
-        print_simulated()
+    print_simulated(settings.dataset.symbol)
     print_rows(header, told, f"On record: {settings.dataset}")
 
 
@@ -79,8 +77,7 @@ def print_verified(made: "Verified") -> None:
 def print_reconciled(made: "Reconciled") -> None:
     """The differing bars by cause, the first differences, and the two accounts."""
     causes = made.found.causes
-    if is_simulated(made.chain.symbol):
-        print_simulated()
+    print_simulated(made.chain.symbol)
     print_facts(
         f"Record and today: {made.chain}",
         [

@@ -1,7 +1,6 @@
 """The output of `hermes sweep` and `hermes walkforward`."""
 
 from hermes.cli.views import console, measures
-from hermes.dataset import is_simulated
 from hermes.measures import select_measures
 from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
@@ -17,8 +16,7 @@ def print_sweep(made: Swept) -> None:
     """The best combinations, where the full table is, and the verdict on the best one."""
     tried, found = made.tried, made.tried.candidates
     dataset, account = found.settings.dataset, found.settings.backtest
-    if is_simulated(dataset.symbol):
-        console.print_simulated()
+    console.print_simulated(dataset.symbol)
     ranked = tried.table.with_row_index("at").sort("sharpe", descending=True, nulls_last=True).head(SHOWN)
     (other,) = {"close", "next_open"} - {account.fill}
     again = both_fills(found, ranked["at"].to_list())[other]
@@ -64,8 +62,7 @@ def print_sweep(made: Swept) -> None:
 def print_walk(made: Walked) -> None:
     """Every window, then the stitched measures beside those of hindsight, the decay and the luck test."""
     found, dataset = made.found, made.candidates.settings.dataset
-    if is_simulated(dataset.symbol):
-        console.print_simulated()
+    console.print_simulated(dataset.symbol)
     rows = [
         [
             each["first"][:10],

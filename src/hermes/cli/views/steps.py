@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.cli.views.measures import by_fill, print_measures, print_warnings
 from hermes.cli.views.quality import print_quality
-from hermes.dataset import bar_close, is_simulated
+from hermes.dataset import bar_close
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
 from hermes.steps.warnings import duration
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from hermes.stages.audit.checks import Check
     from hermes.steps.audit import Audited
     from hermes.steps.backtest import Backtested
+    from hermes.steps.features import Featured
     from hermes.steps.ingest import Ingested
     from hermes.steps.lineage import Unchanged
+    from hermes.steps.refine import Refined
     from hermes.steps.report import Reported
     from hermes.steps.run import Run
     from hermes.steps.show import Shown
@@ -67,8 +69,7 @@ def print_run(made: "Run") -> None:
 
 def print_unchanged(standing: "Unchanged") -> None:
     """The existing execution, whose inputs have not changed."""
-    if is_simulated(standing.settings.dataset.symbol):
-        print_simulated()
+    print_simulated(standing.settings.dataset.symbol)
     facts = [
         ("made", standing.lineage.generated_at),
         ("newest bar", newest(standing.freshness)),
@@ -93,8 +94,9 @@ def print_simulated_archive(settings: "Settings", rows: int) -> None:
     say(said, counted(rows, "bar"), settings.dataset, settings.archive.url)
 
 
-def print_ingested(settings: "Settings", made: "Ingested") -> None:
+def print_ingested(made: "Ingested") -> None:
     """The files and rows of one ingest."""
+    settings = made.settings
     of_archive = [
         ("left out", ", ".join(made.refused) or "none"),
         ("without CHECKSUM", ", ".join(made.without_checksum) or "none"),
@@ -111,8 +113,18 @@ def print_ingested(settings: "Settings", made: "Ingested") -> None:
     )
 
 
-def print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
-    """The files that a step wrote."""
+def print_refined(made: "Refined") -> None:
+    """The files of silver that were written, and the quality of the series."""
+    _print_files(f"Silver of {made.settings.dataset}", made.written, made.unchanged)
+    print_quality(made.quality)
+
+
+def print_featured(made: "Featured") -> None:
+    """The feature files that were written."""
+    _print_files(f"Features of {made.settings.dataset}, {made.rows:,} rows", made.written, made.unchanged)
+
+
+def _print_files(title: str, written: Sequence[str], unchanged: Sequence[str]) -> None:
     print_facts(title, [*(("wrote", key) for key in written), ("up to date", counted(len(unchanged), "file"))])
 
 
@@ -159,8 +171,7 @@ def _read_by_default(table: Mapping[str, Any]) -> str | None:
 def print_shown(found: "Shown") -> None:
     """One execution: its measures, then its lineage."""
     lineage = found.lineage
-    if is_simulated(lineage.dataset["symbol"]):
-        print_simulated()
+    print_simulated(lineage.dataset["symbol"])
     print_measures(by_fill(found.fills, lineage.backtest["fill"]), lineage.dataset["symbol"])
     print_warnings(found.warnings)
     apart = ("execution", "metrics", "fills", "warnings", "sources", "audit", "freshness")
@@ -175,8 +186,7 @@ def print_signals(made: "Signalled") -> None:
     """The summary of one execution: rows, signals, measures, address, settings."""
     settings, tally, dataset = made.settings, made.tally, made.settings.dataset
     shown = made.as_json()
-    if is_simulated(dataset.symbol):
-        print_simulated()
+    print_simulated(dataset.symbol)
     print_facts(
         f"Signals of {dataset}",
         [
@@ -227,8 +237,7 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
     """Measures with both fills, for one dataset or several side by side."""
     for each in made:
         tally, dataset = each.measured.tally, each.settings.dataset
-        if is_simulated(dataset.symbol):
-            print_simulated()
+        print_simulated(dataset.symbol)
         counts = [counted(n, noun) for n, noun in ((tally.rows, "row"), (tally.buys, "buy"), (tally.sells, "sell"))]
         say("[bold]{}[/] {} → {} UTC, {}, {}, {}", dataset, tally.first, tally.last, *counts)
     if len(made) == 1:
