@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.measured import Command, Work, measure
 from bench.pages import Section, at_most
-from bench.places import DATASET, HERMES, REAL_ARCHIVE, settings_of
+from bench.places import DATASET, HERMES, long_archive, settings_of
 from hermes.dataset import Dataset
 
 STRATEGIES = ("smart_momentum", "ma_cross", "macd_trend", "donchian_breakout", "bollinger_reversion")
@@ -16,11 +16,7 @@ def audit(folder: Path, *, quick: bool) -> list[Section]:
     """The quick audit of `hermes run` for each shipped strategy, and long tables."""
     small, large = (20_000, 60_000) if quick else (500_000, 2_000_000)
     lake = str(folder / "audit")
-    if REAL_ARCHIVE.is_dir():
-        archive, symbol, text = str(REAL_ARCHIVE), "BTCUSDT", "the real BTCUSDT bars at 4 h"
-    else:
-        archive, symbol, text = str(folder / "archive"), "SIMUSDT", "simulated bars at 4 h"
-        Work("archive:make", {"root": archive, "months": 97}).run()
+    archive, symbol, text = long_archive(folder)
     made = ("run", symbol, "--interval", "4h", "--lake", f"{lake}/{{layer}}", "--archive", archive, "--no-audit")
     Command([HERMES, *made, "--no-report"]).run()
     lakes = {rows: str(folder / f"audit-{rows}") for rows in (small, large)}

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.measured import Work
 from hermes.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
 HERMES = str(Path(sys.executable).with_name("hermes"))
 REAL_ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance"
 DATASET = Dataset(symbol="SIMUSDT", interval="1m")
+
+
+def long_archive(folder: Path) -> tuple[str, str, str]:
+    """The real archive, or a simulated one as long, made in `folder`: its address, its symbol, and what it is."""
+    if REAL_ARCHIVE.is_dir():
+        return str(REAL_ARCHIVE), "BTCUSDT", "the real BTCUSDT bars at 4 h"
+    archive = str(folder / "archive")
+    Work("archive:make", {"root": archive, "months": 97}).run()
+    return archive, "SIMUSDT", "simulated bars at 4 h"
 
 
 def settings_of(lake: str, dataset: Dataset = DATASET, **flags: Any) -> "Settings":

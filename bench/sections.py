@@ -9,7 +9,7 @@ from bench.audits import audit
 from bench.live import section as live
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
-from bench.places import HERMES, REAL_ARCHIVE
+from bench.places import HERMES, REAL_ARCHIVE, long_archive
 from bench.recorded import record
 from bench.scale import long, universe
 from bench.stages import COPY, STAGES, WHOLE
@@ -268,11 +268,7 @@ def backtest(folder: Path, *, quick: bool) -> list[Section]:
 def sweep(folder: Path, *, quick: bool) -> list[Section]:
     """A thousand combinations of parameters with all measures against vectorbt."""
     lake = str(folder / "sweep")
-    if REAL_ARCHIVE.is_dir():
-        archive, symbol, text = str(REAL_ARCHIVE), "BTCUSDT", "the real BTCUSDT bars at 4 h"
-    else:
-        archive, symbol, text = str(folder / "archive"), "SIMUSDT", "simulated bars at 4 h"
-        Work("archive:make", {"root": archive, "months": 97}).run()
+    archive, symbol, text = long_archive(folder)
     Command([HERMES, "run", symbol, "--interval", "4h", "--lake", f"{lake}/{{layer}}", "--archive", archive]).run()
     given, times = {"lake": lake, "symbol": symbol}, 1 if quick else 3
     measured = measure(

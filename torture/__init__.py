@@ -2,7 +2,7 @@
 
 A suite is a module of this package, named in `SUITES`:
 
-    NAME, ABOUT    what it is called; one line: what is done, and when it passes
+    ABOUT          one line: what is done, and when it passes
     FULL, SAMPLE   cases of a whole run, and of the sample that the tests run
     case(seed: int, folder: Path[, given]) -> int | str | None
                    one case: everything random in it comes from `random.Random(seed)`; seeds of a run are successive

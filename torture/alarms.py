@@ -12,7 +12,6 @@ from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.audit import QUICK_CUTS
 from hermes.strategies.registry import STRATEGIES
 
-NAME = "alarms"
 ABOUT = "the shipped strategies on simulated markets, a quick audit of each: no fault, all rules proven"
 FULL, SAMPLE = 250, 5
 MONTHS = 24

@@ -23,7 +23,6 @@ from hermes.record.verification import find_faults, misplaced
 from torture import closes, faults, lakes, victims
 from torture.lake_mutants import no_create_only, no_staging
 
-NAME = "appends"
 ABOUT = (
     "closes of three symbols appended to the record and a day merged: SIGKILL at every named point and at random times,"
     " the n-th I/O fails (EIO, ENOSPC, EMFILE; once and for good), files cannot grow, the disk is full, two services at"

@@ -5,7 +5,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-NAME = "clocks"
 ABOUT = (
     "executions published by clocks that are days ahead or behind, many in one second, between prunes and promotions: "
     "a new name is later than all that are there, readers get the one that was published last of what is meant, and no "

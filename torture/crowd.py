@@ -18,7 +18,6 @@ from torture import lakes
 from torture.lake_mutants import no_create_only, no_staging
 from torture.runner import SEEDS
 
-NAME = "crowd"
 ABOUT = (
     "8 processes make executions of one dataset in the same seconds (200 each in a full run), 4 others read them"
     " meanwhile, folder and S3; passes when every name has one winner, every acknowledged execution is there as its"

@@ -13,7 +13,6 @@ from torture import faults, lakes
 from torture.baseline import Baseline
 from torture.lake_mutants import error_swallowed, no_staging
 
-NAME = "io"
 ABOUT = (
     "the n-th I/O of each step fails (EIO, ENOSPC, EMFILE; once and for good; n = 1 … until it passes), files cannot"
     " grow or be opened, the disk is full; passes when the step is done right or fails with one clear line, earlier"

@@ -16,7 +16,6 @@ from torture import lakes, victims
 from torture.lake_mutants import hash_too_late, no_staging
 from torture.lakes import Kept
 
-NAME = "kill"
 ABOUT = (
     "SIGKILL at named points (fetch, checksum, bronze, silver, features, chunk k, encoding, before, half-way and after"
     " publishing, run.json) and at random times, folder and S3; passes when every final path is absent or whole"

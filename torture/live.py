@@ -26,7 +26,6 @@ from hermes.testing.clock import FastClock
 from hermes.testing.exchange import Plan, SimulatedExchange, random_bars
 from torture import mutants
 
-NAME = "live"
 ABOUT = (
     "SIGKILL at random times while `hermes live` decides on two symbols, from an exchange whose bars are late or change"
     " and whose answers fail; passes when the chain is sound, every closed bar is on record once, bronze and silver are"

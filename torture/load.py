@@ -20,7 +20,6 @@ from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 from torture import lakes
 
-NAME = "load"
 ABOUT = (
     "64 `hermes signals` start at once on one machine, over the same minute bars on S3; passes when all finish, every"
     " acknowledged execution is there under a name of its own, and no process holds more than its bound of memory"

@@ -14,7 +14,6 @@ from torture import hostile
 from torture.commands import Said, hermes
 from torture.parquet import copied, make_lake
 
-NAME = "names"
 ABOUT = (
     "SQL and path injection, %2f, NUL, globs, =, 300 characters, case and NFC twins, reserved names, any script "
     "at every entry point, 200 texts each; refused with a typed error or round-tripped, no file outside the lake, "

@@ -13,7 +13,6 @@ from random import Random
 from torture.commands import Said, hermes
 from torture.damage import KINDS, spoil
 
-NAME = "parquet"
 ABOUT = (
     "published Parquet files flipped, zeroed, cut off, replaced, columns missing, extra or mistyped: "
     "`audit --bytes` names each one; "

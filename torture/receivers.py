@@ -19,7 +19,6 @@ from hermes.monitoring import outbox, webhook
 from hermes.settings import Settings
 from torture import lakes
 
-NAME = "receivers"
 ABOUT = (
     "receivers of notices that send a byte now and then, never answer, break off, redirect, or refuse; passes when a"
     " run ends well and soon whatever they do, no lock is held meanwhile, and what was not taken is told by a later run"

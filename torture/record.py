@@ -30,7 +30,6 @@ from hermes.testing.clock import FastClock
 from hermes.testing.exchange import Plan, SimulatedExchange, random_bars
 from torture.decider import decide, settings_of
 
-NAME = "record"
 ABOUT = (
     "a month of hourly bars decided on live, 7,200 times as fast as time, with 20 kills and 5 outages of the exchange;"
     " passes when every closed bar is on record once, in time or marked late, Hermes and the verifier that shares no"

@@ -10,7 +10,6 @@ from unittest.mock import patch
 from torture import rows_oracle as oracle
 from torture.bad_rows import MONTHS, archive
 
-NAME = "rows"
 ABOUT = (
     "CSV rows with NaN, infinities, negatives, empty cells, duplicates, disorder, mixed units, ragged lines, "
     "quotes, byte-order marks; each is kept, rejected with its rule, or its file refused, as an oracle in plain Python "

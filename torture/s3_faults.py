@@ -24,7 +24,6 @@ from torture.baseline import Baseline
 from torture.lake_mutants import error_swallowed, hash_skipped
 from torture.proxy import FAULTS, KINDS, Plan, proxied
 
-NAME = "s3_faults"
 ABOUT = (
     "a faulty S3 (500, 503, 429, reset, hang, cut-off body, short body, flipped bit, lost answer × PUT, create, part,"
     " complete, GET, HEAD, LIST), once and for good; passes when the step is done right or ends with a typed error"

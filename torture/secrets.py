@@ -16,7 +16,6 @@ from torture.bad_servers import serving
 from torture.commands import hermes
 from torture.parquet import INTERVAL, SYMBOL, copied, make_lake
 
-NAME = "secrets"
 ABOUT = (
     "canary keys, tokens and passwords in flags, files and the environment, through every command and through "
     "refusals, echoes, redirects, resets and bad settings; 0 hits, also encoded, in what is printed, tracebacks, "

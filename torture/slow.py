@@ -22,7 +22,6 @@ from hermes.lake.store import Lake
 from hermes.stages.bronze import archive, source
 from torture import lakes
 
-NAME = "slow"
 ABOUT = (
     "web servers of the archive that send a file in pieces for longer than any deadline, drip, stall, hide what they"
     " lack behind 403, or break off; passes when a file that grows is ingested whole, and everything else ends with a"

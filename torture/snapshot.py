@@ -15,7 +15,6 @@ from torture import lakes
 from torture.lake_mutants import no_second_look
 from torture.points import Points
 
-NAME = "snapshot"
 ABOUT = (
     "features are replaced while signals are made from them, silver while features are, file by file between any two of"
     " the step's own doings; passes when what is made comes wholly from one version of the table, or is refused"

@@ -21,7 +21,6 @@ from hermes.settings import Settings
 from torture import lakes
 from torture.lakes import Kept
 
-NAME = "stores"
 ABOUT = (
     "S3 stores that ignore If-Match or If-None-Match, refuse etags in quotes, write etags differently in listings,"
     " list late, hide what is absent from keys that may see one prefix only, or have no bucket yet, with keys of"

@@ -9,7 +9,6 @@ from random import Random
 
 from torture.commands import hermes
 
-NAME = "swapped"
 ABOUT = (
     "a file of another symbol, period or table copied into place: every reader refuses it, `audit --bytes` names it; "
     "small JSON files cut, emptied, replaced or another symbol's: a run ends well, or with a line that names the file "

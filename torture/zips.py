@@ -17,7 +17,6 @@ import polars as pl
 from torture.bad_zips import KINDS
 from torture.commands import hermes
 
-NAME = "zips"
 ABOUT = (
     "archive zips flipped, cut, bombs, lying sizes, hostile or missing members, too big, with CHECKSUMs right, wrong, "
     "odd and missing; refused with a typed error or read as the sound file, memory and disk bounded, bronze byte for "

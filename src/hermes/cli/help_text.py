@@ -17,17 +17,15 @@ def _readable(param: Any, context: Any) -> Any:
     return param
 
 
-class Command(TyperCommand):
+class _Readable:
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, and `--help`."""
+        return [_readable(each, ctx) for each in super().get_params(ctx)]  # type: ignore[misc]
+
+
+class Command(_Readable, TyperCommand):
     """A command whose help speaks of texts and numbers."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Those of the command, and `--help`."""
-        return [_readable(each, ctx) for each in super().get_params(ctx)]
 
-
-class Group(TyperGroup):
+class Group(_Readable, TyperGroup):
     """A group of commands whose help speaks of texts and numbers."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Those of the group, and `--help`."""
-        return [_readable(each, ctx) for each in super().get_params(ctx)]

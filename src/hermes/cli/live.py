@@ -143,7 +143,8 @@ def stay(
             by_symbol = {series.dataset.symbol: series.settings for series in engine.series}
             watcher = Watcher(by_symbol, lake, engine.strategy.name)
             stack.callback(watcher.close)
-            view = stack.enter_context(views.Lines() if as_json else views.Live())
+            view = views.Lines() if as_json else views.Live()
+            stack.callback(view.close)
             loop = Loop(engine, views.ViewAndWatcher(view, watcher))
             if tasks[0].live.stream:
                 from hermes.live.stream import Stream

@@ -56,6 +56,9 @@ class Listener:
     def trouble(self, error: HermesError) -> None:
         """An error occurred, and the work will be retried."""
 
+    def close(self) -> None:
+        """The loop has ended."""
+
 
 @dataclass(slots=True)
 class Loop:

@@ -90,10 +90,9 @@ class Series:
             decided_until = bars["datetime"][-2] if bars.height > 1 else datetime.min
         else:
             decided_until = head.datetime
-        archived = [last for key, (_, last) in covered(dataset, lake).items() if f"/{RECENT}/" not in key]
         made = cls(
             settings, strategy, compute, RecentDays(dataset, lake), bars, lead, base,
-            archived_until=instant(max(archived, default=0)), decided_until=decided_until, head=head,
+            archived_until=_archived_until(dataset, lake), decided_until=decided_until, head=head,
         )  # fmt: skip
         if bars.height > 1:
             made.held.add(made.judged(bars["datetime"][0]).filter(pl.col("datetime") <= decided_until))
@@ -253,8 +252,7 @@ class Series:
         """Adopt silver's newest bars, as the archive may have published other values."""
         read, rows = silver_reader(self.settings, lake)
         self.replace(read(max(0, rows - BELIEVED_BARS), rows))
-        archived = [last for key, (_, last) in covered(self.dataset, lake).items() if f"/{RECENT}/" not in key]
-        self.archived_until = instant(max(archived, default=0))
+        self.archived_until = _archived_until(self.dataset, lake)
 
     def _rows(self, begin: int, end: int) -> pl.DataFrame:
         return self.bars.slice(begin, end - begin)
@@ -270,6 +268,12 @@ class Series:
             before = self.bars["datetime"][drop + lead - 1]
             self.base = int(self.judged(before)["position"][0])
             self.bars, self.lead = self.bars.slice(drop).rechunk(), lead
+
+
+def _archived_until(dataset: Dataset, lake: Lake) -> datetime:
+    """Open time of the newest bar in bronze that the archive gave."""
+    found = covered(dataset, lake).items()
+    return instant(max((last for key, (_, last) in found if f"/{RECENT}/" not in key), default=0))
 
 
 def as_bars(rows: pl.DataFrame) -> pl.DataFrame:

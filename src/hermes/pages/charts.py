@@ -11,7 +11,7 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 from markupsafe import Markup
 
-from hermes.pages.rendering import asset, embedded
+from hermes.pages.rendering import asset, embedded, page
 
 
 class Key(NamedTuple):
@@ -55,6 +55,12 @@ def scripts() -> list[str]:
     """The scripts of a page with charts: Bokeh, embedded so that the page loads nothing, and Hermes' own."""
     bokeh = Resources(mode="inline", components=["bokeh", "bokeh-gl"], log_level="error").js_raw
     return [*bokeh, asset("charts.js")]
+
+
+def chart_page(template: str, title: str, drawn: Sequence[Drawn], **values: Any) -> str:
+    """A whole page with charts, see `rendering.page`."""
+    made = assemble(drawn)
+    return page(template, title, scripts(), "data: blob:", panels=made.panels, charts_json=made.json, **values)
 
 
 def assemble(drawn: Sequence[Drawn]) -> Charts:

@@ -9,13 +9,14 @@ import polars as pl
 from markupsafe import Markup
 
 from hermes.lineage import Lineage
-from hermes.pages import charts, format, measures, record, tables
+from hermes.pages import format, measures, record, tables
 from hermes.pages.account_chart import ACCOUNT, drawdown_panel, equity_panel, sharpe_panel
 from hermes.pages.candles import Layout
+from hermes.pages.charts import Drawn, chart_page
 from hermes.pages.measures import Measures
 from hermes.pages.panel import PanelBuilder
 from hermes.pages.price_chart import bounded_panel, indicator_panel, price_panel, volume_panel
-from hermes.pages.rendering import Tile, page
+from hermes.pages.rendering import Tile
 from hermes.text import counted
 
 _FILLS = {"close": "Filled at the close", "next_open": "Filled at the next open"}
@@ -91,12 +92,10 @@ class Execution:
 def execution_page(execution: Execution) -> str:
     """The whole page."""
     lineage, measured = execution.lineage, execution.measured
-    drawn = _charts(execution)
-    return page(
+    return chart_page(
         "execution.html",
         execution.title,
-        charts.scripts(),
-        "data: blob:",
+        _charts(execution),
         lineage=lineage,
         simulated=execution.simulated,
         account={**lineage.backtest, **(lineage.account or {})},
@@ -110,8 +109,6 @@ def execution_page(execution: Execution) -> str:
         unit=execution.unit,
         bars_each=execution.bars_each,
         drawn_bars=execution.bars.height,
-        panels=drawn.panels,
-        charts_json=drawn.json,
         measures=_measures(execution),
         months=tables.months(execution.monthly, execution.yearly),
         trades=tables.trades(execution.trades, execution.symbol),
@@ -123,7 +120,7 @@ def execution_page(execution: Execution) -> str:
     )
 
 
-def _charts(execution: Execution) -> charts.Charts:
+def _charts(execution: Execution) -> list[Drawn]:
     layout, held = execution.layout, _held(execution)
     builder = PanelBuilder(execution.bars, execution.interval * execution.bars_each)
     drawn = [price_panel(builder, execution.marks, held, layout, execution.unit), volume_panel(builder)]
@@ -134,7 +131,7 @@ def _charts(execution: Execution) -> charts.Charts:
     drawn += [equity_panel(builder, ACCOUNT, execution.unit, held), drawdown_panel(builder)]
     if execution.bars["sharpe"].is_not_nan().any():
         drawn.append(sharpe_panel(builder, execution.sharpe_window))
-    return charts.assemble(drawn)
+    return drawn
 
 
 def _tiles(execution: Execution) -> list[Tile]:

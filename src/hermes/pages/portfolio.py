@@ -9,18 +9,12 @@ from typing import Any
 import polars as pl
 
 from hermes.measures import select_measures
-from hermes.pages import charts, format, measures, tables
-from hermes.pages.account_chart import (
-    ACCOUNT,
-    drawdown_panel,
-    equity_panel,
-    positions_panel,
-    sharpe_panel,
-    suffixed,
-)
+from hermes.pages import format, measures, tables
+from hermes.pages.account_chart import ACCOUNT, drawdown_panel, equity_panel, positions_panel, sharpe_panel, suffixed
 from hermes.pages.account_curve import account_curve, seconds_of
+from hermes.pages.charts import Drawn, chart_page
 from hermes.pages.panel import PanelBuilder
-from hermes.pages.rendering import Tile, page
+from hermes.pages.rendering import Tile
 from hermes.text import counted
 
 MOST_TRADES, MOST_CORRELATED = 500, 40
@@ -63,12 +57,10 @@ def portfolio_page(made: PortfolioPage) -> str:
     matrix = made.result["correlation"]["matrix"]
     known = [value for i, row in enumerate(matrix) for value in row[:i] if value is not None]
     shown = made.trades.tail(MOST_TRADES).reverse()
-    drawn = _charts(made.curve, made.interval)
-    return page(
+    return chart_page(
         "portfolio.html",
         f"{format.title(made.strategy)}: portfolio of {len(symbols)}",
-        charts.scripts(),
-        "data: blob:",
+        _charts(made.curve, made.interval),
         made=made,
         symbols=symbols,
         warnings=made.warnings,
@@ -78,8 +70,6 @@ def portfolio_page(made: PortfolioPage) -> str:
         first=made.curve["datetime"][0],
         last=made.curve["datetime"][-1],
         bars=made.curve.height,
-        panels=drawn.panels,
-        charts_json=drawn.json,
         months=tables.months(made.monthly, made.yearly),
         symbol_rows=[_symbol(each) for each in sorted(made.result["symbols"], key=_contribution, reverse=True)],
         correlation=_correlation(symbols, matrix) if len(symbols) <= MOST_CORRELATED else None,
@@ -89,7 +79,7 @@ def portfolio_page(made: PortfolioPage) -> str:
     )
 
 
-def _charts(curve: pl.DataFrame, interval: str) -> charts.Charts:
+def _charts(curve: pl.DataFrame, interval: str) -> list[Drawn]:
     shown = account_curve(curve.select("datetime", "equity", "benchmark", "positions"), list(_LINES), interval)
     builder = PanelBuilder(shown, timedelta(seconds=seconds_of(interval, curve.height, shown.height)))
     drawn = [
@@ -99,7 +89,7 @@ def _charts(curve: pl.DataFrame, interval: str) -> charts.Charts:
     ]
     if shown["equity_sharpe"].is_not_nan().any():
         drawn.append(sharpe_panel(builder, "half a year", suffixed(_LINES, "_sharpe")))
-    return charts.assemble(drawn)
+    return drawn
 
 
 def _tiles(metrics: Mapping[str, Any], held: Mapping[str, Any]) -> list[Tile]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from hermes.pages import charts, format, measures
+from hermes.pages import format, measures
 from hermes.pages.account_chart import Line, drawdown_panel, equity_panel, mark_times, suffixed
 from hermes.pages.account_curve import account_curve, seconds_of
+from hermes.pages.charts import Drawn, chart_page
 from hermes.pages.measures import Measures
 from hermes.pages.panel import DOWN, HOLDING, UP, PanelBuilder
-from hermes.pages.rendering import Tile, page
+from hermes.pages.rendering import Tile
 from hermes.text import counted
 
 _LINES = {
@@ -60,28 +61,24 @@ class WalkForwardPage:
 
 def walk_forward_page(made: WalkForwardPage) -> str:
     """The whole page."""
-    drawn = _charts(made)
     out_of_sample = next(iter(made.columns.values()))
-    return page(
+    return chart_page(
         "walk_forward.html",
         f"{made.title}: walk forward",
-        charts.scripts(),
-        "data: blob:",
+        _charts(made),
         made=made,
         tiles=_tiles(made, out_of_sample),
         first=made.curve["datetime"][0],
         last=made.curve["datetime"][-1],
         bars=made.curve.height,
         few=format.few_trades(out_of_sample["trades"]),
-        panels=drawn.panels,
-        charts_json=drawn.json,
         measures=measures.table(made.columns, ""),
         by=measures.label(made.by),
         windows=[_window(each, made.by) for each in made.windows],
     )
 
 
-def _charts(made: WalkForwardPage) -> charts.Charts:
+def _charts(made: WalkForwardPage) -> list[Drawn]:
     """Equities and drawdowns, with a line where each window begins."""
     names = [name for name in _LINES if made.curve[name].null_count() == 0]
     lines = {name: _LINES[name] for name in names}
@@ -90,7 +87,7 @@ def _charts(made: WalkForwardPage) -> charts.Charts:
     drawn = [equity_panel(builder, lines, ""), drawdown_panel(builder, suffixed(lines, "_drawdown_pct"))]
     for each in drawn:
         mark_times(each.plot, [datetime.fromisoformat(window["first"]) for window in made.windows])
-    return charts.assemble(drawn)
+    return drawn
 
 
 def _tiles(made: WalkForwardPage, found: Measures) -> list[Tile]:

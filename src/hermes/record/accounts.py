@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 
 from hermes.errors import HermesError
-from hermes.record.ledger import Chain
+from hermes.record.ledger import Chain, by_chain
 from hermes.record.paper import PAPER, PaperAccount
 from hermes.record.reconciliation import SHORTS
 from hermes.record.table import DecisionsTable
@@ -44,7 +44,7 @@ class PaperAccounts:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Continue with rows that were just appended, of any chain."""
-        for chain, mine in _by_chain(rows):
+        for chain, mine in by_chain(rows):
             if (account := self._known.get(chain)) and not account.add(mine):
                 del self._known[chain]
                 self._lost.append(chain)
@@ -93,11 +93,4 @@ class PaperAccounts:
     def _of(self, day: date, chains: Collection[Chain]) -> list[tuple[Chain, pl.DataFrame]]:
         """What was decided on that day for these chains."""
         rows = self._table.read_day(day, {chain.symbol for chain in chains}, _COLUMNS)
-        return [(chain, mine) for chain, mine in _by_chain(rows) if chain in chains]
-
-
-def _by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
-    if rows.is_empty():
-        return
-    for names, mine in rows.group_by(Chain._fields, maintain_order=True):
-        yield Chain(*(str(name) for name in names)), mine
+        return [(chain, mine) for chain, mine in by_chain(rows) if chain in chains]

@@ -6,7 +6,7 @@ As the text holds `previous_hash`, no row can change without changing every hash
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Self
@@ -228,6 +228,16 @@ def seal(rows: pl.DataFrame, heads: Mapping[Chain, Head]) -> Sealed:
     sealed = rows.hstack(columns)
     moved = {Chain(*chain): end for chain, end in ends.items()}
     return Sealed(sealed[in_order(sealed.columns)], moved)
+
+
+def by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
+    """The rows of each chain, in their order; those of a single one are not copied."""
+    chains = rows.select(Chain._fields).unique().rows() if rows.height else []
+    if len(chains) == 1:
+        yield Chain(*chains[0]), rows
+    elif chains:
+        for names, mine in rows.group_by(Chain._fields, maintain_order=True):
+            yield Chain(*(str(name) for name in names)), mine
 
 
 def heads(rows: pl.DataFrame) -> dict[Chain, Head]:

@@ -1,6 +1,5 @@
 """Verifies the record: finds every trace that a change leaves in a chain; pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -8,7 +7,7 @@ from typing import Any, Literal
 import polars as pl
 
 from hermes.record import ledger
-from hermes.record.ledger import ZERO, Chain
+from hermes.record.ledger import ZERO, Chain, by_chain
 from hermes.text import counted
 
 Cause = Literal[
@@ -83,7 +82,7 @@ def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
     if _EDITED not in rows.columns:
         rows = links(rows)
     faults: list[Fault] = []
-    for chain, mine in _by_chain(rows):
+    for chain, mine in by_chain(rows):
         faults += _order(chain, mine)
         unique = mine if mine["hash"].is_unique().all() else mine.filter(_once)
         if not unique["sequence"].is_sorted():
@@ -157,16 +156,6 @@ def _unlike_their_bars(rows: pl.DataFrame) -> pl.Series:
     return pl.concat(found)
 
 
-def _by_chain(rows: pl.DataFrame) -> Iterator[tuple[Chain, pl.DataFrame]]:
-    """The rows of each chain, in their order; those of a single one are not copied."""
-    chains = rows.select(Chain._fields).unique().rows()
-    if len(chains) == 1:
-        yield Chain(*chains[0]), rows
-    else:
-        for names, mine in rows.group_by(Chain._fields, maintain_order=True):
-            yield Chain(*(str(name) for name in names)), mine
-
-
 @dataclass(frozen=True, slots=True)
 class Gap:
     """Bars between two decisions without a decision: the exchange had none, or they were missed.
@@ -185,7 +174,7 @@ def find_gaps(rows: pl.DataFrame) -> list[Gap]:
     """Bars without a row between the first and the last decision of each chain."""
     gaps = []
     decided = rows.lazy().filter(pl.col("kind") == "decision").select(*Chain._fields, "datetime").collect()
-    for chain, mine in _by_chain(decided):
+    for chain, mine in by_chain(decided):
         times = mine.select(pl.col("datetime").unique().sort())
         due = pl.col("datetime").dt.offset_by(chain.interval)
         after = pl.col("datetime").shift(-1)

@@ -59,16 +59,7 @@ def ingest_funding(
         except (KlinesRefused, ChecksumMismatch) as error:
             event("refused", level=WARNING, message=f"left out: {error}", file=file.stem)
             continue
-        about = {
-            "layer": "bronze",
-            "source": f"{file.stem}.zip",
-            "size": file.size,
-            "version": file.version,
-            "sha256": fetched.sha256,
-            "verified": fetched.verified,
-            "rows": rows.height,
-        }
-        made.append((key, rows, about))
+        made.append((key, rows, fetched.about(rows.height)))
     if made:
         lake.bronze.write_all(made)
     return len(made)

@@ -243,13 +243,7 @@ def _fetched(
         if about and about["sha256"] == fetched.sha256 and "made" in about:  # the same bytes were there before
             made = min(made, datetime.fromisoformat(about["made"]))
         return frame, {
-            "layer": "bronze",
-            "source": f"{file.stem}.zip",
-            "size": file.size,
-            "version": file.version,
-            "sha256": fetched.sha256,
-            "verified": fetched.verified,
-            "rows": frame.height,
+            **fetched.about(frame.height),
             **span_of(frame),
             "fetched": fetched.at.isoformat(),
             "modified": fetched.modified and fetched.modified.astimezone(UTC).isoformat(),

@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 from shlex import quote
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.live import Live as RichLive
 from rich.table import Table
@@ -19,14 +18,6 @@ from hermes.settings import LakeSettings, Settings
 from hermes.text import POSITIONS, counted
 
 SHOWN = 40  # datasets in the table; more would not fit
-
-
-class _View(Listener):
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Nothing to tidy up."""
 
 
 class ViewAndWatcher(Listener):
@@ -54,7 +45,7 @@ class ViewAndWatcher(Listener):
         self._view.trouble(error)
 
 
-class Lines(_View):
+class Lines(Listener):
     """One JSON object a line on stdout."""
 
     def started(self, engine: Engine) -> None:
@@ -80,19 +71,16 @@ class Lines(_View):
         _line("trouble", error=error.message, cure=error.cure)
 
 
-class Live(_View):
+class Live(Listener):
     """A table that redraws on a terminal; one line per close elsewhere."""
 
     def __init__(self) -> None:
         self._live = RichLive(console=console.out(), auto_refresh=False) if console.out().is_terminal else None
         self._trouble = ""
-
-    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
-        return self
 
-    def __exit__(self, *_: Any) -> None:
+    def close(self) -> None:
         """Keep the last table on the screen."""
         if self._live:
             self._live.stop()

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import HTTPStore, LocalStore
@@ -86,6 +86,18 @@ class Fetched:
     verified: bool
     at: datetime
     modified: datetime | None
+
+    def about(self, rows: int) -> dict[str, Any]:
+        """What the footer of its file in bronze says of it."""
+        return {
+            "layer": "bronze",
+            "source": f"{self.file.stem}.zip",
+            "size": self.file.size,
+            "version": self.file.version,
+            "sha256": self.sha256,
+            "verified": self.verified,
+            "rows": rows,
+        }
 
 
 class Archive:
