@@ -1,5 +1,6 @@
 """The server's pages in a real browser: they show, they follow what changes, and nothing in a lake becomes code."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -125,7 +126,9 @@ def test_texts_of_a_lake_are_texts(browser: Browser, server: Running) -> None:
         f"{evil!r})}};"
         "for (const [name, then] of sources) { if (name === 'status') then({data: JSON.stringify("
         "{rows: [row], notes: [row.cells[0]]})}); if (name === 'record') then({data: JSON.stringify({rows: [row]})}) }"
-        "done(document.images.length) }; document.head.append(again) }) })()"
+        "done(JSON.stringify([document.images.length, document.getElementById('status').textContent])) };"
+        "document.head.append(again) }) })()"  # both at once: the next event of the server draws over it
     )
-    assert drawn == 0
-    assert evil in browser.run("document.getElementById('status').textContent")
+    images, text = json.loads(drawn)
+    assert images == 0
+    assert evil in text
