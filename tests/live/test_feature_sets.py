@@ -8,8 +8,8 @@ from tests.live import live_market
 from tests.live.live_market import archive_alone, decided, market
 
 from hermes.errors import AuditFault, HermesError, IndicatorError, UsageError
+from hermes.steps.feature_tables import promote_features
 from hermes.steps.production import find_execution
-from hermes.steps.promoted_features import promote_features
 from hermes.steps.promotion import promote
 from hermes.steps.signals import read_signals
 

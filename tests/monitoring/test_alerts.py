@@ -6,7 +6,7 @@ import pytest
 from tests.monitoring.receiver import Receiver, listening
 
 from hermes.errors import NoticeRefused
-from hermes.monitoring.alerts import receiver_name, send
+from hermes.monitoring.receivers import receiver_name, send
 from hermes.settings.templates import FIELDS, check_template, fill
 
 SIGNAL = {

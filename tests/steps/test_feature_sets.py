@@ -15,10 +15,10 @@ from hermes.pipeline import features
 from hermes.settings import Settings
 from hermes.steps.audit import QUICK_CUTS, audit
 from hermes.steps.backtest import backtest
+from hermes.steps.feature_tables import promote_features
 from hermes.steps.features import features_for_signals, read_features
 from hermes.steps.lineage import latest_same
 from hermes.steps.portfolio import portfolio
-from hermes.steps.promoted_features import promote_features
 from hermes.steps.query import sql
 from hermes.steps.run import RunOptions
 from hermes.steps.search.sweep import sweep

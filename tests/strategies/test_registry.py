@@ -10,7 +10,7 @@ import pytest
 from hermes.errors import HermesError, SettingsError, StrategyError
 from hermes.settings import Settings
 from hermes.strategies import STRATEGIES, find_strategy, make_strategy, strategy_name
-from hermes.strategies.listing import listed
+from hermes.strategies.registry import listed
 
 MINE = '''
 import polars as pl

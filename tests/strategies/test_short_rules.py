@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from hermes.errors import StrategyError
-from hermes.stages.signals.batch import many_signals
+from hermes.stages.signals.plan import many_signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import decided_columns, output_schema
 from hermes.strategies.contract import check_strategy

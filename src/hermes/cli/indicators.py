@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
     )
     def promote_features(line: Invocation, columns: Columns, withdraw: Withdraw = False) -> None:
         """Move columns of a feature set into production's definition; `hermes features` then writes them."""
-        from hermes.steps.promoted_features import promote_features as move
+        from hermes.steps.feature_tables import promote_features as move
 
         names = [name for name in columns.split(",") if name]
         line.each_step(partial(move, columns=names, withdraw=withdraw), _print_promoted)

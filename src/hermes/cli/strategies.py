@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     def strategies(line: Invocation, specs: Specs = None) -> None:
         """List the strategies: where they come from, their parameters, columns and look-back."""
         from hermes.cli.views import console
-        from hermes.strategies.listing import listed
+        from hermes.strategies.registry import listed
 
         found = listed(specs or [])
         if line.json:

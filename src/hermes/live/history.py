@@ -10,8 +10,7 @@ from hermes.lake.store import Lake
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import Compute, Read, proven_lead
-from hermes.stages.gold.features import prepared
-from hermes.stages.gold.splits import adjusted
+from hermes.stages.gold.features import adjusted, prepared
 from hermes.stages.signals.plan import signals
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, signal_rules

@@ -20,7 +20,7 @@ from hermes.record.table import DecisionsTable
 from hermes.record.verification import Fault, Gap
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
-from hermes.stages.gold.splits import adjusted
+from hermes.stages.gold.features import adjusted
 from hermes.stages.signals.plan import signals
 from hermes.steps.account import account_of
 from hermes.strategies import find_strategy, strategy_name

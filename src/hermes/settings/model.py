@@ -23,7 +23,6 @@ from hermes.dataset import LAYERS, TEST_LAYER, Dataset, absolute, strategy_file
 from hermes.errors import NameRefused, SettingsError
 from hermes.redaction import remember
 from hermes.settings import sections
-from hermes.settings.checks import check_frequency, check_pair, check_provider
 from hermes.settings.keywords import Keywords
 from hermes.settings.refusals import explained
 from hermes.settings.sources import (
@@ -34,7 +33,7 @@ from hermes.settings.sources import (
     _flattened,
     _from_environment,
     _from_file,
-    _from_flags,
+    check_origins,
 )
 from hermes.settings.values import strategy
 from hermes.text import is_unicode
@@ -90,8 +89,9 @@ class Settings(sections.Section):
                 'write it like Settings.load(dataset={"symbol": "BTCUSDT"})',
             )
         environ = os.environ if environ is None else environ  # as a default it would show secrets in the signature
-        given = (_from_flags(flags or {}), _flattened(sections, "", "argument"))
-        return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), *given)
+        given: Layer = ((name, value, "flag") for name, value in (flags or {}).items())
+        named = _flattened(sections, "", "argument")
+        return cls._resolved(_ambient(environ), _from_file(file), _from_environment(environ), given, named)
 
     @classmethod
     def _resolved(cls, *layers: Layer) -> Self:
@@ -117,9 +117,7 @@ class Settings(sections.Section):
             raise explained(error, values, cls) from None
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
-        check_provider(settings.dataset, values)
-        check_frequency(settings.dataset, values)
-        check_pair(settings.s3, values)
+        check_origins(settings.dataset, settings.s3, values)
         for _, secret in _secrets(settings):
             remember(secret.get_secret_value())
         settings._origins.update({name: origin for name, (_, origin) in values.items()})

@@ -1,10 +1,13 @@
-"""The sources of settings: other tools' variables, hermes.toml, HERMES_* variables, flags."""
+"""The sources of settings (other tools' variables, hermes.toml, HERMES_* variables), and what is checked by source."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hermes.errors import SettingsError
+from hermes.dataset import FREQUENCIES, PROVIDERS, RECENT, Dataset
+from hermes.errors import NameRefused, SettingsError
+from hermes.settings.sections import S3Settings
+from hermes.text import one_of
 
 CONFIG_FILE = "hermes.toml"
 LARGEST = 1_000_000  # bytes of a settings file
@@ -74,6 +77,31 @@ def _from_environment(environ: Mapping[str, str]) -> Layer:
             yield name, value, variable
 
 
-def _from_flags(flags: Mapping[str, Any]) -> Layer:
-    for name, value in flags.items():
-        yield name, value, "flag"
+def check_origins(dataset: Dataset, s3: S3Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+    """Checks that need the origin of a value, or more than one.
+
+    Refuses a provider whose archive Hermes cannot read, as gold's table names do not contain the provider; a frequency
+    that no table name can contain; and half of a key pair: requests would be unsigned, and the store's answer would not
+    say why.
+    """
+    if dataset.provider not in PROVIDERS:
+        origin = values["dataset.provider"][1]
+        raise SettingsError(
+            f"dataset.provider = {dataset.provider!r} ({origin}): Hermes reads the archive of {one_of(PROVIDERS)} only",
+            f"leave it out, or write {PROVIDERS[0]}",
+        )
+    if dataset.data_frequency not in FREQUENCIES:
+        origin = values["dataset.data_frequency"][1]
+        raise NameRefused(
+            f"dataset.data_frequency = {dataset.data_frequency!r} ({origin}) is not one of {', '.join(FREQUENCIES)}",
+            f"take {RECENT} in with `hermes ingest --frequency {RECENT}`; tables are named after the archive's files",
+        )
+    keys = dict(zip(_CREDENTIALS, (s3.access_key, s3.secret_key, s3.session_token), strict=True))
+    given = [name for name, value in keys.items() if value]
+    missing = [name for name in _CREDENTIALS[:2] if given and not keys[name]]
+    if missing:
+        origin = values[given[0]][1]
+        raise SettingsError(
+            f"{given[0]} ({origin}) is set, but {missing[0]} is not",
+            "give both in hermes.toml or HERMES_S3__*: they are never completed from AWS_* or MINIO_*",
+        )

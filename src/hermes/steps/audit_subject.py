@@ -1,6 +1,7 @@
 """The subject of an audit: a strategy, its table, and the same columns and rules recomputed from the bars."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -8,14 +9,16 @@ from hermes.errors import UnknownIndicator
 from hermes.indicators.registry import known_indicators
 from hermes.lake.store import Lake
 from hermes.lake.tables import Table
+from hermes.schemas import silver_schema
+from hermes.settings import Settings
 from hermes.stages.audit.causality import Rules, judge_rules
 from hermes.stages.audit.checks import Check
 from hermes.stages.audit.columns import Compared, compare_columns
-from hermes.stages.gold.features import prepared, with_indicators
+from hermes.stages.gold.features import adjusted, prepared, with_indicators
+from hermes.stages.gold.timeframes import compare_longer, split
 from hermes.stages.signals.generate import signal_chunks
 from hermes.stages.signals.plan import signals
 from hermes.steps.indicators import doubts
-from hermes.steps.longer_bars import beside_archive
 from hermes.steps.selection import Selection
 from hermes.strategies.columns import BARS, decided_columns, signal_rules
 from hermes.text import counted
@@ -122,3 +125,33 @@ def first_of(said: Sequence[str], mark: str = ", ", most: int = 8) -> str:
     """The first few of the items, and how many more there are."""
     more = f"{mark}and {len(said) - most:,} more" if len(said) > most else ""
     return mark.join(said[:most]) + more
+
+
+def beside_archive(settings: Settings, lake: Lake, bars: pl.LazyFrame, columns: Sequence[str]) -> list[str]:
+    """The findings, one clause for each longer interval that silver has bars of.
+
+    Args:
+        bars: of the settings' dataset, the whole series.
+
+    Raises:
+        StoreError: the bars of the longer interval cannot be read.
+    """
+    dataset, found = settings.dataset, []
+    for longer in dict.fromkeys(interval for name in columns if (interval := split(name)[1])):
+        files = lake.silver.files(replace(dataset, interval=longer).silver_folder)
+        if not files:
+            continue
+        with lake.silver.errors():
+            archive = lake.silver.scan(files, schema=silver_schema(dataset.market)).select(BARS.keys())
+            archive = adjusted(archive, settings.quality.of(dataset.symbol))
+            count, differing = compare_longer(bars.select(BARS.keys()), dataset.interval, longer, archive)
+        what = f"{count:,} bars of {longer} made of {dataset.interval}"
+        if differing.is_empty():
+            found.append(f"{what} are those of the archive's own {longer}")
+            continue
+        at, column, built, archived = differing.row(0)
+        found.append(
+            f"{differing['datetime'].n_unique():,} of {what} differ from the archive's own {longer}, "
+            f"first the {column} of {at}: {built} made, {archived} there"
+        )
+    return found

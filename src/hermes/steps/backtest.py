@@ -11,8 +11,7 @@ from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.steps.frames import Frame, polars
-from hermes.steps.measure import Measured, Tally, measure, measure_frame
-from hermes.steps.measured_rows import MeasuredRows
+from hermes.steps.measure import Measured, MeasuredRows, Tally, measure, measure_frame
 from hermes.steps.selection import select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name

@@ -17,7 +17,7 @@ from hermes.progress import SILENT, Progress
 from hermes.schemas import silver_schema
 from hermes.settings import Settings
 from hermes.stages.gold.blocks import BLOCK_ROWS
-from hermes.stages.gold.splits import Split, adjusted
+from hermes.stages.gold.features import Split, adjusted
 from hermes.steps.feature_tables import FeatureTable, production_table, set_table, with_definitions
 from hermes.steps.results import Rows, StepResult
 from hermes.steps.step import step

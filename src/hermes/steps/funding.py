@@ -17,7 +17,7 @@ from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.bronze.funding import read_funding
-from hermes.stages.silver.funding import clean_funding
+from hermes.stages.silver.clean import clean_funding
 
 if TYPE_CHECKING:
     from hermes.stages.bronze.archive import Archive

@@ -26,13 +26,11 @@ from hermes.lineage import Lineage
 from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
-from hermes.stages.signals.decisions import Decisions
-from hermes.stages.signals.generate import write_signals
+from hermes.stages.signals.generate import Decisions, write_signals
 from hermes.stages.signals.plan import constants
 from hermes.steps.indicators import own_sources
 from hermes.steps.lineage import kept_verdict
-from hermes.steps.measure import Measured, Tally, measure
-from hermes.steps.measured_rows import MeasuredRows
+from hermes.steps.measure import Measured, MeasuredRows, Tally, measure
 from hermes.steps.production import find_execution, identity, why_not_production
 from hermes.steps.results import published_rows
 from hermes.steps.selection import Selection, select

@@ -16,8 +16,7 @@ from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.overfitting import PARTS
 from hermes.stages.backtest.trading import equity_curve
 from hermes.stages.backtest.trials import Bars, effective_number, parts_of, returns_of
-from hermes.stages.signals.batch import many_signals
-from hermes.stages.signals.plan import signals
+from hermes.stages.signals.plan import many_signals, signals
 from hermes.strategies.smart_momentum import SmartMomentum
 
 

@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hermes.schemas import JUMP_FACTOR
-from hermes.stages.gold.splits import adjusted
+from hermes.stages.gold.features import adjusted
 
 START = datetime(2022, 1, 1)
 

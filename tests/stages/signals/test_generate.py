@@ -10,8 +10,7 @@ from tests.stages.signals.plain_signals import FIRST, HOUR, MOMENTUM_COLUMNS, Ec
 
 from hermes.errors import UsageError
 from hermes.stages.signals import generate
-from hermes.stages.signals.decisions import Decisions
-from hermes.stages.signals.generate import ROW_GROUP_ROWS, signal_chunks, write_signals
+from hermes.stages.signals.generate import ROW_GROUP_ROWS, Decisions, signal_chunks, write_signals
 from hermes.strategies.columns import input_schema
 
 NUMBERS = {"number": pl.Int64()}

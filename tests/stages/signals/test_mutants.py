@@ -14,7 +14,7 @@ from tests.stages.signals.plain_signals import ECHO_COLUMNS, MOMENTUM_COLUMNS, E
 from hermes.errors import TableRefused
 from hermes.lake import tables as lake_tables
 from hermes.stages.signals import generate
-from hermes.stages.signals.decisions import Decisions
+from hermes.stages.signals.generate import Decisions
 from hermes.steps import signals as step
 from hermes.strategies.smart_momentum import SmartMomentum
 

@@ -1,6 +1,7 @@
 """The feature table: a silver series and its indicators."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 import polars as pl
@@ -88,3 +89,25 @@ def _own(names: Sequence[str], families: Families) -> Prepared:
     unsure = [name for name in names if name not in INDICATORS and wanted[name].dtype.is_float()]
     sure = pl.col(unsure).fill_nan(None)
     return lambda bars: bars.with_columns(**calls).with_columns(**columns).with_columns(sure).drop(calls.keys())
+
+
+_PRICES = ("open", "high", "low", "close")
+
+
+#: From the bar that opens then (naive UTC) on, prices are so many times what they were: 1000 old units are one.
+Split = tuple[datetime, float]
+
+
+def adjusted(bars: pl.LazyFrame, splits: Sequence[Split]) -> pl.LazyFrame:
+    """The bars with prices before each split multiplied by its ratio, and volumes divided by it.
+
+    Args:
+        bars: `datetime`, `open`, `high`, `low`, `close`, `volume` among their columns.
+        splits: of this series, in any order; without any the bars are returned unchanged.
+    """
+    if not splits:
+        return bars
+    ratio = pl.lit(1.0)
+    for at, new_over_old in splits:
+        ratio = ratio * pl.when(pl.col("datetime") < at).then(new_over_old).otherwise(1.0)
+    return bars.with_columns(pl.col(_PRICES) * ratio, pl.col("volume") / ratio)

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from hermes.dataset import BRONZE_FREQUENCIES, Dataset
-from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, Schema, silver_schema
+from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, SILVER_FUNDING, Schema, silver_schema
 from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
 
 #: A file fails when more of its bars are bad than this share; one bad bar never fails a file, however short.
@@ -255,3 +255,24 @@ def _is_short(dataset: Dataset) -> pl.Expr:
         return pl.col("close_time") + 1 < pl.col("end")
     length = dataset.interval_seconds * 1_000_000 // pl.col("scale")
     return pl.col("close_time") - pl.col("open_time") + 1 < length
+
+
+def clean_funding(files: Sequence[tuple[str, pl.DataFrame]], symbol: str) -> tuple[pl.DataFrame, int]:
+    """The rates of a contract in `schemas.SILVER_FUNDING`, and at how many instants files name different ones.
+
+    Args:
+        files: what each is called, and its rows (`schemas.BRONZE_FUNDING`); of an instant the last one counts.
+    """
+    if not files:
+        return pl.DataFrame(schema=SILVER_FUNDING), 0
+    time = pl.from_epoch("calc_time", time_unit="ms").cast(pl.Datetime("us")).dt.round("1m")
+    rows = pl.concat([rows.with_columns(source=pl.lit(name)) for name, rows in files]).select(
+        datetime=time,
+        symbol=pl.lit(symbol),
+        rate="last_funding_rate",
+        interval_hours="funding_interval_hours",
+        source="source",
+    )
+    differing = rows.group_by("datetime").agg(pl.col("rate").n_unique()).filter(pl.col("rate") > 1).height
+    kept = rows.unique("datetime", keep="last", maintain_order=True).sort("datetime")
+    return kept.cast(dict(SILVER_FUNDING)), differing  # type: ignore[arg-type]

@@ -9,10 +9,22 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hermes.dataset import Dataset, iceberg_key, parse_execution, parse_signals_table
+import polars as pl
+
+from hermes.dataset import (
+    FREQUENCIES,
+    RECENT,
+    Dataset,
+    FundingRates,
+    iceberg_key,
+    parse_bronze_folder,
+    parse_execution,
+    parse_funding_folder,
+    parse_signals_table,
+)
 from hermes.errors import DatasetLocked, StoreError, UsageError
 from hermes.lake.backends.folder import explain
 from hermes.lake.backends.staging import Leftover, leftovers, of_somebody_else, sweep
@@ -21,10 +33,13 @@ from hermes.lake.files import LakeFile
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
+from hermes.schemas import BRONZE, BRONZE_FUNDING
 from hermes.settings import Settings
-from hermes.steps.maintenance.superseded import recent_datasets, superseded
 from hermes.steps.production import matches, production_identity
 from hermes.text import counted
+
+_MILLISECONDS_BELOW = 10**14
+_COMPARED = [name for name in BRONZE if name not in ("line", "open_time", "close_time", "ignore")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +133,8 @@ def prune(
     removal = [*made.remains, *made.executions]
     with progress.task("prune", len(removal), "executions") as advance:
         for each in removal if remove else ():
-            _remove(lake, each)
+            for file in each.files:  # the main file last: until then the execution is complete for every reader
+                lake.gold.remove(file.key)
             advance(1, each.folder)
     for dataset in recent_datasets(lake, datasets):
         _superseded(made, lake, dataset)
@@ -180,15 +196,6 @@ def _staying(whole: Sequence[Execution], keep: int, lake: Lake, table: str, sett
     return stays
 
 
-def _remove(lake: Lake, removal: Removal) -> None:
-    """The main file is removed last: interrupted before, the execution is complete for every reader; after, it is gone.
-
-    Until then its lineage is in its footer, and its hash on record.
-    """
-    for file in removal.files:
-        lake.gold.remove(file.key)
-
-
 def _superseded(made: Pruned, lake: Lake, dataset: Dataset) -> None:
     """Under the dataset's lock: a live process or a run may be publishing these very files."""
     try:
@@ -230,3 +237,59 @@ def _staging(made: Pruned, root: Path, *, remove: bool) -> Iterator[Leftover]:
         made.notes.append("staging was left alone: {}; {}".format(*of_somebody_else(error, root)))
     except OSError as error:
         made.notes.append(f"staging was left alone: {explain(error, str(root)).message}")
+
+
+def recent_datasets(lake: Lake, datasets: Sequence[Dataset] = ()) -> list[Dataset]:
+    """Datasets, and funding rates of contracts, with recent files in bronze: of these, or of all."""
+    if datasets:
+        rates = dict.fromkeys(each for dataset in datasets if (each := FundingRates.of(dataset)))
+        wanted = [*datasets, *rates]
+        return [each for each in wanted if lake.bronze.files(each.with_frequency(RECENT).bronze_folder)]
+    folders = {file.key.partition("/year=")[0] for file in lake.bronze.files("") if f"/{RECENT}/" in file.key}
+    found = [parse_bronze_folder(folder) or parse_funding_folder(folder) for folder in sorted(folders)]
+    return [each.with_frequency("monthly") for each in found if each]
+
+
+def superseded(dataset: Dataset, lake: Lake) -> tuple[list[LakeFile], list[LakeFile]]:
+    """Recent files whose every row stands in the archive's files with the same values, and those that differ.
+
+    One that the archive covers only in part is in neither list. One that differs is kept: it is what was seen live, and
+    the quality table counts the difference.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    recent = dataset.with_frequency(RECENT)
+    gone: list[LakeFile] = []
+    differing: list[LakeFile] = []
+    for file in lake.bronze.files(recent.bronze_folder):
+        begin = recent.parse_stem(PurePosixPath(file.key).stem)
+        if begin is None:
+            continue
+        wanted = {dataset.with_frequency(each).bronze_key(begin) for each in FREQUENCIES}
+        wanted |= {dataset.with_frequency("monthly").bronze_key(begin.replace(day=1))}
+        archived = [
+            each for key in sorted(wanted) for each in lake.bronze.files(key.rpartition("/")[0]) if each.key == key
+        ]
+        if not archived:
+            continue
+        rows = _rates if isinstance(dataset, FundingRates) else _bars
+        seen, said = rows(lake, [file]), rows(lake, archived)
+        if seen.join(said, on="time", how="anti").height:
+            continue
+        same = seen.join(said, on=seen.columns, how="anti").is_empty()
+        (gone if same else differing).append(file)
+    return gone, differing
+
+
+def _bars(lake: Lake, files: Sequence[LakeFile]) -> pl.DataFrame:
+    time = pl.col("open_time")
+    whole = pl.when(time < _MILLISECONDS_BELOW).then(time * 1000).otherwise(time).alias("time")
+    with lake.bronze.errors():
+        return lake.bronze.scan(files, schema=BRONZE).select(whole, *_COMPARED).collect()
+
+
+def _rates(lake: Lake, files: Sequence[LakeFile]) -> pl.DataFrame:
+    time = pl.from_epoch("calc_time", time_unit="ms").dt.round("1m").alias("time")  # as silver has it
+    with lake.bronze.errors():
+        return lake.bronze.scan(files, schema=BRONZE_FUNDING).select(time, "last_funding_rate").collect()

@@ -16,8 +16,8 @@ from hermes.settings import Settings
 from hermes.stages.backtest.account import Account, SignalEvents, signal_events
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.gold.features import with_indicators
-from hermes.stages.signals.batch import many_signals
 from hermes.stages.signals.generate import check_context
+from hermes.stages.signals.plan import many_signals
 from hermes.steps.account import AXES, account_of, axes
 from hermes.steps.feature_set import FeatureSet, merged, read_feature_set
 from hermes.steps.funding import funding_of
