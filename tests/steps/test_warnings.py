@@ -19,7 +19,7 @@ NEWEST = datetime(2026, 1, 1)
     [
         ({"trades": 29}, "29 trades: too few to conclude"),
         ({"trades": 1}, "1 trade: too few"),
-        ({"short_span": True, "elapsed_days": 0.33}, "0.3 days: what is annualized"),
+        ({"short_span": True, "elapsed_days": 0.33}, "7.92 hours: what is annualized"),
         ({"price_jumps": 1}, "1 price jump: .* no trade was held through one. These figures are not validated"),
         ({"price_jumps": 2, "trades_over_jumps": 2}, "2 price jumps: .* 2 trades were held through one"),
         ({"end_value": -3.0, "refused_orders": 7}, "the account lost all it had: .* above 0, and 7 later entries"),

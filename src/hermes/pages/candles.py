@@ -139,7 +139,7 @@ def marks(signals: pl.DataFrame, trades: pl.DataFrame, candles: pl.DataFrame) ->
         said=pl.lit(""),
     )
     leave = pl.when(side="long").then(pl.lit("sell")).otherwise(pl.lit("cover"))
-    returned = pl.format("{}: {}%", pl.col("reason").str.replace_all("_", " "), pl.col("return_pct").round(2))
+    returned = pl.format("{}: {}%", pl.col("reason").str.replace_all("_", " "), pl.col("return_pct").round(2) + 0.0)
     exits = trades.filter(~pl.col("open")).select(
         datetime="exit_time",
         kind=pl.when(reason="signal").then(leave).otherwise(pl.concat_str(pl.lit("forced_"), leave)),

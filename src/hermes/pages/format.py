@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from hermes import text
 from hermes.measures import FEW_TRADES
 from hermes.text import counted
 
@@ -16,7 +17,7 @@ _FAMILIES = {"supertrend": "SuperTrend", "stoch": "Stochastic", "bb": "Bollinger
 
 def number(value: float, decimals: int = 2) -> str:
     """`-1234.5` → `−1,234.50`."""
-    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+    return text.fixed(value, decimals).replace("-", _MINUS)
 
 
 def count(value: float) -> str:
@@ -24,9 +25,9 @@ def count(value: float) -> str:
     return number(value, 0)
 
 
-def sentence(text: str) -> str:
+def sentence(remark: str) -> str:
     """A remark as a sentence: capitalized, with a full stop at its end."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    return f"{remark[:1].upper()}{remark[1:]}{'' if remark.endswith('.') else '.'}"
 
 
 def percent(value: float, decimals: int = 2) -> str:
@@ -35,8 +36,8 @@ def percent(value: float, decimals: int = 2) -> str:
 
 
 def signed(value: float, decimals: int = 2) -> str:
-    """A difference, always with its sign: `+0.12`."""
-    return f"{'+' if value > 0 else ''}{number(value, decimals)}"
+    """A difference, with its sign unless it is zero: `+0.12`."""
+    return text.signed(value, decimals).replace("-", _MINUS)
 
 
 def exact_percent(fraction: float, space: str = " ") -> str:
@@ -44,9 +45,14 @@ def exact_percent(fraction: float, space: str = " ") -> str:
     return f"{(Decimal(repr(fraction)) * 100).normalize():f}{space}%"
 
 
+def fee(fraction: float, space: str = " ") -> str:
+    """A fee that was computed, to four digits: `1.276 %`."""
+    return f"{text.exact(100 * fraction, 4)}{space}%"
+
+
 def change(value: float, decimals: int = 2) -> str:
-    """A gain or a loss, always with its sign: `+80.02 %`."""
-    return f"{'+' if value > 0 else ''}{percent(value, decimals)}"
+    """A gain or a loss, with its sign unless it is zero: `+80.02 %`."""
+    return f"{signed(value, decimals)}{THIN}%"
 
 
 def amount(value: float, unit: str) -> str:
@@ -112,11 +118,7 @@ def few_trades(trades: int) -> str:
 
 def short_span(values: Mapping[str, Any]) -> str:
     """The warning beside an annualized measure of few days; empty if there are enough."""
-    return (
-        f"from {counted(values['elapsed_days'] or 0, 'day', form='.3g')}: says little"
-        if values.get("short_span")
-        else ""
-    )
+    return f"from {text.span(values['elapsed_days'] or 0)}: says little" if values.get("short_span") else ""
 
 
 def terms(account: Mapping[str, Any]) -> str:
@@ -125,7 +127,7 @@ def terms(account: Mapping[str, Any]) -> str:
         account.get("side", "long")
     ]
     fill = {"close": "the signal bar's close", "next_open": "the next bar's open"}[account["fill"]]
-    slippage = f", {account['slippage_bps']:g} basis points of slippage" if account["slippage_bps"] else ""
+    slippage = f", {text.exact(account['slippage_bps'])} basis points of slippage" if account["slippage_bps"] else ""
     rules = "".join(f", {each}" for each in exits(account))
     return f"{side}, {_size(account.get('size', 'all'))}{rules}, {exact_percent(account['fees'], THIN)} \
 fee on each side{slippage}, filled at {fill}; holding pays no fee."
@@ -157,9 +159,9 @@ def exits(account: Mapping[str, Any]) -> list[str]:
     if account.get("max_bars"):
         said.append(f"at most {counted(account['max_bars'], 'bar')}")
     if account.get("min_order"):
-        said.append(f"orders from {account['min_order']:g}")
+        said.append(f"orders from {text.exact(account['min_order'])}")
     if account.get("lot_step"):
-        said.append(f"lots of {account['lot_step']:g}")
+        said.append(f"lots of {text.exact(account['lot_step'])}")
     return said
 
 
@@ -168,7 +170,7 @@ def _size(size: str) -> str:
     if kind == "all":
         return "whole equity"
     if kind == "value":
-        return f"{float(amount):,g} for each position"
+        return f"{text.exact(float(amount))} for each position"
     share = exact_percent(float(amount), THIN)
     return f"{share} of the equity" if kind == "fraction" else f"sized for {share} volatility a year"
 
@@ -185,5 +187,5 @@ def plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} = {plain(each)}" for name, each in value.items()) or "–"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,.10g}"
+        return text.exact(value, 10 if isinstance(value, float) else 0)
     return str(value)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hermes.pages import format
 from hermes.pages.rendering import render
-from hermes.text import counted
+from hermes.text import counted, power_of_ten
 
 _BINS = 24  # at most about so many
 _TICKS = 6
@@ -147,7 +147,7 @@ def _ticks(first: int, step: float, count: int, scale: float, bottom: float, *, 
     marks = []
     for at in range(ceil(first * step / each - 1e-9), floor((first + count) * step / each + 1e-9) + 1):
         x, value = _LEFT + (at * each / step - first) * scale, at * each
-        shown = format.number(value, decimals) if abs(value) < 1e7 else f"{value:.3g}"
+        shown = format.number(value, decimals) if abs(value) < 1e7 else power_of_ten(value)
         marks.append({"line": f"M{x:.1f} {bottom:.1f}v4", "x": f"{x:.1f}", "y": f"{bottom + 17:.1f}", "text": shown})
     return marks
 

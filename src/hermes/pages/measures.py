@@ -15,7 +15,7 @@ _SHOW: Mapping[Unit, Callable[[Any], str]] = {
     "change": format.change,
     "percent": format.percent,
     "fall": lambda value: format.change(-value),
-    "fee": lambda value: format.percent(100 * value, 3),
+    "fee": lambda value: format.fee(value, format.THIN),
     "number": format.number,
     "probability": lambda value: format.number(value, 3),
     "amount": format.number,

@@ -11,7 +11,7 @@ from hermes.lineage import Lineage
 from hermes.pages import format
 from hermes.pages.panel import milliseconds
 from hermes.pages.rendering import render
-from hermes.text import counted
+from hermes.text import counted, exact
 
 #: A page lists at most this many trades, the latest; `trades.csv` has them all.
 MOST_TRADES = 2_000
@@ -151,7 +151,9 @@ def quality(found: Mapping[str, Any]) -> Markup:
 
 def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
     """The price jumps, the first ten of the largest."""
-    told = ", ".join(f"{format.moment(jump['bar'])} ({jump['close']:g} → {jump['open']:g})" for jump in jumps[:10])
+    told = ", ".join(
+        f"{format.moment(jump['bar'])} ({exact(jump['close'])} → {exact(jump['open'])})" for jump in jumps[:10]
+    )
     return f"{count:,}: {told}{' …' if count > 10 else ''}" if count else "none"
 
 

@@ -14,7 +14,7 @@ from hermes.pages import format, leaderboard
 from hermes.pages.histograms import Axis, histogram
 from hermes.pages.leaderboard import names
 from hermes.pages.rendering import Tile, asset, page
-from hermes.text import counted
+from hermes.text import counted, exact
 
 #: A page lists at most this many failures; the table beside it has them all.
 MOST_FAILURES = 2_000
@@ -25,7 +25,7 @@ _ENOUGH = pl.col("trades") >= FEW_TRADES
 
 
 def _points(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{format.number(value, 1)}"
+    return format.signed(value, 1)
 
 
 _PLOTS = {
@@ -33,7 +33,7 @@ _PLOTS = {
     "ahead_pct": ("Return minus holding", Axis("return − holding, percentage points", _points)),
     "sharpe": ("Sharpe", Axis("Sharpe ratio, per year", format.number)),
     "max_drawdown_pct": ("Max drawdown", Axis("drawdown, %", lambda value: format.percent(value, 1))),
-    "trades": ("Trades", Axis("trades in a dataset", lambda value: f"{value:,.10g}", whole=True)),
+    "trades": ("Trades", Axis("trades in a dataset", lambda value: exact(value, 10), whole=True)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from hermes.pages import format
 from hermes.redaction import redact
+from hermes.text import exact
 
 CELL, FACT = 160, 2_000  # characters that are shown of a value: in a table, and in a list of facts
 
@@ -27,7 +29,7 @@ def cell(value: object, longest: int = CELL) -> str:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) < 10**12 else str(value)
     if isinstance(value, float):
-        return f"{value:,.8g}"
+        return exact(value, 8) if isfinite(value) else str(value)
     if isinstance(value, datetime):
         return format.moment(value)
     return shortened(redact(str(value)), longest)

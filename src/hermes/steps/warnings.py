@@ -9,7 +9,7 @@ from hermes.freshness import Freshness, freshness
 from hermes.lake.store import Lake
 from hermes.measures import FEW_TRADES, SHORT
 from hermes.schemas import JUMP_FACTOR
-from hermes.text import counted
+from hermes.text import counted, span
 
 _STALE = "the newest bar opened at"
 
@@ -28,10 +28,9 @@ def warnings(dataset: Dataset, metrics: Mapping[str, Any], fresh: Freshness | No
             f"{counted(trades, 'trade')}: too few to conclude; fewer than {FEW_TRADES} say little about a Sharpe ratio"
         )
     if metrics.get("short_span"):
-        days = metrics["elapsed_days"] or 0
         found.append(
-            f"{days:,.1f} days: what is annualized (return per year, Sharpe, Sortino, Calmar, alpha) from less than"
-            f" {SHORT.days} says little"
+            f"{span(metrics['elapsed_days'] or 0)}: what is annualized (return per year, Sharpe, Sortino, Calmar,"
+            f" alpha) from less than {SHORT.days} days says little"
         )
     if jumps := metrics.get("price_jumps"):
         found.append(

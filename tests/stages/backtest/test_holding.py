@@ -74,3 +74,21 @@ def test_holding_that_paid_a_fee_is_below_holding() -> None:
 def test_a_market_that_never_moves_has_no_beta() -> None:
     found, matched = measured(np.zeros(50), np.full(50, 7.0), 0.5, 50)
     assert (found.beta, found.alpha, matched, found.sharpe) == (None, None, 0.0, None)
+
+
+def test_a_short_of_the_same_size_that_would_have_lost_everything_has_no_growth() -> None:
+    closes = np.concatenate([np.full(10, 100.0), np.full(10, 100_000.0)])
+    holding = Holding()
+    holding.add(TIMES[:20], closes, closes)
+    assert holding.growth(0.5) == pytest.approx(1 + 0.5 * 999)
+    assert holding.growth(-0.5) is None  # 1 - 0.5 x 999
+    assert holding.growth(-0.001) == pytest.approx(1 - 0.001 * 999)
+    assert holding.growth(-2.5) is None  # the series of the small returns does not reach that far
+
+
+@pytest.mark.parametrize("share", [-2.0, -1.0, -0.3, 0.5, 1.0])
+def test_growth_of_any_share_is_the_product_of_its_bars(share: float) -> None:
+    closes, held = market(500, 3, 0.03)
+    holding = Holding()
+    holding.add(TIMES[:500], closes, closes)
+    assert holding.growth(share) == pytest.approx(np.prod(1 + share * held), rel=1e-8)

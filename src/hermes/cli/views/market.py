@@ -9,7 +9,7 @@ from hermes.cli.views import console
 from hermes.cli.views.measures import print_few
 from hermes.pages.format import spaced
 from hermes.pages.universe import tests_in_words
-from hermes.text import counted
+from hermes.text import counted, fixed
 
 if TYPE_CHECKING:
     from hermes.market import Market
@@ -70,4 +70,4 @@ def print_market(made: "Market") -> None:
 
 
 def _rounded(value: object) -> object:
-    return round(value, 2) if isinstance(value, float) else value
+    return fixed(value) if isinstance(value, float) else value

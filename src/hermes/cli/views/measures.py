@@ -6,8 +6,8 @@ from typing import Any
 
 from hermes.cli.views.console import print_rows, say
 from hermes.measures import ANNUALIZED, FEW_TRADES, Unit, shown_measures
-from hermes.pages.format import quote_currency
-from hermes.text import counted
+from hermes.pages.format import fee, quote_currency
+from hermes.text import fixed, span
 
 
 def print_measures(columns: Mapping[str, Mapping[str, Any]], *symbols: str) -> None:
@@ -48,7 +48,7 @@ def _marked(key: str, value: str, values: Mapping[str, Any]) -> str:
     if key == "trades" and values.get("few_trades", values["trades"] < FEW_TRADES):
         return f"{value} (too few to conclude)"
     if key in ANNUALIZED and value != "–" and values.get("short_span"):
-        return f"{value} (from {counted(values['elapsed_days'], 'day', form='.3g')})"
+        return f"{value} (from {span(values['elapsed_days'])})"
     return value
 
 
@@ -56,7 +56,7 @@ def _interval(key: str, values: Mapping[str, Any]) -> str:
     """The 95 % interval of a measure, empty without one."""
     ends = (values.get("intervals") or {}).get(key)
     unit = " %" if key.endswith("_pct") else ""
-    return f"{ends[0]:,.2f} to {ends[1]:,.2f}{unit}" if ends else ""
+    return f"{fixed(ends[0])} to {fixed(ends[1])}{unit}" if ends else ""
 
 
 def _measure(value: Any, unit: Unit) -> str:
@@ -65,9 +65,9 @@ def _measure(value: Any, unit: Unit) -> str:
     if unit == "seconds":
         return str(timedelta(seconds=round(value)))
     if unit == "fee":
-        return f"{100 * value:.4g} % a side"
+        return f"{fee(value)} a side"
     if unit == "probability":
-        return f"{value:.3f}"
+        return fixed(value, 3)
     if unit == "count":
         return f"{value:,}"
-    return f"{value:,.2f}{' %' if unit in ('change', 'percent', 'fall') else ''}"
+    return f"{fixed(value)}{' %' if unit in ('change', 'percent', 'fall') else ''}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from hermes.cli.views.console import print_facts
-from hermes.text import counted
+from hermes.text import counted, exact
 
 if TYPE_CHECKING:
     from hermes.stages.silver.quality import Quality
@@ -39,5 +39,5 @@ def _jumps(quality: "Quality") -> str:
     largest = max(quality.price_jumps, key=lambda jump: max(jump.factor, 1 / jump.factor))
     return (
         f"{quality.price_jump_count:,}, the largest at {largest.bar} UTC, {largest.hours:,.0f} h after the bar before:"
-        f" {largest.close:g} → {largest.open:g}"
+        f" {exact(largest.close)} → {exact(largest.open)}"
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from hermes.cli.views.console import print_error, print_facts, print_rows, print_simulated, say
 from hermes.errors import AuditFault
-from hermes.text import POSITIONS, counted
+from hermes.text import POSITIONS, counted, fixed, signed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,17 +107,19 @@ def print_reconciled(made: "Reconciled") -> None:
 
 def _print_tracking(found: "Tracking") -> None:
     paper, backtest = found.paper.metrics, found.backtest.metrics
-    error = "–" if found.error_pct is None else f"{found.error_pct:.2f} % a year"
+    on_paper, in_backtest = (fixed(each.total_return_pct) for each in (paper, backtest))
+    error = "–" if found.error_pct is None else f"{fixed(found.error_pct)} % a year"
     print_facts(
         "Paper account and backtest of the same bars, both filled at the next open",
         [
-            ("return", f"{paper.total_return_pct:.2f} % on paper, {backtest.total_return_pct:.2f} % in the backtest"),
+            ("return", f"{on_paper} % on paper, {in_backtest} % in the backtest"),
             ("trades", f"{paper.trades:,} on paper, {backtest.trades:,} in the backtest"),
             ("tracking error", error),
             *(
                 (
                     share.cause,
-                    f"{share.return_pct:+.2f} points of return, {share.trades:+,} trades, {counted(share.bars, 'bar')}",
+                    f"{signed(share.return_pct)} points of return, {share.trades:+,} trades,"
+                    f" {counted(share.bars, 'bar')}",
                 )
                 for share in found.shares
                 if share.bars

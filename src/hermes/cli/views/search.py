@@ -6,7 +6,7 @@ from hermes.pages.format import exact_percent
 from hermes.steps.search.sweep import Swept, both_fills
 from hermes.steps.search.verdict import verdict, walk_verdict
 from hermes.steps.search.walkforward import Walked
-from hermes.text import counted
+from hermes.text import counted, exact, fixed
 
 SHOWN = 10  # best combinations
 _COLUMNS = ("sharpe", "total_return_pct", "max_drawdown_pct", "trades", "exposure_pct")
@@ -46,10 +46,11 @@ def print_sweep(made: Swept) -> None:
             ("tried", tried.table.height),
             ("trades of the best", f"at least {made.min_trades:,}; {counted(made.barred, 'combination')} had too few"),
             ("skipped", skipped),
-            ("holding instead", None if holding is None else f"{holding:,.2f} %"),
+            ("holding instead", None if holding is None else f"{fixed(holding)} %"),
             (
                 "account",
-                f"{exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage, filled at {account.fill}",
+                f"{exact_percent(account.fees)} fees, {exact(account.slippage_bps)} bp slippage,"
+                f" filled at {account.fill}",
             ),
             ("written to", str(made.folder)),
             ("seconds", f"{made.seconds:.2f}"),
@@ -105,4 +106,4 @@ def _cell(name: str, value: object, min_trades: int) -> object:
 
 
 def _short(value: object) -> object:
-    return f"{value:,.2f}" if isinstance(value, float) else value
+    return fixed(value) if isinstance(value, float) else value

@@ -11,7 +11,7 @@ from hermes.dataset import bar_close
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
 from hermes.steps.warnings import duration
-from hermes.text import counted
+from hermes.text import counted, exact
 
 if TYPE_CHECKING:
     from hermes.freshness import Freshness
@@ -263,8 +263,8 @@ def newest(fresh: "Freshness") -> str:
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
     """The settings that an execution was made with."""
     signals, account = settings.signals, settings.backtest
-    cash = f"{account.initial_cash:,.0f} {quote_currency(settings.dataset.symbol)}".rstrip()
-    terms = f"{cash}, {exact_percent(account.fees)} fees, {account.slippage_bps:g} bp slippage"
+    cash = f"{exact(account.initial_cash)} {quote_currency(settings.dataset.symbol)}".rstrip()
+    terms = f"{cash}, {exact_percent(account.fees)} fees, {exact(account.slippage_bps)} bp slippage"
     print_facts(
         "Configuration",
         [

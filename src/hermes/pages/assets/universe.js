@@ -7,11 +7,12 @@
 
   // --- figures, written as elsewhere on Hermes' pages -------------------------------------------------------------
   const THIN = "\u202f";
+  const power = value => value.toExponential(2).replace(/\.?0*e\+/, " × 10^");
   const format = decimals => {
-    const options = {minimumFractionDigits: decimals, maximumFractionDigits: decimals, roundingMode: "halfEven"};
+    const options = {minimumFractionDigits: decimals, maximumFractionDigits: decimals, roundingMode: "halfEven", signDisplay: "negative"};
     const {format} = new Intl.NumberFormat("en-US", options);
     // Given as text it is rounded from its exact value, as Python does, and not from its shortest spelling.
-    return value => format(value.toFixed(20)).replace("-", "\u2212");
+    return value => (Math.abs(value) < 1e15 ? format(value.toFixed(20)) : power(value)).replace("-", "\u2212");
   };
   const [count, number] = [format(0), format(2)];
   const percent = value => `${number(value)}${THIN}%`;
@@ -22,7 +23,7 @@
     return days ? two(days, "d", hours, "h") : hours ? two(hours, "h", minutes, "min") : two(minutes, "min", seconds % 60, "s");
   };
   const moment = value => new Date(value * 1000).toISOString().slice(0, value % 60 ? 19 : 16).replace("T", " ");
-  const change = value => (value > 0 ? "+" : "") + percent(value);
+  const change = value => (value > 0 && /[1-9]/.test(number(value)) ? "+" : "") + percent(value);
   const write = {count, number, percent, change, duration, moment};
 
   // --- columns ----------------------------------------------------------------------------------------------------

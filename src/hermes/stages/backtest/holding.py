@@ -9,7 +9,7 @@ Alpha and beta agree with vectorbt 1.2.0 (`returns/nb.py` `alpha_1d_nb`, `beta_1
 """
 
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import comb, exp, sqrt
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import BLOCK_STEPS
 
 _ORDER = 8  # of the series of log(1 + x b) in powers of b
-_SMALL = 0.05  # up to this |b| the series is exact to 1e-12
+_SMALL = 0.05  # up to this |b| the series is exact to 1e-12 for a share of 1
+_MOST_SHARE = 2.0  # for which it is exact to 1e-9
+_MOST = 690.0  # growth, as a logarithm
 _NOTHING = 1e-8  # a variance that is a smaller share than this of what it is the difference of, is rounding
 _LEAST = 1e-30  # the smallest variance that can be raised to a power
 
@@ -67,11 +69,21 @@ class Holding:
         """Σ b^exponent over all bars, for an exponent up to 8."""
         return float(self._powers[exponent]) + sum(float((each**exponent).sum()) for each in self._large)
 
-    def growth(self, share: float) -> float:
-        """Π (1 + share b_t): a part of the equity held through every bar, the rest idle, without fees."""
+    def growth(self, share: float) -> float | None:
+        """Π (1 + share b_t): a part of the equity held through every bar, the rest idle, without fees.
+
+        Args:
+            share: negative for a short.
+
+        Returns:
+            None where a bar would have taken all of the equity, or more; and for more than twice the equity, which only
+            a short that is almost lost amounts to; and beyond what a float holds.
+        """
+        if abs(share) > _MOST_SHARE or any((1 + share * each <= 0).any() for each in self._large):
+            return None
         small = sum((-1) ** (k + 1) * share**k / k * self._powers[k] for k in range(1, _ORDER + 1))
         large = sum(float(np.log1p(share * each).sum()) for each in self._large)
-        return float(np.exp(small + large))
+        return exp(small + large) if small + large < _MOST else None
 
 
 class CrossMoments:

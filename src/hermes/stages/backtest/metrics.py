@@ -51,7 +51,8 @@ class Metrics:
     benchmark_return_pct: float | None
     """last close / first close - 1: what holding returned, without fees"""
     same_exposure_return_pct: float | None
-    """Π (1 + x b_t) - 1: what holding the share x of the equity at all times returned, without fees"""
+    """Π (1 + x b_t) - 1: what holding the share x of the equity at all times returned, without fees; None where a bar
+    would have taken all of it, and where x is below -2"""
     elapsed_days: float | None
     """Y in days"""
     short_span: bool
@@ -164,7 +165,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     exposure = _ratio(tally.held, tally.bars)
     # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
     invested = _ratio(tally.invested, tally.bars) if not account.inverse else None
-    matched = None if invested is None else holding.growth(invested) - 1
+    grown = None if invested is None else holding.growth(invested)
     against = timing(tally.cross_moments, holding, invested) if invested else NO_TIMING
     alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
 
@@ -174,7 +175,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     return Metrics(
         total_return_pct=100 * total_return,
         benchmark_return_pct=_percent(benchmark),
-        same_exposure_return_pct=_percent(matched),
+        same_exposure_return_pct=None if grown is None else 100 * (grown - 1),
         elapsed_days=elapsed / timedelta(days=1) or None,
         short_span=elapsed < SHORT,
         cagr_pct=_percent(cagr),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from hermes.pages.measures import shown
 from hermes.stages.backtest.overfitting import Deflated
-from hermes.text import counted
+from hermes.text import counted, fixed
 
 if TYPE_CHECKING:
     from hermes.steps.search.sweep import Swept
@@ -59,7 +59,7 @@ def _no_best(made: "Swept") -> str:
 def _both_fills(made: "Swept") -> str:
     told = []
     for fill, each in made.fills.items():
-        sharpe = "undefined" if each.sharpe is None else f"{each.sharpe:.2f}"
+        sharpe = "undefined" if each.sharpe is None else fixed(each.sharpe)
         told.append(sharpe + f" filled at {fill}")
     return f"The best's Sharpe ratio with each fill: {', '.join(told)}."
 
@@ -68,7 +68,7 @@ def _deflated(made: "Swept", found: Deflated) -> str:
     yearly = found.expected * sqrt(made.tried.trials[0].metrics.periods_per_year)
     return (
         f"Deflated Sharpe ratio {100 * found.probability:.1f} %: confidence that the best's true Sharpe ratio is above"
-        f" {yearly:.2f}, what luck gives the best of {found.trials:,} tries that earn nothing. It is held against"
+        f" {fixed(yearly)}, what luck gives the best of {found.trials:,} tries that earn nothing. It is held against"
         f" earning nothing, not against holding. {_luck(found, '; a rising market may')}"
     )
 
@@ -122,6 +122,6 @@ def _chance(made: "Walked") -> str:
         return "no trade out of sample"
     return (
         f"better than {found.percentile:.1f} % of {found.draws:,} accounts with the same"
-        f" {counted(found.trades, 'holding time')} at random bars: {found.return_pct:,.1f} % against"
-        f" {found.median_pct:,.1f} % (5 % to 95 %: {found.low_pct:,.1f} to {found.high_pct:,.1f} %)"
+        f" {counted(found.trades, 'holding time')} at random bars: {fixed(found.return_pct, 1)} % against"
+        f" {fixed(found.median_pct, 1)} % (5 % to 95 %: {fixed(found.low_pct, 1)} to {fixed(found.high_pct, 1)} %)"
     )
