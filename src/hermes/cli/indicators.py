@@ -12,7 +12,7 @@ from hermes.cli.options import FEATURE_SET, INDICATORS
 from hermes.text import counted
 
 if TYPE_CHECKING:
-    from hermes.steps.promoted_features import PromotedFeatures
+    from hermes.steps.feature_tables import PromotedFeatures
 
 Columns = Annotated[str, typer.Argument(metavar="COLUMNS", help="Like zscore_20,ema_50@1d.")]
 Withdraw = Annotated[bool, typer.Option("--withdraw", help="Remove them from production's definition.")]
