@@ -14,7 +14,7 @@ import typer
 
 from hermes import logs
 from hermes.cli.help_text import Command, Group
-from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, Flag
+from hermes.cli.options import DATASET, LAKE, LOG, SETTINGS_PANEL, STRATEGY, STRATEGY_PANEL, Flag
 from hermes.errors import HermesError, UsageError
 from hermes.redaction import printable, redact
 
@@ -31,7 +31,10 @@ _SYMBOLS = Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="Li
 _SET = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="A parameter of the strategy, like ema_fast=10; may be given several times."
+        "--set",
+        metavar="NAME=VALUE",
+        rich_help_panel=STRATEGY_PANEL,
+        help="A parameter of the strategy, like ema_fast=10; may be given several times.",
     ),
 ]
 _CONFIG = Annotated[

@@ -11,12 +11,35 @@ import typer
 
 from hermes.cli.completion import choices
 
-Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files from this day on.")]
-Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Take archive files up to this day.")]
+SETTINGS_PANEL = "Settings and output"
+ARCHIVE_PANEL = "Lake and archive"
+STRATEGY_PANEL = "Strategy and signals"
+DATASET_PANEL = "Dataset"
+#: Where `--help` groups the options that set a setting, by the section.
+PANELS = {
+    "dataset": DATASET_PANEL,
+    "signals": STRATEGY_PANEL,
+    "features": STRATEGY_PANEL,
+    "backtest": "Account",
+    "account": "Account",
+    "lake": ARCHIVE_PANEL,
+    "archive": ARCHIVE_PANEL,
+    "log": SETTINGS_PANEL,
+}
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], rich_help_panel=ARCHIVE_PANEL, help="Take archive files from this day on."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], rich_help_panel=ARCHIVE_PANEL, help="Take archive files up to this day."),
+]
 Frequency = Annotated[
     list[str] | None,
     typer.Option(
         metavar="monthly|daily|recent",
+        rich_help_panel=ARCHIVE_PANEL,
         help="Files of the archive, or recent bars of the exchange; may be given several times.",
     ),
 ]
@@ -35,20 +58,6 @@ PageOut = Annotated[
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of local worker processes (Dask).")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]
-
-
-#: Where `--help` groups the options that set a setting, by the section.
-PANELS = {
-    "dataset": "Dataset",
-    "signals": "Strategy and signals",
-    "features": "Strategy and signals",
-    "backtest": "Account",
-    "account": "Account",
-    "lake": "Lake and archive",
-    "archive": "Lake and archive",
-    "log": "Settings and output",
-}
-SETTINGS_PANEL = "Settings and output"
 
 
 @dataclass(frozen=True, slots=True)

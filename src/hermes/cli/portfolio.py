@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hermes.cli.command import Invocation, command
-from hermes.cli.options import ACCOUNT, SPAN, STRATEGY
+from hermes.cli.options import ACCOUNT, DATASET_PANEL, SPAN, STRATEGY
 from hermes.cli.run import Match, Quote, SymbolsFile, named_symbols
 from hermes.errors import UsageError
 from hermes.text import counted
@@ -14,7 +14,14 @@ from hermes.text import counted
 if TYPE_CHECKING:
     from hermes.steps.portfolio import MadePortfolio
 
-All = Annotated[bool, typer.Option("--all", help="Every symbol of the market and interval whose features gold holds.")]
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        rich_help_panel=DATASET_PANEL,
+        help="Every symbol of the market and interval whose features gold holds.",
+    ),
+]
 MaxPositions = Annotated[
     int | None,
     typer.Option(min=1, help="Most positions held at once; default: 10, or the number of symbols if that is less."),

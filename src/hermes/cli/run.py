@@ -12,7 +12,19 @@ import typer
 
 from hermes.cli.command import Invocation, command, verbose
 from hermes.cli.completion import choices
-from hermes.cli.options import ACCOUNT, ARCHIVE, CHUNKS, SPAN, STRATEGY, Cluster, Frequency, Since, Until, Workers
+from hermes.cli.options import (
+    ACCOUNT,
+    ARCHIVE,
+    CHUNKS,
+    DATASET_PANEL,
+    SPAN,
+    STRATEGY,
+    Cluster,
+    Frequency,
+    Since,
+    Until,
+    Workers,
+)
 from hermes.errors import AuditFault, HermesError, UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +33,29 @@ if TYPE_CHECKING:
     from hermes.settings import Settings
     from hermes.steps.run import RunOptions
 
-SymbolsFile = Annotated[Path | None, typer.Option(help="A file of symbols, one on a line; - reads stdin.")]
-All = Annotated[bool, typer.Option("--all", help="Every symbol that the archive holds, or the layer of --from.")]
-Quote = Annotated[str, typer.Option(help="With --all: only symbols quoted in it, like USDT.")]
-Match = Annotated[str, typer.Option(help="With --all: only symbols like this, as in 'BTC*'.")]
+SymbolsFile = Annotated[
+    Path | None,
+    typer.Option(rich_help_panel=DATASET_PANEL, help="A file of symbols, one on a line; - reads stdin."),
+]
+All = Annotated[
+    bool,
+    typer.Option(
+        "--all", rich_help_panel=DATASET_PANEL, help="Every symbol that the archive holds, or the layer of --from."
+    ),
+]
+Quote = Annotated[
+    str, typer.Option(rich_help_panel=DATASET_PANEL, help="With --all: only symbols quoted in it, like USDT.")
+]
+Match = Annotated[
+    str, typer.Option(rich_help_panel=DATASET_PANEL, help="With --all: only symbols like this, as in 'BTC*'.")
+]
 Intervals = Annotated[
     list[str] | None,
-    typer.Option(help="Bar length, like 4h; may be given several times.", autocompletion=choices("dataset.interval")),
+    typer.Option(
+        rich_help_panel=DATASET_PANEL,
+        help="Bar length, like 4h; may be given several times.",
+        autocompletion=choices("dataset.interval"),
+    ),
 ]
 From = Annotated[
     Literal["archive", "bronze", "silver", "gold"],
