@@ -95,7 +95,7 @@ def run(
         if verdict.faults:
             raise AuditFault(f"{settings.dataset}: {verdict.faults[0]}", _cure(verdict))
     # 5. gold features → gold signals: the strategy's rules, with what they earned on these very rows.
-    signalled = signals(settings, lake, progress=progress)
+    signalled = signals(settings, lake, rules=verdict.rules if verdict else None, progress=progress)
     # 6. gold signals → page: the same figures, measured once more on the file that was published.
     if reported:
         page = report(settings, lake, execution=signalled.execution, progress=progress)

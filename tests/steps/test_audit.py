@@ -17,7 +17,7 @@ from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.audit import FULL_CUTS, QUICK_CUTS, Audited
-from hermes.strategies.registry import STRATEGIES
+from hermes.strategies.registry import STRATEGIES, find_strategy
 
 DATASET = Dataset(symbol="SIMUSDT")
 
@@ -133,6 +133,14 @@ PLANTED: dict[str, tuple[str, str | None]] = {
     "a builtin by its name": (
         source("C > READ", "READ = 1.0 if getattr(pl, 'read_' + 'parquet') else 2.0"), "getattr"
     ),
+    "other rules the third time": (
+        source("C > O * 1.03 if len(CALLS) < 3 else C.shift(-1) < C", "CALLS = []", "CALLS.append(1)"), ".append"
+    ),
+    "other rules until a generator is used up": (
+        source("C > O * 1.03 if any(ONCE) else C.shift(-1) < C", "ONCE = (n for n in [1])"), "iterator"
+    ),
+    "interpolated, and moved back": (source("pl.when(C > O * 1.03).then(C).interpolate().shift(2) < C"), None),
+    "a close known by heart": (source("C - 31250.25 == 0"), "equal to 31,250.25"),
     "other rules the second time": (
         source("C > O * 1.03 if len(CALLS) < 3 else C.shift(-1) < C", "CALLS = []", "CALLS.append(1); CALLS.clear()"),
         ".clear",
@@ -362,7 +370,8 @@ def test_a_few_bars_are_said_to_be_checked_where_they_were(bars: int, cuts: int,
 def test_a_table_cut_out_of_a_longer_one_is_compared_where_its_beginning_shows_no_more(audit: Audit, foreign) -> None:
     found = audit("smart_momentum", root=foreign(lambda table: table.tail(1_500)))
     assert found.checks["columns"].verdict == "tested", found.checks["columns"]
-    assert "as the table begins amid its history" in found.checks["columns"].detail
+    assert "the table may begin amid its history" in found.checks["columns"].detail
+    assert "on all 1,500 bars" not in found.checks["columns"].detail
 
 
 def test_a_fault_in_a_table_cut_out_of_a_longer_one_is_found(audit: Audit, foreign) -> None:
@@ -488,6 +497,34 @@ def test_an_indicator_of_ones_own_is_bound_too(lake: Path, tmp_path: Path) -> No
     assert not lineage_of(settings)
 
 
+def test_a_verdict_holds_for_the_same_context_alone(lake: Path, tmp_path: Path) -> None:
+    """With enough context any rule is continuous; the next one may have less."""
+    settings = configured(lake, source("(C > C.shift(1)).rle_id() % 2 == 0"), tmp_path)
+    strategy = {"signals.strategy": settings.signals.strategy}
+    wide = Settings.load(flags(lake, **strategy, **{"signals.context_rows": 5_000}), environ={})
+    assert pipeline.audit(wide, Lake.open(wide), cuts=QUICK_CUTS).checks["continuity"].verdict == "tested"
+    assert lineage_of(wide)
+    assert not lineage_of(settings)
+
+
+def test_what_a_file_of_indicators_imports_is_bound_too(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file stays the same, and what it makes of the bars does not."""
+    file = tmp_path / "before.py"
+    file.write_text(INDICATOR.replace("* 1.0", "* float(os.environ['FACTOR'])").replace("\n", "\nimport os\n", 1))
+    settings = configured(
+        lake, source('C > pl.col("before_3")').replace("columns = (", 'columns = ("before_3", '), tmp_path
+    )
+    given = {"signals.strategy": settings.signals.strategy, "features.indicators": [str(file)]}
+    settings = Settings.load(flags(lake, **given), environ={})
+    monkeypatch.setenv("FACTOR", "1.0")
+    pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert lineage_of(settings)
+    monkeypatch.setenv("FACTOR", "1.5")
+    assert not lineage_of(settings)
+
+
 def test_rules_for_shorts_are_judged_as_well(audit: Audit) -> None:
     shorts = "    def short(self):\n        return {short}\n\n    def cover(self):\n        return pl.col('above')\n"
     honest = source("C > O * 1.03") + "\n" + shorts.format(short="pl.col('below')")
@@ -497,12 +534,32 @@ def test_rules_for_shorts_are_judged_as_well(audit: Audit) -> None:
 
 
 def test_rules_are_asked_for_once(lake: Path, tmp_path: Path) -> None:
-    """What is audited is what runs, whatever a strategy answers the second time."""
+    """Of one strategy, whatever it answers the second time."""
     turning = source("C.shift(-1) < C if len(CALLS) > 1 else C < 0", "CALLS = []", "CALLS.append(1)")
-    settings = configured(lake, turning, tmp_path)
-    made = pipeline.run(settings, source="gold", reported=False)
-    assert made.audited is not None
-    assert made.audited.faults == []
+    strategy = find_strategy(configured(lake, turning, tmp_path).signals.strategy).make({})
+    assert strategy.conditions()["planted"].meta.eq(strategy.conditions()["planted"])
+
+
+def test_a_run_refuses_other_rules_than_those_that_it_audited(lake: Path, tmp_path: Path) -> None:
+    """A strategy is made once for the audit and once for the signals: honest when first asked, it peeks later."""
+    turning = source("C.shift(-1) < C if len(CALLS) > 1 else C.shift(1) < C", "CALLS = []", "CALLS.append(1)")
+    settings = configured(lake, turning.replace('"planted"', '"turning"'), tmp_path)
+    with pytest.raises(AuditFault, match="turning gives another 'turning' than the one that was audited"):
+        pipeline.run(settings, source="gold", reported=False)
+    assert not Lake.open(settings).gold.files(settings.dataset.signals_table("turning"))
+
+
+RANKS = "    def ranks(self):\n        return {{'r': {rank}}}\n"
+
+
+def test_ranks_are_judged_and_cut_as_well(audit: Audit) -> None:
+    ranked = source("C > O * 1.03") + "\n"
+    assert "rank r: shift(-1) looks" in audit(ranked + RANKS.format(rank="C.shift(-1) / C")).checks["rules"].detail
+    best = audit(ranked + RANKS.format(rank="C / C.max()"))
+    assert best.checks["cuts"].detail.startswith("rank r at ")
+    assert best.checks["rules"].verdict == "fault"
+    assert "rank r: max() is a figure of the whole column" in best.checks["rules"].detail
+    assert audit(ranked + RANKS.format(rank="C.ewm_mean(span=9)")).verdict == "tested"
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

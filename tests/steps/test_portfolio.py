@@ -100,6 +100,26 @@ def test_coin_margined_contracts_do_not_share_a_cash(lake_root):
         portfolio(coins, Lake.open(coins[0]))
 
 
+RANKED = """\
+from hermes.strategies.smart_momentum import SmartMomentum
+import polars as pl
+
+class Ranked(SmartMomentum):
+    name = "ranked"
+
+    def ranks(self):
+        return {"best": pl.col("close") / pl.col("close").max()}
+"""
+
+
+def test_a_rank_that_is_not_proven_is_warned_of(lake_root, tmp_path):
+    file = tmp_path / "ranked.py"
+    file.write_text(RANKED)
+    given = tasks(lake_root, "BTCUSDT", **{"signals.strategy": str(file)})
+    made = portfolio(given, Lake.open(given[0]), rank="best")
+    assert made.warnings == ["--rank best is not proven to look back only: max() is a figure of the whole column"]
+
+
 def test_a_rank_that_looks_ahead_is_a_fault():
     assert judge(pl.col("close").shift(-1)).verdict == "fault"
 

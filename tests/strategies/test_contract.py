@@ -85,6 +85,10 @@ def test_a_strategy_that_keeps_it():
         ({"sell": raises}, "sell raised RuntimeError"),
         ({"buy": lambda _: pl.col("upp")}, "buy() uses upp, which is not declared → add it to columns, or use"),
         ({"sell": lambda _: CLOSE + 1}, "sell() gives Float64 → expected a Boolean"),
+        ({"ranks": lambda _: [CLOSE]}, "ranks gives"),
+        ({"ranks": lambda _: {"r": 1}}, "rank 'r' gives 1 → expected a Polars expression"),
+        ({"ranks": lambda _: {"r": pl.col("upp")}}, "rank 'r' uses upp, which is not declared"),
+        ({"ranks": lambda _: {"r": CLOSE.cast(pl.String)}}, "rank 'r' gives String → expected a number"),
     ],
 )  # fmt: skip
 def test_parts_of_a_wrong_type(parts: dict, said: str):

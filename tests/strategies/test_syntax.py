@@ -94,6 +94,35 @@ REACHES = {
     "a method's function": ("X = Strategy.buy.__func__", "__func__"),
     "what a model keeps": ("class P(Parameters):\n    a: int = 1\nP.model_fields['a'].default = 3", ".model_fields"),
     "a builtin's module": ("X = ''.join.__self__", "__self__"),
+    "a list that outlives a call": ("D = []\ndef f():\n    D.append(1)\n    return len(D)", "changes D with .append"),
+    "a list by another name": ("D = []\ndef f():\n    d = D\n    d += [1]", "changes d in place"),
+    "a default that is kept": ("def f(seen={}):\n    seen[len(seen)] = 1", "changes seen"),
+    "a list of a class": (
+        "class A(Strategy):\n    calls = []\n    def f(self):\n        self.calls.extend([1])", "changes self.calls"
+    ),
+    "a list of a strategy": (
+        "class A(Strategy):\n    def __init__(self):\n        self.d = []\n    def f(self):\n        self.d.append(1)",
+        "changes self.d",
+    ),
+    "a method passed on": ("D = []\nF = D.append\ndef f():\n    add = D.append\n    add(1)", "changes D with .append"),
+    "a builtin's method": ("D = {}\ndef f():\n    dict.update(D, a=1)", "changes dict with .update"),
+    "a set": ("D = {1}\ndef f():\n    D.add(2)", "changes D with .add"),
+    "what another function gives": ("D = []\ndef g():\n    return D\ndef f():\n    g().append(1)", "changes g()"),
+    "of a conditional": ("D = []\ndef f():\n    d = D or []\n    d.append(1)", "changes d with .append"),
+    "in a loop": ("D = [[]]\ndef f():\n    for d in D:\n        d += [1]", "changes d in place"),
+    "in a closure": (
+        "def g():\n    d = []\n    return lambda: d.append(1)\nF = g()", "changes d with .append"
+    ),
+    "within a new one": ("D = []\ndef f():\n    d = [D]\n    d[0].append(1)", "changes d[0] with .append"),
+    "a method by an expression's name": (
+        "D = []\nclass A(Strategy):\n    def sub(self):\n        return D\n    def f(self):\n"
+        "        d = self.sub()\n        d.append(1)",
+        "changes d with .append",
+    ),
+    "a generator that is kept": ("IT = (x for x in [1])\ndef f():\n    return any(IT)", "keeps the iterator"),
+    "a map that is kept": ("IT = map(int, [1])\ndef f():\n    return any(IT)", "keeps an iterator of map"),
+    "a zip by another name": ("Z = zip\nIT = Z([1], [2])", "keeps an iterator of zip"),
+    "a generator that is returned": ("def f():\n    return (x for x in [1])\nIT = f()", "keeps the iterator"),
     "not Python": ("def", "cannot be read"),
     "a NUL": ("X = 1\0", "cannot be read"),
 }  # fmt: skip
@@ -103,6 +132,16 @@ PLAIN = {
     "a dict made in steps": "def f():\n    r = {}\n    r['a'] = C > 1\n    r.update(b=C)\n    return r",
     "fields called as methods are": "class A(Strategy):\n    def f(s, self):\n        return self.parameters.limit",
     "parameters, renamed": "class A(Strategy):\n    def f(self):\n        p = self.parameters\n        return p.head",
+    "tables made while loading": "R = {}\nfor n in (1, 2):\n    R[n] = C.shift(n)\nL = []\nL.append(C)",
+    "a sum of conditions": "def f():\n    all_ = pl.lit(True)\n    for n in (1, 2):\n        all_ &= C.shift(n) > 1\n"
+    "    score = 0\n    score += (C > 1).cast(pl.Int8)\n    return all_ & (score > 0)",
+    "lists made in a call": "def f(n):\n    a = [C.shift(k) for k in range(n)]\n    a.append(C)\n    b = list(a)\n"
+    "    b[0] = C\n    b += a\n    return pl.max_horizontal(*b)",
+    "keywords with defaults": "class A(Strategy):\n    def __init__(self, **v):\n        v.setdefault('fast', 3)\n"
+    "        super().__init__(**v)",
+    "iterators used up": "a, b = (pl.col(n) for n in ('x', 'y'))\nR = dict(zip(['a'], [a]))\n"
+    "X = [x for _, x in enumerate(map(abs, [1]))]\nY = pl.any_horizontal(C > k for k in (1, 2))",
+    "an expression that adds": "def f():\n    return C.add(1)",
     "__init__": "class A(Strategy):\n    def __init__(self, **v):\n        super().__init__(**v)\n        self.w = 1",
     "a class of its own": "class A(Strategy):\n    pass\nclass B(A):\n    pass",
     "a shipped one": "from hermes.strategies.ma_cross import MovingAverageCross\nclass A(MovingAverageCross): pass",

@@ -23,7 +23,7 @@ from hermes.stages.audit.difference import Difference
 from hermes.stages.audit.lookahead import look_ahead
 from hermes.stages.audit.warm_up import warm_up
 from hermes.steps.audit_subject import Subject, first_of
-from hermes.steps.lineage import keep_verdict
+from hermes.steps.lineage import keep_verdict, written_rules
 from hermes.steps.selection import select
 from hermes.steps.step import step
 from hermes.strategies import strategy_name
@@ -44,6 +44,7 @@ class Audited:
         cuts: number of cuts; seed: of the random ones.
         checks: by name, `rules cuts columns warm_up continuity`.
         warm_up: bars that each column needs, see `audit.warm_up`; empty in a quick audit.
+        rules: fingerprints of the rules that were audited, see `lineage.written_rules`.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Audited:
     seed: int
     checks: Mapping[str, Check]
     warm_up: pl.DataFrame
+    rules: Mapping[str, str]
     seconds: float
 
     @property
@@ -169,6 +171,7 @@ def audit(
             "continuity": _continuity(rules, broken, sizes if bars.height > 1 else [], span),
         },
         warm_up=needed,
+        rules=written_rules(selection),
         seconds=perf_counter() - started,
     )
     try:
@@ -185,7 +188,7 @@ def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: 
     if whole.verdict == "fault":
         return Check("fault", first_of(whole.reasons, "; "))
     doubts = [*whole.reasons, *outside]
-    if peek and peek.column in {*rules.each, "position"}:
+    if peek and (peek.column in {*rules.each, "position"} or peek.column.startswith("rank ")):
         return Check(
             "fault", f"{peek}, once later bars are missing" + (f"; {first_of(doubts, '; ')}" if doubts else "")
         )

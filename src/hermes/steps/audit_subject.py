@@ -58,8 +58,10 @@ class Subject:
             return self.plan.select(*BARS, *self.foreign).tail(AUDITED_ROWS).collect()
 
     def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Bars → columns, conditions, signals and position."""
-        return signals(self._columns(bars.lazy()), self.strategy, context=0, position=0)
+        """Bars → columns, conditions, signals, position and ranks."""
+        made = signals(self._columns(bars.lazy()), self.strategy, context=0, position=0)
+        ranks = {f"rank {name}": rank for name, rank in self.strategy.ranks().items()}
+        return made.with_columns(**ranks) if ranks else made
 
     def in_chunks(self, rows: pl.LazyFrame, chunk_rows: int) -> Iterator[pl.DataFrame]:
         """The rules chunk by chunk, as an execution runs them."""
@@ -68,9 +70,9 @@ class Subject:
         return signal_chunks(rows.drop(made), self.strategy, chunk_rows=chunk_rows, context_rows=context_rows)
 
     def judged(self) -> Rules:
-        """The judgement of the rules by construction."""
+        """The judgement of the rules and ranks by construction."""
         strategy = self.strategy
-        return judge_rules(strategy.conditions(), signal_rules(strategy), strategy.look_back)
+        return judge_rules(strategy.conditions(), signal_rules(strategy), strategy.look_back, strategy.ranks())
 
     @property
     def stored(self) -> list[str]:
@@ -100,20 +102,25 @@ class Subject:
         """The result of the check of the columns."""
         if compared and compared.difference:
             return Check("fault", f"{compared.difference}, which is what the bars give")
-        said = []
-        if compared and (full := [name for name in self.stored if name not in compared.empty]):
-            said.append(f"{first_of(full)} on all {counted(self.table.rows, 'bar')}: stored is what the bars give")
-            said += [f"{name} from bar {bars + 1:,} on, as the table begins amid its history"
-                     for name, bars in compared.begins.items()]  # fmt: skip
-        if self.derived:
-            said.append(f"{first_of(sorted(self.derived))} computed from the bars")
-        said += beside_archive(self.settings, self.lake, self.plan, self.computed)
-        unknown = [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
+        said, unknown = [], [f"{name} is in the table, and no indicator that Hermes computes" for name in self.foreign]
         if compared:
+            rows = self.table.rows
+            left_out = {*compared.begins, *compared.late, *compared.empty}
+            if full := [name for name in self.stored if name not in left_out]:
+                said.append(f"{first_of(full)} on all {counted(rows, 'bar')}: stored is what the bars give")
+            said += [f"{name} from bar {bars + 1:,} on, as it has values before the bars give any: the table may begin "
+                     "amid its history" for name, bars in compared.begins.items() if bars < rows]  # fmt: skip
+            said += [f"{name} from bar {bars + 1:,} on, before which it has no value"
+                     for name, bars in compared.late.items()]  # fmt: skip
+            unknown += [f"{name} has values before the bars give any, and depends on all bars before"
+                        for name, bars in compared.begins.items() if bars >= rows]  # fmt: skip
             unknown += [f"{name} has no value" for name in compared.empty]
             unknown += [
                 f"{counted(bars, 'bar')} of {name} depend on too many before" for name, bars in compared.open.items()
             ]
+        if self.derived:
+            said.append(f"{first_of(sorted(self.derived))} computed from the bars")
+        said += beside_archive(self.settings, self.lake, self.plan, self.computed)
         if unknown:
             return Check("not_checked", "; ".join([*unknown, *said]))
         if compared or self.doubts:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hermes.errors import StoreError
 from hermes.freshness import Freshness
+from hermes.indicators.columns import parse
 from hermes.indicators.registry import known_indicators
 from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
@@ -22,6 +23,7 @@ from hermes.lineage import Lineage, source_versions
 from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
+from hermes.stages.gold.timeframes import split
 from hermes.steps.feature_set import set_files
 from hermes.steps.indicators import own_sources
 from hermes.steps.measure import measure_frame
@@ -30,6 +32,7 @@ from hermes.steps.results import Rows, published_rows
 from hermes.steps.selection import Selection, feature_files
 from hermes.steps.warnings import freshness_of, warnings, warnings_now
 from hermes.strategies import find_strategy
+from hermes.strategies.base import Strategy
 from hermes.strategies.columns import signal_rules
 from hermes.version import __version__
 
@@ -208,24 +211,42 @@ def _key(selection: Selection) -> str:
     return f"audits/{selection.settings.dataset.signals_table(selection.strategy.name)}.json"
 
 
+def written_rules(selection: Selection) -> dict[str, str]:
+    """A fingerprint of each rule by its name, and of each rank; the same for all that call Python or a plug-in."""
+    rules = _expressions(selection.strategy)
+    return {name: "" if judge(rule).is_open else _digest(rule) for name, rule in rules.items()}
+
+
 def _made_from(selection: Selection) -> str:
     """A fingerprint of all inputs of a verdict: rules, parameters, indicators, bars, and the version of Hermes.
 
     What a Python function does depends on more than its serialized form, so a verdict on one is valid for this
-    process only.
+    process only, and as long as the form is the same.
     """
-    strategy = selection.strategy
-    rules = {**strategy.conditions(), **signal_rules(strategy)}
+    strategy, settings = selection.strategy, selection.settings
     parameters = strategy.parameters.model_dump(mode="json")
     tried = [part.file for part in selection.trial.parts] if selection.trial else []
     files = [(file.key, file.version) for file in (*selection.table.files, *tried)]
-    written = {name: _written(rule) for name, rule in rules.items()}
-    known = known_indicators(selection.settings.features.indicators)
+    known = known_indicators(settings.features.indicators)
     own = own_sources(strategy.columns, known)
-    return fingerprint(__version__, strategy.name, selection.source, parameters, written, files, own)
+    # The same source may define another expression: a file imports others, a package is changed in place.
+    columns = {name: parse(split(name)[0], known.families).call for name in own}
+    written = {name: _written(each) for name, each in {**_expressions(strategy), **columns}.items()}
+    versions, context_rows = (__version__, pl.__version__), settings.signals.context_rows
+    return fingerprint(versions, strategy.name, selection.source, parameters, context_rows, written, files, own)
 
 
-def _written(rule: pl.Expr) -> str:
-    if judge(rule).is_open:
-        return _PROCESS
-    return sha256(rule.meta.serialize()).hexdigest()
+def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:
+    ranks = {f"rank {name}": rank for name, rank in strategy.ranks().items()}
+    return {**strategy.conditions(), **signal_rules(strategy), **ranks}
+
+
+def _written(expression: pl.Expr) -> list[str]:
+    return [_digest(expression), *([_PROCESS] if judge(expression).is_open else [])]
+
+
+def _digest(expression: pl.Expr) -> str:
+    try:
+        return sha256(expression.meta.serialize()).hexdigest()
+    except Exception:  # a Python function that cannot be pickled
+        return ""

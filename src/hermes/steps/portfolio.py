@@ -27,6 +27,7 @@ from hermes.stages.backtest.trading import columns_for, signal_events_in
 from hermes.steps.account import account_of, remarks
 from hermes.steps.feature_set import features_read, merged
 from hermes.steps.selection import Selection, select
+from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, rule_columns
 from hermes.version import __version__
 
@@ -131,6 +132,8 @@ def portfolio(
         for one in each
         for said in remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1])
     ]
+    if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
+        warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")
     strategy = each[0].strategy.name
     path, page = _publish(each, lake, result, min(most, len(tasks)), rank, warnings)
     symbols = [task.dataset.symbol for task in tasks]
@@ -172,15 +175,19 @@ def _ranked(selection: Selection, rank: str) -> Selection:
     """Add the column that entries are ranked by."""
     if not rank:
         return selection
-    strategy = selection.strategy
-    known = {name: pl.col(name) for name in (*BARS, *strategy.columns) if name != "datetime"} | dict(strategy.ranks())
+    known = _ranks(selection.strategy)
     if rank not in known:
-        raise UsageError(f"--rank {rank!r} is not known to {strategy.name}", f"it has {', '.join(known)}")
+        raise UsageError(f"--rank {rank!r} is not known to {selection.strategy.name}", f"it has {', '.join(known)}")
     expression = known[rank]
     found = judge(expression)
     if found.verdict == "fault":
         raise UsageError(f"--rank {rank!r} looks ahead: {'; '.join(found.reasons)}", "rank by what is known at the bar")
     return replace(selection, plan=selection.plan.with_columns(expression.cast(pl.Float64).alias(_RANK)))
+
+
+def _ranks(strategy: Strategy) -> dict[str, pl.Expr]:
+    """Everything that entries can be ranked by."""
+    return {name: pl.col(name) for name in (*BARS, *strategy.columns) if name != "datetime"} | dict(strategy.ranks())
 
 
 def _frames(selection: Selection, traded: Sequence[str]) -> Iterator[pl.DataFrame]:

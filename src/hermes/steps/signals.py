@@ -15,7 +15,7 @@ import obstore
 import polars as pl
 from polars.exceptions import ShapeError
 
-from hermes.errors import SourceChanged, StoreError
+from hermes.errors import AuditFault, SourceChanged, StoreError
 from hermes.freshness import Freshness
 from hermes.indicators.registry import known_indicators
 from hermes.lake.executions import SIGNALS, next_sequence, publish
@@ -29,7 +29,7 @@ from hermes.settings import Settings
 from hermes.stages.signals.generate import Decisions, write_signals
 from hermes.stages.signals.plan import constants
 from hermes.steps.indicators import own_sources
-from hermes.steps.lineage import kept_verdict
+from hermes.steps.lineage import kept_verdict, written_rules
 from hermes.steps.measure import Measured, MeasuredRows, Tally, measure
 from hermes.steps.production import find_execution, identity, why_not_production
 from hermes.steps.results import published_rows
@@ -98,15 +98,23 @@ class Signalled(MeasuredRows):
 
 
 @step()
-def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> Signalled:
+def signals(
+    settings: Settings, lake: Lake, *, rules: Mapping[str, str] | None = None, progress: Progress = SILENT
+) -> Signalled:
     """Make and publish the signals of one dataset.
+
+    Args:
+        rules: the fingerprints of those that were audited; other rules are refused then.
 
     Raises:
         MissingTable, TableRefused, StrategyError, UsageError: see `select`.
+        AuditFault: the strategy gives other rules than those that were audited.
         SourceChanged: the features were replaced again and again while they were read.
     """
     started = perf_counter()
     selection = select(settings, lake)
+    if rules is not None:
+        _check_audited(selection, rules)
     decisions = Decisions(decided_columns(selection.strategy))
     measured = measure(selection, progress, decisions.add)
     with lake.gold.staged() as path:
@@ -135,6 +143,15 @@ def signals(settings: Settings, lake: Lake, *, progress: Progress = SILENT) -> S
             seconds=perf_counter() - started,
             trial=lineage["trial"],
         )
+
+
+def _check_audited(selection: Selection, audited: Mapping[str, str]) -> None:
+    """Refuse rules that differ from the audited ones: a strategy may depend on more than its parameters."""
+    now = written_rules(selection)
+    if other := [name for name in {**audited, **now} if audited.get(name) != now.get(name)]:
+        said = f"{selection.strategy.name} gives another {other[0]!r} than the one that was audited"
+        cure = "make rules of parameters alone, the same whenever they are asked for"
+        raise AuditFault(f"{selection.settings.dataset}: {said}", cure)
 
 
 def _write(

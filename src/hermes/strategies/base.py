@@ -96,7 +96,7 @@ def asked_once(strategy: Strategy) -> Strategy:
 
     So the rules that are audited are the rules that run, even if its methods return others on a second call.
     """
-    for part in ("conditions", "buy", "sell", "short", "cover"):
+    for part in ("conditions", "buy", "sell", "short", "cover", "ranks"):
         if ask := getattr(strategy, part, None):
             object.__setattr__(strategy, part, cache(_copied(ask)))
     return strategy

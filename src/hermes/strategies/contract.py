@@ -45,6 +45,13 @@ def check_strategy(strategy: Strategy) -> None:
         raise StrategyError(f"{strategy.name} has {there[0]}() and no {lacking}()", "define both, or neither")
     for part in there:
         _check_rule(strategy, f"{part}()", shorts[part], {*given, *conditions}, schema)
+    ranks = _asked(strategy, "ranks", strategy.ranks)
+    if not isinstance(ranks, Mapping) or not all(isinstance(name, str) for name in ranks):
+        raise _wrong(strategy, "ranks", ranks, 'a dict like {"momentum": pl.col("close") / pl.col("ema_20")}')
+    for name, rank in ranks.items():
+        dtype = _type_of(strategy, f"rank {name!r}", rank, given, schema)
+        if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
+            raise StrategyError(f"{strategy.name}: rank {name!r} gives {dtype}", "expected a number for each row")
 
 
 def _asked(strategy: Strategy, part: str, ask: Callable[[], Any]) -> Any:
@@ -73,6 +80,15 @@ def _check_names(strategy: Strategy, columns: Iterable[str], conditions: Iterabl
 
 def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schema: Mapping[str, pl.DataType]) -> None:
     """One rule: an expression over known columns that gives a Boolean for each row."""
+    dtype = _type_of(strategy, part, rule, known, schema)
+    if dtype not in (pl.Boolean, pl.Null):
+        raise StrategyError(f"{strategy.name}: {part} gives {dtype}", "expected a Boolean for each row: compare it")
+
+
+def _type_of(
+    strategy: Strategy, part: str, rule: Any, known: set[str], schema: Mapping[str, pl.DataType]
+) -> pl.DataType:
+    """The type of what one expression over known columns gives for each row."""
     if not isinstance(rule, pl.Expr):
         raise _wrong(strategy, part, rule, 'a Polars expression, like pl.col("close") > 0')
     if rule.meta.has_multiple_outputs():
@@ -92,13 +108,11 @@ def _check_rule(strategy: Strategy, part: str, rule: Any, known: set[str], schem
             "a rule gives one value for each row: no filter, no head",
         )
     try:
-        dtype = pl.LazyFrame(schema=schema).select(rule=rule).collect_schema()["rule"]
+        return pl.LazyFrame(schema=schema).select(rule=rule).collect_schema()["rule"]
     except Exception as error:
         raise StrategyError(
             f"{strategy.name}: {part} cannot be computed: {first_line(str(error))}", "correct it"
         ) from error
-    if dtype not in (pl.Boolean, pl.Null):
-        raise StrategyError(f"{strategy.name}: {part} gives {dtype}", "expected a Boolean for each row: compare it")
 
 
 def _changes_rows(rule: pl.Expr) -> bool:

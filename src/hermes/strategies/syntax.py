@@ -2,7 +2,8 @@
 
 An expression shows what it reads, but not where its constants come from: a file, a clock, the command
 line. Source that uses only what is listed here cannot reach any of these: it builds expressions from parameters and
-literals. Everything else is reported with its line; it may be harmless, but that is not proven.
+literals, the same whenever it is asked (`state`). Everything else is reported with its line; it may be harmless, but
+that is not proven.
 """
 
 import ast
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from hermes.strategies import allowed
+from hermes.strategies.state import kept_state
 
 
 def outside(source: str | bytes) -> tuple[str, ...]:
@@ -63,6 +65,7 @@ class _Source:
         """Everything that is not on the allow-list."""
         yield from ((1, f"it gives {name} two meanings") for name in self.twice)
         yield from self._globals(self.table)
+        yield from kept_state(self.tree, frozenset(self.imported))
         yield from self._nodes(self.tree, _Scope(initial=False, parameters=frozenset()))
 
     def _globals(self, table: symtable.SymbolTable) -> _Said:

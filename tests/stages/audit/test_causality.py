@@ -31,6 +31,9 @@ PROVEN = {
     "one of several": (pl.any_horizontal(CLOSE > 1, OPEN > 2), 0),
     "ahead, and back as far": (CLOSE.shift(-3).shift(3), 3),
     "a centred window, moved back": (CLOSE.rolling_mean(5, center=True).shift(2), 6),
+    "a peak, once the bar after it is over": (CLOSE.peak_max().shift(1), 2),
+    "calculated with round numbers": ((CLOSE / OPEN - 1) * 100 == 5, 0),
+    "equal within limits": (CLOSE.is_close(OPEN, abs_tol=0.5) & (CLOSE.shift(1_200) == OPEN), 1_200),
     "a percentage": (CLOSE.pct_change(2).abs().log() > 0.1, 2),
     "an exponential average": (CLOSE.ewm_mean(span=9), None),
     "a running sum": (CLOSE.cum_sum(), None),
@@ -57,6 +60,7 @@ FAULT = {
     "back before it is ahead": CLOSE.shift(5).shift(-3),  # the last bars are null until later ones are there
     "within over": CLOSE.shift(-1).over("symbol"),
     "within an aggregate": CLOSE.shift(-1).max(),
+    "a hole filled from far ahead, moved back": pl.when(CLOSE > 3).then(CLOSE).interpolate().shift(5) > 1,
     "only where it matters": (CLOSE < OPEN) | (CLOSE.shift(-1) < CLOSE * 0.9),
 }
 NOT_PROVEN = {
@@ -86,6 +90,10 @@ NOT_PROVEN = {
     "as_struct()": pl.struct(CLOSE, OPEN).struct.field("close"),
     "a value equal to 63,123.25": CLOSE == 63_123.25,
     "a value equal to 63,123": pl.lit(63_123) != CLOSE,
+    "equal to 7,934.58": CLOSE - 7_934.58 == 0,
+    "equal to 7,934.25": pl.when(CLOSE > 1).then((CLOSE / 7_934.25).abs()).otherwise(2) == 1,
+    "equal to 7,934.5": CLOSE.is_close(7_934.5),
+    "equal to 7,934.125": CLOSE.is_between(7_934.125, 7_934.125),
     "constants": pl.any_horizontal(float(price) == CLOSE for price in range(101)),
     "bytes of literals": CLOSE.is_in(list(range(50_000))),
     "trusted": ta.zlema(CLOSE, 10),
@@ -141,6 +149,13 @@ def test_unbounded_look_back_is_a_fault_of_rules() -> None:
     assert found.verdict == "fault"
     assert found.look_back is None
     assert "above depends on all bars before" in found.reasons[0]
+
+
+def test_a_rank_may_look_back_without_end_but_not_ahead() -> None:
+    rules = {"above": CLOSE > OPEN}, {"buy": pl.col("above")}, 0
+    assert judge_rules(*rules, {"trend": CLOSE / CLOSE.ewm_mean(span=9)}).whole.verdict == "proven"
+    assert judge_rules(*rules, {"next": CLOSE.shift(-1)}).whole.reasons == ("rank next: shift(-1) looks at later bars",)
+    assert judge_rules(*rules, {"best": CLOSE.rank()}).whole.verdict == "not_checked"
 
 
 def test_a_fault_goes_before_what_is_not_proven_and_names_its_rule() -> None:

@@ -54,7 +54,7 @@ def compared(stored: pl.DataFrame, read: Callable[[int, int], None] = lambda beg
 
 
 def test_what_the_bars_give_is_the_same_in_every_block(table: pl.DataFrame) -> None:
-    assert compared(table) == Compared(None, {}, {}, [])
+    assert compared(table) == Compared(None, {}, {}, {}, [])
 
 
 @pytest.mark.parametrize("name", WANTED)
@@ -71,7 +71,8 @@ def test_a_missing_value_is_a_difference_but_for_those_before_the_first(table: p
     def without(where: pl.Expr) -> pl.DataFrame:
         return table.with_columns(decay=pl.when(where).then(None).otherwise(pl.col("decay")))
 
-    assert compared(without(pl.int_range(ROWS) < 700)).difference is None
+    later = compared(without(pl.int_range(ROWS) < 700))
+    assert (later.difference, later.late) == (None, {"decay": 700})
     found = compared(without(pl.int_range(ROWS) == 700)).difference
     assert found is not None
     assert (found.column, found.found) == ("decay", None)
@@ -79,6 +80,30 @@ def test_a_missing_value_is_a_difference_but_for_those_before_the_first(table: p
 
 def test_a_column_without_any_value_is_named(table: pl.DataFrame) -> None:
     assert compared(table.with_columns(mean=pl.lit(None, dtype=pl.Float64))).empty == ["mean"]
+
+
+def test_an_infinite_value_does_not_hide_the_others(table: pl.DataFrame) -> None:
+    """A mean of sizes with one of them infinite would make every difference a small one."""
+    ratio = {"ratio": 1 / (CLOSE - CLOSE.shift(1)).abs().clip(0.001).sub(0.001)}
+    stored = table.with_columns(**ratio)
+    assert stored["ratio"].is_infinite().any()
+
+    def difference(rows: pl.DataFrame) -> object:
+        read = lambda begin, end: rows.slice(begin, end - begin)  # noqa: E731
+        return compare_columns(read, ROWS, ["ratio"], lambda part: part.select(**ratio), {}).difference
+
+    assert difference(stored) is None
+    assert difference(stored.with_columns(pl.col("ratio").shift(-1))) is not None
+
+
+def test_a_column_that_never_forgets_cannot_be_compared_where_its_first_values_are_not_those_of_the_bars(
+    table: pl.DataFrame,
+) -> None:
+    running = {"all": CLOSE.cum_sum().shift(30)}
+    peeks = table.with_columns(all=CLOSE.cum_sum().shift(-1))
+    read = lambda begin, end: peeks.slice(begin, end - begin)  # noqa: E731
+    found = compare_columns(read, ROWS, ["all"], lambda part: part.select(**running), {})
+    assert (found.difference, found.begins) == (None, {"all": ROWS})
 
 
 def test_memory_is_that_of_a_block_and_its_lead(table: pl.DataFrame) -> None:

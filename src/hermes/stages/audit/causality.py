@@ -59,26 +59,35 @@ def judge(expression: pl.Expr, inputs: Mapping[str, Judgement] | None = None) ->
     return Judgement(verdict, back, reasons, tuple(found.running), found.is_open, found.literals)
 
 
-def judge_rules(conditions: Mapping[str, pl.Expr], signals: Mapping[str, pl.Expr], look_back: int) -> Rules:
+def judge_rules(
+    conditions: Mapping[str, pl.Expr],
+    signals: Mapping[str, pl.Expr],
+    look_back: int,
+    ranks: Mapping[str, pl.Expr] | None = None,
+) -> Rules:
     """Judge a strategy's rules by their form, and check the declared look-back.
 
     Args:
         conditions: named Boolean expressions over bars and indicators.
         signals: buy, sell and the like: expressions over bars, indicators and the conditions.
         look_back: as declared by the strategy, in bars.
+        ranks: what a portfolio ranks entries by; they may look back as far as they like.
 
     Returns:
-        The judgement of all rules together, whose reasons begin with the rule's name, and that of each rule.
+        The judgement of all rules and ranks together, whose reasons begin with the name, and that of each rule.
     """
     each = {name: judge(rule) for name, rule in conditions.items()}
     each |= {name: judge(rule, each) for name, rule in signals.items()}
+    ranked = {f"rank {name}": judge(rank) for name, rank in (ranks or {}).items()}
     faults, doubts = [], []
-    for name, found in each.items():
+    for name, found in {**each, **ranked}.items():
         said = [f"{name}: {reason}" for reason in found.reasons]
         if found.verdict == "fault":
             faults += said
         elif found.verdict == "not_checked":
             doubts += said
+        elif name in ranked:
+            continue
         elif found.look_back is None:
             faults.append(f"{name} depends on all bars before, so that no look-back is enough")
         elif found.look_back > look_back:

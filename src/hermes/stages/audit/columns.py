@@ -32,7 +32,8 @@ class Compared:
     Attributes:
         difference: the first one, of the first column that differs; None if all are equal.
         begins: columns whose first bars could not be compared, because the table lacks the start of its history, with
-            the number of these bars.
+            the number of these bars; all of the table's where a column never forgets what came before.
+        late: columns without a value on bars for which the bars give one, up to their first, with its number.
         open: columns that depend on where a block begins, however far before it that is, with the number of bars that
             could not be compared for that.
         empty: columns without any value.
@@ -40,6 +41,7 @@ class Compared:
 
     difference: Difference | None
     begins: Mapping[str, int]
+    late: Mapping[str, int]
     open: Mapping[str, int]
     empty: Sequence[str]
 
@@ -63,12 +65,15 @@ def compare_columns(
     """
     begins: dict[str, int] = {}
     unsettled: Counter[str] = Counter()
+    late: dict[str, int] = {}
+    given: set[str] = set()  # columns that the bars gave a value where none is stored
     seen: set[str] = set()
     for begin in range(0, rows, BLOCK_ROWS):
         end = min(begin + BLOCK_ROWS, rows)
         table, made, settled = _computed(read, begin, end, names, compute, states)
         if begin == 0:
-            begins = _begins_amid(table, made, names, compute)
+            amid = _begins_amid(table, made, names, compute)
+            begins = {name: bars if bars < end else rows for name, bars in amid.items()}
         for name in names:
             stored = table[name]
             known = np.ones(len(stored), dtype=bool) if settled is None else settled[name]
@@ -76,17 +81,21 @@ def compare_columns(
             if begin < begins.get(name, 0):
                 known = known & (np.arange(begin, end) >= begins[name])
             if name not in seen:  # before its first value a column says nothing
-                there = stored.is_not_null().arg_max() if stored.null_count() < len(stored) else None
-                if there is None:
+                first = len(stored) if stored.null_count() == len(stored) else int(stored.is_not_null().arg_max() or 0)
+                if made[name].head(first).null_count() < first:
+                    given.add(name)
+                if first == len(stored):
                     continue
                 seen.add(name)
-                known = known & (np.arange(len(stored)) >= there)
+                if name in given:
+                    late[name] = begin + first
+                known = known & (np.arange(len(stored)) >= first)
             wrong = np.flatnonzero(_differing(made[name], stored) & known)
             if len(wrong):
                 row = int(wrong[0])
                 found = Difference(name, table["datetime"][row], made[name][row], stored[row])
-                return Compared(found, begins, {}, ())
-    return Compared(None, begins, +unsettled, [name for name in names if name not in seen])
+                return Compared(found, begins, late, {}, ())
+    return Compared(None, begins, late, +unsettled, [name for name in names if name not in seen])
 
 
 def _computed(
@@ -137,6 +146,7 @@ def _differing(expected: pl.Series, found: pl.Series) -> NDArray[np.bool_]:
     if not expected.dtype.is_float():
         return expected.ne_missing(found).to_numpy()
     size = expected.abs()
-    usual = cast("float | None", size.mean()) or 0.0
-    close = ((expected - found).abs() <= TOLERANCE * size.clip(lower_bound=usual)).fill_null(value=False)
-    return (~(close | (expected.is_null() & found.is_null()))).to_numpy()
+    finite = size.is_finite()
+    usual = cast("float | None", size.filter(finite.fill_null(value=False)).mean()) or 0.0
+    close = ((expected - found).abs() <= TOLERANCE * size.clip(lower_bound=usual)) & finite & found.is_finite()
+    return ~(close.fill_null(value=False) | expected.eq_missing(found)).to_numpy()

@@ -21,13 +21,13 @@ POINTWISE = _names(
 POINTWISE_BOOLEAN = _names(
     "Not IsNull IsNotNull IsNan IsNotNan IsFinite IsInfinite IsBetween IsClose AllHorizontal AnyHorizontal"
 )
-OPERATORS = _names(
-    """Eq EqValidity NotEq NotEqValidity Lt LtEq Gt GtEq Plus Minus Multiply Divide TrueDivide FloorDivide Modulus
-    And Or Xor LogicalAnd LogicalOr"""
-)
+ARITHMETIC = _names("Plus Minus Multiply Divide TrueDivide FloorDivide Modulus")
+OPERATORS = ARITHMETIC | _names("Eq EqValidity NotEq NotEqValidity Lt LtEq Gt GtEq And Or Xor LogicalAnd LogicalOr")
 EQUALITIES = _names("Eq EqValidity NotEq NotEqValidity")
 #: Types of literals and casts.
 NUMBERS = _names("Null Boolean Int8 Int16 Int32 Int64 Int128 UInt8 UInt16 UInt32 UInt64 Float32 Float64")
+#: By a number of bars, which is their second input.
+BY_BARS = _names("Shift ShiftAndFill PctChange Diff")
 #: Over a window of bars, exactly.
 ROLLING = _names("Min Max Quantile")
 #: The same, with a sum that runs from bar to bar: its last digits depend on where the bars begin.

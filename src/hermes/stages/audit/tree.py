@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NamedTuple
 
 from hermes.stages.audit import operations as op
@@ -82,10 +83,9 @@ class Tree:
         return Reach()
 
     def _named(self, *sides: Any) -> None:
-        """Note an equality with a price, which identifies the bars with that price."""
-        for side in sides:
-            value = _number(side)
-            if value is not None and not self.names_bars and (value != int(value) or abs(value) > MOST_EQUAL):
+        """Note an equality with a price, plain or in arithmetic, which identifies the bars with that price."""
+        for value in (value for side in sides for value in _numbers(side)):
+            if not self.names_bars and (not isfinite(value) or value != int(value) or abs(value) > MOST_EQUAL):
                 self.names_bars = True  # said once
                 self.unproven[f"it looks for a value equal to {value:,}, which could name single bars by heart"] = None
 
@@ -101,7 +101,7 @@ class Tree:
         name, options = _variant(function)
         inner, details = _variant(options)
         match name:
-            case "Shift" | "ShiftAndFill" | "PctChange" | "Diff" if inner != "Drop":
+            case _ if name in op.BY_BARS and inner != "Drop":
                 found = self._shifted(name, inputs)
             case "RollingExpr":
                 found = self._rolling(inputs, options)
@@ -111,16 +111,19 @@ class Tree:
                 found = self._plugin(inputs, options)
             case "StructExpr" if inner == "FieldByName" and _is_plugin(inputs[0]):
                 found = self._widest(inputs)
-            case "Interpolate" | "PeakMax" | "PeakMin":
-                found = self._later(inputs, f"{method(name)}()", 1)
-            case "Reverse":
-                found = self._later(inputs, "reverse()", _ALL)
+            case "PeakMax" | "PeakMin":
+                found = self._later(inputs, f"{method(name)}()", 1)  # both neighbours
+                found = found._replace(back=_sum(found.back, 1))
+            case "Interpolate" | "Reverse":  # a hole is filled from the next value, however far ahead that is
+                found = self._later(inputs, f"{method(name)}()", _ALL)
             case _ if name in op.CUMULATIVE and options["reverse"]:
                 found = self._later(inputs, f"{method(name)}(reverse=True)", _ALL)
             case _ if name in op.CUMULATIVE | op.EXPONENTIAL:
                 found = self._widest(inputs)._replace(back=None)
             case _ if name in op.POINTWISE or (name == "Boolean" and inner in op.POINTWISE_BOOLEAN):
                 found = self._widest(inputs)
+                if inner == "IsClose" or (inner == "IsBetween" and inputs[1] == inputs[2]):
+                    self._named(*inputs)
             case _:
                 found = self._opaque(name, options, inputs)
         return found
@@ -226,6 +229,33 @@ def _number(node: Any) -> float | None:
     kind, body = _variant(node)
     value = _variant(_variant(body)[1])[1] if kind == "Literal" else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _numbers(node: Any) -> Iterator[float]:
+    """The numeric literals that a value is calculated with; none of those that a comparison within it holds."""
+    kind, body = _variant(node)
+    match kind:
+        case "Literal":
+            value = _number(node)
+            if value is not None:
+                yield value
+            return
+        case "Alias":
+            within = body[:1]
+        case "Cast":
+            within = [body["expr"]]
+        case "BinaryExpr" if body["op"] in op.ARITHMETIC:
+            within = [body["left"], body["right"]]
+        case "Ternary":
+            within = [body["truthy"], body["falsy"]]
+        case "Function":
+            name = _variant(body["function"])[0]
+            # The second input of these is a number of bars.
+            within = [] if name == "Boolean" else body["input"][: 1 if name in op.BY_BARS else None]
+        case _:
+            within = []
+    for each in within:
+        yield from _numbers(each)
 
 
 def _whole(node: Any) -> int | None:
