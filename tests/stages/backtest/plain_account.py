@@ -75,8 +75,9 @@ class Plain:
 
     def follow(self, asks, row, quote, decided, due=False):
         """What signals ask for, and what is due, at one price."""
-        close = self.closes[decided]
-        equity = self.cash + self.units * self.worth(close)
+        equity = self.cash + self.units * self.worth(self.closes[decided])
+        if decided < row:  # what was paid in a gap since was not known
+            equity = self.equity[decided] if decided >= 0 else F(self.account.initial_cash)
         if self.leaves(asks):
             self.leave(row, quote, "signal")
         elif due:

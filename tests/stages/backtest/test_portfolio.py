@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.stages.backtest.random_markets import accounts, market, seeds, signals, wanted
+from tests.stages.backtest.plain_portfolio import PlainPortfolio
+from tests.stages.backtest.random_markets import HOUR, accounts, market, seeds, signals, wanted
 from tests.stages.backtest.test_trading import rates, traded
 
 from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.portfolio import Piece, Portfolio
 from hermes.stages.backtest.portfolio_result import PortfolioBacktest
 
@@ -69,6 +71,67 @@ def test_a_portfolio_of_one_is_the_single_account_bit_for_bit(data, seed, rows, 
     mine = whole(portfolio, [Piece(replace(bars, funding=funding), wanted(given))], hours)
     assert mine.tolist() == equity.tolist()
     assert trades_of(portfolio)[0].equals(single.trades())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), seeds, accounts(inverse=False), st.booleans(), st.integers(1, 5))
+def test_equals_plain_loops_over_symbols_of_all_scales_with_gaps(data, seed, account, ranked, most):
+    rng, made, plain = np.random.default_rng(seed), [], []
+    share, charged = data.draw(st.sampled_from([0.05, 0.3])), data.draw(st.booleans())
+    for number, scale in enumerate((1.0, 1e-6, 1e5, 1e-3, 10.0)):
+        length, late = int(rng.integers(60, 160)), int(rng.integers(0, 30))
+        bars = market(seed + number, length, missing=0.1)
+        prices = (scale * each for each in (bars.opens, bars.close, bars.high, bars.low))
+        bars = Bars(bars.times + np.timedelta64(late, "h"), *prices)
+        funding = rates(bars, seed + number, timedelta(hours=3), timedelta()) if charged else None
+        given, rank = signals(seed + number, length, share), rng.choice([1.0, 2.0], length)
+        made.append(Piece(replace(bars, funding=funding), wanted(given), rank if ranked else None))
+        columns = (each.tolist() for each in (bars.times, bars.opens, bars.high, bars.low, bars.close, given.T))
+        paid = list(zip(funding.times.tolist(), funding.rates.tolist(), strict=True)) if funding else []
+        plain.append((list(zip(*columns, strict=True)), paid, rank.tolist()))
+    series, charges, ranks = zip(*plain, strict=True)
+    expected = PlainPortfolio(account, most, HOUR, series, charges, ranks if ranked else None)
+    portfolio = Portfolio(account, [*SYMBOLS, "EUSDT"], most)
+    near = {"rel": 1e-9, "abs": 1e-9 * account.initial_cash}
+    assert whole(portfolio, made, data.draw(st.sampled_from([None, 20]))).tolist() == pytest.approx(
+        expected.equity, **near
+    )
+    for number, trades in enumerate(trades_of(portfolio)):
+        theirs = [each[1:] for each in expected.trades if each[0] == number]
+        closed = trades.filter(~pl.col("open"))
+        assert closed["reason"].to_list() == [each[5] for each in theirs]
+        assert closed["entry_time"].to_list() == [series[number][each[0]][0] for each in theirs]
+        for column, place in (("entry_price", 1), ("exit_price", 2), ("size", 3)):
+            assert closed[column].to_list() == pytest.approx([abs(each[place]) for each in theirs], rel=1e-9)
+        for column, place in (("fees", 4), ("profit", 6)):
+            assert closed[column].to_list() == pytest.approx([each[place] for each in theirs], **near)
+
+
+def test_an_entry_is_sized_by_the_equity_at_its_signal_though_its_series_has_a_gap_after_it():
+    """B rises after A's signal, before A's next bar: A's order was for a part of the equity before that."""
+    hours = np.datetime64("2023-01-01", "us") + np.arange(6) * np.timedelta64(1, "h")
+    prices = np.array([10.0, 10.0, 10.0, 20.0, 20.0, 20.0])
+    flat = np.full(3, 10.0)
+    long, late = Bars(hours, prices, prices), Bars(hours[[0, 1, 5]], flat, flat)
+    buys = [np.zeros((2, 6), bool), np.zeros((2, 3), bool)]
+    buys[0][0, 0] = buys[1][0, 1] = True
+    account = Account(fees=0.0, fill="next_open", size="fraction:0.25")
+    for hour in (None, 1):
+        portfolio = Portfolio(account, ["BUSDT", "AUSDT"], 2)
+        whole(portfolio, [Piece(long, wanted(buys[0])), Piece(late, wanted(buys[1]))], hour)
+        assert [each["size"].to_list() for each in trades_of(portfolio)] == [[250.0], [250.0]]
+
+
+def test_what_rounding_leaves_of_the_cash_buys_nothing():
+    """Eleven entries of a tenth: sums of floats leave 1e-13, which would buy a coin at 1e-6."""
+    bars = market(1, 3)
+    buys = np.zeros((2, 3), bool)
+    buys[0, 1] = True
+    cheap = Bars(bars.times, bars.opens * 1e-8, bars.close * 1e-8)
+    for cash in (10_000.0, 137.31, 0.7):
+        portfolio = Portfolio(Account(initial_cash=cash, size="fraction:0.1"), [f"S{n:02}" for n in range(12)], 12)
+        portfolio.advance([Piece(cheap, wanted(buys))] * 12)
+        assert [each.height for each in trades_of(portfolio)] == [1] * 10 + [0] * 2
 
 
 @settings(max_examples=25, deadline=None)

@@ -39,7 +39,7 @@ class AccountState:
 
     Attributes:
         resume: the first row at which an entry may fill.
-        turned: the row of the last exit by a signal, cash and units ahead of it.
+        turned: the row of the last exit by a signal, cash and units when it was decided.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class AccountState:
         self.cash, self.held, self.resume = cash, held, resume
         self.turned = -1, 0.0, 0.0
         self._row, self._key = 0, -1  # from where on the position is held
+        self._decided_cash = cash  # when the last exit was decided
         self._states: list[Floats] = [np.array([[0, cash, held.units if held else 0.0]])]
         self._entered: list[Floats] = []
         self._left: list[Floats] = []
@@ -86,7 +87,7 @@ class AccountState:
             held.levels = self._exits.raised(self._bars, held.bar - self._first, held.side, levels)
             return
         if reason == SIGNAL:
-            self.turned = row, self.cash, held.units
+            self.turned = row, self._decided_cash, held.units
         filled = self._orders.leave(held.side, quote, held.units, self.cash)
         self.cash, self.held = filled.cash, None
         self._resume_after(row, reason)
@@ -97,6 +98,7 @@ class AccountState:
     def _pay(self, held: OpenPosition, row: int, key: int) -> int | None:
         """Funding until the exit; the row at whose close nothing is left of the account before that, or None."""
         charges, begin = self._charges, self._row
+        self._decided_cash = self.cash
         if charges is None:
             return self._ruined(held.units, begin, row) if held.units < 0 else None
         size = abs(held.units)
@@ -107,6 +109,8 @@ class AccountState:
             paid = held.side * (size * self._orders.worth(charges.prices[number]) * charges.rates[number])
             self.cash -= paid
             held.funding += paid
+            if not self._at_open or charges.keys[number] < row * PHASES:  # else it fell into the gap before the open
+                self._decided_cash = self.cash
             self._recent[0].append((at, self.cash, held.units))
             begin = at
         return self._ruined(held.units, begin, row)

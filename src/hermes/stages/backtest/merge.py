@@ -1,7 +1,7 @@
 """Fills the orders of many series on some bars in order of time, from one cash account."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 
 import numpy as np
@@ -9,55 +9,14 @@ import numpy as np
 from hermes.stages.backtest.account import VOLATILITY_BARS, Account, Size
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Floats
-from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Candidates, Leaving
-from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL, End, Exits, Levels
-from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED, Charges
-from hermes.stages.backtest.grid import Line
-from hermes.stages.backtest.orders import Orders
+from hermes.stages.backtest.candidates import Candidates
+from hermes.stages.backtest.exits import LIQUIDATION, REACHED_LEVELS, SIGNAL, End, Exits
+from hermes.stages.backtest.funding import CLOSED, OPENED, PHASES, REACHED
+from hermes.stages.backtest.leg import Leg
+from hermes.stages.backtest.orders import ROUNDING, Orders
 from hermes.stages.backtest.trades import ENTRY, EXIT
 
 _LEAVE, _PAY = range(2)  # what comes first in one instant; entries come after both
-
-
-@dataclass(slots=True)
-class Leg:
-    """One series on the common times.
-
-    Attributes:
-        first: bars that came before these; held: the position then.
-        resume: the first row at which an entry may fill.
-        line: its closes at the common times; bars: None where it has none at them.
-        leaving: where signals end positions; end: of what is held; charges: its funding.
-        past: the closes before that tell the volatility, None where it is not needed.
-    """
-
-    number: int
-    first: int
-    held: OpenPosition | None
-    resume: int
-    line: Line
-    bars: Bars | None = None
-    leaving: Leaving | None = None
-    end: End | None = None
-    charges: Charges | None = None
-    past: Floats | None = None
-
-    def instant(self, row: int) -> int:
-        """Of a row, among the common times."""
-        return row if self.line.instants is None else self.line.instants.item(row)
-
-    def row_at(self, instant: int) -> int:
-        """The row of the last bar at an instant; -1 where it is one before these."""
-        instants = self.line.instants
-        return instant if instants is None else int(np.searchsorted(instants, instant, side="right")) - 1
-
-    def end_of(self, exits: Exits, entry: int, side: int, levels: Levels[float], *, at_open: bool) -> End:
-        """Where a position on its bars ends."""
-        assert self.bars is not None and self.leaving is not None
-        quotes = self.bars.opens if at_open else self.bars.close
-        leave = self.leaving.long if side > 0 else self.leaving.short
-        return exits.end_of(self.bars, quotes, leave, entry, side, levels)
 
 
 class Merge:
@@ -89,10 +48,10 @@ class Merge:
         self._may_owe = account.side != ("short" if account.inverse else "long")
         self.cash = cash
         self.held: dict[int, OpenPosition] = {}
-        # Of all that coincides: when it does, cash and what was sold since, and the equity where that is needed.
+        # Of all that coincides: when it does, cash before it and what was sold since.
         self._key = -1
         self._group: tuple[float, list[tuple[int, float]]] = 0.0, []
-        self._decided: float | None = None
+        self._decided: dict[int, float] = {}  # the equity at the instants at which such entries were decided
 
     def run(self) -> None:
         """Fill all orders; an account with nothing left is closed at that close."""
@@ -138,7 +97,7 @@ class Merge:
         """Set the current key: events from here on coincide, until the next key."""
         if key != self._key:
             self._key, self._group = key, (self.cash, [])
-            self._decided = None
+            self._decided = {}
 
     def _liquidate(self, instant: int) -> None:
         """Close everything at its last close."""
@@ -191,20 +150,21 @@ class Merge:
 
     def _enter(self, place: int, number: int, key: int) -> None:
         found, instant = self._candidates, key // PHASES
-        row, side = found.rows[place], found.sides[place]
-        decided = instant - self._at_open
-        if self._decided is None and self._orders.needs_equity:
-            self._decided = self._equity_at(decided)
+        leg, row, side = self._legs[number], found.rows[place], found.sides[place]
+        equity = self._equity_when_decided(leg, row, instant) if self._orders.needs_equity else 0.0
         free = self.cash
         if self._may_owe:
             owed = [number for number, held in self.held.items() if held.units < 0]
-            free -= 2 * sum(abs(self.held[each].units) * self._worth(each, decided) for each in sorted(owed))
+            last = instant - self._at_open
+            free -= 2 * sum(abs(self.held[each].units) * self._worth(each, last) for each in sorted(owed))
+        if self.held and free <= ROUNDING * max(self.cash, equity, self._account.initial_cash):
+            self.dropped[number] += 1  # the others took all: what rounding left buys nothing
+            return
         volatility = self._volatility(number, row - self._at_open) if self._by_volatility else None
-        filled = self._orders.enter(side, found.quotes[place], self.cash, free, self._decided or 0.0, volatility)
+        filled = self._orders.enter(side, found.quotes[place], self.cash, free, equity, volatility)
         if filled is None:
             self.dropped[number] += 1
             return
-        leg = self._legs[number]
         price, units, fees, self.cash = filled
         bar = leg.first + row
         self.held[number] = OpenPosition(bar, side, units, price)
@@ -217,11 +177,38 @@ class Merge:
         if leg.charges:
             self._await_charge(leg, bisect_right(leg.charges.keys, row * PHASES + self._phase) - 1)
 
+    def _equity_when_decided(self, leg: Leg, row: int, instant: int) -> float:
+        """At the close of the signal's bar, which with orders at the open is the series' bar before the fill's."""
+        if self._at_open and row == 0:
+            return leg.decided
+        decided = leg.instant(row - 1) if self._at_open else instant
+        if decided not in self._decided:
+            self._decided[decided] = self._equity_at(decided)
+        return self._decided[decided]
+
     def _equity_at(self, instant: int) -> float:
-        """Before anything was filled that coincides, at the closes of an instant; -1 is the one before these."""
-        cash, left = self._group
-        standing = sorted([*((number, held.units) for number, held in self.held.items()), *left])
-        return cash + sum(units * self._worth(number, instant) for number, units in standing)
+        """At the closes of an instant; where entries fill at them, before anything was filled that coincides."""
+        if self._at_open:
+            cash, standing = self._standing_at(instant)
+        else:
+            cash, left = self._group
+            standing = [*((number, held.units) for number, held in self.held.items()), *left]
+        return cash + sum(units * self._worth(number, instant) for number, units in sorted(standing))
+
+    def _standing_at(self, instant: int) -> tuple[float, list[tuple[int, float]]]:
+        """The cash and what was held at the closes of an instant that is over."""
+        cashes, spans = self._cashes, self._spans
+        end = len(cashes)
+        while end > 2 and cashes[end - 2] > instant:
+            end -= 2
+        standing = [(number, held.units) for number, held in self.held.items() if self._since[number] <= instant]
+        for place in range(len(spans) - 4, -1, -4):
+            number, begin, gone, units = spans[place : place + 4]
+            if gone <= instant:
+                break
+            if begin <= instant:
+                standing.append((int(number), units))
+        return cashes[end - 1], standing
 
     def _worth(self, number: int, instant: int) -> float:
         """One unit of a series at the last close."""

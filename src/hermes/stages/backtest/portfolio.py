@@ -19,7 +19,8 @@ from hermes.stages.backtest.candidates import Candidates, Leaving, SeriesSignals
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import close_times
 from hermes.stages.backtest.grid import Grid, Grids
-from hermes.stages.backtest.merge import Leg, Merge
+from hermes.stages.backtest.leg import Leg
+from hermes.stages.backtest.merge import Merge
 from hermes.stages.backtest.orders import Orders
 from hermes.stages.backtest.portfolio_trades import PortfolioTrades, StillOpen
 from hermes.stages.backtest.trades import Records
@@ -69,6 +70,7 @@ class _Series:
     last_time: np.datetime64 | None = None
     last_close: float = 0.0
     last_rank: float = -np.inf
+    decided: float = 0.0  # the account's equity at the close of the last bar
     unfilled: SignalEvents = field(default_factory=lambda: SignalEvents(np.empty(0, np.intp), np.empty(0, np.uint8)))
     past: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -134,7 +136,9 @@ class Portfolio:
     def _leg(self, number: int, asks: SeriesSignals | None, leaving: Leaving | None, grid: Grid) -> Leg:
         """One series on the common times of the next bars."""
         series = self._series[number]
-        leg = Leg(number, series.bars, series.held, series.resume - series.bars, grid.lines[number])
+        leg = Leg(
+            number, series.bars, series.held, series.resume - series.bars, grid.lines[number], decided=series.decided
+        )
         if asks is None or leaving is None:
             return leg
         leg.bars, leg.leaving, bars = asks.bars, leaving, asks.bars
@@ -161,6 +165,7 @@ class Portfolio:
             levels = held.levels or self._exits.level(held.side, held.price)
             held.levels = self._exits.raised(bars, held.bar - series.bars, held.side, levels)
         series.bars += len(bars)
+        series.decided = float(merge.equity[leg.instant(len(bars) - 1)])
         series.last_time, series.last_close = bars.times[-1], float(bars.close[-1])
         if self._by_volatility:
             series.past = np.concatenate([series.past, bars.close])[-VOLATILITY_BARS - 1 :]
