@@ -230,15 +230,19 @@ def _with_promoted(schemas: Sequence[pl.Schema]) -> dict[str, pl.DataType]:
     return {**FEATURES, **{name: schemas[0][name] for name in common if name not in FEATURES}}
 
 
+def _by_folder(layer: Layer, under: str, end: str = "/") -> list[tuple[str, list[LakeFile]]]:
+    """The files of a layer by what comes before `end` in their keys, sorted by it."""
+    groups: dict[str, list[LakeFile]] = defaultdict(list)
+    for file in layer.files(under):
+        if end in file.key:
+            groups[file.key.partition(end)[0]].append(file)
+    return sorted(groups.items())
+
+
 def _plain(layer: Layer, name: str, under: str = "") -> Iterator[LakeTable]:
     """Bronze and silver: one table per folder of year folders."""
     parse = parse_bronze_folder if name == "bronze" else parse_silver_folder
-    groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(under):
-        folder, year, _ = file.key.partition("/year=")
-        if year:
-            groups[folder].append(file)
-    for folder, files in sorted(groups.items()):
+    for folder, files in _by_folder(layer, under, "/year="):
         if dataset := parse(folder):
             suffix = f"_{dataset.data_frequency}" if name == "bronze" and dataset.data_frequency != "monthly" else ""
             size = sum(file.size for file in files)
@@ -247,10 +251,7 @@ def _plain(layer: Layer, name: str, under: str = "") -> Iterator[LakeTable]:
 
 def _sets(layer: Layer, under: str = "") -> Iterator[LakeTable]:
     """Feature sets: columns under trial."""
-    groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(under):
-        groups[file.key.partition("/")[0]].append(file)
-    for folder, files in sorted(groups.items()):
+    for folder, files in _by_folder(layer, under):
         if found := parse_feature_set_table(folder):
             feature_set, dataset = found
             daily = "_daily" if dataset.data_frequency == "daily" else ""
@@ -260,13 +261,10 @@ def _sets(layer: Layer, under: str = "") -> Iterator[LakeTable]:
 
 def _gold(layer: Layer, strategy: str, under: str = "") -> Iterator[LakeTable]:
     """Features, signals, comparisons, portfolios and decisions: one table per first folder."""
-    groups: dict[str, list[LakeFile]] = defaultdict(list)
-    for file in layer.files(under):
-        groups[file.key.partition("/")[0]].append(file)
     signals, decided = [], []
     universes: list[tuple[str, str, list[LakeFile], int]] = []
     portfolios: list[tuple[str, str, list[LakeFile], int]] = []
-    for folder, files in sorted(groups.items()):
+    for folder, files in _by_folder(layer, under):
         size = sum(file.size for file in files)
         if dataset := parse_features_table(folder):
             daily = "_daily" if dataset.data_frequency == "daily" else ""

@@ -22,7 +22,6 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from threading import Thread
 from time import sleep, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from urllib.parse import urlsplit
 from hermes.errors import NoticeRefused
 from hermes.settings.sections import NotifySettings
 from hermes.version import __version__
+from hermes.workers.deadline import within
 
 DEADLINE_S = 20.0  # for a whole notice, all attempts, however slowly a receiver answers
 TIMEOUT_S = 5.0  # for the connection, and for each wait on it
@@ -54,24 +54,10 @@ def send(notify: NotifySettings, notice_id: str, told: Mapping[str, Any]) -> Non
         NoticeRefused: the notice was not accepted in time.
     """
     body = json.dumps(told, ensure_ascii=False).encode()
-    outcome: list[NoticeRefused | None] = []
-
-    def work() -> None:
-        try:
-            _send(notify, notice_id, body)
-        except NoticeRefused as error:
-            outcome.append(error)
-        else:
-            outcome.append(None)
-
-    # A receiver that sends a byte now and then holds a connection for ever: whoever waits for it does not.
-    thread = Thread(target=work, name="hermes-notice", daemon=True)
-    thread.start()
-    thread.join(DEADLINE_S)
-    if not outcome:
-        raise _refused(notify, TimeoutError(f"no answer within {DEADLINE_S:g} s"))
-    if refused := outcome[0]:
-        raise refused
+    try:  # a receiver that sends a byte now and then holds a connection for ever: whoever waits for it does not
+        within(DEADLINE_S, _send, notify, notice_id, body)
+    except TimeoutError:
+        raise _refused(notify, TimeoutError(f"no answer within {DEADLINE_S:g} s")) from None
 
 
 def _send(notify: NotifySettings, notice_id: str, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """Validators of settings: each normalizes a value, or raises ValueError with what was expected."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from math import inf, isfinite
 from typing import Any
@@ -61,14 +61,18 @@ def lake_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_scheme(url: str, schemes: Sequence[str], expected: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"expected {expected}")
+
+
 def endpoint(url: str | None) -> str | None:
     """The base of an http(s) address, or nothing."""
     if not url:
         return None
     open_address(url)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected http://host:port, or https://host:port for TLS")
+    _check_scheme(url, ("http", "https"), "http://host:port, or https://host:port for TLS")
     return url.rstrip("/")
 
 
@@ -76,9 +80,7 @@ def receiver(url: SecretStr | None) -> SecretStr | None:
     """The address of the webhook, or nothing."""
     if url is None or not url.get_secret_value():
         return None
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an address like https://host/path")
+    _check_scheme(url.get_secret_value(), ("http", "https"), "an address like https://host/path")
     return url
 
 
@@ -90,9 +92,8 @@ def rest_address(url: str) -> str:
 def stream_address(url: str) -> str:
     """The base of a websocket, or nothing."""
     open_address(url)
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("ws", "wss") or not parts.hostname):
-        raise ValueError("expected ws://host:port, or wss://host:port for TLS")
+    if url:
+        _check_scheme(url, ("ws", "wss"), "ws://host:port, or wss://host:port for TLS")
     return url.rstrip("/")
 
 
@@ -100,9 +101,7 @@ def proxy(url: SecretStr | None) -> SecretStr | None:
     """The address of a proxy, or nothing."""
     if url is None or not url.get_secret_value():
         return None
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("expected http://host:port or http://user:password@host:port")
+    _check_scheme(url.get_secret_value(), ("http",), "http://host:port or http://user:password@host:port")
     return url
 
 
@@ -119,9 +118,14 @@ def addresses(value: Any) -> Any:
     return SecretStr(" ".join(value)) if value else None
 
 
+def _items(value: Any) -> Any:
+    """The parts of a text with commas between them; anything else as it is."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
 def events(value: Any) -> Any:
     """Kinds of notices; in the environment one text, like `signal,failure`."""
-    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    names = _items(value)
     if not isinstance(names, list | tuple) or not all(name in EVENTS for name in names):
         raise ValueError(f"expected some of {', '.join(EVENTS)}")
     return tuple(name for name in EVENTS if name in names)
@@ -129,7 +133,7 @@ def events(value: Any) -> Any:
 
 def names(value: Any) -> Any:
     """A list of names; in the environment and on the command line it is one text, like `zscore_20,obv`."""
-    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    names = _items(value)
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise ValueError("expected names, like zscore_20,obv")
     return tuple(dict.fromkeys(names))
@@ -151,7 +155,7 @@ def version(name: str) -> str:
 
 def periods(value: Any) -> Any:
     """Archive files to leave out; in the environment they are one text, like `2022-03,BTCUSDT-4h-2021-11`."""
-    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    names = _items(value)
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError(_PERIODS)
     for name in names:
@@ -167,7 +171,7 @@ def periods(value: Any) -> Any:
 
 def splits(value: Any) -> Any:
     """Known redenominations; in the environment they are one text with commas between them."""
-    texts = [text.strip() for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+    texts = _items(value)
     if not isinstance(texts, list | tuple):
         raise ValueError(_SPLIT)
     for text in texts:

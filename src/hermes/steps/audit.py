@@ -157,6 +157,7 @@ def audit(
         f"{counted(happened, 'bar')} on which the position turned or a rule became true, {len(anywhere):,} at random "
         f"(seed {seed})"
     )
+    empty = [name for name in subject.computed if everything[name].null_count() == everything.height]
     made = Audited(
         settings=settings,
         bars=bars.height,
@@ -167,7 +168,7 @@ def audit(
             "rules": _rules(rules, selection.found.outside, peek, len(chosen)),
             "cuts": _cuts(peek, tried, len(chosen)),
             "columns": subject.columns_check(compared),
-            "warm_up": _warm_up(needed, _empty(everything, subject.computed), quick=quick),
+            "warm_up": _warm_up(needed, empty, quick=quick),
             "continuity": _continuity(rules, broken, sizes if bars.height > 1 else [], span),
         },
         warm_up=needed,
@@ -204,11 +205,6 @@ def _cuts(peek: Difference | None, tried: str, cuts: int) -> Check:
     if not cuts:
         return Check("not_checked", "one bar cannot be cut")
     return Check("tested", f"{tried}; later bars changed nothing before them")
-
-
-def _empty(everything: pl.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The columns without any value on these bars."""
-    return [name for name in columns if everything[name].null_count() == everything.height]
 
 
 def _warm_up(needed: pl.DataFrame, empty: Sequence[str], *, quick: bool) -> Check:

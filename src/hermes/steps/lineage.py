@@ -233,7 +233,7 @@ def _made_from(selection: Selection) -> str:
     columns = {name: parse(split(name)[0], known.families).call for name in own}
     written = {name: _written(each) for name, each in {**_expressions(strategy), **columns}.items()}
     versions, context_rows = (__version__, pl.__version__), settings.signals.context_rows
-    return fingerprint(versions, strategy.name, selection.source, parameters, context_rows, written, files, own)
+    return fingerprint(versions, strategy.name, selection.found.source, parameters, context_rows, written, files, own)
 
 
 def _expressions(strategy: Strategy) -> dict[str, pl.Expr]:

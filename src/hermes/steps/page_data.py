@@ -64,7 +64,7 @@ def measured_execution(lake: Lake, found: Found, dataset: Dataset, progress: Pro
     (holding,) = run.holding.finish()
     stamped = results[lineage.backtest["fill"]]
     _check(lineage, found.file.location, stamped)
-    candles, window = _with_sharpe(pl.concat(run.bars), each, stamped)
+    candles = _with_sharpe(pl.concat(run.bars), each, stamped)
     bars, note = _with_trend(lake, dataset, candles, columns)
     shown, left_out = _shown(marks(run.signals(), stamped.trades, candles))
     quality = read_quality(dataset, lake)
@@ -83,7 +83,7 @@ def measured_execution(lake: Lake, found: Found, dataset: Dataset, progress: Pro
         yearly=stamped.yearly,
         bars=bars,
         bars_each=each,
-        sharpe_window=window,
+        sharpe_window="half a year",
         marks=shown,
         layout=columns,
         interval=timedelta(seconds=dataset.interval_seconds),
@@ -186,8 +186,8 @@ def _returns(name: str, before: Mapping[str, float]) -> pl.Expr:
     return pl.when(last > 0).then(pl.col(name) / last - 1).otherwise(0.0)
 
 
-def _with_sharpe(candles: pl.DataFrame, each: int, measured: Result) -> tuple[pl.DataFrame, str]:
-    """Add the Sharpe ratios of the half year up to each candle; NaN where there are fewer bars. Says the window."""
+def _with_sharpe(candles: pl.DataFrame, each: int, measured: Result) -> pl.DataFrame:
+    """Add the Sharpe ratios of the half year up to each candle; NaN where there are fewer bars."""
     periods = measured.metrics.periods_per_year
     groups = max(1, round(periods / 2 / each))
     counts = candles["bars"].cast(pl.Float64).to_numpy()
@@ -195,7 +195,7 @@ def _with_sharpe(candles: pl.DataFrame, each: int, measured: Result) -> tuple[pl
         name: rolling_sharpe(candles[of].to_numpy(), candles[f"{of}_squares"].to_numpy(), counts, groups, periods)
         for name, of in (("sharpe", "return"), ("benchmark_sharpe", "benchmark_return"))
     }
-    return candles.with_columns(**{name: pl.Series(values) for name, values in sharpes.items()}), "half a year"
+    return candles.with_columns(**{name: pl.Series(values) for name, values in sharpes.items()})
 
 
 def _newest(fresh: Freshness) -> str:

@@ -215,7 +215,8 @@ def _write_year(dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source
             "fingerprint": made_from,
             "rows": kept,
             "tally": tally.model_dump(mode="json"),
-            "sources": [_noted(source) for source in group],
+            # Nothing that changes if the same zip is fetched again.
+            "sources": [{k: v for k, v in s.about.items() if k != "fetched"} | {"key": s.file.key} for s in group],
             "definition": DEFINITION,
         }
         rejected, rejects_key = pl.concat(rejects), dataset.rejects_key(year)
@@ -223,11 +224,6 @@ def _write_year(dataset: Dataset, lake: Lake, year: int, group: Sequence[_Source
             lake.silver.write(rejects_key, rejected, {"layer": "silver", "fingerprint": made_from})
         lake.silver.write(dataset.silver_key(year), cleaned.rows if len(batches) == 1 else pl.concat(parts), about)
     return about
-
-
-def _noted(source: _Source) -> dict[str, Any]:
-    """What silver records of one bronze file: nothing that changes if the same zip is fetched again."""
-    return {**{name: value for name, value in source.about.items() if name != "fetched"}, "key": source.file.key}
 
 
 def _batches(group: Sequence[_Source]) -> list[list[_Source]]:

@@ -10,7 +10,7 @@ from hermes.errors import MissingTable
 from hermes.lake.executions import Execution as Found
 from hermes.lake.store import Lake
 from hermes.pages import format, notebook
-from hermes.pages.execution import Execution, execution_page
+from hermes.pages.execution import execution_page
 from hermes.pages.thumbnail import thumbnail
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
@@ -112,12 +112,13 @@ def report_page(
     found = find_execution(settings, lake, execution)
     measured = measured_execution(lake, found, settings.dataset, progress)
     measured = replace(measured, record=record, trades_file=trades_file)
+    returns = [format.change(each["total_return_pct"]) for each in (measured.measured, measured.holding)]
     return Page(
         execution=found,
         rows=measured.lineage.rows,
         html=execution_page(measured),
         trades=measured.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ"),
-        thumbnail=_thumbnail(measured),
+        thumbnail=thumbnail(measured.bars, measured.title, *returns, simulated=measured.simulated),
         drawn=measured.bars.height,
         trade_count=measured.trades.height,
     )
@@ -172,8 +173,3 @@ def report(
         made.trade_count,
         perf_counter() - started,
     )
-
-
-def _thumbnail(measured: Execution) -> str:
-    strategy, holding = (format.change(each["total_return_pct"]) for each in (measured.measured, measured.holding))
-    return thumbnail(measured.bars, measured.title, strategy, holding, simulated=measured.simulated)

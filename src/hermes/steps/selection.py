@@ -13,7 +13,7 @@ from hermes.indicators.registry import known_indicators
 from hermes.lake.batches import check_all_read
 from hermes.lake.files import LakeFile
 from hermes.lake.store import Lake, Layer
-from hermes.lake.tables import Table, column_names, in_order, open_table
+from hermes.lake.tables import Table, TablePart, column_names, in_order, open_table
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
@@ -55,9 +55,9 @@ class Selection:
     funding: Funding | None = None
 
     @property
-    def source(self) -> str:
-        """The source of the strategy, in words."""
-        return self.found.source
+    def parts(self) -> list[TablePart]:
+        """The source files: those of production, then those of a feature set."""
+        return [*self.table.parts, *(self.trial.parts if self.trial else ())]
 
     @property
     def chunks(self) -> int:

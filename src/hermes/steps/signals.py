@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from logging import WARNING
@@ -21,7 +21,6 @@ from hermes.indicators.registry import known_indicators
 from hermes.lake.executions import SIGNALS, next_sequence, publish
 from hermes.lake.files import HashedFile
 from hermes.lake.store import FORMAT, Lake, check_written, footer_of
-from hermes.lake.tables import TablePart
 from hermes.lineage import Lineage
 from hermes.logs import event
 from hermes.progress import SILENT, Advance, Progress
@@ -118,10 +117,11 @@ def signals(
     decisions = Decisions(decided_columns(selection.strategy))
     measured = measure(selection, progress, decisions.add)
     with lake.gold.staged() as path:
-        lineage = _lineage(selection, _fingerprints(selection, lake))
+        lineage = _lineage(selection, lake)
         audited = kept_verdict(selection, lake)
         lineage["audit"] = audited and audited.model_dump()
-        lineage["splits"] = _splits(selection)
+        # The redenominations that the features were adjusted for: first instant after each, new over old price.
+        lineage["splits"] = lake.gold.footer(selection.table.parts[-1].file).get("splits", [])
         fresh = freshness_of(settings.dataset, lake, selection.table.parts[-1].last)
         lineage["freshness"] = fresh.as_json()
         figures = measured.fills[settings.backtest.fill]
@@ -129,7 +129,8 @@ def signals(
         table = settings.dataset.signals_table(selection.strategy.name)
         lineage["sequence"] = next_sequence(lake.gold, table)
         digest = _write(selection, measured, decisions, path, lineage, progress, started)
-        if not _still_there(selection, lake):
+        stands = lake.gold.unchanged(settings.dataset.features_table, selection.table.files)
+        if not stands or (selection.trial and not selection.trial.unchanged()):
             raise _changed(settings)
         published = _publish(selection, lake, path, digest, lineage)
         return Signalled(
@@ -201,24 +202,6 @@ def _changed(settings: Settings) -> SourceChanged:
     return SourceChanged(f"features of {settings.dataset} changed while they were read", "run one at a time")
 
 
-def _parts(selection: Selection) -> list[TablePart]:
-    """The source files: those of production, then those of a feature set."""
-    return [*selection.table.parts, *(selection.trial.parts if selection.trial else ())]
-
-
-def _fingerprints(selection: Selection, lake: Lake) -> list[str]:
-    tried = [part.file for part in selection.trial.parts] if selection.trial else []
-    produced = [part.file for part in selection.table.parts]
-    return [*lake.gold.fingerprints(produced), *lake.test.fingerprints(tried)]
-
-
-def _still_there(selection: Selection, lake: Lake) -> bool:
-    """Whether the features have not changed since they were read."""
-    table = selection.settings.dataset.features_table
-    trial_stands = selection.trial is None or selection.trial.unchanged()
-    return trial_stands and lake.gold.unchanged(table, selection.table.files)
-
-
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:
     """Publish as the next execution of the table; returns the address."""
     settings, strategy = selection.settings, selection.strategy.name
@@ -239,9 +222,11 @@ def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage:
     return location
 
 
-def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any]:
+def _lineage(selection: Selection, lake: Lake) -> dict[str, Any]:
     """The inputs of an execution: versions, dataset, strategy, span, account and source files."""
-    settings, strategy = selection.settings, selection.strategy
+    settings, strategy, trial = selection.settings, selection.strategy, selection.trial
+    fingerprints = lake.gold.fingerprints([part.file for part in selection.table.parts])
+    fingerprints += trial.layer.fingerprints([part.file for part in trial.parts]) if trial else []
     return {
         "format": FORMAT,
         "hermes": __version__,
@@ -250,10 +235,10 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
         "layer": "gold",
         "dataset": asdict(settings.dataset),
         "strategy": strategy.name,
-        "strategy_source": selection.source,
+        "strategy_source": selection.found.source,
         "columns": {name: str(dtype) for name, dtype in output_schema(strategy).items()},
         "derived_columns": list(selection.derived),
-        "trial": selection.trial and selection.trial.as_json(),
+        "trial": trial and trial.as_json(),
         "indicators": own_sources(strategy.columns, known_indicators(settings.features.indicators)),
         **identity(settings, strategy.name, strategy.parameters.model_dump(mode="json")),
         "chunk_rows": settings.signals.chunk_rows,
@@ -266,15 +251,9 @@ def _lineage(selection: Selection, fingerprints: Sequence[str]) -> dict[str, Any
                 "version": part.file.version,
                 "rows": part.rows,
             }
-            for part, fingerprint in zip(_parts(selection), fingerprints, strict=True)
+            for part, fingerprint in zip(selection.parts, fingerprints, strict=True)
         ],
     }
-
-
-def _splits(selection: Selection) -> list[list[Any]]:
-    """The redenominations that the feature table was adjusted for: first instant after each, new over old price."""
-    found: list[list[Any]] = selection.gold.footer(selection.table.parts[-1].file).get("splits", [])
-    return found
 
 
 def read_signals(settings: Settings, lake: Lake | None = None) -> pl.LazyFrame:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from inspect import signature
+from itertools import count
 from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -52,7 +53,13 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
             started = perf_counter()
             try:
                 with lake.locked(settings.dataset, name) if exclusive else nullcontext(lake) as own:
-                    made = _retried(lambda: function(settings, own, *args, **options))
+                    for attempt in count(1):
+                        try:
+                            made = function(settings, own, *args, **options)
+                            break
+                        except SourceChanged as error:
+                            if attempt == ATTEMPTS:
+                                raise SourceChanged(f"{error.message} {ATTEMPTS} times", error.cure) from None
             except HermesError as error:
                 seconds = round(perf_counter() - started, 3)
                 event("step", level=logging.ERROR, **about, seconds=seconds, error=error.message, cure=error.cure)
@@ -67,19 +74,6 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
         return wrapper
 
     return make
-
-
-def _retried(attempt: Callable[[], R]) -> R:
-    """The result of the first attempt that does not raise SourceChanged."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return attempt()
-        except SourceChanged:
-            pass
-    try:
-        return attempt()
-    except SourceChanged as error:
-        raise SourceChanged(f"{error.message} {ATTEMPTS} times", error.cure) from None
 
 
 def _facts(made: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ whose hash nobody knows.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from hermes.lake.backends.staging import Staging
@@ -122,16 +122,9 @@ def sync(*paths: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    with _opened(path) as handle:
-        os.fsync(handle)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A handle; what goes wrong with it names the path."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        yield handle
+        os.fsync(handle)
     except OSError as error:
         error.filename = str(path)
         raise
