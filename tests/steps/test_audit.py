@@ -525,6 +525,23 @@ def test_what_a_file_of_indicators_imports_is_bound_too(
     assert not lineage_of(settings)
 
 
+def test_rules_that_read_an_unproven_indicator_are_not_proven(lake: Path, tmp_path: Path) -> None:
+    file = tmp_path / "before.py"
+    settings = configured(
+        lake, source('C > pl.col("before_3")').replace("columns = (", 'columns = ("before_3", '), tmp_path
+    )
+    given = {"signals.strategy": settings.signals.strategy, "features.indicators": [str(file)]}
+    settings = Settings.load(flags(lake, **given), environ={})
+    file.write_text(INDICATOR.replace("* 1.0", ".map_batches(lambda values: values)"))
+    found = pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert found.checks["rules"].verdict == "tested"
+    assert "before_3: it calls a Python function" in found.checks["rules"].detail
+    file.write_text(INDICATOR.replace("* 1.0", "* CLOSE.max()"))
+    found = pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
+    assert found.checks["rules"].verdict == found.checks["cuts"].verdict == "fault"
+    assert found.checks["rules"].detail.startswith("before_3 at ")
+
+
 def test_rules_for_shorts_are_judged_as_well(audit: Audit) -> None:
     shorts = "    def short(self):\n        return {short}\n\n    def cover(self):\n        return pl.col('above')\n"
     honest = source("C > O * 1.03") + "\n" + shorts.format(short="pl.col('below')")

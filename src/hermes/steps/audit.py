@@ -165,7 +165,7 @@ def audit(
         cuts=len(chosen),
         seed=seed,
         checks={
-            "rules": _rules(rules, selection.found.outside, peek, len(chosen)),
+            "rules": _rules(rules, [*selection.found.outside, *subject.doubts], peek, len(chosen)),
             "cuts": _cuts(peek, tried, len(chosen)),
             "columns": subject.columns_check(compared),
             "warm_up": _warm_up(needed, empty, quick=quick),
@@ -183,13 +183,17 @@ def audit(
     return made
 
 
-def _rules(rules: Rules, outside: Sequence[str], peek: Difference | None, cuts: int) -> Check:
-    """Whether rules look ahead: by construction where that proves it, else by cuts."""
+def _rules(rules: Rules, unproven: Sequence[str], peek: Difference | None, cuts: int) -> Check:
+    """Whether rules look ahead: by construction where that proves it, else by cuts.
+
+    Args:
+        unproven: what the source uses outside expressions, and why columns that the rules read are not proven.
+    """
     whole = rules.whole
     if whole.verdict == "fault":
         return Check("fault", first_of(whole.reasons, "; "))
-    doubts = [*whole.reasons, *outside]
-    if peek and (peek.column in {*rules.each, "position"} or peek.column.startswith("rank ")):
+    doubts = [*whole.reasons, *unproven]
+    if peek:  # in a column that they read, if not in themselves
         return Check(
             "fault", f"{peek}, once later bars are missing" + (f"; {first_of(doubts, '; ')}" if doubts else "")
         )

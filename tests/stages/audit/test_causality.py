@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes.stages.audit.causality import judge, judge_rules
-from hermes.stages.audit.operations import TA_LIB
+from hermes.stages.audit.operations import TA_LIB, TA_LIB_WINDOWS
 from hermes.strategies.registry import STRATEGIES
 
 CLOSE, OPEN, TIME = pl.col("close"), pl.col("open"), pl.col("datetime")
@@ -31,6 +31,9 @@ PROVEN = {
     "one of several": (pl.any_horizontal(CLOSE > 1, OPEN > 2), 0),
     "ahead, and back as far": (CLOSE.shift(-3).shift(3), 3),
     "a centred window, moved back": (CLOSE.rolling_mean(5, center=True).shift(2), 6),
+    "a window of TA-Lib": (ta.willr(pl.col("high"), pl.col("low"), CLOSE, 14).shift(2) < -80, 15),
+    "a window of TA-Lib that may have holes": (ta.mom(CLOSE.shift(1), 10), None),
+    "a running sum of TA-Lib": (ta.sma(CLOSE, 10), None),
     "a peak, once the bar after it is over": (CLOSE.peak_max().shift(1), 2),
     "calculated with round numbers": ((CLOSE / OPEN - 1) * 100 == 5, 0),
     "equal within limits": (CLOSE.is_close(OPEN, abs_tol=0.5) & (CLOSE.shift(1_200) == OPEN), 1_200),
@@ -283,13 +286,14 @@ def _values(rows: pl.DataFrame, expression: pl.Expr) -> pl.Series:
     return rows.with_columns(value=expression)["value"]
 
 
-@pytest.mark.parametrize("symbol", sorted(TA_LIB))
-def test_trusted_functions_of_ta_lib_do_not_look_ahead(symbol: str) -> None:
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    """300 bars of a random walk."""
     random = np.random.default_rng(7)
     count = 300
     close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
     opened = np.r_[close[0], close[:-1]]
-    table = pl.DataFrame(
+    return pl.DataFrame(
         {
             "open": opened,
             "high": np.maximum(opened, close) * 1.003,
@@ -298,11 +302,25 @@ def test_trusted_functions_of_ta_lib_do_not_look_ahead(symbol: str) -> None:
             "volume": random.lognormal(3, 1, count),
         }
     )
+
+
+@pytest.mark.parametrize("symbol", sorted(TA_LIB))
+def test_trusted_functions_of_ta_lib_do_not_look_ahead(symbol: str, table: pl.DataFrame) -> None:
     names = ta_arguments(symbol)
     column = getattr(ta, symbol)(*(pl.col(name) for name in names)).alias("value")
     whole = table.select(column)["value"]
     for cut in (1, 150, 211, *range(250, 260), 299):
         assert table.head(cut).select(column)["value"].equals(whole.head(cut))
+
+
+@pytest.mark.parametrize("symbol", sorted(TA_LIB_WINDOWS))
+def test_windows_of_ta_lib_are_as_long_as_it_is_said(symbol: str, table: pl.DataFrame) -> None:
+    column = getattr(ta, symbol)(*(pl.col(name) for name in ta_arguments(symbol)))
+    back = judge(column).look_back
+    assert back is not None
+    whole = table.select(value=column)["value"]
+    for row in (back, back + 1, 150, 211, 299):
+        assert table.slice(row - back, back + 1).select(value=column)["value"][-1] == whole[row]
 
 
 def ta_arguments(symbol: str) -> list[str]:

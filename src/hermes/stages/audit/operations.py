@@ -53,6 +53,15 @@ TA_LIB = _names(
     wma"""
 )
 
+#: Those that read exactly as many bars before their own as polars-talib gives with each call; of the others even a
+#: simple average is a running sum from the first bar on.
+TA_LIB_WINDOWS = _names(
+    """aroon aroonosc avgdev avgprice bop donchian imi max medprice midpoint midprice min minmax mom roc rocp rocr
+    rocr100 trange typprice wclprice willr"""
+)
+#: Columns that are never null, so that a window of TA-Lib begins with a number wherever it begins.
+BARS = _names("open high low close volume")
+
 _WHOLE_COLUMN = _names("Quantile Mode ArgMax ArgMin Skew Kurtosis Entropy NUnique Unique UniqueCounts ValueCounts")
 _KNOWN_AS = {
     "Len": "len() counts all rows",

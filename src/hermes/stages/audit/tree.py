@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from math import isfinite
+from pickle import Unpickler, UnpicklingError
 from typing import Any, NamedTuple
 
 from hermes.stages.audit import operations as op
@@ -181,7 +183,10 @@ class Tree:
             self.is_open = True
         elif symbol not in op.TA_LIB:
             self.unproven[f"the plug-in function {symbol} is not on the list of those that are trusted"] = None
-        return reach._replace(back=None)  # even its simple average is a running sum from the first bar on
+        window = None
+        if symbol in op.TA_LIB_WINDOWS and all(_is_bars(each) for each in inputs):
+            window = _window(options)
+        return reach._replace(back=window)
 
     def _later(self, inputs: list[Any], said: str, bars: int) -> Reach:
         reach = self._widest(inputs)
@@ -270,6 +275,27 @@ def _whole(node: Any) -> int | None:
 
 def _sum(one: int | None, other: int) -> int | None:
     return None if one is None else one + other
+
+
+def _is_bars(node: Any) -> bool:
+    kind, name = _variant(node)
+    return kind == "Column" and name in op.BARS
+
+
+class _PlainUnpickler(Unpickler):
+    """Reads numbers, texts, and lists and dicts of them."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def _window(options: Any) -> int | None:
+    """The number of bars before its own that a call of TA-Lib reads, as polars-talib gives it; None if it does not."""
+    try:
+        given = _PlainUnpickler(BytesIO(bytes(options["kwargs"]))).load()
+        return int(given["lookback"]) if given["recursive"] is False else None
+    except (UnpicklingError, KeyError, TypeError, ValueError, EOFError):
+        return None
 
 
 def _is_plugin(node: Any) -> bool:
