@@ -193,10 +193,18 @@ def features_that_were_changed_in_place(world: World):
         world.mends("signals", by_hand=path.unlink)
 
 
-@cures("`hermes refine` makes silver again; if its bars went on purpose, remove the file")
+@cures("run `hermes refine`, which makes it again")
 def silver_that_a_file_is_missing_from(world: World):
     for path in world.files("silver", "year=2024"):
         path.unlink()
+    world.mends("features")
+
+
+@cures("`hermes refine` makes silver again; if its bars went on purpose, remove the file")
+def silver_without_bars_that_gold_has(world: World):
+    for path in world.files("silver", "year=2024"):
+        path.unlink()
+    world.remove("silver/quality")
     world.mends("features")
 
 

@@ -18,6 +18,7 @@ from hermes.schemas import INDICATORS
 from hermes.stages.bronze.simulate import write_archive
 from hermes.stages.gold import blocks
 from hermes.steps import features as step
+from hermes.steps.backtest import backtest
 from hermes.steps.features import read_features
 
 MINUTES = Dataset(symbol="SIMUSDT", interval="15m")
@@ -96,6 +97,24 @@ def test_a_month_that_is_gone_is_no_gap(archive, tmp_path, load):
         signals(settings, lake)
     assert features(settings, lake).written == [first.written[2]]
     assert signals(settings, lake).as_json()["rows"] == first.rows
+
+
+def test_what_is_gone_at_the_end_is_told(archive, tmp_path, load):
+    """Of the newest feature file no other file knows, of a year of silver only its quality table."""
+    settings, found = made(tmp_path, archive, load)
+    lake = Lake.open(settings)
+    assert not any("silver goes on" in said for said in backtest(settings, lake).warnings)
+    (tmp_path / "gold" / found.written[-1]).unlink()
+    assert "silver goes on to 2025-03-31 23:45:00: `hermes features`" in backtest(settings, lake).warnings[-1]
+    early = load(tmp_path, dataset__symbol="SIMUSDT", dataset__interval="15m", signals__end="2025-01-15")
+    assert not any("silver goes on" in said for said in backtest(early, lake).warnings)
+
+    (tmp_path / "silver" / settings.dataset.silver_folder / "year=2025" / "data_0.parquet").unlink()
+    shutil.rmtree(tmp_path / "gold")
+    with pytest.raises(StoreError, match=r"a file is missing.*refine"):
+        features(settings, lake)
+    refine(settings, lake)
+    assert features(settings, lake).rows == found.rows
 
 
 def test_crossing_into_blocks_writes_all_files_again(archive, tmp_path, load, request):

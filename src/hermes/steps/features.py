@@ -19,6 +19,7 @@ from hermes.settings import Settings
 from hermes.stages.gold.blocks import BLOCK_ROWS
 from hermes.stages.gold.features import Split, adjusted
 from hermes.steps.feature_tables import FeatureTable, production_table, set_table, with_definitions
+from hermes.steps.refine import read_quality
 from hermes.steps.results import Rows, StepResult
 from hermes.steps.step import step
 from hermes.text import counted
@@ -119,17 +120,22 @@ def _make(
     for file, about in zip(silver, abouts, strict=True):
         if not about:
             raise StoreError(f"{file.location} was not made by `hermes refine`", "move it out of silver")
+    quality, rows = read_quality(dataset, lake), sum(about["rows"] for about in abouts)
+    if quality and rows < quality.rows:
+        raise StoreError(
+            f"silver of {dataset} has {counted(rows, 'bar')}, and {quality.rows:,} were refined: a file is missing",
+            "run `hermes refine`, which makes it again",
+        )
     years = [int(about["year"]) for about in abouts]
     told = [[at.isoformat(), ratio] for at, ratio in splits]
     # A value depends on every bar before it: so does a file's fingerprint.
-    definition = table.definition(in_blocks=sum(about["rows"] for about in abouts) > WHOLE_ROWS)
+    definition = table.definition(in_blocks=rows > WHOLE_ROWS)
     definition += f", splits {told}" if told else ""
     prints = {
         year: fingerprint(definition, [about["fingerprint"] for about in abouts if about["year"] <= year])
         for year in years
     }
     present = _own_files(table)
-    rows = sum(about["rows"] for about in abouts)
     complete = {about["fingerprint"] for about in present.values()}
     if set(prints.values()) == complete and sum(about["rows"] for about in present.values()) == rows:
         return rows, [], sorted(present)

@@ -130,7 +130,10 @@ def portfolio(
     warnings = [
         f"{one.settings.dataset.symbol}: {said}"
         for one in each
-        for said in remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1])
+        for said in (
+            *remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1]),
+            *one.behind,
+        )
     ]
     if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
         warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")

@@ -20,6 +20,7 @@ from hermes.stages.backtest.funding import Funding
 from hermes.stages.signals.generate import check_context, signal_chunks
 from hermes.steps.feature_set import FeatureSet, read_feature_set
 from hermes.steps.funding import funding_of
+from hermes.steps.refine import read_quality
 from hermes.strategies import find_strategy
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, input_schema
@@ -39,6 +40,7 @@ class Selection:
         derived: columns that the table lacks, computed from its bars.
         trial: the columns read from a feature set, None without one.
         funding: of the contract, None if there is none or it is unknown.
+        behind: a warning if silver has bars after the table's last one.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class Selection:
     derived: Sequence[str] = ()
     trial: FeatureSet | None = None
     funding: Funding | None = None
+    behind: Sequence[str] = ()
 
     @property
     def parts(self) -> list[TablePart]:
@@ -113,8 +116,18 @@ def select(settings: Settings, lake: Lake) -> Selection:
     plan = plan.slice(before - seen, until - before + seen)
     return Selection(
         settings, strategy, lake.gold, table, plan, before, seen, until - before, found, tuple(derived), trial,
-        funding_of(dataset, lake),
+        funding_of(dataset, lake), () if end and end <= table.parts[-1].last else _behind(dataset, lake, table),
     )  # fmt: skip
+
+
+def _behind(dataset: Dataset, lake: Lake, table: Table) -> list[str]:
+    """A warning if silver goes on after the last bar: features are to be made, or their newest file is gone."""
+    quality, last = read_quality(dataset, lake), table.parts[-1].last
+    if quality is None or quality.last is None or quality.last <= last:
+        return []
+    return [
+        f"features end at {last} UTC, and silver goes on to {quality.last}: `hermes features` brings the newer bars"
+    ]
 
 
 def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
