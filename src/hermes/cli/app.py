@@ -126,8 +126,8 @@ def refine(line: Invocation) -> None:
 def features(line: Invocation) -> None:
     """Compute the 23 indicators over silver; only the files that changed are written.
 
-    A file's footer says what it was made from. One that was edited in place keeps its footer: `hermes audit` finds it,
-    and once it is removed it is made again.
+    A file's footer says what it was made from. A file that was edited in place keeps its footer, and is not written
+    again: `hermes audit` finds it. Remove it, and the next run makes it anew.
     """
     from hermes.cli.views import steps
     from hermes.steps.features import features as make_features
@@ -177,7 +177,7 @@ def audit(line: Invocation, cuts: Cuts = 200, stored: Bytes = False) -> None:
     audit is the quick one of `hermes run`, without the warm-up table.
 
     With --bytes: read every file again, of the whole lake or of these symbols, and compare it with what was published.
-    Of a symbol are also files that hold it among others: decisions, portfolios and comparisons.
+    The files of a symbol include those that it shares with others: decisions, portfolios and comparisons.
     """
     if stored:
         lake.audit_bytes(line)

@@ -105,7 +105,7 @@ def register(app: typer.Typer) -> None:
 
     @command(records, "record export BTCUSDT --csv record.csv", "record export --parquet all.parquet", flags=STRATEGY)
     def export(line: Invocation, csv: Csv = None, parquet: Parquet = None) -> None:
-        """Write the record to a file that can be verified without Hermes, by docs/verify_record.py."""
+        """Write the record to a file that can be verified without Hermes, with docs/verify_record.py."""
         from hermes.cli.views import record as views
         from hermes.dataset import normalize_symbol
         from hermes.lake.store import Lake

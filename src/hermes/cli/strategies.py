@@ -10,7 +10,7 @@ import typer
 from hermes.cli.command import Invocation, command
 from hermes.text import counted
 
-Specs = Annotated[list[str] | None, typer.Argument(metavar="STRATEGY", help="Names or files; default all.")]
+Specs = Annotated[list[str] | None, typer.Argument(metavar="STRATEGY", help="Names or files; default: all.")]
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by _, like my_breakout.")]
 
 
