@@ -79,7 +79,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "status", "status BTCUSDT --interval 4h --json", flags=STRATEGY)
     def status(line: Invocation) -> None:
-        """Show the current status: newest bar, its age, position, last signal, heartbeat; exit code 3 if a bar is stale.
+        """Show the current status: newest bar, its age, position, last signal, heartbeat; exit 3 if a bar is stale.
 
         Without symbols: every dataset of the market and interval that has signals or decisions of the strategy.
         """
