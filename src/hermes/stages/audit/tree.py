@@ -150,8 +150,7 @@ class Tree:
         name = _variant(options["function"])[0]
         given = options["options"]
         said = f"rolling_{method(name)}"
-        weights = given["weights"]
-        if name not in op.ROLLING | op.RUNNING or (weights is not None and len(weights) > MOST_LITERALS):
+        if name not in op.ROLLING | op.RUNNING or len(given["weights"] or ()) > MOST_LITERALS:
             self.unproven[f"{said}() is not on the list of what is proven"] = None
             return reach
         if name in op.RUNNING:
@@ -183,10 +182,8 @@ class Tree:
             self.is_open = True
         elif symbol not in op.TA_LIB:
             self.unproven[f"the plug-in function {symbol} is not on the list of those that are trusted"] = None
-        window = None
-        if symbol in op.TA_LIB_WINDOWS and all(_is_bars(each) for each in inputs):
-            window = _window(options)
-        return reach._replace(back=window)
+        has_window = symbol in op.TA_LIB_WINDOWS and all(_is_bars(each) for each in inputs)
+        return reach._replace(back=_window(options) if has_window else None)
 
     def _later(self, inputs: list[Any], said: str, bars: int) -> Reach:
         reach = self._widest(inputs)
@@ -241,8 +238,7 @@ def _numbers(node: Any) -> Iterator[float]:
     kind, body = _variant(node)
     match kind:
         case "Literal":
-            value = _number(node)
-            if value is not None:
+            if (value := _number(node)) is not None:
                 yield value
             return
         case "Alias":
