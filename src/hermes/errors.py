@@ -46,6 +46,12 @@ class IndicatorError(UsageError):
     """An indicator that does not keep its contract, or whose file or package cannot be loaded."""
 
 
+class IndicatorFault(IndicatorError):
+    """An indicator whose form shows that it looks at later bars."""
+
+    exit_code = 3
+
+
 class SettingsError(UsageError):
     """A setting that is unknown or has an impossible value; says where it was found."""
 

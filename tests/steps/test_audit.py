@@ -11,7 +11,7 @@ import pytest
 
 from hermes import pipeline
 from hermes.dataset import Dataset
-from hermes.errors import AuditFault, StoreError
+from hermes.errors import AuditFault, IndicatorFault, StoreError
 from hermes.lake.store import Lake, Layer
 from hermes.schemas import INDICATORS
 from hermes.settings import Settings
@@ -540,6 +540,10 @@ def test_rules_that_read_an_unproven_indicator_are_not_proven(lake: Path, tmp_pa
     found = pipeline.audit(settings, Lake.open(settings), cuts=QUICK_CUTS)
     assert found.checks["rules"].verdict == found.checks["cuts"].verdict == "fault"
     assert found.checks["rules"].detail.startswith("before_3 at ")
+    file.write_text(INDICATOR.replace("shift(n)", "shift(-n)"))
+    with pytest.raises(IndicatorFault, match=r"indicator before_3 looks at later bars: shift\(-3\)") as raised:
+        pipeline.run(settings, source="gold")
+    assert raised.value.exit_code == AuditFault.exit_code
 
 
 def test_rules_for_shorts_are_judged_as_well(audit: Audit) -> None:

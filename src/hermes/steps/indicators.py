@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hermes.errors import IndicatorError
+from hermes.errors import IndicatorFault
 from hermes.indicators.columns import family_of, parse
 from hermes.indicators.definition import Family
 from hermes.indicators.registry import Known, known_indicators
@@ -46,7 +46,7 @@ def doubts(names: Sequence[str], known: Known) -> list[str]:
         names: of columns, like `slope_10_3` or `slope_10_3@1d`.
 
     Raises:
-        IndicatorError: a column looks at later bars.
+        IndicatorFault: a column looks at later bars.
         UnknownIndicator: a name that nothing can be made from.
     """
     found: list[str] = []
@@ -56,7 +56,7 @@ def doubts(names: Sequence[str], known: Known) -> list[str]:
             continue
         judged = judge(column.call)
         if judged.verdict == "fault":
-            raise IndicatorError(
+            raise IndicatorFault(
                 f"indicator {name} looks at later bars: {'; '.join(judged.reasons)}",
                 "an indicator must not know what comes after its bar",
             )

@@ -8,7 +8,7 @@ from math import ceil
 import polars as pl
 
 from hermes.dataset import Dataset
-from hermes.errors import HermesError, MissingTable, StrategyError, TableRefused
+from hermes.errors import HermesError, IndicatorFault, MissingTable, StrategyError, TableRefused
 from hermes.indicators.registry import known_indicators
 from hermes.lake.batches import check_all_read
 from hermes.lake.files import LakeFile
@@ -90,6 +90,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
         TableRefused: the table cannot be used, or no bar lies between start and end.
         StrategyError, UsageError: the strategy is unknown, misconfigured, does not keep its contract, reads a column
             that is neither in the table nor an indicator, or looks back further than the context.
+        IndicatorFault: an indicator that is derived looks at later bars.
     """
     dataset, start, end = settings.dataset, settings.signals.start, settings.signals.end
     found = find_strategy(settings.signals.strategy)
@@ -167,6 +168,8 @@ def _with_derived(
     try:
         doubts(derived, known)
         plan = with_indicators(table.plan.select(BARS.keys()), derived, settings.dataset.interval, known.families)
+    except IndicatorFault:
+        raise
     except HermesError as error:
         raise StrategyError(
             f"{strategy.name}: {error.message}, and it is not in the feature table", error.cure
