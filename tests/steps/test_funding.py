@@ -15,7 +15,7 @@ from hermes.errors import KlinesRefused, Misplaced
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, refine
 from hermes.settings import Settings
-from hermes.stages.bronze.funding import read_funding
+from hermes.stages.bronze.klines import read_funding
 from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.backtest import backtest
 from hermes.steps.funding import funding_of, missing_funding, refine_funding

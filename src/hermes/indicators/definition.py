@@ -124,7 +124,9 @@ def indicator(*, look_back: LookBack, source: str) -> Callable[[Expression], Fam
         formula = first_line(getdoc(function) or "")
         if not formula:
             raise IndicatorError(f"indicator {name} has no docstring", "say its formula in the docstring's first line")
-        return Family(name, _parameters(function), function, look_back, formula, source)
+        hints = get_type_hints(function, include_extras=True)
+        parameters = tuple(_parameter(name, each, hints.get(each)) for each in signature(function).parameters)
+        return Family(name, parameters, function, look_back, formula, source)
 
     return define
 
@@ -136,11 +138,6 @@ def check_indicator_name(name: str) -> str:
             f"indicator {name[:60]!r} is not lower-case words joined by '_', without digits", "write it like range_high"
         )
     return name
-
-
-def _parameters(function: Expression) -> tuple[Parameter, ...]:
-    hints = get_type_hints(function, include_extras=True)
-    return tuple(_parameter(function.__name__, name, hints.get(name)) for name in signature(function).parameters)
 
 
 def _parameter(family: str, name: str, hint: Any) -> Parameter:

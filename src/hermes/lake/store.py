@@ -290,11 +290,9 @@ class Layer:
             path.write_bytes(content)
             return self.replace(key, path)
 
-    @contextmanager
-    def locked(self, key: str, what: str, command: str) -> Iterator[Check]:
+    def locked(self, key: str, what: str, command: str) -> AbstractContextManager[Check]:
         """Hold the lock `key` for `command`; see `Lake.locked`."""
-        with self._backend.locked(key, what, Holder.me(command)) as check:
-            yield check
+        return self._backend.locked(key, what, Holder.me(command))
 
     def keeping_staging(self) -> AbstractContextManager[None]:
         """Until the block is left, all files are staged in one folder; see `staging.Staging.kept`."""

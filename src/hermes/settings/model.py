@@ -104,8 +104,7 @@ class Settings(sections.Section):
             values.update(given)
         nested: dict[str, Any] = {}
         for name, (value, origin) in values.items():
-            _check_name(name, origin)
-            _check_text(name, value, origin)
+            _check_given(name, value, origin)
             node = nested
             *sections, key = name.split(".")
             for section in sections:
@@ -118,7 +117,7 @@ class Settings(sections.Section):
         except NameRefused as error:
             raise NameRefused(f"{error.message} ({_refused(values)})", error.cure) from None
         check_origins(settings.dataset, settings.s3, values)
-        for _, secret in _secrets(settings):
+        for _, secret in settings.secrets():
             remember(secret.get_secret_value())
         settings._origins.update({name: origin for name, (_, origin) in values.items()})
         return settings
@@ -159,7 +158,7 @@ class Settings(sections.Section):
 
     def secrets(self) -> Iterator[tuple[str, SecretStr]]:
         """Every secret that is set, by its dotted name."""
-        yield from _secrets(self)
+        yield from ((name, value) for name, value in _leaves(self) if isinstance(value, SecretStr) and value)
 
     def paths(self, strategy: str | None = None) -> dict[str, str]:
         """All addresses and table names that follow from the settings.
@@ -236,11 +235,6 @@ def _restored(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings
 _NAMES = [name for name, _ in _leaves(Settings())]
 
 
-def _secrets(settings: Settings) -> Iterator[tuple[str, SecretStr]]:
-    """Every secret that is set."""
-    yield from ((name, value) for name, value in _leaves(settings) if isinstance(value, SecretStr) and value)
-
-
 def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
     """The setting whose value the naming convention does not allow, and its origin."""
     for name, (value, origin) in values.items():
@@ -255,17 +249,13 @@ def _refused(values: Mapping[str, tuple[Any, str]]) -> str:
     return "settings"
 
 
-def _check_name(name: str, origin: str) -> None:
-    if name in _NAMES or (name.startswith("strategy.") and name.count(".") == 2):
-        return
-    near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
-    raise SettingsError(
-        f"{name} ({origin}) is not a setting",
-        f"did you mean {near[0]}?" if near else "see `hermes config` for all names",
-    )
-
-
-def _check_text(name: str, value: Any, origin: str) -> None:
-    """Refuse text that no file system or store can hold; it is not shown, as it may be a secret."""
+def _check_given(name: str, value: Any, origin: str) -> None:
+    """Refuse an unknown name, and text that no file system or store can hold; it is not shown: it may be a secret."""
+    if name not in _NAMES and not (name.startswith("strategy.") and name.count(".") == 2):
+        near = get_close_matches(name, _NAMES, n=1, cutoff=0.5)
+        raise SettingsError(
+            f"{name} ({origin}) is not a setting",
+            f"did you mean {near[0]}?" if near else "see `hermes config` for all names",
+        )
     if isinstance(value, str) and ("\0" in value or not is_unicode(value)):
         raise SettingsError(f"{name} ({origin}) holds a NUL or bytes that are not UTF-8", "write it in UTF-8")

@@ -16,7 +16,7 @@ from hermes.lake.store import Lake
 from hermes.logs import event
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
-from hermes.stages.bronze.funding import read_funding
+from hermes.stages.bronze.klines import read_funding
 from hermes.stages.silver.clean import clean_funding
 
 if TYPE_CHECKING:

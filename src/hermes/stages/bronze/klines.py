@@ -1,4 +1,7 @@
-"""Zip bytes of the exchange's archive → bronze rows, values unchanged; a file that cannot be trusted is refused."""
+"""Zip bytes of the exchange's archive (klines, funding rates) → bronze rows, values unchanged.
+
+A file that cannot be trusted is refused.
+"""
 
 import io
 import re
@@ -9,9 +12,9 @@ from typing import NoReturn, cast
 
 import polars as pl
 
-from hermes.dataset import Dataset
+from hermes.dataset import Dataset, FundingRates
 from hermes.errors import KlinesRefused
-from hermes.schemas import BRONZE
+from hermes.schemas import BRONZE, BRONZE_FUNDING
 from hermes.text import counted
 
 FIRST_YEAR = 2017  # the exchange opened in July 2017
@@ -20,6 +23,7 @@ SPAN = "span"
 ROW_BYTES = 512  # several times the longest line seen, so that repeated rows still fit under the size cap
 
 _CELLS = {name: dtype for name, dtype in BRONZE.items() if name != "line"}
+_FUNDING_CELLS = {name: dtype for name, dtype in BRONZE_FUNDING.items() if name != "line"}
 _HEADER = re.compile(rb"[^\d,\n]*[A-Za-z][^\d\n]*(\n|\Z)")  # words and not one digit: no row of klines looks like that
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
@@ -183,3 +187,43 @@ def refuse(stem: str, why: str, error: Exception | None = None) -> NoReturn:
     raise KlinesRefused(
         f"{stem}.zip {why}", f"download it again; if it stays so, leave it out: --exclude {stem}"
     ) from error
+
+
+def read_funding(data: bytes, rates: FundingRates, period: date) -> pl.DataFrame:
+    """Rows of one archive file, in the columns and types of `schemas.BRONZE_FUNDING`, in the file's own order.
+
+    Args:
+        data: the zip as downloaded; period: first day of its month.
+
+    Raises:
+        KlinesRefused: zip, member, columns, numbers or times are not those of this file.
+    """
+    stem = rates.archive_stem(period)
+    csv = unzip(data, stem, limit=most_bytes(rates, period)).removeprefix(b"\xef\xbb\xbf").strip()
+    lines = csv.splitlines()
+    header = int(bool(lines) and lines[0].startswith(b"calc_time"))
+    for number, line in enumerate(lines, 1):
+        if line.count(b",") != len(_FUNDING_CELLS) - 1:
+            refuse(stem, f"has {counted(line.count(b',') + 1, 'column')} on line {number}, not {len(_FUNDING_CELLS)}")
+    if len(lines) == header:
+        refuse(stem, "has no rows")
+    try:
+        rows = pl.read_csv(
+            csv,
+            has_header=False,
+            skip_rows=header,
+            schema=_FUNDING_CELLS,
+            row_index_name="line",
+            row_index_offset=1 + header,
+        )
+    except pl.exceptions.PolarsError as error:
+        refuse(stem, "has a cell that is not a number", error)
+    known = pl.all_horizontal(pl.all().is_not_null()) & pl.col("last_funding_rate").is_between(-1, 1)
+    if bad := rows.filter(~known.fill_null(value=False)).head(1).to_dicts():
+        refuse(stem, f"has no rate between -1 and 1 on line {bad[0]['line']}")
+    begin = datetime(period.year, period.month, 1, tzinfo=UTC)
+    end = (begin + timedelta(31)).replace(day=1) + timedelta(minutes=1)
+    times = rows["calc_time"]
+    if not times.is_between(int(begin.timestamp()) * 1000, int(end.timestamp()) * 1000).all():
+        refuse(stem, "has times outside its month, or not in milliseconds")
+    return rows.select(BRONZE_FUNDING.keys())

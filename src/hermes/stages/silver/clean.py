@@ -100,8 +100,10 @@ def clean(files: Sequence[tuple[SourceFile, pl.DataFrame]], dataset: Dataset) ->
         files: source files and their rows as in `schemas.BRONZE`; times below 1e14 are milliseconds, else microseconds.
         dataset: the series the files belong to.
     """
-    bars, broken = _judged(_stack(files))
-    bars, open_bars = _closed(_as_bars(bars), dataset)
+    rows, broken = _judged(_stack(files))
+    time = (pl.col("open_time") * pl.col("scale")).cast(DATETIME)
+    bars = rows.with_columns(datetime=time).sort("datetime", "rank", maintain_order=True)
+    bars, open_bars = _closed(bars, dataset)
     bars, conflicting, identical = _unique(bars)
     rejects = pl.concat([broken.select(REJECTS.keys()), conflicting.select(REJECTS.keys())])
     if rejects.height:
@@ -162,13 +164,6 @@ def _judged(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         return rows, rows.clear().with_columns(rule=pl.lit(None, pl.String))
     rule = pl.coalesce(pl.when(~holds).then(pl.lit(name)) for name, holds in _RULES.items())
     return rows.filter(sound), rows.filter(~sound).with_columns(rule=rule)
-
-
-def _as_bars(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `datetime`, sorted by it, then by the precedence of the frequencies."""
-    return rows.with_columns(datetime=(pl.col("open_time") * pl.col("scale")).cast(DATETIME)).sort(
-        "datetime", "rank", maintain_order=True
-    )
 
 
 def _closed(bars: pl.DataFrame, dataset: Dataset) -> tuple[pl.DataFrame, int]:

@@ -179,6 +179,8 @@ def measure(
         raise TableRefused(f"silver of {dataset} has no rows", "ingest and refine it first")
     missing = int(gap_rows["missing_bars"].sum())
     longest = gap_rows.sort("missing_bars", "after", descending=[True, False]).head(GAPS_LISTED).sort("after")
+    size = pl.col("factor").log().abs()
+    largest = jump_rows.sort(size, "bar", descending=[True, False]).head(JUMPS_LISTED).sort("bar")
     return Quality(
         symbol=dataset.symbol,
         interval=dataset.interval,
@@ -194,17 +196,11 @@ def measure(
         zero_volume_bars=found["zero_volume"],
         off_grid_bars=found["off_grid"],
         price_jump_count=jump_rows.height,
-        price_jumps=tuple(PriceJump(**jump) for jump in _largest(jump_rows).iter_rows(named=True)),
+        price_jumps=tuple(PriceJump(**jump) for jump in largest.iter_rows(named=True)),
         tally=tally,
         missing_checksums=tuple(sorted(missing_checksums)),
         refused_files=dict(sorted({**(refused or {}), **tally.refused}.items())),
     )
-
-
-def _largest(jumps: pl.DataFrame) -> pl.DataFrame:
-    """The largest jumps, in order of time."""
-    size = pl.col("factor").log().abs()
-    return jumps.sort(size, "bar", descending=[True, False]).head(JUMPS_LISTED).sort("bar")
 
 
 def _hours(time: timedelta) -> float:
