@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.stages.backtest.plain_market import bars
 
+from hermes.stages.backtest.account import Account
+from hermes.stages.backtest.engine import backtest
 from hermes.stages.backtest.holding import CrossMoments, Holding, Timing, timing
 
 TIMES = np.datetime64("2023-01-01", "us") + np.arange(1000) * np.timedelta64(4, "h")
@@ -92,3 +95,16 @@ def test_growth_of_any_share_is_the_product_of_its_bars(share: float) -> None:
     holding = Holding()
     holding.add(TIMES[:500], closes, closes)
     assert holding.growth(share) == pytest.approx(np.prod(1 + share * held), rel=1e-8)
+
+
+@pytest.mark.parametrize("fill", ["close", "next_open"])
+@pytest.mark.parametrize("fees", [0.0, 0.001])
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_holding_however_it_is_written_is_no_skill(fill: str, fees: float, later: int) -> None:
+    rng = np.random.default_rng(3)
+    closes = 100 * np.exp(np.cumsum(0.002 + 0.01 * rng.standard_normal(2000)))  # rises steadily: that itself is sure
+    opens = np.concatenate([closes[:1], closes[:-1]]) * np.exp(0.002 * rng.standard_normal(2000))
+    always = np.arange(2000) >= later
+    metrics = backtest(bars(opens, closes, always, np.zeros(2000, bool)), "4h", Account(fees=fees, fill=fill)).metrics
+    assert metrics.sharpe > 3
+    assert metrics.p_value_over_holding is None or metrics.p_value_over_holding > 0.1

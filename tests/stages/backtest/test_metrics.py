@@ -69,7 +69,7 @@ def test_one_bar_has_no_deviation():
 def test_an_open_trade_counts_but_is_neither_won_nor_lost():
     found = measures([100.0, 90.0, 120.0], buys=[0])
     assert found["trades"] == 1 and found["open_trade"] is True
-    assert undefined(found) == OF_TRADES
+    assert undefined(found) == OF_TRADES | {"p_value_over_holding"}  # of too few bars
     assert found["exposure_pct"] == 100
 
 
@@ -81,7 +81,8 @@ def test_only_wins_leave_the_factor_and_the_losers_undefined():
 
 def test_only_losses_leave_the_winners_undefined():
     found = measures([100.0, 90.0], buys=[0], sells=[1])
-    assert undefined(found) == {"avg_winning_trade_pct", "avg_winning_trade_duration_s", "break_even_fee"}
+    never_won = {"avg_winning_trade_pct", "avg_winning_trade_duration_s", "break_even_fee"}
+    assert undefined(found) == never_won | AGAINST_HOLDING  # held at no close after the first
     assert found["win_rate_pct"] == found["profit_factor"] == found["omega"] == 0
 
 

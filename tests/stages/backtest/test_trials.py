@@ -54,7 +54,7 @@ def test_returns_and_their_parts_are_those_of_the_equity(frame, account):
     returns, above = returns_of(bars, wanted, account)
     assert returns.tolist() == pytest.approx(plain, rel=1e-9, abs=1e-12)
     held = [0.0, *(after / before - 1 for before, after in pairwise(frame["close"]))]
-    share = curve["account_position"].mean()
+    share = curve["account_position"][1:].mean() or 0.0
     expected = [each - share * holding for each, holding in zip(plain, held, strict=True)]
     assert above.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     parts = parts_of(search.search(bars, [wanted], HOURS_4, account), len(bars))

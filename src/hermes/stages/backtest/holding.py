@@ -2,7 +2,8 @@
 
     r_t   the account's return of bar t = 1 … n
     b_t   (close_t - close_{t-1}) / close_{t-1}, what holding returned; b_1 is 0
-    x     share of the equity that was in the market, mean of n bars: the exposure where that is all or nothing
+    x     share of the equity that was in the market, mean of bars 2 … n. With the first one, an account that holds from
+          the second bar's open on would have missed a return of 0: where a market rises, that would look like skill.
     e_t   r_t - x b_t, the return above holding the share x all the time: what the timing brought, and what it cost
 
 Alpha and beta agree with vectorbt 1.2.0 (`returns/nb.py` `alpha_1d_nb`, `beta_1d_nb`).

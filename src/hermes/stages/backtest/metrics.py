@@ -6,7 +6,7 @@ Agrees with vectorbt 1.2.0 (`portfolio/base.py` `Portfolio.stats`, `returns/nb.p
     v_t   equity at the close of bar t = 1 … n; v_0 is the initial cash
     r_t   (v_t - v_{t-1}) / v_{t-1}, the return of bar t
     b_t   (close_t - close_{t-1}) / close_{t-1}, the return of holding; b_1 is 0
-    x     share of the equity that was in the market, mean of n bars; exposure where that is all or nothing
+    x     share of the equity that was in the market, mean of bars 2 … n: in the first one holding returned nothing
     P     periods per year: how many bars a 365-day year holds, 12 for monthly bars
     Y     years from the first bar's open to the last bar's close, by the calendar, of 365 days each
     peak  highest equity at any close so far (v_0 is not one)
@@ -35,6 +35,7 @@ from hermes.stages.backtest.trades import Outcomes
 
 YEAR = timedelta(days=365)
 _MOST = 1e300  # a rate beyond which percents are no number
+_LEAST_BARS = 10  # as k equal values among zeros have the kurtosis n / k; of a few, the formula makes a certainty
 _ROUNDING = 1e-12  # what rounding leaves of growth by nothing
 
 
@@ -84,7 +85,7 @@ class Metrics:
     """mean(e) / std(e, ddof 1) √P with e = r - x b: Sharpe ratio above holding with the same exposure"""
     p_value_over_holding: float | None
     """probability of such a sharpe_over_holding, or a higher one, where the true one is 0: 1 - the probabilistic Sharpe
-    ratio of e against 0, Bailey & López de Prado (2012)"""
+    ratio of e against 0, Bailey & López de Prado (2012). None where a few bars make up e: n / kurtosis below 10"""
     trades: int
     """entries, the one still open included"""
     few_trades: bool
@@ -164,7 +165,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     at_risk, in_the_tail = tally.tail.risk(tally.bars) if deviation else (None, None)
     exposure = _ratio(tally.held, tally.bars)
     # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
-    invested = _ratio(tally.invested, tally.bars) if not account.inverse else None
+    invested = tally.invested / max(tally.bars - 1, 1) if tally.bars and not account.inverse else None
     grown = None if invested is None else holding.growth(invested)
     against = timing(tally.cross_moments, holding, invested) if invested else NO_TIMING
     alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
@@ -264,6 +265,8 @@ def _break_even(growth: Floats, trades: Outcomes, account: Account) -> float | N
 
 def _p_value(against: Timing, bars: int) -> float | None:
     if against.sharpe is None or against.skew is None or against.kurtosis is None:
+        return None
+    if bars / against.kurtosis < _LEAST_BARS:
         return None
     return 1 - probabilistic_sharpe(against.sharpe, 0.0, bars, against.skew, against.kurtosis)
 

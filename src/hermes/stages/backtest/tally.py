@@ -27,7 +27,7 @@ class BarTally:
         self.losses = 0.0  # -Σ r_t over r_t < 0
         self.loss_squares = 0.0  # Σ r_t² over r_t < 0
         self.held = 0  # bars at whose close something is held
-        self.invested = 0.0  # Σ of what is held / v_t
+        self.invested = 0.0  # Σ of what is held / v_t, from the second bar on
         self.drawdown = 0.0  # largest (peak - v_t) / peak
         self.groups = Groups()
         self.cross_moments = CrossMoments()
@@ -51,7 +51,8 @@ class BarTally:
         lengths = steps.lengths
         self._add_drawdown(times, steps, lengths)
         self.held += int(lengths[steps.size != 0].sum())
-        self.invested += float((steps.value / np.where(steps.equity > 0, steps.equity, np.inf)).sum())
+        shares = steps.value / np.where(steps.equity > 0, steps.equity, np.inf)
+        self.invested += float((shares if self._span else shares[1:]).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])
         self._span = (self._span[0] if self._span else first, last)

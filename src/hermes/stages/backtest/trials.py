@@ -145,7 +145,8 @@ def returns_of(bars: Bars, wanted: SignalEvents, account: Account) -> tuple[Floa
     steps = Trading(account).trade(bars, wanted)
     returns = np.zeros(len(bars))
     returns[steps.rows] = steps.returns(account.initial_cash)
-    exposure = float((steps.lengths * steps.value / steps.equity)[steps.size != 0].sum()) / len(bars)
+    shares = np.divide(steps.value, steps.equity, out=np.zeros(len(steps.rows)), where=steps.equity > 0)
+    exposure = float(shares[1:].sum()) / max(len(bars) - 1, 1)  # the first step is the first bar
     return returns, returns - exposure * Holding().add(bars.times, bars.opens, bars.close)
 
 

@@ -59,7 +59,8 @@ class Swept:
         min_trades: minimum for the best combination; barred: number of combinations with fewer.
         best: row of the best combination, None without one; fills: its measures with each fill.
         deflated: the best's deflated Sharpe ratio; over_holding: that of its returns above holding with the same
-            exposure; overfitting: what cross-validation found. None where undefined.
+            exposure, None where all but a few bars are those of holding; overfitting: what cross-validation found. None
+            where undefined.
         effective: number of independent trials that would differ as much as these.
         folder: holds `trials.parquet`, `trials.csv` and `sweep.html`.
     """
@@ -151,7 +152,7 @@ def sweep(
         fills = {fill: metrics for fill, (metrics,) in both_fills(found, [best]).items()}
         returns, above = returns_of(bars, wanted, found.accounts[best])
         deflated = deflated_sharpe(returns, _per_bar(tried, "sharpe"))
-        if tried.trials[best].metrics.sharpe_over_holding is not None:
+        if tried.trials[best].metrics.p_value_over_holding is not None:
             over_holding = deflated_sharpe(above, _per_bar(tried, "sharpe_over_holding"))
     made = Swept(
         tried=tried,

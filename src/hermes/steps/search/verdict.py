@@ -75,7 +75,10 @@ def _deflated(made: "Swept", found: Deflated) -> str:
 
 def _over_holding(found: Deflated | None) -> str:
     if found is None:
-        return "Above holding with the same exposure there is nothing left to measure: the best does what holding does."
+        return (
+            "Above holding with the same exposure there is nothing left to measure: the best does what holding does, at"
+            " all but a few bars at most."
+        )
     return (
         f"Above holding with the same exposure {100 * found.probability:.1f} %: the same confidence for the returns"
         f" above those of holding that share of the asset at all times. {_luck(found)}"
