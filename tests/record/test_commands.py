@@ -55,6 +55,15 @@ def test_sound_record_is_said_to_show_no_trace(hermes, lake: Path, kept):
     assert "On record: 1 kept hash;" in hermes("record", "verify", *WORDS, "--head", head).out
 
 
+def test_a_newest_row_that_was_given_to_another_symbol_is_missed(hermes, lake: Path):
+    last = pl.col("sequence") == 119
+    for path in files(lake):
+        rewrite(path, lambda rows: rows.with_columns(symbol=pl.when(last).then(pl.lit("SIM1USDT")).otherwise("symbol")))
+    said = hermes("record", "verify", "SIMUSDT", *WORDS)
+    assert said.code == 3
+    assert "a row of SIM1USDT follows one of SIMUSDT" in said.out + said.err
+
+
 @pytest.mark.parametrize("words", [[], ["SIMUSDT"], ["SIM/USDT"]])
 def test_head_is_a_line_that_can_be_copied(hermes, lake: Path, kept, words):
     assert kept[1].record["hash"][-1] in hermes("record", "head", *words, *WORDS).out.splitlines()

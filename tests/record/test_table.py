@@ -134,6 +134,15 @@ def test_merged_day_keeps_every_row_and_hash(table: DecisionsTable):
     assert table.heads([CHAIN])[CHAIN].sequence == 59
 
 
+def test_a_forged_copy_of_a_row_is_not_merged_away_nor_in_its_place(table: DecisionsTable):
+    record = keep(table, BARS, 4)
+    folder = table.files()[0].key.rpartition("/")[0]
+    table._create(f"{folder}/00000000T000000.parquet", record.head(1).with_columns(close=pl.col("close") + 1))
+    table.merge(date(2025, 3, 9))
+    assert [fault.cause for fault in find_faults(table.read(with_files=True))] == ["edited", "fork"]
+    assert table.read(with_files=True).filter(pl.col("close") == record["close"][0]).height
+
+
 @pytest.mark.parametrize("removed", [0, 1, 3])
 def test_merge_that_was_killed_loses_and_doubles_nothing(table: DecisionsTable, monkeypatch, removed: int):
     record = keep(table, BARS, 4)

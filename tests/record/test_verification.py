@@ -72,6 +72,12 @@ def test_every_change_is_named_where_it_was_made(cause: str):
     assert cause != "edited" or len(faults) == 1, "one change is told once"
 
 
+def test_a_row_that_only_claims_the_hash_of_another_is_named():
+    copy = edited(RECORD, "close", 30, 1.25).slice(30, 1)
+    for record in (pl.concat([RECORD, copy]), pl.concat([copy, RECORD])):
+        assert ("edited", 30) in [(fault.cause, fault.sequence) for fault in find_faults(record)]
+
+
 @pytest.mark.parametrize("column", [name for name in RECORD.columns if name not in ("_file", "symbol", "sequence")])
 def test_every_column_is_sealed(column: str):
     kind, old = RECORD.schema[column], RECORD[column][30]

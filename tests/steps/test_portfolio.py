@@ -46,6 +46,14 @@ def test_the_order_of_symbols_never_matters(lake_root):
     assert found[0].curve.equals(found[1].curve) and found[0].trades.equals(found[1].trades)
 
 
+def test_a_warning_about_all_symbols_is_said_once(lake_root):
+    made = portfolio(
+        tasks(lake_root, "ETHUSDT", "BTCUSDT", **{"account.side": "both"}), Lake.open(task(lake_root, "B"))
+    )
+    (said,) = made.warnings
+    assert said.startswith("BTCUSDT, ETHUSDT: side both on spot")
+
+
 def test_alone_it_is_the_backtest(lake_root):
     (settings,) = tasks(lake_root, "BTCUSDT")
     lake = Lake.open(settings)

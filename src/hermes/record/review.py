@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -200,12 +200,24 @@ def verify(settings: Settings, lake: Lake, symbols: Sequence[str] = (), kept: Se
         if head not in there
     ]
     heads = ledger.heads(rows)
+    if symbols:
+        faults += _renamed(table, heads, symbols)
     missed: list[Gap] = []
     absent: list[Gap] = []
     for gap in verification.find_gaps(rows):
         for part, known in _split(gap, settings, lake):
             (missed if known else absent).append(part)
     return Verified(table.name, rows["hash"].n_unique(), heads, faults, missed, absent, len(kept))
+
+
+def _renamed(table: DecisionsTable, heads: Mapping[Chain, Head], symbols: Sequence[str]) -> list[Fault]:
+    """The newest rows of chains that were given to a symbol that is not checked."""
+    ends = {head.hash: chain for chain, head in heads.items()}
+    found = table.renamed(ends, symbols)
+    return [
+        Fault("edited", table.name, sequence, at, f"a row of {symbol} follows one of {' or '.join(symbols)}")
+        for symbol, sequence, at in (found.select("symbol", "sequence", "datetime").iter_rows() if found.height else ())
+    ]
 
 
 def _split(gap: Gap, settings: Settings, lake: Lake) -> list[tuple[Gap, bool]]:

@@ -119,6 +119,12 @@ class DecisionsTable:
         found = self._settled(lambda files: self._reader.read(files, None, ["symbol"]))
         return sorted(found["symbol"].unique()) if found.height else []
 
+    def renamed(self, heads: Collection[str], symbols: Collection[str]) -> pl.DataFrame:
+        """`symbol, sequence, datetime` of rows that follow one of these hashes, of symbols other than these."""
+        names = ["symbol", "sequence", "datetime", "previous_hash"]
+        others = pl.col("previous_hash").is_in(list(heads)) & ~pl.col("symbol").is_in(list(symbols))
+        return self._settled(lambda files: self._reader.read(files, None, names, lambda rows: rows.filter(others)))
+
     def lost(self) -> Sequence[str]:
         """Files that were published and are not there any more; a folder alone can tell."""
         return self._gold.lost(self.name, {file.key for file in self.files()})
@@ -200,7 +206,8 @@ class DecisionsTable:
             if self._gold.same(files):
                 raise
             return None  # somebody else merges this day
-        merged = rows.unique("hash", keep="first", maintain_order=True).sort(*Chain._fields, "sequence")
+        # By all columns: a row that only claims another's hash must not take its place.
+        merged = rows.unique(maintain_order=True).sort(*Chain._fields, "sequence")
         name = f"{_MERGED}{fingerprint(sorted(merged['hash']))[:16]}.parquet"
         key = f"{decisions_folder(self.name, day)}/{name}"
         with suppress(AlreadyPublished):  # by one that was killed before it could remove the others

@@ -16,7 +16,8 @@ Cause = Literal[
 
 FILE = "_file"  # which file a row stands in; no column of the record, so not in its hashes
 _EDITED, _BAR = "_edited", "_bar"
-_once = pl.col("hash").is_first_distinct() | pl.col("hash").is_null()  # rows without a hash are not equal
+# Rows without a hash are not equal, nor is a row to one that only claims its hash.
+_once = pl.struct("hash", _EDITED).is_first_distinct() | pl.col("hash").is_null()
 _SEALS = ("bars_sha256", "previous_hash", "hash")
 _LINKS = (*Chain._fields, "kind", "sequence", "datetime", "position", "server_time", *_SEALS)
 _BARS_AT_ONCE = 50_000
@@ -74,9 +75,9 @@ def find_faults(rows: pl.DataFrame, *, whole: bool = False) -> list[Fault]:
     """Every fault of some chains, in their order.
 
     Args:
-        rows: of any number of chains, as they are stored, or what `links` made of them; rows with equal hashes count
-            once. Where a column `_file` says which file a row stands in, the order of the rows within each file is
-            checked.
+        rows: of any number of chains, as they are stored, or what `links` made of them; sound rows with equal hashes
+            count once. Where a column `_file` says which file a row stands in, the order of the rows within each file
+            is checked.
         whole: the chains must begin with sequence 0; else they may begin later, as parts do.
     """
     if _EDITED not in rows.columns:

@@ -127,14 +127,12 @@ def portfolio(
             advance(sum(piece.height for piece in pieces if piece is not None), "")
     result = backtest.finish()
     span = result.curve["datetime"]
-    warnings = [
-        f"{one.settings.dataset.symbol}: {said}"
-        for one in each
-        for said in (
-            *remarks(one.settings.dataset, settings.account.side, one.funding, span[0], span[-1]),
-            *one.behind,
-        )
-    ]
+    about: dict[str, list[str]] = {}
+    for one in each:
+        dataset, side = one.settings.dataset, settings.account.side
+        for said in (*remarks(dataset, side, one.funding, span[0], span[-1]), *one.behind):
+            about.setdefault(said, []).append(dataset.symbol)
+    warnings = [f"{', '.join(symbols)}: {said}" for said, symbols in about.items()]
     if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
         warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")
     strategy = each[0].strategy.name
