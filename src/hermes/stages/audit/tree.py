@@ -1,14 +1,23 @@
 """The tree of a serialized expression: which bars each value is computed from, as far as its form shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from math import isfinite
-from pickle import Unpickler, UnpicklingError
 from typing import Any, NamedTuple
 
 from hermes.stages.audit import operations as op
 from hermes.stages.audit.checks import Judgement
+from hermes.stages.audit.nodes import (
+    expressions_in,
+    is_bars,
+    is_distance,
+    is_narrow,
+    is_plugin,
+    numbers,
+    variant,
+    whole,
+    window,
+)
 from hermes.stages.audit.operations import method
 
 MOST_EQUAL = 1_000  # a larger number in an equality could be a price or a volume
@@ -37,7 +46,7 @@ class Tree:
 
     def reach(self, node: Any) -> Reach:
         """The bars that a node's value is computed from, as far as its form shows."""
-        kind, body = _variant(node)
+        kind, body = variant(node)
         match kind:
             case "Column":
                 found = self._column(body)
@@ -47,11 +56,13 @@ class Tree:
                 found = self.reach(body[0])
             case "BinaryExpr" if body["op"] in op.OPERATORS:
                 found = self._widest([body["left"], body["right"]])
+                left, right = body["left"], body["right"]
                 if body["op"] in op.EQUALITIES:
-                    self._named(body["left"], body["right"])
+                    self._named(left, right)
+                self._named(*(side for side, other in ((left, right), (right, left)) if is_distance(side, other)))
             case "Ternary":
                 found = self._widest([body["predicate"], body["truthy"], body["falsy"]])
-            case "Cast" if _variant(body["dtype"].get("Literal"))[0] in op.NUMBERS:
+            case "Cast" if variant(body["dtype"].get("Literal"))[0] in op.NUMBERS:
                 found = self.reach(body["expr"])
             case "Function":
                 found = self._function(body["input"], body["function"])
@@ -75,8 +86,8 @@ class Tree:
 
     def _literal(self, body: Any) -> Reach:
         self.literals += 1
-        kind, value = _variant(body)
-        dtype = _variant(value)[0]
+        kind, value = variant(body)
+        dtype = variant(value)[0]
         if kind == "Dyn" and dtype in ("Int", "Float"):
             return Reach()
         if kind != "Scalar" or dtype not in op.NUMBERS:
@@ -85,8 +96,8 @@ class Tree:
         return Reach()
 
     def _named(self, *sides: Any) -> None:
-        """Note an equality with a price, plain or in arithmetic, which identifies the bars with that price."""
-        for value in (value for side in sides for value in _numbers(side)):
+        """Note an equality with a price, or all but one, which identifies the bars with that price."""
+        for value in (value for side in sides for value in numbers(side)):
             if not self.names_bars and (not isfinite(value) or value != int(value) or abs(value) > MOST_EQUAL):
                 self.names_bars = True  # said once
                 self.unproven[f"it looks for a value equal to {value:,}, which could name single bars by heart"] = None
@@ -100,8 +111,8 @@ class Tree:
         return Reach(back, max((each.ahead for each in reaches), default=0), inherited)
 
     def _function(self, inputs: list[Any], function: Any) -> Reach:
-        name, options = _variant(function)
-        inner, details = _variant(options)
+        name, options = variant(function)
+        inner, details = variant(options)
         match name:
             case _ if name in op.BY_BARS and inner != "Drop":
                 found = self._shifted(name, inputs)
@@ -111,7 +122,7 @@ class Tree:
                 found = self._filled(inputs, inner, details)
             case "FfiPlugin":
                 found = self._plugin(inputs, options)
-            case "StructExpr" if inner == "FieldByName" and _is_plugin(inputs[0]):
+            case "StructExpr" if inner == "FieldByName" and is_plugin(inputs[0]):
                 found = self._widest(inputs)
             case "PeakMax" | "PeakMin":
                 found = self._later(inputs, f"{method(name)}()", 1)  # both neighbours
@@ -124,7 +135,7 @@ class Tree:
                 found = self._widest(inputs)._replace(back=None)
             case _ if name in op.POINTWISE or (name == "Boolean" and inner in op.POINTWISE_BOOLEAN):
                 found = self._widest(inputs)
-                if inner == "IsClose" or (inner == "IsBetween" and inputs[1] == inputs[2]):
+                if inner == "IsClose" or (inner == "IsBetween" and is_narrow(*inputs[1:])):
                     self._named(*inputs)
             case _:
                 found = self._opaque(name, options, inputs)
@@ -132,7 +143,7 @@ class Tree:
 
     def _shifted(self, name: str, inputs: list[Any]) -> Reach:
         reach = self._widest([inputs[0], *inputs[2:]])
-        bars = _whole(inputs[1])
+        bars = whole(inputs[1])
         said = "shift" if name.startswith("Shift") else method(name)
         if bars is None:
             self._widest(inputs[1:2])
@@ -147,7 +158,7 @@ class Tree:
 
     def _rolling(self, inputs: list[Any], options: Any) -> Reach:
         reach = self._widest(inputs)
-        name = _variant(options["function"])[0]
+        name = variant(options["function"])[0]
         given = options["options"]
         said = f"rolling_{method(name)}"
         if name not in op.ROLLING | op.RUNNING or len(given["weights"] or ()) > MOST_LITERALS:
@@ -182,8 +193,8 @@ class Tree:
             self.is_open = True
         elif symbol not in op.TA_LIB:
             self.unproven[f"the plug-in function {symbol} is not on the list of those that are trusted"] = None
-        has_window = symbol in op.TA_LIB_WINDOWS and all(_is_bars(each) for each in inputs)
-        return reach._replace(back=_window(options) if has_window else None)
+        has_window = symbol in op.TA_LIB_WINDOWS and all(is_bars(each) for each in inputs)
+        return reach._replace(back=window(options) if has_window else None)
 
     def _later(self, inputs: list[Any], said: str, bars: int) -> Reach:
         reach = self._widest(inputs)
@@ -192,108 +203,18 @@ class Tree:
 
     def _opaque(self, name: str, options: Any, inputs: Sequence[Any] | None = None) -> Reach:
         """An operation that is not listed; its inputs are judged nevertheless, except those of Python functions."""
-        inner = _variant(options)[0]
+        inner = variant(options)[0]
         if name in op.PYTHON:
             self.unproven["it calls a Python function"] = None
             self.is_open = True
             return Reach(None)
         self.unproven[op.described(name, inner)] = None
-        nodes = inputs if inputs is not None else list(_nodes(options))
+        nodes = inputs if inputs is not None else list(expressions_in(options))
         return self._widest(nodes)._replace(back=None)
 
 
 _ALL = 1 << 62  # bars: as far as there are any
 
 
-def _variant(node: Any) -> tuple[str, Any]:
-    """Name and content of a node serialized as `"Name"` or `{"Name": content}`; an empty name for all else."""
-    if isinstance(node, str):
-        return node, None
-    if isinstance(node, dict) and len(node) == 1:
-        return next(iter(node.items()))
-    return "", None
-
-
-def _nodes(content: Any) -> Iterator[Any]:
-    """The expressions within the content of an unknown node."""
-    if isinstance(content, list):
-        for each in content:
-            yield from _nodes(each)
-    elif isinstance(content, dict):
-        if _variant(content)[0] in op.EXPRESSIONS:
-            yield content
-        else:
-            yield from _nodes(list(content.values()))
-
-
-def _number(node: Any) -> float | None:
-    """The value of a numeric literal, None for anything else."""
-    kind, body = _variant(node)
-    value = _variant(_variant(body)[1])[1] if kind == "Literal" else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _numbers(node: Any) -> Iterator[float]:
-    """The numeric literals that a value is calculated with; none of those that a comparison within it holds."""
-    kind, body = _variant(node)
-    match kind:
-        case "Literal":
-            if (value := _number(node)) is not None:
-                yield value
-            return
-        case "Alias":
-            within = body[:1]
-        case "Cast":
-            within = [body["expr"]]
-        case "BinaryExpr" if body["op"] in op.ARITHMETIC:
-            within = [body["left"], body["right"]]
-        case "Ternary":
-            within = [body["truthy"], body["falsy"]]
-        case "Function":
-            name = _variant(body["function"])[0]
-            # The second input of these is a number of bars.
-            within = [] if name == "Boolean" else body["input"][: 1 if name in op.BY_BARS else None]
-        case _:
-            within = []
-    for each in within:
-        yield from _numbers(each)
-
-
-def _whole(node: Any) -> int | None:
-    """The number of bars that a literal gives, None for anything else."""
-    kind, body = _variant(node)
-    if kind != "Literal":
-        return None
-    dtype, value = _variant(_variant(body)[1])
-    is_whole = dtype == "Int" or dtype.startswith(("Int", "UInt"))
-    return value if is_whole and isinstance(value, int) else None
-
-
 def _sum(one: int | None, other: int) -> int | None:
     return None if one is None else one + other
-
-
-def _is_bars(node: Any) -> bool:
-    kind, name = _variant(node)
-    return kind == "Column" and name in op.BARS
-
-
-class _PlainUnpickler(Unpickler):
-    """Reads numbers, texts, and lists and dicts of them."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise UnpicklingError(f"{module}.{name} is no plain value")
-
-
-def _window(options: Any) -> int | None:
-    """The number of bars before its own that a call of TA-Lib reads, as polars-talib gives it; None if it does not."""
-    try:
-        given = _PlainUnpickler(BytesIO(bytes(options["kwargs"]))).load()
-        return int(given["lookback"]) if given["recursive"] is False else None
-    except (UnpicklingError, KeyError, TypeError, ValueError, EOFError):
-        return None
-
-
-def _is_plugin(node: Any) -> bool:
-    kind, body = _variant(node)
-    return kind == "Function" and _variant(body["function"])[0] == "FfiPlugin"
