@@ -285,23 +285,8 @@ def scheduled(folder: Path, *, quick: bool) -> list[Section]:
         task = settings(folder, url, 0, "4h")
         bars = random_bars(Dataset(symbol="SIM000USDT", interval="4h"), START * 1_000_000, history)
         fill(task, bars, Lake.open(task))
-        run = Command(
-            [
-                "env",
-                f"HERMES_LIVE__URL={url}",
-                HERMES,
-                "run",
-                "SIM000USDT",
-                "--interval",
-                "4h",
-                "--lake",
-                task.lake.url,
-                "--frequency",
-                "recent",
-                "--no-report",
-                "--json",
-            ]
-        )
+        given = ["--interval", "4h", "--lake", task.lake.url, "--frequency", "recent", "--no-report", "--json"]
+        run = Command(["env", f"HERMES_LIVE__URL={url}", HERMES, "run", "SIM000USDT", *given])
         run.run()
         found = measure(
             {

@@ -58,6 +58,7 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def serve(folder: Path, attempts: int = 3) -> Iterator[S3Server]:
     """A server that keeps its data in `folder`, until the end of the block; tried on other ports if one was taken."""
+    folder.mkdir(exist_ok=True)
     for _ in range(attempts):
         ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         server = S3Server(f"http://127.0.0.1:{ports['s3.port']}")

@@ -20,27 +20,9 @@ from importlib import import_module
 from types import ModuleType
 
 SUITES = (
-    "kill",
-    "io",
-    "s3_faults",
-    "stores",
-    "slow",
-    "receivers",
-    "crowd",
-    "snapshot",
-    "load",
-    "parquet",
-    "zips",
-    "rows",
-    "clocks",
-    "swapped",
-    "names",
-    "secrets",
-    "alarms",
-    "record",
-    "appends",
-    "live",
-)
+    "kill", "io", "s3_faults", "stores", "slow", "receivers", "crowd", "snapshot", "load", "parquet", "zips",
+    "rows", "clocks", "swapped", "names", "secrets", "alarms", "record", "appends", "live",
+)  # fmt: skip
 
 
 def suite(name: str) -> ModuleType:

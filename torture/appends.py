@@ -84,7 +84,6 @@ def context(folder: Path) -> Iterator[Given]:
             mounts = True
     except PermissionError:
         mounts = False
-    (folder / "weed").mkdir()
     with serve(folder / "weed") as server:
         given, points = Given(server, {}, 0.0, mounts), {}
         for backend in ("folder", "s3"):

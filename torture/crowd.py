@@ -43,7 +43,6 @@ def context(folder: Path) -> Iterator[Given]:
     """The lake that all crowds work in, and an S3 server."""
     first, _ = lakes.write_archives(folder)
     lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", first), ("ingest", "refine", "features"))
-    (folder / "weed").mkdir()
     with serve(folder / "weed") as server:
         yield Given(folder / "lake", server)
 

@@ -78,11 +78,12 @@ def context(folder: Path) -> Iterator[Given]:
     first, later = lakes.write_archives(folder)
     base = lakes.run_steps(lakes.settings_for(f"{folder}/lake/{{layer}}", first))
     whole = lakes.contents(base)
-    with serve(_made(folder / "weed")) as server:
+    with serve(folder / "weed") as server:
         plans: dict[str, Plan] = {}
         points: list[tuple[str, str, str, int]] = []
         for name in PLANS:
-            scratch = _made(folder / f"undisturbed-{name}")
+            scratch = folder / f"undisturbed-{name}"
+            scratch.mkdir()
             archive = later if name == "older" else first
             before = {} if name == "empty" else whole
             plan = Plan(name, archive, before, {}, "", 0.0)
@@ -176,8 +177,3 @@ def _check_again(plan: Plan, now: Mapping[str, Kept], left: Mapping[str, Kept], 
     assert len(after) == len(before) + 1, f"running again made {len(after) - len(before)} executions"
     for key in after.keys() - before.keys():
         assert after[key] == plan.execution, f"running again made other rows in {key}"
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder

@@ -44,7 +44,6 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """Three months of minute bars as gold features on S3."""
     write_archive(folder / "archive", Dataset(symbol="SIMUSDT", interval="1m"), date(2024, 11, 1), 3)
-    (folder / "weed").mkdir()
     with serve(folder / "weed") as server:
         flags = {**FLAGS, **server.flags(), "archive.url": str(folder / "archive")}
         settings = Settings.load(flags, environ={})

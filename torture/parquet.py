@@ -180,26 +180,12 @@ MUTANTS = {"no_hash": no_hash, "no_contract": no_contract}
 
 #: What differs from run to run, or tells the folder.
 _CHANGING = frozenset(
-    {
-        "seconds",
-        "rows_per_second",
-        "path",
-        "bytes",
-        "execution",
-        "executions",
-        "trades_path",
-        "thumbnail_path",
-        "generated_at",
-        "sources",
-        "audit",
-        "folder",
-        "version",
-        "freshness",
-        "sequence",
-        "seed",
+    (
+        "seconds", "rows_per_second", "path", "bytes", "execution", "executions", "trades_path", "thumbnail_path",
+        "generated_at", "sources", "audit", "folder", "version", "freshness", "sequence", "seed",
         "detail",  # of a check: names the seed of its cuts
-    }
-)
+    )
+)  # fmt: skip
 
 
 def _answer(said: Said, folder: Path) -> str:

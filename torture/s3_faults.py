@@ -61,7 +61,6 @@ class Given:
 def context(folder: Path) -> Iterator[Given]:
     """Servers, and one undisturbed run of every step behind the proxy."""
     baseline = Baseline.recorded(folder)
-    (folder / "weed").mkdir()
     with serve(folder / "weed") as server, _web(baseline.archive) as web:
         given = Given(baseline, server, web, {})
         counted: dict[tuple[str, str], int] = {}

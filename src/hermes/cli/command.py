@@ -99,6 +99,23 @@ class Invocation:
         self.each(work, flags)
         return made
 
+    def with_page(
+        self, made: Any, view: Callable[[Any], None], out: Path | None, symbol: str, page: Callable[[], str]
+    ) -> dict[str, Any]:
+        """Print a result by `view`, and write its page to `out` if that is given; returns the result's JSON."""
+        from hermes.cli.views import console
+        from hermes.steps.local_files import page_path, write_text
+
+        if not self.json:
+            view(made)
+        told = dict(made.as_json())
+        if out:
+            path = page_path(out, symbol if len(self.symbols) > 1 else "")
+            told["page"] = write_text(path, page())
+            if not self.json:
+                console.print_note(f"page: {path}")
+        return told
+
     def each(self, work: Work, flags: Mapping[str, Any] | None = None) -> None:
         """Do `work` for every symbol; one that fails is reported and does not stop the others."""
         from hermes.cli.views import console

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hermes.dataset import INTERVAL_SECONDS, MARKETS
+from hermes.dataset import INTERVAL_SECONDS
 
 Choices = Callable[[str], Sequence[str]]
 
@@ -25,9 +25,5 @@ def _strategies() -> list[str]:
 
 _KNOWN: dict[str, Callable[[], Sequence[str]]] = {
     "dataset.interval": lambda: tuple(INTERVAL_SECONDS),
-    "dataset.market": lambda: tuple(MARKETS),
     "signals.strategy": _strategies,
-    "backtest.fill": lambda: ("close", "next_open"),
-    "account.side": lambda: ("long", "short", "both"),
-    "log.format": lambda: ("text", "json"),
 }

@@ -55,6 +55,9 @@ PageOut = Annotated[
         "chart go beside it under the same name, as .csv and .svg. Files of these names are replaced.",
     ),
 ]
+PageFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write the page here, one for each symbol.")
+]
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of local worker processes (Dask).")]
 Cluster = Annotated[str | None, typer.Option(help="Run on a Dask cluster, like tls://host:8786.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hermes.cli.command import Invocation, command
-from hermes.cli.options import ACCOUNT, SPAN, STRATEGY, Cluster, Workers
+from hermes.cli.options import ACCOUNT, SPAN, STRATEGY, Cluster, PageFile, Workers
 
 if TYPE_CHECKING:
     from hermes.lake.store import Lake
@@ -21,9 +21,6 @@ Sample = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Out = Annotated[Path, typer.Option(help="Local folder; every sweep creates a new folder in it.")]
-PageOut = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write the page here, one for each symbol.")
-]
 Train = Annotated[str, typer.Option(help="Past to choose in: 2y, 6m (months), 8w or 90d.")]
 Test = Annotated[str, typer.Option(help="Bars right after it, on which the choice is measured.")]
 Anchored = Annotated[bool, typer.Option("--anchored", help="Choose in all of the past since the first bar.")]
@@ -84,7 +81,7 @@ def register(app: typer.Typer) -> None:
         by: By = "sharpe",
         sample: Sample = None,
         seed: Seed = 0,
-        out: PageOut = None,
+        out: PageFile = None,
         workers: Workers = None,
         cluster: Cluster = None,
         *,
@@ -92,7 +89,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Choose parameters in each past window, measure them in the next one, and test the trades for luck."""
         from hermes.cli.views import console, search
-        from hermes.steps.local_files import page_path, write_text
+        from hermes.steps.local_files import page_path
         from hermes.steps.search.walkforward import walkforward
 
         if out:
@@ -102,15 +99,7 @@ def register(app: typer.Typer) -> None:
             spans: dict[str, Any] = {"train": train, "test": test, "anchored": anchored, "by": by}
             with _place(settings, workers, cluster) as (sent, where):
                 made = walkforward(sent, lake, **spans, sample=sample, seed=seed, where=where, progress=console.Bars())
-            if not line.json:
-                search.print_walk(made)
-            told = made.as_json()
-            if out:
-                path = page_path(out, settings.dataset.symbol if len(line.symbols) > 1 else "")
-                told["page"] = write_text(path, made.html)
-                if not line.json:
-                    console.print_note(f"page: {path}")
-            return told
+            return line.with_page(made, search.print_walk, out, settings.dataset.symbol, lambda: made.html)
 
         line.each(work)
 

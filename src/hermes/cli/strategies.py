@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         for each in found:
             facts = [("", each.get("does")), ("from", each["source"]), ("error", each.get("error"))]
             facts += [(f"--set {name}", _bounds(rules)) for name, rules in each.get("parameters", {}).items()]
-            facts += [(name, " ".join(each.get(key, []))) for name, key in _LISTS.items()]
+            facts += [(name, " ".join(each.get(name, []))) for name in ("columns", "conditions")]
             facts += [("look-back", counted(each["look_back"], "bar") if "look_back" in each else None)]
             console.print_facts(each["name"], [(name, value) for name, value in facts if value])
 
@@ -47,9 +47,6 @@ def register(app: typer.Typer) -> None:
             f"hermes signals SIMUSDT --strategy ./{strategy} --set window=30",
         ]
         console.print_starter({"strategy": strategy, "test": test}, then, as_json=line.json)
-
-
-_LISTS = {"columns": "columns", "conditions": "conditions"}
 
 
 def _bounds(rules: Mapping[str, Any]) -> str:
