@@ -403,3 +403,14 @@ def test_another_provider_is_refused_with_the_reason():
         load({"dataset.provider": "kraken"})
     assert "binance" in refused.value.cure
     assert load({"dataset.provider": "binance"}).dataset.provider == "binance"
+
+
+def test_absolute_paths_change_nothing_else_of_their_sections(tmp_path: Path):
+    given = {"archive.url": "files", "archive.exclude": "2022-03", "upkeep.metrics_file": "run.prom"}
+    made = load(given).with_absolute_paths()
+    assert (made.archive.url, made.archive.exclude) == (str(tmp_path / "files"), ("2022-03",))
+    assert made.lake.url == str(tmp_path / "lake" / "{layer}")
+    assert made.upkeep.metrics_file == str(tmp_path / "run.prom")
+    remote = {"archive.url": "https://data.binance.vision", "lake.url": "s3://{layer}"}
+    kept = load(remote).with_absolute_paths()
+    assert (kept.archive.url, kept.lake.url, kept.s3.ca_file) == (*remote.values(), None)

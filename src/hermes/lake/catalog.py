@@ -261,35 +261,35 @@ def _sets(layer: Layer, under: str = "") -> Iterator[LakeTable]:
 
 def _gold(layer: Layer, strategy: str, under: str = "") -> Iterator[LakeTable]:
     """Features, signals, comparisons, portfolios and decisions: one table per first folder."""
-    signals, decided = [], []
-    universes: list[tuple[str, str, list[LakeFile], int]] = []
-    portfolios: list[tuple[str, str, list[LakeFile], int]] = []
+    signals: list[LakeTable] = []
+    universes: list[LakeTable] = []
+    portfolios: list[LakeTable] = []
+    decided: list[LakeTable] = []
     for folder, files in _by_folder(layer, under):
         size = sum(file.size for file in files)
+        made = [file for file in files if is_execution(file, main_file(folder))]
         if dataset := parse_features_table(folder):
             daily = "_daily" if dataset.data_frequency == "daily" else ""
             yield LakeTable(f"features{_suffix(dataset)}{daily}", "gold", folder, dataset, files, size)
-        elif (found := parse_signals_table(folder)) and (made := [file for file in files if is_execution(file)]):
-            signals.append((*found, folder, made, size))
-        elif (made_by := parse_universe_table(folder) or parse_portfolio_table(folder)) and (
-            made := [file for file in files if is_execution(file, main_file(folder))]
-        ):
-            (universes if parse_universe_table(folder) else portfolios).append((made_by, folder, made, size))
+        elif (found := parse_signals_table(folder)) and made:
+            by, of_signals = found
+            name = f"signals_{by}{_suffix(of_signals)}"
+            signals.append(LakeTable(name, "gold", folder, of_signals, made, size, len(made), by))
+        elif (made_by := parse_universe_table(folder) or parse_portfolio_table(folder)) and made:
+            many = universes if parse_universe_table(folder) else portfolios
+            many.append(LakeTable(folder, "gold", folder, None, made, size, len(made), made_by))
         elif of := parse_decisions_table(folder):
             made = [file for file in files if parse_decisions_folder(file.key.rpartition("/")[0])]
             decided.append(LakeTable(folder, "gold", folder, None, made, size, strategy=of[0]))
     promoted = {file.key.partition("/")[2].removesuffix(".json") for file in layer.files("promotions", ".json")}
-    for made_by, dataset, folder, files, size in signals:
-        rivals = [other for _, of, other, *_ in signals if of == dataset and other in promoted]
-        short = folder == rivals[0] if len(rivals) == 1 else made_by == strategy
-        alias = f"signals{_suffix(dataset)}" if short else ""
-        name = f"signals_{made_by}{_suffix(dataset)}"
-        yield LakeTable(name, "gold", folder, dataset, files, size, len(files), made_by, alias)
-    for made_by, folder, files, size in universes:
-        alias = "universe" if made_by == strategy or len(universes) == 1 else ""
-        yield LakeTable(folder, "gold", folder, None, files, size, len(files), made_by, alias)
-    for made_by, folder, files, size in portfolios:
-        yield LakeTable(folder, "gold", folder, None, files, size, len(files), made_by)
+    for table in signals:
+        rivals = [other.folder for other in signals if other.dataset == table.dataset and other.folder in promoted]
+        short = table.folder == rivals[0] if len(rivals) == 1 else table.strategy == strategy
+        assert table.dataset
+        yield replace(table, alias=f"signals{_suffix(table.dataset)}") if short else table
+    for table in universes:
+        yield replace(table, alias="universe") if table.strategy == strategy or len(universes) == 1 else table
+    yield from portfolios
     yield from (table for table in decided if table.files)
 
 

@@ -129,10 +129,11 @@ class Settings(sections.Section):
 
     def with_absolute_paths(self) -> Self:
         """The same settings, for a process with another working folder on the same file system."""
-        lake = self.lake if "://" in self.lake.url else sections.LakeSettings(url=str(absolute(self.lake.url)))
-        archive = self.archive
-        if "://" not in archive.url:
-            archive = sections.ArchiveSettings(url=str(absolute(archive.url)))
+
+        def made_absolute(section: sections.Section, name: str) -> sections.Section:
+            path = getattr(section, name)
+            return section if not path or "://" in path else section.model_copy(update={name: str(absolute(path))})
+
         signals = self.signals
         if file := strategy_file(signals.strategy):
             path, name = file
@@ -140,14 +141,13 @@ class Settings(sections.Section):
             signals = signals.model_copy(update={"strategy": spec})
         files = tuple(str(absolute(name)) for name in self.features.indicators)
         features = self.features.model_copy(update={"indicators": files})
-        upkeep = self.upkeep
-        if upkeep.metrics_file:
-            upkeep = sections.UpkeepSettings(metrics_file=str(absolute(upkeep.metrics_file)))
-        s3 = self.s3
-        if s3.ca_file:
-            s3 = s3.model_copy(update={"ca_file": str(absolute(s3.ca_file))})
-        made = {"lake": lake, "s3": s3, "archive": archive, "features": features, "signals": signals, "upkeep": upkeep}
-        return self.model_copy(update=made)
+        made = {
+            "lake": made_absolute(self.lake, "url"),
+            "archive": made_absolute(self.archive, "url"),
+            "s3": made_absolute(self.s3, "ca_file"),
+            "upkeep": made_absolute(self.upkeep, "metrics_file"),
+        }
+        return self.model_copy(update={**made, "features": features, "signals": signals})
 
     def items(self) -> Iterator[tuple[str, str, str]]:
         """Every setting as (dotted name, value as text, origin); secrets are masked."""
