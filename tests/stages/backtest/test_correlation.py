@@ -24,7 +24,8 @@ def found(series: list[Bars], hours: int | None = None):
         cuts = [np.searchsorted(each.times, [begin, begin + step]) for each in series]
         pieces = [each.between(*cut) if cut[0] < cut[1] else None for each, cut in zip(series, cuts, strict=True)]
         if any(pieces):
-            made.add(grids.of(pieces))
+            made.take(grids.of(pieces))
+            made.sum_up()
     return made.matrix()
 
 

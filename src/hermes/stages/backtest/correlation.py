@@ -1,6 +1,8 @@
 """The correlation of the returns of many series."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from hermes.stages.backtest.arrays import Booleans, Floats
 from hermes.stages.backtest.grid import Grid, Line
@@ -9,27 +11,37 @@ from hermes.stages.backtest.grid import Grid, Line
 TIMES = 1024
 #: Series and times in one product of matrices; `TIMES` is a multiple of the latter. OpenBLAS does so small a one
 #: without threads of its own: with them the sums may depend on their number, and take a hundred times as long while
-#: other processes have the cores. NumPy does many of them in one call, and other threads go on meanwhile.
+#: other processes have the cores. NumPy does all of them in one call, and other threads go on meanwhile.
 TILE, DEPTH = 32, 256
-_CELLS = 2**20  # returns of all series, about, that are summed in one go: fewer would keep other threads waiting
+_CELLS = 2**22  # returns of all series, about, that are summed in one go: of fewer calls each waits for other threads
 _FEWEST = 3  # shared returns
 _STILL = 1e-18  # a variance up to this is none
 
 
 class Correlation:
-    """The correlation of the returns of every two series where both have a bar and the one before it."""
+    """The correlation of the returns of every two series where both have a bar and the one before it.
+
+    Sums over every two series are kept in tiles: at `[d, i]` those of the tile `i` of series with the tile `i + d`,
+    which goes on with the first one after the last. Where both are alike, half of the distances `d` are enough.
+    """
 
     def __init__(self, count: int) -> None:
-        # Of every two: how many returns they share; sums of the one's, of its squares, of the products.
-        self._count, self._sum, self._squares, self._products = np.zeros((4, count, count))
+        tile = min(TILE, count)
+        tiles = -(-count // tile)
+        self._series, self._rows, near = count, tiles * tile, tiles // 2 + 1
+        # Of every two: how many returns they share, the products; sums of the one's, of its squares.
+        self._count, self._products = np.zeros((2, near, tiles, tile, tile))
+        self._sum, self._squares = np.zeros((2, tiles, tiles, tile, tile))
         self._room = TIMES * max(1, _CELLS // (count * TIMES))
-        # What waits to be summed: returns of the last times, and whether they are there.
-        self._returns, self._shared = np.empty((count, self._room)), np.empty((count, self._room), np.bool_)
+        # What waits to be summed: returns of the last times, in whole tiles, the first of them once more after the
+        # last; and whether they are there.
+        self._returns = np.zeros((self._rows + (near - 1) * tile, self._room))
+        self._shared = np.empty((count, self._room), np.bool_)
         self._waiting = 0
         self._present = np.zeros(count, np.bool_)  # whether there is a bar at the last time
 
-    def add(self, grid: Grid) -> None:
-        """The next bars."""
+    def take(self, grid: Grid) -> None:
+        """The returns of the next bars, to be summed up."""
         presents = [None if line.instants is None else line.present() for line in grid.lines]
         begin, times = 0, len(grid.times)
         while begin < times:
@@ -39,7 +51,7 @@ class Correlation:
             self._waiting += end - begin
             begin = end
             if self._waiting == self._room:
-                self._sum_up()
+                self.sum_up()
 
     def _fill(self, number: int, line: Line, of: slice, present: Booleans | None) -> None:
         """The returns of one series at some of the times, 0 where they are not there; `present`: None for all."""
@@ -60,30 +72,48 @@ class Correlation:
         if present is not None:
             returns[~shared] = 0.0
 
-    def _sum_up(self) -> None:
-        """Add the pending bars."""
-        returns, shared, self._waiting = self._returns[:, : self._waiting], self._shared[:, : self._waiting], 0
-        _add_products(self._products, returns, returns, alike=True)
-        for begin in range(0, returns.shape[1], TIMES):
-            some, there = returns[:, begin : begin + TIMES], shared[:, begin : begin + TIMES]
+    def sum_up(self) -> None:
+        """Add what was taken, up to a multiple of `TIMES`: most of it while other threads go on."""
+        times = self._waiting - self._waiting % TIMES
+        if times:
+            self._add(times)
+            for each in (self._returns, self._shared):
+                each[:, : self._waiting - times] = each[:, times : self._waiting]
+            self._waiting -= times
+
+    def _add(self, times: int) -> None:
+        """Add the first pending returns."""
+        around = self._returns[:, :times]
+        around[self._rows :] = around[: len(around) - self._rows]
+        returns = around[: self._rows]
+        _add_products(self._products, returns, around)
+        for begin in range(0, times, TIMES):
+            some, there = returns[:, begin : begin + TIMES], self._shared[:, begin : min(begin + TIMES, times)]
             squares = np.square(some)
             if there.all():
                 self._count += some.shape[1]
-                self._sum += some.sum(axis=1)[:, None]
-                self._squares += squares.sum(axis=1)[:, None]
+                for sums, values in ((self._sum, some), (self._squares, squares)):
+                    sums += values.sum(axis=1).reshape(*sums.shape[1:3], 1)
             else:
-                mask = there.astype(np.float64)
-                _add_products(self._count, mask, mask, alike=True)
+                mask = np.zeros(some.shape)
+                mask[: self._series] = there
+                mask = np.concatenate([mask, mask])
+                _add_products(self._count, mask[: self._rows], mask)
                 _add_products(self._sum, some, mask)
                 _add_products(self._squares, squares, mask)
 
     def matrix(self) -> list[list[float | None]]:
         """Of every two; None where fewer than 3 returns are shared, or one of them does not vary."""
-        self._sum_up()
-        count, products = (np.triu(each) + np.triu(each, 1).T for each in (self._count, self._products))
+        self.sum_up()
+        if self._waiting:
+            self._add(self._waiting)
+        count, products, total, squares = (
+            _unfolded(each)[: self._series, : self._series]
+            for each in (self._count, self._products, self._sum, self._squares)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = self._sum / count
-            variance = self._squares / count - mean**2
+            mean = total / count
+            variance = squares / count - mean**2
             found = (products / count - mean * mean.T) / np.sqrt(variance * variance.T)
         known = (count >= _FEWEST) & (variance > _STILL) & (variance.T > _STILL)
         rows = np.clip(found, -1, 1).astype(object)
@@ -92,29 +122,33 @@ class Correlation:
         return matrix
 
 
-def _add_products(to: Floats, one: Floats, other: Floats, *, alike: bool = False) -> None:
-    """Add to a matrix the sums of products of every two rows; where both are alike, above the diagonal alone.
+def _add_products(to: Floats, one: Floats, other: Floats) -> None:
+    """Add to tiles the sums of products of every two rows, `DEPTH` times after one another.
 
-    Sums are added `DEPTH` times after one another, each of them in tiles.
+    Args:
+        other: after its last row the first ones come once more, at least for the distances of `to`.
     """
-    count, times = one.shape
-    whole, deep = count - count % TILE, times - times % DEPTH
+    near, tiles, tile, _ = to.shape
+    times = one.shape[1]
+    deep = times - times % DEPTH
     for begin, end, depth in ((0, deep, DEPTH), (deep, times, times - deep)):
         if begin == end:
             continue
-        for row in range(0, count, TILE):
-            left = one[row : row + TILE, begin:end]
-            for first, last, width in ((row if alike else 0, whole, TILE), (whole, count, count - whole)):
-                if first < last:
-                    part = to[row : row + TILE, first:last]
-                    part[:] = _tiles(part, left, other[first:last, begin:end], width, depth)
+        left = one[:, begin:end].reshape(tiles, tile, -1, depth)
+        right = other[: (tiles + near - 1) * tile, begin:end].reshape(tiles + near - 1, tile, -1, depth)
+        rights = sliding_window_view(right, tiles, axis=0)  # by distance: of each tile the one that is so far from it
+        found = left.transpose(2, 0, 1, 3)[:, None] @ rights.transpose(2, 0, 4, 3, 1)
+        found[0] += to
+        np.add.reduce(found, axis=0, out=to)
 
 
-def _tiles(to: Floats, left: Floats, right: Floats, width: int, depth: int) -> Floats:
-    """`to` and the products of `left` with tiles of so many rows of `right`, over so many times together."""
-    rows, times = left.shape
-    before = to.reshape(rows, -1, width).transpose(1, 0, 2)
-    lefts = left.reshape(rows, 1, -1, depth).transpose(2, 1, 0, 3)
-    rights = right.reshape(-1, width, times // depth, depth).transpose(2, 0, 3, 1)
-    found: Floats = np.add.reduce(np.concatenate([before[None], lefts @ rights]), axis=0)
-    return found.transpose(1, 0, 2).reshape(rows, -1)
+def _unfolded(sums: Floats) -> Floats:
+    """Tiles of sums → those of every two rows; of two distances that are not there, the sums of the other are alike."""
+    near, tiles, tile, _ = sums.shape
+    found: NDArray[np.float64] = np.empty((tiles, tile, tiles, tile))
+    row = np.arange(tiles)
+    for distance in range(near):
+        found[(row + distance) % tiles, :, row] = sums[distance].transpose(0, 2, 1)
+    for distance in range(near):
+        found[row, :, (row + distance) % tiles] = sums[distance]
+    return found.reshape(tiles * tile, -1)

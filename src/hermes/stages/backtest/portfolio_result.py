@@ -87,17 +87,18 @@ class PortfolioBacktest:
     def update(self, pieces: Sequence[Piece | None]) -> None:
         """The next bars of every series, None of one that has none: all of those up to some time, at least one."""
         grid = self._portfolio.grid(pieces)
-        # Orders are filled in Python; what does not need the account goes on beside that, in NumPy.
-        held = self._beside.submit(self._parts.add, grid, [piece and piece.bars for piece in pieces])
         if self._correlated:
             self._correlated.result()
-        self._correlated = self._beside.submit(self._correlation.add, grid)
+        self._correlation.take(grid)
+        # One long call of NumPy, beside which Python fills the orders; many short ones would wait for it each time.
+        self._correlated = self._beside.submit(self._correlation.sum_up)
+        benchmark = self._parts.add(grid, [piece and piece.bars for piece in pieces])
         curve = self._portfolio.trade(self._portfolio.look(pieces, grid))
         frame = pl.DataFrame(
             {
                 "datetime": curve.times,
                 "equity": curve.equity,
-                "benchmark": held.result(),
+                "benchmark": benchmark,
                 "value": curve.value,
                 "gross": curve.gross,
                 "positions": curve.positions,
