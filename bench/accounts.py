@@ -97,12 +97,19 @@ def _raptor_terms(stop: float, target: float, **terms: Any) -> Any:
     return config
 
 
-def hermes_portfolio(symbols: int, rows: int, *, alone: bool = False) -> Callable[[], Mapping[str, Any]]:
-    """One cash, many symbols; `alone`: fills and equity, not measured."""
+def hermes_portfolio(symbols: int, rows: int, *, shared: bool = False) -> Callable[[], Mapping[str, Any]]:
+    """One cash, many symbols; `shared`: with those results alone that raptorbt's portfolio has as well.
+
+    Those are the measures of the equity and of the trades, and trades and profit of each symbol.
+    """
     from hermes.stages.backtest.account import Account, signal_events
     from hermes.stages.backtest.bars import Bars
+    from hermes.stages.backtest.equity import Steps
+    from hermes.stages.backtest.holding import Holding
+    from hermes.stages.backtest.metrics import measure
     from hermes.stages.backtest.portfolio import Piece, Portfolio
     from hermes.stages.backtest.portfolio_result import PortfolioBacktest
+    from hermes.stages.backtest.tally import BarTally
 
     made = [series(rows, seed) for seed in range(symbols)]
     account = Account(initial_cash=CASH, fees=FEES, size="value:500", stop_loss=STOP, take_profit=TARGET)
@@ -116,11 +123,18 @@ def hermes_portfolio(symbols: int, rows: int, *, alone: bool = False) -> Callabl
             )
             for one in made
         ]
-        if alone:
-            portfolio = Portfolio(account, names, symbols)
-            equity, (records, _) = portfolio.advance(pieces).equity, portfolio.trades()
-            returned = 100 * (float(equity[-1]) / CASH - 1)
-            return {"trades": len(records.entry), "return": float(f"{returned:.9g}")}
+        if shared:
+            portfolio, tally, holding = Portfolio(account, names, symbols), BarTally(account), Holding()
+            curve = portfolio.advance(pieces)
+            held = (curve.positions > 0).astype(np.float64)
+            steps = Steps(len(held), np.arange(len(held)), curve.equity, held, curve.value)
+            nothing = np.ones(len(held))  # in place of a benchmark
+            tally.add(curve.times, holding.add(curve.times, nothing, nothing), steps)
+            records, numbers = portfolio.trades()
+            outcomes = records.outcomes(sum(portfolio.dropped))
+            np.bincount(numbers, minlength=symbols), np.bincount(numbers, outcomes.profit, symbols)
+            metrics = measure(tally, holding, outcomes, account, "1m")
+            return _facts(metrics, metrics.trades)
         backtest = PortfolioBacktest(account, names, symbols, "1m")
         backtest.update(pieces)
         metrics = backtest.finish().metrics
@@ -158,7 +172,7 @@ def vectorbt_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any
 
 
 def raptorbt_portfolio(symbols: int, rows: int) -> Callable[[], Mapping[str, Any]]:
-    """One pool of cash with as many positions as 500 each allow, without correlation and intervals."""
+    """One pool of cash with as many positions as 500 each allow."""
     import raptorbt as peer
 
     config, volume = _raptor_terms(STOP, TARGET, max_positions=int(CASH / 500)), np.ones(rows)

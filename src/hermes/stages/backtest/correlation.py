@@ -92,8 +92,8 @@ class Correlation:
             squares = np.square(some)
             if there.all():
                 self._count += some.shape[1]
-                for sums, values in ((self._sum, some), (self._squares, squares)):
-                    sums += values.sum(axis=1).reshape(*sums.shape[1:3], 1)
+                self._sum += some.sum(axis=1).reshape(*self._sum.shape[1:3], 1)
+                self._squares += squares.sum(axis=1).reshape(*self._squares.shape[1:3], 1)
             else:
                 mask = np.zeros(some.shape)
                 mask[: self._series] = there

@@ -1,7 +1,5 @@
 """The streaming backtest: takes bars in pieces of any size, returns one result per account, in flat memory."""
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +60,6 @@ class Backtest:
         self._interval, self._funding, self._accounts = interval, funding, accounts
         self._holding = Holding()
         self._traders = [_Trader(account) for account in accounts]
-        self._beside = ThreadPoolExecutor(1, "measure")
-        self._measured: Future[None] | None = None  # the block before
         self._block = pl.DataFrame()
         self._last = np.iinfo(np.int64).min  # time of the last bar so far, microseconds since 1970
 
@@ -94,9 +90,6 @@ class Backtest:
         """The results of the accounts, in their order; `update` must not be called afterwards."""
         if self._block.height:
             self._run(self._block)
-        if self._measured:
-            self._measured.result()
-        self._beside.shutdown()
         return [trader.result(self._holding, self._interval) for trader in self._traders]
 
     def _run(self, block: pl.DataFrame) -> None:
@@ -110,16 +103,9 @@ class Backtest:
             )
         self._last = ticks[-1]
         wanted = signal_events_in(block)
-        steps = [trader.trading.trade(bars, wanted) for trader in self._traders]
-        # While a block is measured the next one is traded; NumPy lets both go on at once.
-        if self._measured:
-            self._measured.result()
-        self._measured = self._beside.submit(self._measure, bars, steps)
-
-    def _measure(self, bars: Bars, steps: Sequence[Steps]) -> None:
-        held = self._holding.add(bars.times, bars.opens, bars.close)
-        for trader, each in zip(self._traders, steps, strict=True):
-            trader.measure(bars.times, held, each)
+        held = self._holding.add(times, bars.opens, bars.close)
+        for trader in self._traders:
+            trader.measure(times, held, trader.trading.trade(bars, wanted))
 
 
 class _Trader:

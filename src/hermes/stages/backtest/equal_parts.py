@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hermes.schemas import JUMP_FACTOR
 from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.bars import Bars
 from hermes.stages.backtest.grid import Grid
+from hermes.stages.backtest.holding import price_jumps
 
 
 class EqualParts:
@@ -32,15 +32,9 @@ class EqualParts:
         return worth
 
     def _look_for_jumps(self, number: int, bars: Bars, last_close: float) -> None:
-        """As `Holding` does."""
-        before = last_close or bars.opens[0]
-        lowest, highest = min(before, bars.close.min()), max(before, bars.close.max())
-        if bars.opens.max() < JUMP_FACTOR * lowest and bars.opens.min() * JUMP_FACTOR > highest:
-            return
-        closes = np.concatenate([[before], bars.close[:-1]])
-        jumped = (bars.opens >= JUMP_FACTOR * closes) | (bars.opens * JUMP_FACTOR <= closes)
-        if jumped.any():
-            self._jumps.setdefault(number, []).append(bars.times[jumped])
+        jumped = price_jumps(bars.times, bars.opens, bars.close, last_close)
+        if len(jumped):
+            self._jumps.setdefault(number, []).append(jumped)
 
     @property
     def jumps(self) -> Mapping[int, Times]:

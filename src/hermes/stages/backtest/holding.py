@@ -38,12 +38,13 @@ class Holding:
 
     def add(self, times: Times, opens: Floats, close: Floats) -> Floats:
         """The next bars → what holding returned at each of them."""
-        before = np.concatenate([[self.last_close or opens[0]], close[:-1]])
-        jumped = (opens >= JUMP_FACTOR * before) | (opens * JUMP_FACTOR <= before)
-        if jumped.any():
-            self._jumps.append(times[jumped])
-        before[0] = self.last_close or close[0]
-        returns: Floats = close / before - 1
+        jumped = price_jumps(times, opens, close, self.last_close)
+        if len(jumped):
+            self._jumps.append(jumped)
+        returns = np.empty(len(close))
+        returns[0] = close[0] / (self.last_close or close[0])
+        np.divide(close[1:], close[:-1], out=returns[1:])
+        returns -= 1
         for begin in range(0, len(returns), BLOCK_STEPS):
             self._add_powers(returns[begin : begin + BLOCK_STEPS])
         self.bars += len(close)
@@ -56,10 +57,11 @@ class Holding:
             large = np.abs(returns) > _SMALL
             self._large.append(returns[large])
             returns = np.where(large, 0.0, returns)
-        power = returns
-        for exponent in range(1, _ORDER + 1):
+        power = returns.copy()
+        self._powers[1] += power.sum()
+        for exponent in range(2, _ORDER + 1):
+            power *= returns
             self._powers[exponent] += power.sum()
-            power = power * returns
 
     @property
     def jumps(self) -> Times:
@@ -85,6 +87,17 @@ class Holding:
         small = sum((-1) ** (k + 1) * share**k / k * self._powers[k] for k in range(1, _ORDER + 1))
         large = sum(float(np.log1p(share * each).sum()) for each in self._large)
         return exp(small + large) if small + large < _MOST else None
+
+
+def price_jumps(times: Times, opens: Floats, close: Floats, last_close: float) -> Times:
+    """Times of the bars whose price jumped, see `Holding.jumps`; `last_close`: of the bar before, 0 for none."""
+    before = last_close or opens[0]
+    lowest, highest = min(before, close.min()), max(before, close.max())
+    if opens.max() < JUMP_FACTOR * lowest and opens.min() * JUMP_FACTOR > highest:
+        return times[:0]
+    closes = np.concatenate([[before], close[:-1]])
+    jumped: Times = times[np.flatnonzero((opens >= JUMP_FACTOR * closes) | (opens * JUMP_FACTOR <= closes))]
+    return jumped
 
 
 class CrossMoments:
