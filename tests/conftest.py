@@ -21,6 +21,7 @@ from hypothesis import settings as profile
 from tests import real_archive
 from tests.other_servers import CannotBeMade, serve_moto, serve_rclone
 from tests.s3_server import BINARY, S3Server, serve
+from tests.temporary import keep_in_memory, remove
 
 PROJECT = Path(__file__).resolve().parents[1]
 PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "published_figures.json"
@@ -41,10 +42,14 @@ BY_PLACE = {
 }
 LONG = ("tests/torture/", "tests/notebooks/", "tests/docs/")  # begun first, so that no process is left alone with one
 QUICK_EXAMPLES = 10
+GARBAGE = 20_000  # new objects after which the garbage collector looks: with the default, 700, it takes 4 % of the time
+ENDED_WITH = pytest.StashKey[int]()
 END_S = 60.0  # threads and child processes that tests left behind have to end within
 
 # vectorbt, an oracle of some tests, computes the same without Numba's compiler, which takes a minute in each process.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+TEMPORARY = keep_in_memory()  # None in xdist's processes, which are told by their environment
 
 profile.register_profile("quick", max_examples=QUICK_EXAMPLES)
 profile.register_profile("ci", derandomize=True, phases=(Phase.explicit, Phase.generate))  # shrinking takes minutes
@@ -86,11 +91,18 @@ def pytest_collection_finish() -> None:
     """What was imported lives as long as the process: the garbage collector need not look through it each time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[ENDED_WITH] = exitstatus
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """A process that does not end after its last test shows where it hangs, and is ended; xdist ends its own itself."""
     if not hasattr(config, "workerinput"):
+        if TEMPORARY is not None and config.stash.get(ENDED_WITH, None) == 0:  # what tests that failed wrote is kept
+            remove(TEMPORARY)
         faulthandler.dump_traceback_later(END_S, exit=True)
 
 
