@@ -55,7 +55,7 @@ def print_market(made: "Market") -> None:
         ("seconds", f"{made.seconds:.2f}, {60 * len(made.done) / made.seconds:,.0f} datasets per minute"),
     ]
     ended = Counter(spaced(each["audit"] or "not_checked") for each in made.done)
-    facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "none"))
+    facts.append(("audit", ", ".join(f"{count:,} {word}" for word, count in ended.items()) or "not checked"))
     if found := next((each["checks"]["rules"] for each in made.done if each["checks"]), None):  # all have one strategy
         facts.append(("rules", f"{spaced(found['verdict'])}: {found['detail']}"))
     stale = [each for each in made.done if each["freshness"]["stale"]]
