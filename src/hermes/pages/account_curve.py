@@ -1,6 +1,7 @@
 """The equity of accounts for charts: with drawdowns and rolling Sharpe ratios, merged into few enough rows."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from math import ceil
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS, periods_per_year
 from hermes.pages.candles import MOST_CANDLES
+from hermes.pages.panel import PanelBuilder
 from hermes.stages.backtest.rolling import rolling_sharpe
 
 
@@ -43,6 +45,8 @@ def account_curve(curve: pl.DataFrame, names: Sequence[str], interval: str) -> p
     return grouped.agg(pl.col(last).last(), pl.exclude("row", *last).max()).drop("row")
 
 
-def seconds_of(interval: str, bars: int, rows: int) -> int:
-    """The span of one row of a curve whose `bars` were merged into `rows`."""
-    return INTERVAL_SECONDS[interval] * ceil(bars / max(1, rows))
+def account_builder(curve: pl.DataFrame, names: Sequence[str], interval: str) -> PanelBuilder:
+    """The builder of the panels of `account_curve`, with the same arguments."""
+    shown = account_curve(curve, names, interval)
+    seconds = INTERVAL_SECONDS[interval] * ceil(curve.height / max(1, shown.height))
+    return PanelBuilder(shown, timedelta(seconds=seconds))

@@ -61,10 +61,8 @@ def _features(side: Mapping[str, Any]) -> str:
 
 def _shown(measure: Measure, values: measures.Measures) -> str:
     """A value and its warning, in one text."""
-    value = values[measure.name]
-    if value is None:
-        return "–"
-    return "; ".join([measures.show(measure, value), *measures.warnings(measure, values)])
+    text, warnings = measures.cell(measure, values)
+    return "; ".join([text, *warnings])
 
 
 def _differences(found: Mapping[str, Any] | None) -> list[tuple[str, ...]]:

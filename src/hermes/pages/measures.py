@@ -34,6 +34,12 @@ def shown(name: str, value: Any) -> str:
     return "–" if value is None else show(select_measures([name])[0], value)
 
 
+def cell(measure: Measure, values: Measures) -> tuple[str, list[str]]:
+    """A value as text, and its warnings; a dash if it is undefined."""
+    value = values[measure.name]
+    return ("–", []) if value is None else (show(measure, value), warnings(measure, values))
+
+
 def label(name: str) -> str:
     """The label of the measure with this name."""
     return select_measures([name])[0].label

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hermes.dataset import is_simulated
-from hermes.measures import Measure, shown_measures
+from hermes.measures import shown_measures
 from hermes.pages import format, measures
 from hermes.pages.measures import Measures
 from hermes.pages.rendering import render
@@ -87,17 +87,14 @@ def _table(fill: str, fills: Mapping[str, Measures], symbol: str) -> Markup:
     known = {measure.name: measure for measure in shown_measures()}
     holding = {"total_return_pct": _change(fills[fill]["benchmark_return_pct"])}
     rows = [
-        (known[key].label, [*(_cell(known[key], values) for values in columns.values()), (holding.get(key, ""), [])])
+        (
+            known[key].label,
+            [*(measures.cell(known[key], values) for values in columns.values()), (holding.get(key, ""), [])],
+        )
         for key in _SHOWN
     ]
     table = render("card_table.html", heads=[*columns, "holding"], rows=rows)
     return table + more("All measures", measures.table(columns, format.quote_currency(symbol)))
-
-
-def _cell(measure: Measure, values: Measures) -> tuple[str, list[str]]:
-    """A value as text, and its warning."""
-    value = values[measure.name]
-    return ("–", []) if value is None else (measures.show(measure, value), measures.warnings(measure, values))
 
 
 def _few(values: Measures) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from statistics import fmean
 from typing import Any
 
@@ -11,9 +10,8 @@ import polars as pl
 from hermes.measures import select_measures
 from hermes.pages import format, measures, tables
 from hermes.pages.account_chart import ACCOUNT, drawdown_panel, equity_panel, positions_panel, sharpe_panel, suffixed
-from hermes.pages.account_curve import account_curve, seconds_of
+from hermes.pages.account_curve import account_builder
 from hermes.pages.charts import Drawn, chart_page
-from hermes.pages.panel import PanelBuilder
 from hermes.pages.rendering import Tile
 from hermes.text import counted
 
@@ -80,14 +78,13 @@ def portfolio_page(made: PortfolioPage) -> str:
 
 
 def _charts(curve: pl.DataFrame, interval: str) -> list[Drawn]:
-    shown = account_curve(curve.select("datetime", "equity", "benchmark", "positions"), list(_LINES), interval)
-    builder = PanelBuilder(shown, timedelta(seconds=seconds_of(interval, curve.height, shown.height)))
+    builder = account_builder(curve.select("datetime", "equity", "benchmark", "positions"), list(_LINES), interval)
     drawn = [
         equity_panel(builder, _LINES, ""),
         drawdown_panel(builder, suffixed(_LINES, "_drawdown_pct")),
         positions_panel(builder),
     ]
-    if shown["equity_sharpe"].is_not_nan().any():
+    if builder.bars["equity_sharpe"].is_not_nan().any():
         drawn.append(sharpe_panel(builder, "half a year", suffixed(_LINES, "_sharpe")))
     return drawn
 

@@ -91,9 +91,7 @@ def _row(row: Mapping[str, Any], sweep: Sweep, shown: Sequence[Measure]) -> list
 
 
 def _cell(measure: Measure, row: Mapping[str, Any], min_trades: int) -> tuple[str, list[str]]:
-    value = row[measure.name]
-    if value is None:
-        return "–", []
-    barred = measure.name == "trades" and value < min_trades
-    warnings = [f"never the best: fewer than {min_trades:,}"] if barred else []
-    return measures.show(measure, value), [*measures.warnings(measure, row), *warnings]
+    text, warnings = measures.cell(measure, row)
+    if measure.name == "trades" and row["trades"] < min_trades:
+        warnings.append(f"never the best: fewer than {min_trades:,}")
+    return text, warnings

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from hermes.pages import format, measures
 from hermes.pages.account_chart import Line, drawdown_panel, equity_panel, mark_times, suffixed
-from hermes.pages.account_curve import account_curve, seconds_of
+from hermes.pages.account_curve import account_builder
 from hermes.pages.charts import Drawn, chart_page
 from hermes.pages.measures import Measures
-from hermes.pages.panel import DOWN, HOLDING, UP, PanelBuilder
+from hermes.pages.panel import DOWN, HOLDING, UP
 from hermes.pages.rendering import Tile
 from hermes.text import counted
 
@@ -82,8 +82,7 @@ def _charts(made: WalkForwardPage) -> list[Drawn]:
     """Equities and drawdowns, with a line where each window begins."""
     names = [name for name in _LINES if made.curve[name].null_count() == 0]
     lines = {name: _LINES[name] for name in names}
-    shown = account_curve(made.curve.select("datetime", *names), names, made.interval)
-    builder = PanelBuilder(shown, timedelta(seconds=seconds_of(made.interval, made.curve.height, shown.height)))
+    builder = account_builder(made.curve.select("datetime", *names), names, made.interval)
     drawn = [equity_panel(builder, lines, ""), drawdown_panel(builder, suffixed(lines, "_drawdown_pct"))]
     for each in drawn:
         mark_times(each.plot, [datetime.fromisoformat(window["first"]) for window in made.windows])
