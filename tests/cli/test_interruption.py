@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from hermes import cli
 from hermes.lake.store import Lake
 from hermes.pipeline import signals
 from hermes.settings import Settings
@@ -113,3 +115,15 @@ def test_chunks_larger_than_row_groups_change_nothing(tmp_path: Path):
     assert whole["buy_signal"].sum() > 2_000
     for chunk_rows in (99_999, 100_001, 130_000):
         assert rows(chunk_rows).equals(whole, null_equal=True)
+
+
+def test_ctrl_c_while_modules_are_loaded_is_a_line(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "hermes.cli.entry", SimpleNamespace(main=interrupted))
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    cli.main()
+    assert codes == [130]
+    assert capsys.readouterr().err == "interrupted: no partial output; rerun to resume\n"
