@@ -15,6 +15,7 @@ ARROW_SCHEMA = "ARROW:schema"  # key in the footer of a Parquet file: its column
 
 #: An open this many times the close before it, or this small a part of it: a redenomination, or a fault.
 JUMP_FACTOR = 5.0
+JUMP_FROM = JUMP_FACTOR * (1 - 1e-9)  # so that rounding does not decide about a factor of exactly 5: 0.07 to 0.35
 
 #: One row per line of an archive file, values unchanged (times stay in the file's own unit).
 BRONZE: Schema = {

@@ -157,6 +157,12 @@ def _jumps(jumps: Sequence[Mapping[str, Any]], count: int) -> str:
     return f"{count:,}: {told}{' …' if count > 10 else ''}" if count else "none"
 
 
+def _splits(splits: Sequence[Sequence[Any]]) -> str:
+    """The splits that prices were adjusted for."""
+    told = [f"{exact(ratio)} from {format.moment(datetime.fromisoformat(at))} UTC on" for at, ratio in splits]
+    return f"before each, prices times the ratio and volumes over it: {', '.join(told)}"
+
+
 def lineage(found: Lineage, execution: str, path: str) -> Markup:
     """The lineage of the execution, from the footer of its signal file."""
     dataset, account = found.dataset, {**found.backtest, **(found.account or {})}
@@ -171,6 +177,7 @@ def lineage(found: Lineage, execution: str, path: str) -> Markup:
         ("Asked for", f"from {found.start or 'the first bar'} to {found.end or 'the last bar'}"),
         ("Account", format.plain(account)),
         ("Features", format.feature_set(found.trial) or "production"),
+        *([("Prices adjusted for splits", _splits(found.splits))] if found.splits else []),
         *([("Indicators of one's own", format.plain(found.indicators))] if found.indicators else []),
         (
             "Signals found",

@@ -108,3 +108,13 @@ def test_holding_however_it_is_written_is_no_skill(fill: str, fees: float, later
     metrics = backtest(bars(opens, closes, always, np.zeros(2000, bool)), "4h", Account(fees=fees, fill=fill)).metrics
     assert metrics.sharpe > 3
     assert metrics.p_value_over_holding is None or metrics.p_value_over_holding > 0.1
+
+
+@pytest.mark.parametrize(
+    ("before", "opened", "jumps"),
+    [(0.07, 0.35, 1), (0.35, 0.07, 1), (100.0, 500.0, 1), (1.1, 0.22, 1), (0.07, 0.3499, 0), (0.35, 0.0701, 0)],
+)
+def test_a_price_jumps_from_exactly_five_times_on(before: float, opened: float, jumps: int) -> None:
+    holding = Holding()
+    holding.add(TIMES[:2], np.array([before, opened]), np.array([before, opened]))
+    assert len(holding.jumps) == jumps

@@ -14,7 +14,7 @@ from math import comb, exp, sqrt
 
 import numpy as np
 
-from hermes.schemas import JUMP_FACTOR
+from hermes.schemas import JUMP_FROM
 from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import BLOCK_STEPS
 
@@ -65,7 +65,7 @@ class Holding:
 
     @property
     def jumps(self) -> Times:
-        """Times of the bars whose open is `JUMP_FACTOR` times the close before them, or less than that part of it."""
+        """Times of the bars whose open is 5 times the close before them or more, or a fifth of it or less."""
         return np.concatenate([np.empty(0, "M8[us]"), *self._jumps])
 
     def sums(self, exponent: int) -> float:
@@ -93,10 +93,10 @@ def price_jumps(times: Times, opens: Floats, close: Floats, last_close: float) -
     """Times of the bars whose price jumped, see `Holding.jumps`; `last_close`: of the bar before, 0 for none."""
     before = last_close or opens[0]
     lowest, highest = min(before, close.min()), max(before, close.max())
-    if opens.max() < JUMP_FACTOR * lowest and opens.min() * JUMP_FACTOR > highest:
+    if opens.max() < JUMP_FROM * lowest and opens.min() * JUMP_FROM > highest:
         return times[:0]
     closes = np.concatenate([[before], close[:-1]])
-    jumped: Times = times[np.flatnonzero((opens >= JUMP_FACTOR * closes) | (opens * JUMP_FACTOR <= closes))]
+    jumped: Times = times[np.flatnonzero((opens >= JUMP_FROM * closes) | (opens * JUMP_FROM <= closes))]
     return jumped
 
 

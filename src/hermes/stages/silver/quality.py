@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from hermes.dataset import Dataset
 from hermes.errors import TableRefused
-from hermes.schemas import JUMP_FACTOR
+from hermes.schemas import JUMP_FROM
 
 GAPS_LISTED = 100
 JUMPS_LISTED = 100
@@ -172,7 +172,7 @@ def measure(
     factor = pl.col("open") / pl.col("close").shift()
     jumps = rows.select(
         bar=time, close=pl.col("close").shift(), open="open", factor=factor, hours=time.diff().dt.total_seconds() / 3600
-    ).filter((pl.col("factor") >= JUMP_FACTOR) | (pl.col("factor") * JUMP_FACTOR <= 1))
+    ).filter((pl.col("factor") >= JUMP_FROM) | (pl.col("factor") * JUMP_FROM <= 1))
     measured, gap_rows, jump_rows = summary.collect(), gaps.collect(), jumps.collect(engine="streaming")
     found = measured.row(0, named=True)
     if not found["rows"]:
