@@ -92,7 +92,9 @@ def test_the_lineage_names_the_splits_that_prices_were_adjusted_for():
     text = {"hermes": "1", "python": "3", "strategy": "s", "strategy_source": "", "layer": "gold"}
     times = {"generated_at": "2026-01-01T00:00:00", "first": "2022-01-01T00:00:00", "last": "2022-02-01T00:00:00"}
     counts = dict.fromkeys(("rows", "buy_signals", "sell_signals", "total_signals", "unique_days"), 1)
-    named = {key: {} for key in ("libraries", "dataset", "columns", "parameters", "backtest", "metrics")}
+    named: dict[str, dict] = {
+        key: {} for key in ("libraries", "dataset", "columns", "parameters", "backtest", "metrics")
+    }
     more = {"derived_columns": [], "sources": [], "start": None, "end": None, "chunk_rows": 1, "context_rows": 1}
     plain = Lineage(**text, **times, **counts, **named, **more)
     adjusted = plain.model_copy(update={"splits": [["2022-01-18T00:00:00", 1000.0]]})
