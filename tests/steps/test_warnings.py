@@ -7,7 +7,7 @@ import pytest
 
 from hermes.dataset import Dataset
 from hermes.freshness import freshness
-from hermes.steps.warnings import duration, warnings, warnings_now
+from hermes.steps.warnings import closed, duration, warnings, warnings_now
 
 SOUND = {"trades": 30, "short_span": False, "elapsed_days": 400.0, "price_jumps": 0, "trades_over_jumps": 0,
          "refused_orders": 0}  # fmt: skip
@@ -59,3 +59,12 @@ def test_durations_name_their_largest_unit():
     assert [duration(each) for each in (5, 119, 120, 7199, 7200, 172_800)] == [
         "5 seconds", "119 seconds", "2 minutes", "119 minutes", "2 hours", "2 days",
     ]  # fmt: skip
+
+
+def test_a_bar_that_is_still_to_close_shows_that_the_clock_is_behind():
+    told = [closed(freshness(NEWEST, "4h", ["recent"], NEWEST + timedelta(hours=hours))) for hours in (4, 7, -20)]
+    assert told == [
+        "closed 0 seconds ago",
+        "closed 3 hours ago",
+        "closes in 24 hours by this machine's clock: that is behind, or the bar is wrong",
+    ]

@@ -29,7 +29,7 @@ from hermes.stages.signals.generate import pieces
 from hermes.steps.account import FILLS, account_from, remarks
 from hermes.steps.funding import funding_of
 from hermes.steps.refine import read_quality
-from hermes.steps.warnings import duration, freshness_of, warnings
+from hermes.steps.warnings import closed, duration, freshness_of, warnings
 from hermes.text import counted
 
 PIECE_ROWS = 250_000  # rows at once, about
@@ -199,8 +199,10 @@ def _with_sharpe(candles: pl.DataFrame, each: int, measured: Result) -> pl.DataF
 
 
 def _newest(fresh: Freshness) -> str:
-    age = duration(fresh.age.total_seconds())
-    return f"The newest bar, of {format.moment(fresh.newest)} UTC, had been closed for {age} when this page was made."
+    newest = f"The newest bar, of {format.moment(fresh.newest)} UTC,"
+    if fresh.age < timedelta():
+        return f"{newest} {closed(fresh)}, as of the making of this page."
+    return f"{newest} had been closed for {duration(fresh.age.total_seconds())} when this page was made."
 
 
 #: Measures that were made of bars instead of calendar time before Hermes measured `elapsed_days`.

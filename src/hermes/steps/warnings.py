@@ -75,6 +75,14 @@ def duration(seconds: float) -> str:
     return counted(int(seconds), "second")
 
 
+def closed(fresh: Freshness) -> str:
+    """When the newest bar closed: `closed 3 days ago`, or what is wrong if it has not closed yet."""
+    seconds = fresh.age.total_seconds()
+    if seconds >= 0:
+        return f"closed {duration(seconds)} ago"
+    return f"closes in {duration(-seconds)} by this machine's clock: that is behind, or the bar is wrong"
+
+
 def freshness_of(dataset: Dataset, lake: Lake, newest: datetime) -> Freshness:
     """The age of the newest bar of a feature table, judged by how its bars arrive in bronze."""
     arrive = [each for each in BRONZE_FREQUENCIES if lake.bronze.files(dataset.with_frequency(each).bronze_folder)]

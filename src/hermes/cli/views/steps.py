@@ -10,7 +10,7 @@ from hermes.cli.views.quality import print_quality
 from hermes.dataset import bar_close
 from hermes.errors import AuditFault
 from hermes.pages.format import NO_AUDIT, exact_percent, quote_currency, spaced
-from hermes.steps.warnings import duration
+from hermes.steps.warnings import closed, duration
 from hermes.text import counted, exact
 
 if TYPE_CHECKING:
@@ -256,8 +256,7 @@ def print_backtests(made: "Sequence[Backtested]") -> None:
 
 def newest(fresh: "Freshness") -> str:
     """The age of the newest bar."""
-    age = duration(fresh.age.total_seconds())
-    return f"{fresh.newest} UTC, closed {age} ago{'; STALE' if fresh.stale else ''}"
+    return f"{fresh.newest} UTC, {closed(fresh)}{'; STALE' if fresh.stale else ''}"
 
 
 def print_configuration(settings: "Settings", strategy: str, parameters: Mapping[str, Any]) -> None:
