@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hermes.cli.views.live import _short
 from hermes.dataset import Dataset
 from hermes.lake.store import Lake
 from hermes.record.table import DecisionsTable
@@ -87,7 +88,7 @@ def test_once_ends_by_itself_and_people_get_a_table(tmp_path, exchange):
     process = hermes(tmp_path, exchange, "live", "SIMUSDT", "--once")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d SIMUSDT closed at [\d,.]+: (flat|long)", out)
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? SIMUSDT closed at [\d,.]+: (flat|long)", out)
     status = hermes(tmp_path, exchange, "status")
     out, _ = status.communicate(timeout=60)
     assert ("STALE" in out) == (status.returncode == 3) and "SIMUSDT" in out
@@ -107,3 +108,8 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, exchange, words, code, 
     _, err = process.communicate(timeout=60)
     assert (process.returncode, said in err) == (code, True), err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("at", "shown"), [("2026-11-27T03:00:00Z", "03:00"), ("2026-11-27T03:00:41Z", "03:00:41")])
+def test_bars_of_seconds_are_told_apart(at: str, shown: str):
+    assert _short(at) == f"2026-11-27 {shown}"

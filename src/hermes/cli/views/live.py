@@ -104,7 +104,7 @@ class Live(Listener):
             late = " (late)" if row["late"] else ""
             again = " (revised)" if row["kind"] == "revision" else ""
             position = POSITIONS.get(row["position"], row["position"])
-            bar = f"{row['datetime']:%Y-%m-%d %H:%M} {row['symbol']} closed at {row['close']:,}"
+            bar = f"{_short(row['datetime'].isoformat())} {row['symbol']} closed at {row['close']:,}"
             console.say("{}: {}", bar, f"{asked}{position}{late}{again}")
 
     def beat(self, engine: Engine, next_close: datetime) -> None:
@@ -139,13 +139,13 @@ def _table(engine: Engine, trouble: str) -> Table:
 
 def _row(series: Series, now: datetime) -> tuple[str, ...]:
     held, wait = series.held, series.next_close - now
-    signal = f"{held.last_signal['side']} {held.last_signal['datetime'][:16]}" if held.last_signal else "–"
+    signal = f"{held.last_signal['side']} {_short(held.last_signal['datetime'])}" if held.last_signal else "–"
     return (
         f"{series.dataset.symbol} {series.dataset.interval}",
         f"{series.newest:%Y-%m-%d %H:%M:%S}",
         f"{series.bars['close'][-1]:,}",
         POSITIONS.get(held.position or 0, str(held.position))
-        + (f" since {held.since:%Y-%m-%d %H:%M}" if held.since else ""),
+        + (f" since {_short(held.since.isoformat())}" if held.since else ""),
         signal.replace("T", " "),
         str(timedelta(seconds=max(0, round(wait.total_seconds())))),
         f"{series.head.sequence + 1:,} {series.head.hash[:8]}",
@@ -200,7 +200,8 @@ def print_status(found: list[dict[str, Any]]) -> None:
 
 
 def _short(at: str | None) -> str:
-    return at[:16].replace("T", " ") if at else "–"
+    """A time without the seconds of a full minute."""
+    return at[:19].removesuffix(":00").replace("T", " ") if at else "–"
 
 
 def _age(seconds: float | None) -> str:
