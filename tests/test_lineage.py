@@ -17,7 +17,7 @@ FOOTER: dict[str, Any] = {
     "strategy": "s", "strategy_source": "src", "columns": {}, "derived_columns": [], "parameters": {"n": 1},
     "start": None, "end": None, "backtest": {"fees": 0.1}, "account": {"side": "long"},
     "feature_set": None, "trial": None, "indicators": {"mine_5": "mine.py"},
-    "chunk_rows": 1, "context_rows": 1, "sources": SOURCES,
+    "measures_revision": 2, "chunk_rows": 1, "context_rows": 1, "sources": SOURCES,
     "audit": None, "fills": {}, "splits": [], "freshness": {}, "warnings": [],
     "sequence": 1, "rows": 2, "first": "a", "last": "b", "unique_days": 1, "buy_signals": 1,
     "sell_signals": 1, "total_signals": 2, "generated_at": "t", "metrics": {"sharpe": None, "trades": 1},
@@ -39,7 +39,7 @@ def test_what_makes_executions_alike_is_what_settings_ask_for():
 @pytest.mark.parametrize("name", sorted(fields_with("input")))
 def test_an_input_that_differs_is_seen_and_a_result_is_not(name: str):
     made = Lineage.read(FOOTER, "x")
-    others = {"sources": [{**SOURCES[0], "version": "w"}], "indicators": {}}
+    others = {"sources": [{**SOURCES[0], "version": "w"}], "indicators": {}, "measures_revision": 1}
     other = others.get(name, "another")
     assert Lineage.read({**FOOTER, name: other}, "x").inputs() != made.inputs()
     assert Lineage.read({**FOOTER, "seconds": 9.0, "rows": 3}, "x").inputs() == made.inputs()

@@ -58,6 +58,7 @@ class Lineage(BaseModel):
     feature_set: str | None = _has("identity", default=None)  # whose columns were read beside production's
     trial: dict[str, Any] | None = _has("setup", default=None)
     indicators: dict[str, str] = _has("input", default_factory=dict)  # of the user's own: column → source
+    measures_revision: int = _has("input", default=1)  # of their formulas, see `measures.REVISED`
     chunk_rows: int = _has("setup")
     context_rows: int = _has("setup")
     sources: list[Source] = _has("input")

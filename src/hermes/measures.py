@@ -13,6 +13,17 @@ FEW_TRADES = 30  # fewer say little about a Sharpe ratio
 #: Measures that are scaled to a year.
 ANNUALIZED = ("cagr_pct", "sharpe", "sortino", "calmar", "sharpe_over_holding", "alpha_pct")
 
+#: By revision of the formulas, the measures whose values it changed: time by the calendar instead of by bars; the share
+#: that was invested without the first bar, at which holding returns nothing.
+REVISED: Mapping[int, frozenset[str]] = {
+    1: frozenset({
+        "cagr_pct", "calmar", "max_drawdown_duration_s", "avg_winning_trade_duration_s", "avg_losing_trade_duration_s",
+        "sharpe", "sortino", "periods_per_year",
+    }),
+    2: frozenset({"same_exposure_return_pct", "sharpe_over_holding", "p_value_over_holding"}),
+}  # fmt: skip
+REVISION = max(REVISED)
+
 #: How a value is written: a signed percentage, a percentage, a fall (a percentage shown as a loss), a fee (a fraction),
 #: a number, a probability, a count, seconds, or an amount in the quote currency.
 Unit = Literal["change", "percent", "fall", "fee", "number", "probability", "count", "seconds", "amount"]
@@ -125,6 +136,11 @@ GROUPS: Mapping[str, tuple[Measure, ...]] = {
                 "Mean time from entry to exit.", "no trade lost", True),
     ),
 }  # fmt: skip
+
+
+def revised_since(revision: int) -> frozenset[str]:
+    """The measures whose values the revisions after this one changed."""
+    return frozenset().union(*(names for number, names in REVISED.items() if number > revision))
 
 
 def shown_measures() -> Iterator[Measure]:

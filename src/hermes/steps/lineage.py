@@ -21,6 +21,7 @@ from hermes.lake import catalog
 from hermes.lake.store import Lake, fingerprint
 from hermes.lineage import Lineage, source_versions
 from hermes.logs import event
+from hermes.measures import REVISION
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
 from hermes.stages.gold.timeframes import split
@@ -133,6 +134,7 @@ def latest_same(settings: Settings, lake: Lake, since: datetime | None = None) -
         files = [*files, *set_files(settings, lake)]
     now = {
         "hermes": __version__,
+        "measures_revision": REVISION,
         "strategy_source": found.source,
         "indicators": own_sources(strategy.columns, known_indicators(settings.features.indicators)),
         "sources": source_versions((file.location, file.version) for file in files),

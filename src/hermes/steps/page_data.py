@@ -15,6 +15,7 @@ from hermes.lake.executions import Execution as Found
 from hermes.lake.store import DAMAGE_CURE, Lake
 from hermes.lake.tables import open_table
 from hermes.lineage import Lineage
+from hermes.measures import revised_since
 from hermes.pages import format
 from hermes.pages.candles import MOST_IDLE_SIGNALS, Layout, aggregate, bars_each, layout, marks, signals
 from hermes.pages.execution import Execution
@@ -205,25 +206,13 @@ def _newest(fresh: Freshness) -> str:
     return f"{newest} had been closed for {duration(fresh.age.total_seconds())} when this page was made."
 
 
-#: Measures that were made of bars instead of calendar time before Hermes measured `elapsed_days`.
-_BY_TIME = {
-    "cagr_pct",
-    "calmar",
-    "max_drawdown_duration_s",
-    "avg_winning_trade_duration_s",
-    "avg_losing_trade_duration_s",
-    "sharpe",
-    "sortino",
-    "periods_per_year",
-}
-
-
 def _check(lineage: Lineage, path: str, measured: Result) -> None:
-    """Refuse a file whose stored measures differ from those of its rows."""
+    """Refuse a file whose stored measures differ from those of its rows, where their formulas are still the same."""
     found = measured.metrics.as_dict()
-    older = "elapsed_days" not in lineage.metrics  # made when time was still counted in bars
+    by_bars = "elapsed_days" not in lineage.metrics  # the first executions did not stamp a revision
+    revised = revised_since(0 if by_bars else lineage.measures_revision)
     for name, stamped in lineage.metrics.items():
-        if name == "intervals" or (older and name in _BY_TIME):
+        if name == "intervals" or name in revised:
             continue
         value = found.get(name)
         same = value == stamped or (

@@ -23,6 +23,7 @@ from hermes.lake.files import HashedFile
 from hermes.lake.store import FORMAT, Lake, check_written, footer_of
 from hermes.lineage import Lineage
 from hermes.logs import event
+from hermes.measures import REVISION
 from hermes.progress import SILENT, Advance, Progress
 from hermes.settings import Settings
 from hermes.stages.signals.generate import Decisions, write_signals
@@ -241,6 +242,7 @@ def _lineage(selection: Selection, lake: Lake) -> dict[str, Any]:
         "trial": trial and trial.as_json(),
         "indicators": own_sources(strategy.columns, known_indicators(settings.features.indicators)),
         **identity(settings, strategy.name, strategy.parameters.model_dump(mode="json")),
+        "measures_revision": REVISION,
         "chunk_rows": settings.signals.chunk_rows,
         "context_rows": settings.signals.context_rows,
         "sources": [
