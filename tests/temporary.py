@@ -11,7 +11,7 @@ from pathlib import Path
 
 IN_MEMORY = Path("/dev/shm")  # on Linux, a file system in memory
 ROOM = 4 << 30  # bytes that have to be free in it
-NAME = "hermes-tests-"
+NAME = "tests-of-hermes-"  # not what the S3 server of the tests has as its access key
 
 
 def keep_in_memory(folder: Path = IN_MEMORY, room: int = ROOM) -> Path | None:
@@ -27,6 +27,7 @@ def keep_in_memory(folder: Path = IN_MEMORY, room: int = ROOM) -> Path | None:
     if volume.f_bavail * volume.f_frsize < room or volume.f_flag & os.ST_NOEXEC:
         return None
     made = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-", dir=folder))
+    made.chmod(0o711)  # passable, as `/tmp` is: some tests start programs as another user
     os.environ["TMPDIR"] = str(made)
     tempfile.tempdir = None  # the folder that was found before
     return made
