@@ -167,7 +167,7 @@ def measure(tally: BarTally, holding: Holding, trades: Outcomes, account: Accoun
     # What of the equity was in the market, on average; an inverse account is not counted in the money of the prices.
     invested = tally.invested / max(tally.bars - 1, 1) if tally.bars and not account.inverse else None
     grown = None if invested is None else holding.growth(invested)
-    against = timing(tally.cross_moments, holding, invested) if invested else NO_TIMING
+    against = NO_TIMING if invested is None or not tally.held else timing(tally.cross_moments, holding, invested)
     alpha = None if against.alpha is None else _power(1 + against.alpha, periods)
 
     profit, return_pct = (each[: trades.closed] for each in (trades.profit, trades.return_pct))
