@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # What tests import is compiled once, not by every process of every run, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-QUICK := not (s3 or browser or cluster or notebook or torture or oracle or pages)
+QUICK := not (s3 or server or browser or cluster or notebook or torture or oracle or pages)
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test quick coverage bench notebooks torture docs lint format lock clean
@@ -51,7 +51,7 @@ demo: install ## simulate a market and run the full pipeline over it
 test: install-dev ## run the tests
 	$(BIN)/python -m pytest
 
-quick: install-dev ## run the tests that need no server, browser, cluster, notebook or torture (2 minutes)
+quick: install-dev ## run the tests that need no server, browser, cluster, notebook, pages or torture (2 minutes)
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -m "$(QUICK)"
 
 # Of the quick tests, and apart from them: before Python 3.12 measuring slows every line down, and CI is to be soon done.

@@ -28,20 +28,35 @@ PUBLISHED_FIGURES = Path(__file__).resolve().parents[2] / "shared" / "spec" / "p
 
 
 #: What a test needs, by the fixtures it uses and by where it stands; a marker in a test says the same.
-BY_FIXTURE = {"s3_server": "s3", "moto": "s3", "rclone": "s3", "browser": "browser", "chdb": "oracle"}
+BY_FIXTURE = {
+    "s3_server": "s3",
+    "moto": "s3",
+    "rclone": "s3",
+    "browser": "browser",
+    "chdb": "oracle",
+    "double": "server",
+}
 BY_PLACE = {
     "tests/stores/": "s3",
     "tests/torture/": "torture",
     "tests/notebooks/": "notebook",
     "tests/workers/": "cluster",
     "tests/docs/": "pages",
+    "tests/cures/": "pages",
     "tests/package/": "pages",
+    "tests/lake/backends/test_conditions.py": "server",
+    "tests/lake/backends/test_listing.py": "server",
+    "tests/lake/backends/test_lock.py": "server",
+    "tests/lake/backends/test_s3.py": "server",
+    "tests/lake/backends/test_s3_client.py": "server",
+    "tests/serve/test_server.py": "server",
     "tests/examples/": "pages",
     "tests/stages/backtest/test_vectorbt.py": "oracle",
     "tests/stages/backtest/test_vectorbt_account.py": "oracle",
 }
 LONG = ("tests/torture/", "tests/notebooks/", "tests/docs/")  # begun first, so that no process is left alone with one
-QUICK_EXAMPLES = 10
+QUICK = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
+QUICK_EXAMPLES = 5
 GARBAGE = 20_000  # new objects after which the garbage collector looks: with the default, 700, it takes 4 % of the time
 ENDED_WITH = pytest.StashKey[int]()
 END_S = 60.0  # threads and child processes that tests left behind have to end within
@@ -59,19 +74,17 @@ profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_xdist_auto_num_workers() -> int:
     """More test processes than cores: a third of the time they wait, for servers, disks and deadlines."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + cores // 2
+    return 2 * cores if QUICK else cores + cores // 2  # long tests that share the caches of a core slow one another
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """In the quick run, do not even import what it leaves out."""
     place = collection_path.relative_to(PROJECT).as_posix() if collection_path.is_relative_to(PROJECT) else ""
-    quick = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
-    return True if quick and f"{place}/".startswith(tuple(BY_PLACE)) and place.count("/") >= 1 else None
+    return True if QUICK and f"{place}/".startswith(tuple(BY_PLACE)) and place.count("/") >= 1 else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with what it needs, so that `-m` can leave out what is slow or not there."""
-    quick = os.environ.get("HYPOTHESIS_PROFILE") == "quick"
     for item in items:
         place = item.path.relative_to(PROJECT).as_posix()
         needed = {marker for start, marker in BY_PLACE.items() if place.startswith(start)}
@@ -81,7 +94,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             needed.add("s3")
         for marker in needed:
             item.add_marker(marker)
-        if quick and (own := getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)):
+        if QUICK and (own := getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)):
             fewer = min(own.max_examples, QUICK_EXAMPLES)  # tests that ask for more examples themselves
             item.obj._hypothesis_internal_use_settings = profile(own, max_examples=fewer)
     items.sort(key=lambda item: not item.path.relative_to(PROJECT).as_posix().startswith(LONG))

@@ -169,6 +169,7 @@ def test_a_broken_connection_loses_no_task(settings, two_workers, tmp_path):
 
 def test_tasks_that_the_scheduler_forgot_in_silence_are_sent_again(settings, two_workers, monkeypatch):
     monkeypatch.setattr(executor, "SILENCE_S", 0.5)
+    monkeypatch.setattr(dask, "_FETCH_S", 2.0)  # of a result that was on its way when it was forgotten
 
     def forget(dask_scheduler, client: str) -> None:
         dask_scheduler.remove_client(client)

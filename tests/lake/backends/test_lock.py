@@ -334,10 +334,10 @@ def test_of_two_that_see_a_dead_lease_one_takes_it(bucket: Settings, monkeypatch
 def test_an_answer_that_got_lost_does_not_lose_the_lease(bucket: Settings, monkeypatch: pytest.MonkeyPatch):
     put, lost = obstore.put, []
 
-    def losing(store, path, content, *, mode):
-        put(store, path, content, mode=mode)
+    def losing(store, path, content, **how):
+        put(store, path, content, **how)
         lost.append(path)
-        return put(store, path, content, mode=mode)  # what the client's own retry meets
+        return put(store, path, content, **how)  # what the client's own retry meets
 
     lake = Lake.open(bucket)
     monkeypatch.setattr(lease.obstore, "put", losing)
