@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bench.account_sections import account
 from bench.audits import audit
-from bench.live import section as live
 from bench.measured import Command, Measured, Work, measure, same_facts
 from bench.pages import Section, at_least, at_most
 from bench.places import HERMES, REAL_ARCHIVE, long_archive
@@ -297,6 +296,13 @@ def sweep(folder: Path, *, quick: bool) -> list[Section]:
             f"All found {facts['trades']:,} trades, and the same sums of returns and of Sharpe ratios to nine digits.",
         )
     ]
+
+
+def live(folder: Path, *, quick: bool) -> list[Section]:
+    """Live bars; imported here alone, as what this process holds would count in the memory of every command."""
+    from bench.live import section  # noqa: PLC0415
+
+    return section(folder, quick=quick)
 
 
 SECTIONS = {
