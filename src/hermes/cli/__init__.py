@@ -3,7 +3,10 @@
 import os
 import sys
 
-__all__ = ["main"]
+__all__ = ["INTERRUPTED", "RERUN", "main"]
+
+INTERRUPTED = 130  # the exit code after Ctrl-C
+RERUN = "no partial output; rerun to resume"
 
 
 def main() -> None:
@@ -13,6 +16,6 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: no partial output; rerun to resume\n")
+        sys.stderr.write(f"interrupted: {RERUN}\n")
         sys.stderr.flush()
-        os._exit(130)
+        os._exit(INTERRUPTED)

@@ -10,13 +10,12 @@ from time import perf_counter
 import typer
 
 from hermes import logs
-from hermes.cli import streams
+from hermes.cli import INTERRUPTED, RERUN, streams
 from hermes.cli.app import app
 from hermes.cli.command import print_traceback, verbose
 from hermes.errors import UsageError
 from hermes.redaction import as_hermes_error, printable
 
-INTERRUPTED = 130
 OBJECTS_BETWEEN_COLLECTIONS = 200_000  # while modules are loaded, nothing is garbage
 MULTIPLIERS = (["sweep"], ["walkforward"], ["portfolio"])  # the only ones that multiply large matrices
 READERS = tuple(
@@ -70,7 +69,7 @@ def _exit_code() -> int:
         result = app(standalone_mode=False)
         if result == INTERRUPTED:  # what Typer makes of Ctrl-C
             by = signal.Signals(streams.told).name if streams.told else "interrupted"
-            _say("interrupted", f"{by}: no partial output; rerun to resume")
+            _say("interrupted", f"{by}: {RERUN}")
             return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:

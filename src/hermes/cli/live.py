@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hermes.cli import RERUN
 from hermes.cli.command import Invocation, command
 from hermes.cli.options import COLUMNS, STRATEGY, Flag
 from hermes.errors import AuditFault, HermesError, UsageError
@@ -158,7 +159,7 @@ def stay(
             terminated = True
         refused = bool(engine.refused) if not terminated else False
     if terminated:
-        console.print_note("stopped: no partial output; rerun to resume")
+        console.print_note(f"stopped: {RERUN}")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # a thread of Polars may still be on its way, and would abort the process

@@ -7,10 +7,9 @@ import numpy as np
 import polars as pl
 
 from hermes.errors import TableRefused
-from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats, Times
+from hermes.stages.backtest.account import Account, SignalEvents
+from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.holding import Holding
 from hermes.stages.backtest.intervals import Intervals, intervals
@@ -105,7 +104,7 @@ class Backtest:
         wanted = signal_events_in(block)
         held = self._holding.add(times, bars.opens, bars.close)
         for trader in self._traders:
-            trader.measure(times, held, trader.trading.trade(bars, wanted))
+            trader.add(bars, wanted, held)
 
 
 class _Trader:
@@ -113,18 +112,20 @@ class _Trader:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self.trading = Trading(account)
+        self._trading = Trading(account)
         self._tally = BarTally(account)
         self._periods = PeriodReturns(account.initial_cash)
 
-    def measure(self, times: Times, held: Floats, steps: Steps) -> None:
-        self._tally.add(times, held, steps)
-        self._periods.add(times, steps)
+    def add(self, bars: Bars, wanted: SignalEvents, held: Floats) -> None:
+        """Trade the next bars and measure the account on them; `held`: what holding returned at each."""
+        steps = self._trading.trade(bars, wanted)
+        self._tally.add(bars.times, held, steps)
+        self._periods.add(bars.times, steps)
 
     def result(self, holding: Holding, interval: str) -> Result:
-        outcomes = self.trading.outcomes()
+        outcomes = self._trading.outcomes()
         metrics = measure(self._tally, holding, outcomes, self._account, interval)
-        trades = self.trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
+        trades = self._trading.trades().with_columns(price_jump=pl.Series(spanning(outcomes, holding.jumps)))
         years = None if metrics.elapsed_days is None else metrics.elapsed_days / 365
         ruined = metrics.end_value <= 0  # growth has no logarithm then: no interval would hold the estimate
         return Result(
