@@ -62,7 +62,7 @@ class Entries:
             transitions,
         )
         count = len(transitions.enter)
-        self._expected, self._count = -1, FEWEST
+        self._expected, self._count = -1, MOST
         self._known: list[int] = []  # the same as a list, where all are known: Python reads it faster
         if found:
             self._hit, self._row, self._reason = found
@@ -79,7 +79,8 @@ class Entries:
 
     def first(self, row: int) -> int:
         """The number of the first entry at a row or after it."""
-        return int(np.searchsorted(self._transitions.enter, row))
+        self._expected = int(np.searchsorted(self._transitions.enter, row))
+        return self._expected
 
     def follow(self, place: int) -> Positions:
         """The next positions, the first of them entered at the entry of this number."""
@@ -99,13 +100,15 @@ class Entries:
 
     def _look_from(self, place: int) -> None:
         """Follow positions from an entry, and the first time from others after it, to where they are known."""
-        chains = np.array([place])
-        if not self._spent:
-            chains = np.unique(np.linspace(place, len(self), CHAINS, endpoint=False).astype(np.intp))
+        chains, first = np.array([place]), not self._spent
         while len(chains):
             self._spent += STEP
             if not self._exits.watches or self._spent >= len(self) - place:  # as much as all of them cost
-                chains = np.flatnonzero(self._following[place:] < 0) + place
+                self._find_following(np.flatnonzero(self._following[place:] < 0) + place)
+                return
+            if first:
+                chains = np.unique(np.linspace(place, len(self), CHAINS, endpoint=False).astype(np.intp))
+                first = False
             self._find_following(chains)
             chains = np.unique(self._following[chains])
             chains = chains[chains < len(self)]

@@ -20,7 +20,8 @@ class Steps(NamedTuple):
         bars: how many bars these are.
         rows: at which of them, counted from 0, a step begins; the first begins at 0, each lasts until the next.
         equity: of each step, in the account's money; what is held is valued at the close, with no exit fee.
-        size: held during each step, in units of the base currency, negative for a short; 0 while flat.
+        size: held during each step, in units of the base currency, negative for a short; 0 while flat. A step with
+            something held lasts one bar.
         value: of what is held, in the account's money, negative for what is owed.
     """
 
@@ -74,7 +75,10 @@ def steps_of(rows: Rows, cash: Floats, units: Floats, worths: Floats) -> Steps:
     """
     lasting = lengths(rows, len(worths))
     counts = np.where(units != 0, lasting, np.minimum(lasting, 1))
-    places = np.arange(counts.sum()) + np.repeat(rows - np.cumsum(counts) + counts, counts)
-    cash, units = np.repeat(cash, counts), np.repeat(units, counts)
-    value = units * worths.take(places)
-    return Steps(len(worths), places, cash + value, units, value)
+    places = np.repeat(rows - np.cumsum(counts) + counts, counts)
+    places += np.arange(len(places))
+    equity, units = np.repeat(cash, counts), np.repeat(units, counts)
+    value = worths.take(places)
+    value *= units
+    equity += value
+    return Steps(len(worths), places, equity, units, value)

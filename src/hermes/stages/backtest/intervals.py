@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.stages.backtest.arrays import Floats, Rows
+from hermes.stages.backtest.equity import lengths
 
 LEVEL = 0.95
 RESAMPLES = 1_000
@@ -71,11 +72,14 @@ class Groups:
             self._sums[:] = 0.0
             self._sums[:, : MOST_GROUPS // 2] = joined
             self.size *= 2
-        counts = np.bincount((rows + self.bars) >> (self.size.bit_length() - 1))  # of bars in each group
-        groups = np.flatnonzero(counts)
-        ends = np.cumsum(counts[groups])
-        begins = ends - counts[groups]
-        growth = np.log(np.multiply.reduceat(np.maximum(1 + returns, _WORST), begins))
+        groups = np.arange(self.bars // self.size, -(-(self.bars + bars) // self.size))
+        begins = np.searchsorted(rows, groups * self.size - self.bars)
+        some = lengths(begins, len(rows)) > 0
+        groups, begins = groups[some], begins[some]
+        growths = 1 + returns
+        if (growths < _WORST).any():
+            np.maximum(growths, _WORST, out=growths)
+        growth = np.log(np.multiply.reduceat(growths, begins))
         values = growth, np.add.reduceat(returns, begins), np.add.reduceat(np.square(returns), begins)
         for sums, more in zip(self._sums, values, strict=True):
             sums[groups] += more

@@ -6,7 +6,7 @@ import numpy as np
 
 from hermes.dataset import bar_close
 from hermes.stages.backtest.account import Account
-from hermes.stages.backtest.arrays import Floats, Rows, Times
+from hermes.stages.backtest.arrays import Floats, Times
 from hermes.stages.backtest.equity import Steps
 from hermes.stages.backtest.holding import CrossMoments
 from hermes.stages.backtest.intervals import Groups
@@ -48,10 +48,10 @@ class BarTally:
         self.cross_moments.add(returns, held.take(steps.rows))
         self.tail.add(returns)
         self._add_returns(returns, steps.bars)
-        lengths = steps.lengths
-        self._add_drawdown(times, steps, lengths)
-        self.held += int(lengths[steps.size != 0].sum())
-        shares = steps.value / np.where(steps.equity > 0, steps.equity, np.inf)
+        self._add_drawdown(times, steps)
+        self.held += int(np.count_nonzero(steps.size != 0))
+        equity = steps.equity if steps.equity.min() > 0 else np.where(steps.equity > 0, steps.equity, np.inf)
+        shares = steps.value / equity
         self.invested += float((shares if self._span else shares[1:]).sum())
         self.equity = float(steps.equity[-1])
         first, last = _moment(times[0]), _moment(times[-1])
@@ -78,19 +78,24 @@ class BarTally:
         self.squares += squares + step**2 * self.bars * count / bars
         self.mean += step * count / bars
         self.bars = bars
-        losses = np.minimum(returns, 0.0)
-        self.gains += float(np.add.reduce(np.maximum(returns, 0.0)))
+        zeros = np.zeros(len(returns))  # with an array of them NumPy is three times as fast as with the number
+        losses = np.minimum(returns, zeros)
+        self.gains += float(np.add.reduce(np.maximum(returns, zeros)))
         self.losses -= float(np.add.reduce(losses))
         self.loss_squares += float(np.add.reduce(np.square(losses)))
 
-    def _add_drawdown(self, times: Times, steps: Steps, lengths: Rows) -> None:
+    def _add_drawdown(self, times: Times, steps: Steps) -> None:
         """Depth and length of the time below the peak; a return to the peak itself ends it."""
+        if steps.equity.max() < self._peak:  # most of the time: no need to look for peaks
+            self.drawdown = max(self.drawdown, (self._peak - float(steps.equity.min())) / self._peak)
+            self._below = self._below or _moment(times[0])
+            return
         peaks = np.maximum(np.maximum.accumulate(steps.equity), self._peak)
         self._peak = float(peaks[-1])
         self.drawdown = max(self.drawdown, float(((peaks - steps.equity) / peaks).max()))
         at_peak = np.flatnonzero(steps.equity == peaks)
         begins = steps.rows[at_peak]
-        ends = begins + lengths[at_peak]
+        ends = begins + steps.lengths[at_peak]
         if self._below is None and not (len(begins) and begins[0] == 0):
             self._below = _moment(times[0])
         if self._below is not None and len(begins):
@@ -142,9 +147,11 @@ class _Tail:
             return None, None
         at = (bars - 1) * TAIL
         below = int(at)
-        losses = self._join()
-        if len(losses) > below + 2:
-            losses = np.partition(losses, below + 1)[: below + 2]
-        worst = np.concatenate([np.sort(losses), np.zeros(below + 2 - len(losses))])
+        worst = self._join()
+        if len(worst) > below + 2:
+            worst.partition(below + 1)
+            worst = worst[: below + 2]
+        worst.sort()
+        worst = np.concatenate([worst, np.zeros(below + 2 - len(worst))])
         quantile = worst[below] + (at - below) * (worst[below + 1] - worst[below])
         return -float(quantile) + 0.0, -float(worst[: below + 1].mean()) + 0.0

@@ -47,8 +47,13 @@ def columns_for(account: Account, present: Collection[str]) -> list[str]:
 
 def signal_events_in(frame: pl.DataFrame) -> SignalEvents:
     """The sparse signals of a frame."""
-    names = ("buy_signal", "sell_signal", *(name for name in SHORTS if name in frame.columns))
-    return signal_events(*(frame[name].to_numpy() for name in names))
+    signals = [frame[name] for name in ("buy_signal", "sell_signal", *SHORTS) if name in frame.columns]
+    some = signals[0] | signals[1]
+    for more in signals[2:]:
+        some |= more
+    rows = pl.int_range(frame.height, eager=True).filter(some).to_numpy()  # few: the others need not be unpacked
+    found = signal_events(*(each.filter(some).to_numpy() for each in signals))
+    return SignalEvents(rows[found.rows], found.bits)
 
 
 class Trading:
