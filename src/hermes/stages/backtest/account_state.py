@@ -18,14 +18,26 @@ from hermes.stages.backtest.trades import ENTRY, EXIT
 
 @dataclass(slots=True)
 class OpenPosition:
-    """An open position: the bar of its entry counted from the first bar, its side, its units, the price it paid."""
+    """An open position.
+
+    Attributes:
+        bar: of its entry, counted from the first one; side, units: see `Orders.enter`; price: it paid.
+        entered: when, see `funding.PHASES`; below 0 for one of earlier bars.
+        funding: paid so far; levels: what it watches before the next bars.
+    """
 
     bar: int
     side: int
     units: float
     price: float
-    levels: Levels[float] | None = None  # what it watches before the next bars
-    funding: float = 0.0  # paid so far
+    entered: int
+    funding: float = 0.0
+    levels: Levels[float] | None = None
+
+    @property
+    def since(self) -> int:
+        """The row from whose close on it is held."""
+        return max(self.entered, 0) // PHASES
 
 
 class AccountState:
@@ -60,7 +72,6 @@ class AccountState:
         self._worths = 1 / bars.close if account.inverse else bars.close
         self.cash, self.held, self.resume = cash, held, resume
         self.turned = -1, 0.0, 0.0
-        self._row, self._key = 0, -1  # from where on the position is held
         self._decided_cash = cash  # when the last exit was decided
         self._states: list[Floats] = [np.array([[0, cash, held.units if held else 0.0]])]
         self._entered: list[Floats] = []
@@ -69,8 +80,8 @@ class AccountState:
 
     def enter(self, row: int, side: int, filled: Filled) -> None:
         """Open a position."""
-        self.cash, self._row, self._key = filled.cash, row, row * PHASES + self._phase
-        self.held = OpenPosition(self._first + row, side, filled.units, filled.price)
+        self.cash, entered = filled.cash, row * PHASES + self._phase
+        self.held = OpenPosition(self._first + row, side, filled.units, filled.price, entered)
         states, entered, _ = self._recent
         states.append((row, filled.cash, filled.units))
         entered.append((self._first + row, filled.price, filled.units, filled.fees, side))
@@ -85,6 +96,7 @@ class AccountState:
         if row == len(self._bars):
             levels = held.levels or self._exits.level(held.side, held.price)
             held.levels = self._exits.raised(self._bars, held.bar - self._first, held.side, levels)
+            held.entered = -1
             return
         if reason == SIGNAL:
             self.turned = row, self._decided_cash, held.units
@@ -97,12 +109,12 @@ class AccountState:
 
     def _pay(self, held: OpenPosition, row: int, key: int) -> int | None:
         """Funding until the exit; the row at whose close nothing is left of the account before that, or None."""
-        charges, begin = self._charges, self._row
+        charges, begin = self._charges, held.since
         self._decided_cash = self.cash
         if charges is None:
             return self._ruined(held.units, begin, row) if held.units < 0 else None
         size = abs(held.units)
-        for number in range(bisect_right(charges.keys, self._key), bisect_left(charges.keys, key)):
+        for number in range(bisect_right(charges.keys, held.entered), bisect_left(charges.keys, key)):
             at = charges.rows[number]
             if (ruined := self._ruined(held.units, begin, at)) is not None:
                 return ruined

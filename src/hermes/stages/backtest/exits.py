@@ -5,8 +5,6 @@ its price; then what is due at the close. With the fill `close` the levels hold 
 `next_open` from the entry's own bar. The trailing level follows the highest high of the bars before.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -167,16 +165,13 @@ class Exits:
             reason[which] = np.where(below | (touched & ~above), why, TAKE_PROFIT)
         return Ends(row, reason, quote)
 
-    def end_of(
-        self, bars: Bars, quotes: Floats, leave: Sequence[int] | Rows, entry: int, side: int, levels: Levels[float]
-    ) -> End:
+    def end_of(self, bars: Bars, quotes: Floats, due: int, entry: int, side: int, levels: Levels[float]) -> End:
         """Where one position ends; the same as `due`, `reached` and `fills`, and faster for one alone.
 
         Args:
-            quotes: as in `fills`; leave: the rows, ascending, at which signals ask positions of its side to end.
+            quotes: as in `fills`; due: the row at which a signal asks for the end, as many as there are bars for none.
         """
-        following, beyond = bisect_right(leave, entry), len(bars)
-        row, reason = int(leave[following]) if following < len(leave) else beyond, SIGNAL
+        row, reason, beyond = due, SIGNAL, len(bars.close)
         if self._max_bars is not None and row > entry + self._max_bars:
             row, reason = min(entry + self._max_bars, beyond), MAX_BARS
         if self.watches:

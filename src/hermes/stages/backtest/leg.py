@@ -7,8 +7,7 @@ import numpy as np
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Floats
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Leaving
-from hermes.stages.backtest.exits import End, Exits, Levels
+from hermes.stages.backtest.exits import End
 from hermes.stages.backtest.funding import Charges
 from hermes.stages.backtest.grid import Line
 
@@ -21,7 +20,7 @@ class Leg:
         first: bars that came before these; held: the position then.
         resume: the first row at which an entry may fill.
         line: its closes at the common times; bars: None where it has none at them.
-        leaving: where signals end positions; end: of what is held; charges: its funding.
+        end: of what is held; charges: its funding.
         past: the closes before that tell the volatility, None where it is not needed.
         decided: the account's equity at the close of the last bar before these.
     """
@@ -32,7 +31,6 @@ class Leg:
     resume: int
     line: Line
     bars: Bars | None = None
-    leaving: Leaving | None = None
     end: End | None = None
     charges: Charges | None = None
     past: Floats | None = None
@@ -46,10 +44,3 @@ class Leg:
         """The row of the last bar at an instant; -1 where it is one before these."""
         instants = self.line.instants
         return instant if instants is None else int(np.searchsorted(instants, instant, side="right")) - 1
-
-    def end_of(self, exits: Exits, entry: int, side: int, levels: Levels[float], *, at_open: bool) -> End:
-        """Where a position on its bars ends."""
-        assert self.bars is not None and self.leaving is not None
-        quotes = self.bars.opens if at_open else self.bars.close
-        leave = self.leaving.long if side > 0 else self.leaving.short
-        return exits.end_of(self.bars, quotes, leave, entry, side, levels)

@@ -17,6 +17,9 @@ from hermes.stages.backtest.orders import ROUNDING, Orders
 from hermes.stages.backtest.trades import ENTRY, EXIT
 
 _LEAVE, _PAY = range(2)  # what comes first in one instant; entries come after both
+_ENTERED = len(ENTRY) + 2  # values of an entry: its key, number of the series, `ENTRY`
+_LEFT = len(EXIT) + 4  # of an exit: its key, number, `EXIT`, units, key of the entry
+_SPANS = 128  # positions whose worths are added up at once: few enough for the processor's cache
 
 
 class Merge:
@@ -26,6 +29,7 @@ class Merge:
         cash, held: after them; held by the number of the series.
         resume, dropped: of each series, the first row at which an entry may fill, and the entries that were not made.
         equity, value, gross, positions, changed, traded: see `portfolio.Curve`.
+        entered, left: entries and exits, see `PortfolioTrades.add`.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Merge:
         most: int,
     ) -> None:
         self._account, self._orders, self._exits, self._legs, self._most = account, orders, exits, legs, most
+        self._needs_equity, self._initial_cash = orders.needs_equity, account.initial_cash
         self._candidates, self._count, self._begin = candidates, count, cash
         self._at_open = account.fill == "next_open"
         self._phase = OPENED if self._at_open else CLOSED
@@ -48,10 +53,6 @@ class Merge:
         self._may_owe = account.side != ("short" if account.inverse else "long")
         self.cash = cash
         self.held: dict[int, OpenPosition] = {}
-        # Of all that coincides: when it does, cash before it and what was sold since.
-        self._key = -1
-        self._group: tuple[float, list[tuple[int, float]]] = 0.0, []
-        self._decided: dict[int, float] = {}  # the equity at the instants at which such entries were decided
 
     def run(self) -> None:
         """Fill all orders; an account with nothing left is closed at that close."""
@@ -64,9 +65,8 @@ class Merge:
     def _go(self, ruined: int | None) -> None:
         self._start()
         last = (self._count if ruined is None else ruined) * PHASES + CLOSED
-        keys, numbers, rows, *_ = self._candidates
         heap, held, resume, dropped, most = self._heap, self.held, self.resume, self.dropped, self._most
-        for place, (key, number, row) in enumerate(zip(keys, numbers, rows, strict=True)):
+        for key, number, row, *order in zip(*self._candidates, strict=True):
             if key >= last:
                 break
             if heap and heap[0][0] <= key:
@@ -75,9 +75,8 @@ class Merge:
                 continue
             if self.cash <= 0 or len(held) >= most:
                 dropped[number] += 1
-                continue
-            self._at(key)
-            self._enter(place, number, key)
+            else:
+                self._enter(key, number, row, *order)
         self._catch_up(last)
         if ruined is not None:
             self._liquidate(ruined)
@@ -85,45 +84,35 @@ class Merge:
 
     def _catch_up(self, last: int) -> None:
         """Process all events up to a key."""
-        while self._heap and self._heap[0][0] <= last:
-            key, what, entered, number, charge = heappop(self._heap)
-            self._at(key)
+        heap = self._heap
+        while heap and heap[0][0] <= last:
+            key, what, entered, number, charge = heappop(heap)
             if what == _LEAVE:
-                self._leave(number, key // PHASES, *self._ends[number])
-            elif number in self.held and self._entry_key[number] == entered:
-                self._pay(number, key // PHASES, charge)
-
-    def _at(self, key: int) -> None:
-        """Set the current key: events from here on coincide, until the next key."""
-        if key != self._key:
-            self._key, self._group = key, (self.cash, [])
-            self._decided = {}
+                self._leave(key, number, *self._ends[number])
+            elif number in self.held and self.held[number].entered == entered:
+                self._pay(key, number, charge)
 
     def _liquidate(self, instant: int) -> None:
         """Close everything at its last close."""
         for number in sorted(self.held):
             leg = self._legs[number]
-            self._leave(number, instant, leg.row_at(instant), LIQUIDATION, leg.line.close(instant))
+            self._leave(instant * PHASES + CLOSED, number, leg.row_at(instant), LIQUIDATION, leg.line.close(instant))
 
     def _start(self) -> None:
         """What is held when the bars begin."""
         self.cash, self.held = self._begin, {}
         self.resume, self.dropped = [leg.resume for leg in self._legs], [0] * len(self._legs)
         self._heap: list[tuple[int, int, int, int, int]] = []
-        self._key = -1
-        # Rows one after the other, see `_table`: lists of tuples would keep Python's garbage collector busy.
+        # Rows one after the other: lists of tuples would keep Python's garbage collector busy.
         self._entered: list[float] = []
         self._left: list[float] = []
-        self._cashes: list[float] = [0, self._begin]  # from an instant on
-        self._spans: list[float] = []  # number, from an instant up to another, units
-        self._filled: list[float] = []  # instants and values of orders
-        self._since: dict[int, int] = {}
+        self._cashes: list[float] = [0, self._begin]  # from a key on
+        self._equities: dict[int, float] = {}  # ahead of keys
         self._ends: dict[int, End] = {}
-        self._entry_key: dict[int, int] = {}
         for leg in self._legs:
             if leg.held:
                 number = leg.number
-                self.held[number], self._since[number], self._entry_key[number] = replace(leg.held), 0, -1
+                self.held[number] = replace(leg.held)
                 if leg.end:
                     self._await_exit(leg, leg.end)
                 self._await_charge(leg, -1)
@@ -139,7 +128,7 @@ class Merge:
         """The next of its funding after the one of a number, or after its entry where that is -1."""
         if leg.charges is None:
             return
-        entered = self._entry_key[leg.number]
+        entered = self.held[leg.number].entered
         for charge in range(number + 1, len(leg.charges.keys)):
             row, phase = divmod(leg.charges.keys[charge], PHASES)
             key = leg.instant(row) * PHASES + phase
@@ -148,67 +137,61 @@ class Merge:
                 heappush(self._heap, (key, _PAY, entered, leg.number, charge))
                 return
 
-    def _enter(self, place: int, number: int, key: int) -> None:
-        found, instant = self._candidates, key // PHASES
-        leg, row, side = self._legs[number], found.rows[place], found.sides[place]
-        equity = self._equity_when_decided(leg, row, instant) if self._orders.needs_equity else 0.0
-        free = self.cash
-        if self._may_owe:
-            owed = [number for number, held in self.held.items() if held.units < 0]
-            last = instant - self._at_open
-            free -= 2 * sum(abs(self.held[each].units) * self._worth(each, last) for each in sorted(owed))
-        if self.held and free <= ROUNDING * max(self.cash, equity, self._account.initial_cash):
+    def _enter(self, key: int, number: int, row: int, side: int, quote: float, due: int) -> None:
+        leg, cash = self._legs[number], self.cash
+        equity = self._equity_when_decided(leg, key, row) if self._needs_equity else 0.0
+        free = cash - 2 * self._owed(key // PHASES - self._at_open) if self._may_owe else cash
+        if self.held and free <= ROUNDING * max(cash, equity, self._initial_cash):
             self.dropped[number] += 1  # the others took all: what rounding left buys nothing
             return
         volatility = self._volatility(number, row - self._at_open) if self._by_volatility else None
-        filled = self._orders.enter(side, found.quotes[place], self.cash, free, equity, volatility)
+        filled = self._orders.enter(side, quote, cash, free, equity, volatility)
         if filled is None:
             self.dropped[number] += 1
             return
         price, units, fees, self.cash = filled
-        bar = leg.first + row
-        self.held[number] = OpenPosition(bar, side, units, price)
-        self._since[number], self._entry_key[number] = instant, key
-        self._entered += instant, number, bar, price, units, fees, side
-        self._cashes += instant, self.cash
-        self._filled += instant, abs(units) * self._orders.worth(price)
+        bar, bars = leg.first + row, leg.bars
+        self.held[number] = OpenPosition(bar, side, units, price, key)
+        self._entered += key, number, bar, price, units, fees, side
+        self._cashes += key, self.cash
         self.resume[number] = row
-        self._await_exit(leg, leg.end_of(self._exits, row, side, self._exits.level(side, price), at_open=self._at_open))
+        assert bars is not None
+        quotes, levels = bars.opens if self._at_open else bars.close, self._exits.level(side, price)
+        self._await_exit(leg, self._exits.end_of(bars, quotes, due, row, side, levels))
         if leg.charges:
             self._await_charge(leg, bisect_right(leg.charges.keys, row * PHASES + self._phase) - 1)
 
-    def _equity_when_decided(self, leg: Leg, row: int, instant: int) -> float:
-        """At the close of the signal's bar, which with orders at the open is the series' bar before the fill's."""
-        if self._at_open and row == 0:
+    def _owed(self, instant: int) -> float:
+        """What it would take to buy back all that is owed, at the last closes."""
+        owed = [number for number, held in self.held.items() if held.units < 0]
+        return sum(abs(self.held[each].units) * self._worth(each, instant) for each in sorted(owed))
+
+    def _equity_when_decided(self, leg: Leg, key: int, row: int) -> float:
+        """At the close of the signal's bar, before anything is filled at it."""
+        if not self._at_open:
+            return self._equity_before(key, key // PHASES)
+        if row == 0:
             return leg.decided
-        decided = leg.instant(row - 1) if self._at_open else instant
-        if decided not in self._decided:
-            self._decided[decided] = self._equity_at(decided)
-        return self._decided[decided]
+        instant = leg.instant(row - 1)
+        return self._equity_before((instant + 1) * PHASES, instant)
 
-    def _equity_at(self, instant: int) -> float:
-        """At the closes of an instant; where entries fill at them, before anything was filled that coincides."""
-        if self._at_open:
-            cash, standing = self._standing_at(instant)
-        else:
-            cash, left = self._group
-            standing = [*((number, held.units) for number, held in self.held.items()), *left]
-        return cash + sum(units * self._worth(number, instant) for number, units in sorted(standing))
-
-    def _standing_at(self, instant: int) -> tuple[float, list[tuple[int, float]]]:
-        """The cash and what was held at the closes of an instant that is over."""
-        cashes, spans = self._cashes, self._spans
-        end = len(cashes)
-        while end > 2 and cashes[end - 2] > instant:
-            end -= 2
-        standing = [(number, held.units) for number, held in self.held.items() if self._since[number] <= instant]
-        for place in range(len(spans) - 4, -1, -4):
-            number, begin, gone, units = spans[place : place + 4]
-            if gone <= instant:
-                break
-            if begin <= instant:
-                standing.append((int(number), units))
-        return cashes[end - 1], standing
+    def _equity_before(self, key: int, instant: int) -> float:
+        """Ahead of all events at a key, at the closes of an instant."""
+        if key not in self._equities:
+            cashes, left = self._cashes, self._left
+            end = len(cashes)
+            while end > 2 and cashes[end - 2] >= key:
+                end -= 2
+            standing = [(number, held.units) for number, held in self.held.items() if held.entered < key]
+            for place in range(len(left) - _LEFT, -1, -_LEFT):
+                gone, number, *_, units, entered = left[place : place + _LEFT]
+                if gone < key:
+                    break
+                if entered < key:
+                    standing.append((int(number), units))
+            worths = (units * self._worth(number, instant) for number, units in sorted(standing))
+            self._equities[key] = cashes[end - 1] + sum(worths)
+        return self._equities[key]
 
     def _worth(self, number: int, instant: int) -> float:
         """One unit of a series at the last close."""
@@ -220,58 +203,63 @@ class Merge:
         closes = np.concatenate([leg.past, leg.bars.close[max(row - VOLATILITY_BARS, 0) : row + 1]])
         return self._account.volatility(closes)
 
-    def _leave(self, number: int, instant: int, row: int, reason: int, quote: float) -> None:
+    def _leave(self, key: int, number: int, row: int, reason: int, quote: float) -> None:
         held = self.held.pop(number)
         price, _, fees, self.cash = self._orders.leave(held.side, quote, held.units, self.cash)
-        self._group[1].append((number, held.units))
-        self._left += instant, number, self._legs[number].first + row, price, fees, reason, held.funding
-        self._spans += number, self._since[number], instant, held.units
-        self._cashes += instant, self.cash
-        self._filled += instant, abs(held.units) * self._orders.worth(price)
+        bar = self._legs[number].first + row
+        self._left += key, number, bar, price, fees, reason, held.funding, held.units, held.entered
+        self._cashes += key, self.cash
         self.resume[number] = row + 1 + self._at_open if reason in REACHED_LEVELS else row + (reason != SIGNAL)
 
-    def _pay(self, number: int, instant: int, charge: int) -> None:
+    def _pay(self, key: int, number: int, charge: int) -> None:
         held, leg = self.held[number], self._legs[number]
         charges = leg.charges
         assert charges
         paid = held.side * (abs(held.units) * self._orders.worth(charges.prices[charge]) * charges.rates[charge])
         self.cash -= paid
         held.funding += paid
-        self._cashes += instant, self.cash
+        self._cashes += key, self.cash
         self._await_charge(leg, charge)
-
-    def records(self) -> tuple[Floats, Floats]:
-        """Entries and exits, see `PortfolioTrades.add`."""
-        return _table(self._entered, len(ENTRY) + 2), _table(self._left, len(EXIT) + 2)
 
     def _draw(self) -> None:
         """The account at the closes."""
         count, inverse = self._count, self._account.inverse
-        for number, held in self.held.items():
-            self._spans += number, self._since[number], count, held.units
-        spans = _table(self._spans, 4)
-        spans = spans[np.lexsort(spans.T[1::-1])]  # series by series, so that sums are the same
-        numbers, begins, ends = spans[:, :3].T.astype(np.intp)
-        self.value = np.zeros(count)
-        self.gross = np.zeros(count) if self._may_owe else self.value
-        columns = numbers, begins, ends, spans[:, 3]
-        for number, begin, end, units in zip(*(each.tolist() for each in columns), strict=True):
-            closes, value = self._legs[number].line.closes[begin:end], self.value[begin:end]
-            worth = units * (1 / closes if inverse else closes)
-            value += worth
-            if self._may_owe:
-                self.gross[begin:end] += np.abs(worth)
+        entered, left, cashes = (
+            np.array(rows, np.float64).reshape(-1, width)
+            for rows, width in ((self._entered, _ENTERED), (self._left, _LEFT), (self._cashes, 2))
+        )
+        keys = np.concatenate([left[:, 0], entered[:, 0]])
+        for each in (entered, left, cashes):
+            each[:, 0] //= PHASES
+        self.entered, self.left = entered, left[:, : len(EXIT) + 2]
+        spans = np.column_stack([left[:, 1], np.maximum(left[:, 8], 0) // PHASES, left[:, 0], left[:, 7]])
+        held = np.array([(number, each.since, count, each.units) for number, each in self.held.items()])
+        spans = np.concatenate([spans, held.reshape(-1, 4)])
+        self.value, self.gross = self._worths(spans[np.lexsort(spans.T[1::-1])])  # series by series: one order of sums
+        begins, ends = spans[:, 1:3].T.astype(np.intp)
         going_on = np.bincount(begins, minlength=count + 1) - np.bincount(ends, minlength=count + 1)
         self.positions = np.cumsum(going_on[:count])
-        instants, values = _table(self._filled, 2).T
+        filled = np.concatenate([left[:, [0, 3, 7]], entered[:, [0, 3, 4]]])[np.argsort(keys, kind="stable")]
+        instants, prices, units = filled.T
+        values = np.abs(units) * (1 / prices if inverse else prices)
         self.traded = np.bincount(instants.astype(np.intp), values, count).astype(np.float64, copy=False)
-        instants, cashes = _table(self._cashes, 2).T
-        at = instants.astype(np.intp)
+        at = cashes[:, 0].astype(np.intp)
         self.changed = np.zeros(count, np.bool_)
         self.changed[at[1:]] = True
-        self.equity = np.repeat(cashes, np.diff(at, append=count)) + self.value
+        self.equity = np.repeat(cashes[:, 1], np.diff(at, append=count)) + self.value
 
-
-def _table(rows: list[float], width: int) -> Floats:
-    """Rows of so many values, given one after the other."""
-    return np.array(rows, np.float64).reshape(-1, width)
+    def _worths(self, spans: Floats) -> tuple[Floats, Floats]:
+        """What is held at each close, net of what is owed and added: rows of number, begin, end, units."""
+        value = np.zeros(self._count)
+        gross = np.zeros(self._count) if self._may_owe else value
+        for some in np.array_split(spans, -(-len(spans) // _SPANS)) if len(spans) else []:
+            numbers, begins, ends = some[:, :3].T.astype(np.intp)
+            columns = zip(numbers.tolist(), begins.tolist(), ends.tolist(), strict=True)
+            closes = np.concatenate([self._legs[number].line.closes[begin:end] for number, begin, end in columns])
+            lasting = ends - begins
+            worths = np.repeat(some[:, 3], lasting) * (1 / closes if self._account.inverse else closes)
+            places = np.arange(len(closes)) + np.repeat(begins - np.cumsum(lasting) + lasting, lasting)
+            np.add.at(value, places, worths)
+            if self._may_owe:
+                np.add.at(gross, places, np.abs(worths))
+        return value, gross

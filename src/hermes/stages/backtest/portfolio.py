@@ -15,7 +15,7 @@ from hermes.stages.backtest.account import VOLATILITY_BARS, Account, SignalEvent
 from hermes.stages.backtest.account_state import OpenPosition
 from hermes.stages.backtest.arrays import Booleans, Floats, Rows, Times
 from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.candidates import Candidates, Leaving, SeriesSignals, candidates
+from hermes.stages.backtest.candidates import Candidates, Dues, SeriesSignals, candidates
 from hermes.stages.backtest.exits import Exits
 from hermes.stages.backtest.funding import close_times
 from hermes.stages.backtest.grid import Grid, Grids
@@ -105,8 +105,8 @@ class Portfolio:
     def look(self, pieces: Sequence[Piece | None], grid: Grid) -> Prospect:
         """Find the possible entries and exits on the next bars; nothing depends on the account's money yet."""
         signals = [None if piece is None else self._signals(number, piece) for number, piece in enumerate(pieces)]
-        found, leaving = candidates(self._account, [each for each in signals if each], grid)
-        legs = [self._leg(number, asks, leaving.get(number), grid) for number, asks in enumerate(signals)]
+        found, dues = candidates(self._account, [each for each in signals if each], grid)
+        legs = [self._leg(number, asks, dues.get(number), grid) for number, asks in enumerate(signals)]
         return Prospect(grid, legs, found)
 
     def trade(self, prospect: Prospect) -> Curve:
@@ -115,7 +115,7 @@ class Portfolio:
         merge = Merge(self._account, self._orders, self._exits, legs, found, len(grid.times), self._cash, self._most)
         merge.run()
         self._cash = merge.cash
-        self._trades.add(grid.times, *merge.records())
+        self._trades.add(grid.times, merge.entered, merge.left)
         for leg in legs:
             self._keep(leg, merge)
         return Curve(grid.times, merge.equity, merge.value, merge.gross, merge.positions, merge.changed, merge.traded)
@@ -133,15 +133,15 @@ class Portfolio:
                 ranks, series.last_rank = np.concatenate([[series.last_rank], ranks[:-1]]), float(ranks[-1])
         return SeriesSignals(number, bars, wanted, ranks)
 
-    def _leg(self, number: int, asks: SeriesSignals | None, leaving: Leaving | None, grid: Grid) -> Leg:
+    def _leg(self, number: int, asks: SeriesSignals | None, dues: Dues | None, grid: Grid) -> Leg:
         """One series on the common times of the next bars."""
         series = self._series[number]
         leg = Leg(
             number, series.bars, series.held, series.resume - series.bars, grid.lines[number], decided=series.decided
         )
-        if asks is None or leaving is None:
+        if asks is None or dues is None:
             return leg
-        leg.bars, leg.leaving, bars = asks.bars, leaving, asks.bars
+        leg.bars = bars = asks.bars
         if bars.funding:
             end = series.last_time
             if end is not None:
@@ -151,7 +151,8 @@ class Portfolio:
             leg.past = series.past
         if held := series.held:
             assert held.levels
-            leg.end = leg.end_of(self._exits, held.bar - series.bars, held.side, held.levels, at_open=self._at_open)
+            quotes, due = bars.opens if self._at_open else bars.close, dues.long if held.side > 0 else dues.short
+            leg.end = self._exits.end_of(bars, quotes, due, held.bar - series.bars, held.side, held.levels)
         return leg
 
     def _keep(self, leg: Leg, merge: Merge) -> None:
@@ -159,6 +160,8 @@ class Portfolio:
         series, bars = self._series[leg.number], leg.bars
         series.held, series.resume = merge.held.get(leg.number), leg.first + merge.resume[leg.number]
         series.dropped += merge.dropped[leg.number]
+        if series.held:
+            series.held.entered = -1
         if bars is None:
             return
         if held := series.held:

@@ -134,7 +134,8 @@ class Trading:
         if held := state.held:
             assert held.levels
             leave = transitions.leaving(held.side)
-            state.hold(*self._exits.end_of(bars, quotes, leave, held.bar - self._bars, held.side, held.levels))
+            due = int(leave[0]) if len(leave) else len(bars)
+            state.hold(*self._exits.end_of(bars, quotes, due, held.bar - self._bars, held.side, held.levels))
         found = shared.exits(self._account, bars, transitions) if shared else None
         entries = Entries(self._exits, bars, quotes, self._slippage, transitions, found)
         place = entries.first(state.resume)
