@@ -8,11 +8,11 @@ from hermes.stages.backtest.arrays import Booleans, Floats
 from hermes.stages.backtest.grid import Grid, Line
 
 #: Returns are summed over so many times together, so that the sums are the same to the bit however the bars were cut.
-TIMES = 1024
+TIMES = 1280
 #: Series and times in one product of matrices; `TIMES` is a multiple of the latter. OpenBLAS does so small a one
 #: without threads of its own: with them the sums may depend on their number, and take a hundred times as long while
 #: other processes have the cores. NumPy does all of them in one call, and other threads go on meanwhile.
-TILE, DEPTH = 32, 256
+TILE, DEPTH = 40, 160
 _CELLS = 2**22  # returns of all series, about, that are summed in one go: of fewer calls each waits for other threads
 _FEWEST = 3  # shared returns
 _STILL = 1e-18  # a variance up to this is none
@@ -89,18 +89,17 @@ class Correlation:
         _add_products(self._products, returns, around)
         for begin in range(0, times, TIMES):
             some, there = returns[:, begin : begin + TIMES], self._shared[:, begin : min(begin + TIMES, times)]
-            squares = np.square(some)
             if there.all():
                 self._count += some.shape[1]
                 self._sum += some.sum(axis=1).reshape(*self._sum.shape[1:3], 1)
-                self._squares += squares.sum(axis=1).reshape(*self._squares.shape[1:3], 1)
+                self._squares += np.einsum("rt,rt->r", some, some).reshape(*self._squares.shape[1:3], 1)
             else:
                 mask = np.zeros(some.shape)
                 mask[: self._series] = there
                 mask = np.concatenate([mask, mask])
                 _add_products(self._count, mask[: self._rows], mask)
                 _add_products(self._sum, some, mask)
-                _add_products(self._squares, squares, mask)
+                _add_products(self._squares, np.square(some), mask)
 
     def matrix(self) -> list[list[float | None]]:
         """Of every two; None where fewer than 3 returns are shared, or one of them does not vary."""

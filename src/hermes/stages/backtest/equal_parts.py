@@ -20,15 +20,18 @@ class EqualParts:
 
     def add(self, grid: Grid, bars: Sequence[Bars | None]) -> Floats:
         """The next bars → the total value at each of the times; for a single series, its close."""
-        worth = np.zeros(len(grid.times))
+        worth, held = np.zeros((2, len(grid.times)))
         for number, (line, each) in enumerate(zip(grid.lines, bars, strict=True)):
             if each is not None:
                 self._look_for_jumps(number, each, line.before)
                 self._first[number] = self._first[number] or each.close[0]
             if self._alone:
                 return line.closes.copy()
-            held = self._part * (line.closes / (self._first[number] or 1.0))
-            worth += held if line.before or line.instants is None else np.where(line.closes > 0, held, self._part)
+            np.divide(line.closes, self._first[number] or 1.0, out=held)
+            held *= self._part
+            if not line.before and line.instants is not None:
+                held[line.closes == 0] = self._part  # its first bar is yet to come
+            worth += held
         return worth
 
     def _look_for_jumps(self, number: int, bars: Bars, last_close: float) -> None:

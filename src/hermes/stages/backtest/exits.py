@@ -185,12 +185,13 @@ class Exits:
         """Where one position reaches a level first, from a row up to, not including, another."""
         (stop, target, peak), factor, count = levels, self._factor(side), _FIRST_ROWS
         while start < end:
-            high, low = bars.seen(side, start, min(start + count, end))
-            level: Floats | float = stop
-            if factor:
+            until = end if end - start <= count else start + count
+            high, low = bars.seen(side, start, until)
+            if factor is None:
+                reached = low <= stop
+            else:
                 peaks = np.maximum.accumulate(np.concatenate([[peak], high]))
-                level, peak = np.maximum(peaks[:-1] * factor, stop), peaks.item(-1)
-            reached = low <= level
+                reached, peak = low <= np.maximum(peaks[:-1] * factor, stop), peaks.item(-1)
             reached |= high >= target
             at = int(reached.argmax())
             if reached[at]:
@@ -202,8 +203,7 @@ class Exits:
                 stopped = opens <= stop or (touched and opens < target)
                 quote = opens if gap else stop if touched else target
                 return End(start + at, why if stopped else TAKE_PROFIT, side * quote)
-            start += count
-            count *= 2
+            start, count = until, 2 * count
         return None
 
     def raised(self, bars: Bars, entry: int, side: int, levels: Levels[float]) -> Levels[float]:

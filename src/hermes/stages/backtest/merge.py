@@ -66,7 +66,7 @@ class Merge:
         self._start()
         last = (self._count if ruined is None else ruined) * PHASES + CLOSED
         heap, held, resume, dropped, most = self._heap, self.held, self.resume, self.dropped, self._most
-        for key, number, row, *order in zip(*self._candidates, strict=True):
+        for key, number, row, side, quote, due in zip(*self._candidates, strict=True):
             if key >= last:
                 break
             if heap and heap[0][0] <= key:
@@ -76,7 +76,7 @@ class Merge:
             if self.cash <= 0 or len(held) >= most:
                 dropped[number] += 1
             else:
-                self._enter(key, number, row, *order)
+                self._enter(key, number, row, side, quote, due)
         self._catch_up(last)
         if ruined is not None:
             self._liquidate(ruined)
