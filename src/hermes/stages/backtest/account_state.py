@@ -80,8 +80,8 @@ class AccountState:
 
     def enter(self, row: int, side: int, filled: Filled) -> None:
         """Open a position."""
-        self.cash, entered = filled.cash, row * PHASES + self._phase
-        self.held = OpenPosition(self._first + row, side, filled.units, filled.price, entered)
+        self.cash = filled.cash
+        self.held = OpenPosition(self._first + row, side, filled.units, filled.price, row * PHASES + self._phase)
         states, entered, _ = self._recent
         states.append((row, filled.cash, filled.units))
         entered.append((self._first + row, filled.price, filled.units, filled.fees, side))
