@@ -110,12 +110,12 @@ class CrossMoments:
         """The account's returns of some bars and those of holding; bars at which the account's is 0 may be left out."""
         squares = held * held
         powers = held, squares, squares * held
-        power = returns
+        power, product = returns.copy(), np.empty(len(returns))
         for i in range(1, 5):
             self._sums[i, 0] += np.add.reduce(power)
             for j in range(1, 5 - i):
-                self._sums[i, j] += np.add.reduce(power * powers[j - 1])
-            power = power * returns
+                self._sums[i, j] += np.add.reduce(np.multiply(power, powers[j - 1], out=product))
+            power *= returns
 
     def sums(self, holding: Holding) -> Floats:
         """Σ r^i b^j at row i, column j; holding's own sums stand in the first row."""

@@ -7,7 +7,6 @@
 [PPW09] Patton, A., Politis, D. & White, H. (2009). Correction to [PW04]. Econometric Reviews 28 (4), 372-375.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import ceil, log1p, log10, sqrt
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.stages.backtest.arrays import Floats, Rows
-from hermes.stages.backtest.equity import lengths
+from hermes.stages.backtest.equity import BLOCK_STEPS, lengths
 
 LEVEL = 0.95
 RESAMPLES = 1_000
@@ -170,22 +169,25 @@ def resampled(sums: Floats, length: float, rng: np.random.Generator) -> Floats:
     np.cumsum(np.concatenate([sums, sums], axis=1), axis=1, out=totals[:, 1:])
     usual = 1 + (count - 1) / length
     blocks = min(count, ceil(usual + 8 * sqrt(usual)) + 8)  # more are hardly ever needed
-    each = max(1, _CELLS // blocks)
-    with ThreadPoolExecutor(1) as beside:  # while some are added up, the next are drawn
-        found = []
-        for done in range(0, RESAMPLES, each):
-            shape = (min(each, RESAMPLES - done), blocks)
-            starts = rng.integers(0, count, shape, dtype=np.int32)
-            ends = np.minimum(np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32), count)
-            ends[:, -1] = count
-            stops = starts + np.diff(ends, axis=1, prepend=0)
-            found.append(beside.submit(_added, totals, starts, stops))
-        return np.concatenate([some.result() for some in found], axis=1)
+    each, rows = max(1, _CELLS // blocks), -(-BLOCK_STEPS // blocks)
+    found = []
+    for done in range(0, RESAMPLES, each):
+        shape = (min(each, RESAMPLES - done), blocks)
+        starts = rng.integers(0, count, shape, dtype=np.int32)
+        ends = np.zeros((shape[0], blocks + 1), np.int32)
+        np.cumsum(_geometric(length, shape, rng), axis=1, dtype=np.int32, out=ends[:, 1:])
+        np.minimum(ends, count, out=ends)
+        ends[:, -1] = count
+        for first in range(0, shape[0], rows):  # so few that they stay in the processor's cache
+            some = slice(first, first + rows)
+            found.append(_added(totals, starts[some], np.diff(ends[some], axis=1)))
+    return np.concatenate(found, axis=1)
 
 
-def _added(totals: Floats, starts: NDArray[np.int32], stops: NDArray[np.int32]) -> list[Floats]:
+def _added(totals: Floats, starts: NDArray[np.int32], counts: NDArray[np.int32]) -> list[Floats]:
     """Of each total what rows of blocks add up to."""
-    first, last = starts.astype(np.intp), stops.astype(np.intp)  # once: `take` would do it for each of the totals
+    first = starts.astype(np.intp)  # once: `take` would do it for each of the totals
+    last = first + counts
     return [(total.take(last) - total.take(first)).sum(axis=1) for total in totals]
 
 
@@ -193,8 +195,12 @@ def _geometric(mean: float, shape: tuple[int, int], rng: np.random.Generator) ->
     """Geometrically distributed lengths from 1 on, by inversion: several times as fast as the generator's own."""
     if mean == 1:
         return np.ones(shape, np.int32)
-    drawn = np.log1p(-rng.random(shape, dtype=np.float32)) / np.float32(log1p(-1 / mean))
-    return 1 + drawn.astype(np.int32)
+    drawn = rng.random(shape, dtype=np.float32)
+    np.log1p(np.negative(drawn, out=drawn), out=drawn)
+    drawn /= np.float32(log1p(-1 / mean))
+    found = drawn.astype(np.int32)
+    found += 1
+    return found
 
 
 def with_level(found: dict[str, Any]) -> dict[str, Any]:

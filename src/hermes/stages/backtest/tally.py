@@ -73,16 +73,19 @@ class BarTally:
         Mean and squares are joined as by Chan, Golub & LeVeque (1979), so that nothing cancels out.
         """
         mean = float(np.add.reduce(returns)) / count
-        squares = float(np.add.reduce(np.square(returns - mean))) + (count - len(returns)) * mean**2
+        away = returns - mean
+        away *= away
+        squares = float(np.add.reduce(away)) + (count - len(returns)) * mean**2
         bars, step = self.bars + count, mean - self.mean
         self.squares += squares + step**2 * self.bars * count / bars
         self.mean += step * count / bars
         self.bars = bars
         zeros = np.zeros(len(returns))  # with an array of them NumPy is three times as fast as with the number
-        losses = np.minimum(returns, zeros)
-        self.gains += float(np.add.reduce(np.maximum(returns, zeros)))
+        self.gains += float(np.add.reduce(np.maximum(returns, zeros, out=away)))
+        losses = np.minimum(returns, zeros, out=zeros)
         self.losses -= float(np.add.reduce(losses))
-        self.loss_squares += float(np.add.reduce(np.square(losses)))
+        losses *= losses
+        self.loss_squares += float(np.add.reduce(losses))
 
     def _add_drawdown(self, times: Times, steps: Steps) -> None:
         """Depth and length of the time below the peak; a return to the peak itself ends it."""
