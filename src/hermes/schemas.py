@@ -17,6 +17,16 @@ ARROW_SCHEMA = "ARROW:schema"  # key in the footer of a Parquet file: its column
 JUMP_FACTOR = 5.0
 JUMP_FROM = JUMP_FACTOR * (1 - 1e-9)  # so that rounding does not decide about a factor of exactly 5: 0.07 to 0.35
 
+#: A time of the exchange below this is in milliseconds, else in microseconds: as milliseconds it is the year 5138, as
+#: microseconds 1973.
+MILLISECONDS_BELOW = 10**14
+
+
+def microseconds(time: pl.Expr) -> pl.Expr:
+    """Times of the exchange, each in its file's own unit → in microseconds."""
+    return pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
+
+
 #: One row per line of an archive file, values unchanged (times stay in the file's own unit).
 BRONZE: Schema = {
     "line": pl.UInt32(),  # 1-based line in the CSV, so that a rejected row can be found again

@@ -1,7 +1,6 @@
 """SQL over the tables of the lake with DuckDB, and nothing else."""
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from hermes.errors import HermesError, StoreError, UsageError
+from hermes.files import replacing
 from hermes.lake import catalog
 from hermes.lake.catalog import Choose, LakeTable
 from hermes.lake.executions import Execution, read_executions
@@ -103,19 +103,14 @@ def export(
         UsageError: as `query`; or the columns cannot be those of a file.
         StoreError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with _answered(lake, sql, choose, strategy) as found:
+        with replacing(path) as beside, _answered(lake, sql, choose, strategy) as found:
             names = [column[0] for column in found.description or []]
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise UsageError(f"two columns are called {twice[0]!r}", "name one of them with AS")
-            rows = _write(found, beside, format, limit)
-        beside.replace(path)
+            return _write(found, beside, format, limit)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}", "name another file with --out") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return rows
 
 
 def _write(found: "duckdb.DuckDBPyConnection", path: Path, format: str, limit: int | None) -> int:

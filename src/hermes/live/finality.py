@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hermes.errors import ExchangeError
+from hermes.schemas import MILLISECONDS_BELOW
 
 COLUMNS = 12  # of a kline, in the exchange's answer as in its archive
-_MICROSECONDS_FROM = 10**14  # as milliseconds that is the year 5138, as microseconds 1973
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +103,4 @@ def in_order(bars: Sequence[Bar]) -> list[Bar]:
 def _microseconds(cell: str) -> int:
     """A time in the exchange's own unit, told by its magnitude as in the archive."""
     value = int(cell)
-    return value if value >= _MICROSECONDS_FROM else value * 1000
+    return value if value >= MILLISECONDS_BELOW else value * 1000

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS
-from hermes.stages.bronze.klines import MILLISECONDS_BELOW
+from hermes.schemas import MILLISECONDS_BELOW
 
 DAY_US = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hermes.errors import MissingTable, UsageError
+from hermes.files import replacing
 from hermes.lake.store import Lake
 from hermes.record import ledger
 from hermes.record.ledger import Chain, Head, chain_of, head_json
@@ -47,15 +48,12 @@ def export(settings: Settings, lake: Lake, path: Path, kind: Format, symbols: Se
             "run `hermes live` first, or pass the --strategy, --market and --interval that it was run with",
         )
     ordered = rows.select(ledger.in_order(rows.columns))
-    part = path.with_name(f".{path.name}.part")  # the file is complete or absent
     try:
-        if kind == "csv":
-            part.write_bytes(ledger.to_csv(ordered))
-        else:
-            ordered.write_parquet(part)
-        part.replace(path)
+        with replacing(path) as beside:
+            if kind == "csv":
+                beside.write_bytes(ledger.to_csv(ordered))
+            else:
+                ordered.write_parquet(beside)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", "name a file in an existing folder") from None
-    finally:
-        part.unlink(missing_ok=True)
     return Exported(path, ordered.height, ordered["symbol"].n_unique(), ledger.heads(ordered))

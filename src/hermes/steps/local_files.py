@@ -1,9 +1,9 @@
 """Pages that are written to a local file instead of the lake."""
 
-import os
 from pathlib import Path
 
 from hermes.errors import StoreError, UsageError
+from hermes.files import replacing
 
 _PAGES = (".html", ".htm")
 
@@ -25,11 +25,9 @@ def write_text(path: Path, text: str) -> str:
     Raises:
         StoreError: it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise StoreError(f"{path}: {error.strerror or error}", "name another file with --out") from error
     return str(path.resolve())

@@ -14,11 +14,10 @@ import polars as pl
 
 from hermes.dataset import Dataset, FundingRates
 from hermes.errors import KlinesRefused
-from hermes.schemas import BRONZE, BRONZE_FUNDING
+from hermes.schemas import BRONZE, BRONZE_FUNDING, MILLISECONDS_BELOW
 from hermes.text import counted
 
 FIRST_YEAR = 2017  # the exchange opened in July 2017
-MILLISECONDS_BELOW = 1e14  # as milliseconds that is the year 5138, as microseconds 1973
 SPAN = "span"
 ROW_BYTES = 512  # several times the longest line seen, so that repeated rows still fit under the size cap
 

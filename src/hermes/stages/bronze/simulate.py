@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hermes.dataset import Dataset
 from hermes.errors import UsageError
+from hermes.files import replacing
 from hermes.stages.bronze.klines import epoch
 
 #: The market's moods: drift and volatility of the log price per day, mean length in days.
@@ -121,9 +122,11 @@ def _write_month(folder: Path, dataset: Dataset, period: date, bars: Iterable[_B
     with zipfile.ZipFile(packed, "w") as archive:
         member = zipfile.ZipInfo(f"{stem}.csv")  # its time is 1980-01-01, not now
         archive.writestr(member, "\n".join([*header, *lines, ""]), zipfile.ZIP_DEFLATED)
-    _write_whole(folder / f"{stem}.zip", packed.getvalue())
+    with replacing(folder / f"{stem}.zip") as beside:
+        beside.write_bytes(packed.getvalue())
     sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
-    _write_whole(folder / f"{stem}.zip.CHECKSUM", f"{sha256}  {stem}.zip\n".encode())
+    with replacing(folder / f"{stem}.zip.CHECKSUM") as beside:
+        beside.write_text(f"{sha256}  {stem}.zip\n")
     return len(lines)
 
 
@@ -136,13 +139,6 @@ def _line(bar: _Bar, step: int, unit: int) -> str:
         f"{bar.time * unit},{prices},{bar.volume:.8f},{(bar.time + step) * unit - 1},{bar.volume * mean:.8f},"
         f"{math.ceil(bar.volume * 25)},{taken:.8f},{taken * mean:.8f},0"
     )
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write atomically: a reader never sees half a file."""
-    staged = path.with_name(f".{path.name}.part")
-    staged.write_bytes(data)
-    staged.replace(path)
 
 
 def _month(bar: _Bar) -> date:

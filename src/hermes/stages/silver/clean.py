@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from hermes.dataset import BRONZE_FREQUENCIES, Dataset
-from hermes.schemas import BRONZE, DATETIME, REJECTS, SILVER, SILVER_FUNDING, Schema, silver_schema
+from hermes.schemas import BRONZE, DATETIME, MILLISECONDS_BELOW, REJECTS, SILVER, SILVER_FUNDING, Schema, silver_schema
 from hermes.stages.silver.quality import CONFLICTS_LISTED, Conflict, Tally
 
 #: A file fails when more of its bars are bad than this share; one bad bar never fails a file, however short.
@@ -134,7 +134,7 @@ def _stack(files: Sequence[tuple[SourceFile, pl.DataFrame]]) -> pl.DataFrame:
     about = []
     for source, frame in files:
         newest = frame["open_time"].max()
-        scale = 1000 if isinstance(newest, int) and newest < 10**14 else 1
+        scale = 1000 if isinstance(newest, int) and newest < MILLISECONDS_BELOW else 1
         begin, end = (_microseconds(day) // scale for day in (source.period, source.end))
         made = int((source.made - _EPOCH) / timedelta(microseconds=1))
         about.append((source.stem, RANKED.index(source.frequency), scale, begin, end, made, frame.height))

@@ -33,12 +33,11 @@ from hermes.lake.files import LakeFile
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
-from hermes.schemas import BRONZE, BRONZE_FUNDING
+from hermes.schemas import BRONZE, BRONZE_FUNDING, microseconds
 from hermes.settings import Settings
 from hermes.steps.production import matches, production_identity
 from hermes.text import counted
 
-_MILLISECONDS_BELOW = 10**14
 _COMPARED = [name for name in BRONZE if name not in ("line", "open_time", "close_time", "ignore")]
 
 
@@ -283,10 +282,9 @@ def superseded(dataset: Dataset, lake: Lake) -> tuple[list[LakeFile], list[LakeF
 
 
 def _bars(lake: Lake, files: Sequence[LakeFile]) -> pl.DataFrame:
-    time = pl.col("open_time")
-    whole = pl.when(time < _MILLISECONDS_BELOW).then(time * 1000).otherwise(time).alias("time")
+    time = microseconds(pl.col("open_time")).alias("time")
     with lake.bronze.errors():
-        return lake.bronze.scan(files, schema=BRONZE).select(whole, *_COMPARED).collect()
+        return lake.bronze.scan(files, schema=BRONZE).select(time, *_COMPARED).collect()
 
 
 def _rates(lake: Lake, files: Sequence[LakeFile]) -> pl.DataFrame:
