@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,22 +51,11 @@ def files(root: Path) -> set[Path]:
     return {path for folder in ("_staging", f"gold/{SIGNALS}") for path in (root / folder).rglob("*") if path.is_file()}
 
 
-@pytest.fixture
-def disk() -> Iterator[Path]:
-    """A folder on a disk, where writing takes a while.
-
-    In memory, Ctrl-C at times meets the thread of Polars (2.1) that writes the Parquet file, and that thread prints its
-    panic before Hermes says that it was interrupted.
-    """
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="hermes-tests-") as folder:
-        yield Path(folder)
-
-
 @pytest.mark.parametrize(("moment", "chunk_rows"), [("while it measures", 20), ("while it writes", 1_000_000)])
-def test_ctrl_c(disk: Path, moment: str, chunk_rows: int):
-    write_features(disk, 3_000_000)
+def test_ctrl_c(tmp_path: Path, moment: str, chunk_rows: int):
+    write_features(tmp_path, 3_000_000)
     command = [
-        HERMES, "signals", "SIMUSDT", "--interval", "1m", "--lake", f"{disk}/{{layer}}", "--chunk-rows",
+        HERMES, "signals", "SIMUSDT", "--interval", "1m", "--lake", f"{tmp_path}/{{layer}}", "--chunk-rows",
         str(chunk_rows),
     ]  # fmt: skip
     process = subprocess.Popen(
@@ -76,7 +63,7 @@ def test_ctrl_c(disk: Path, moment: str, chunk_rows: int):
     )
     come = {
         "while it measures": lambda: _cpu_seconds(process.pid) > 1.5,
-        "while it writes": lambda: any((disk / "_staging").rglob("*.parquet")),
+        "while it writes": lambda: any((tmp_path / "_staging").rglob("*.parquet")),
     }[moment]
     try:
         for _ in range(3000):
@@ -94,7 +81,7 @@ def test_ctrl_c(disk: Path, moment: str, chunk_rows: int):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert "interrupted" in err
-    assert files(disk) == set()
+    assert files(tmp_path) == set()
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import hermes.cli.views
-from hermes.cli import streams
 from hermes.cli.views import console
 from hermes.errors import HermesError
 
@@ -91,14 +90,13 @@ def test_signals_end_a_run_as_ctrl_c_does(lake: Path, tmp_path: Path, number: si
     assert f"}} {code}" in prom.read_text()
 
 
-def test_what_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in streams.ENDED_BY}
-    try:
-        streams.end_as_interrupted()
-        assert {signal.getsignal(number) for number in streams.ENDED_BY} == {signal.SIG_IGN}
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def test_what_is_ignored_stays_ignored() -> None:
+    code = (
+        "import signal; from hermes import interruption as i; [signal.signal(n, signal.SIG_IGN) for n in i.EXIT_CODES];"
+        " i.listen(lambda: None); import hermes.lake.store; [signal.raise_signal(n) for n in i.EXIT_CODES];"
+        " assert i.told is None; assert {signal.getsignal(n) for n in i.EXIT_CODES} == {signal.SIG_IGN}"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
 def test_nothing_that_is_printed_acts_on_the_terminal(capfd: pytest.CaptureFixture) -> None:

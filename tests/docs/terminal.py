@@ -95,6 +95,7 @@ def answer(words: Sequence[str], folder: str, environ: dict[str, str], handles: 
     streams.guard()
     code = _exit_code()
     streams.finish()
+    sys.stderr.close()
     _put([os.open(os.devnull, os.O_RDWR) for _ in range(3)])  # whoever reads in a pipe is told of its end
     return code
 

@@ -1,11 +1,13 @@
 """Steps that replace files have their dataset for themselves; an execution needs no lock."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from hermes import interruption
 from hermes.errors import DatasetLocked, LockLost
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, refine, signals
@@ -75,3 +77,10 @@ def test_a_step_that_lost_its_lock_publishes_nothing(settings: Settings, lake: L
     with pytest.raises(LockLost):
         steps[step](progress=Meanwhile((tmp_path / dataset.lock_key).unlink))
     assert not [*(tmp_path / layer).rglob("*.parquet")]
+
+
+def test_no_step_begins_while_a_signal_ends_the_process(settings: Settings, lake: Lake, monkeypatch):
+    monkeypatch.setattr(interruption, "told", signal.SIGTERM)
+    with pytest.raises(interruption.Ended):
+        ingest(settings, lake)
+    assert lake.bronze.files("") == []

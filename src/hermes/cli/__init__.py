@@ -18,4 +18,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"interrupted: {RERUN}\n")
         sys.stderr.flush()
-        os._exit(INTERRUPTED)
+        from hermes.interruption import exit_code  # noqa: PLC0415 - before `main` nothing answers Ctrl-C
+
+        os._exit(exit_code())

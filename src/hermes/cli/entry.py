@@ -9,7 +9,7 @@ from time import perf_counter
 
 import typer
 
-from hermes import logs
+from hermes import interruption, logs
 from hermes.cli import INTERRUPTED, RERUN, streams
 from hermes.cli.app import app
 from hermes.cli.command import print_traceback, verbose
@@ -30,7 +30,7 @@ def main() -> None:
     _start_lean(sys.argv[1:2])
     _leave_out_others(sys.argv[1:2])
     streams.guard()
-    streams.end_as_interrupted()
+    interruption.listen(streams.silence_native)
     code = _exit_code()
     if lost := streams.finish():
         _say("output", f"stdout cannot be written to ({lost.strerror}): what was to be printed is lost, nothing else")
@@ -65,12 +65,18 @@ def _leave_out_others(words: list[str]) -> None:
 
 def _exit_code() -> int:
     logs.to_stderr(logs.wanted())
+    code = _run()
+    told = interruption.told
+    if code and told is not None:
+        _say("interrupted", f"{'interrupted' if told == signal.SIGINT else signal.Signals(told).name}: {RERUN}")
+        return interruption.exit_code()
+    return code
+
+
+def _run() -> int:
+    """Run the command; an error is printed, unless it is because a signal ends the process."""
     try:
-        result = app(standalone_mode=False)
-        if result == INTERRUPTED:  # what Typer makes of Ctrl-C
-            by = signal.Signals(streams.told).name if streams.told else "interrupted"
-            _say("interrupted", f"{by}: {RERUN}")
-            return streams.ENDED_BY[streams.told] if streams.told else INTERRUPTED
+        result = app(standalone_mode=False)  # INTERRUPTED is what Typer makes of Ctrl-C
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         if said := error.format_message():  # nothing is said where the help was shown instead
@@ -81,7 +87,7 @@ def _exit_code() -> int:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in Polars is no Exception
-        return _reported(error)
+        return INTERRUPTED if interruption.told is not None else _reported(error)
 
 
 def _reported(error: BaseException) -> int:

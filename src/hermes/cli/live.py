@@ -215,6 +215,8 @@ def ends_soon() -> Iterator[None]:
             if number[0] == signal.SIGTERM:
                 sleep(TERMINATED_S)
                 os._exit(0)  # all that was published is whole; what was staged is swept by the next run
+            elif wakeup >= 0:
+                os.write(wakeup, number)
 
     before = signal.signal(signal.SIGTERM, terminate)
     wakeup = signal.set_wakeup_fd(theirs.fileno())

@@ -2,14 +2,11 @@
 
 import errno
 import os
-import signal
 import sys
 from contextlib import suppress
-from types import FrameType
 from typing import Any, TextIO, cast
 
-#: How a process ends that was told to, as a shell sees it.
-ENDED_BY: dict[int, int] = {signal.SIGTERM: 143, signal.SIGHUP: 129}
+_NATIVE = 2  # the descriptor that native code prints to
 
 
 class Stream:
@@ -53,9 +50,35 @@ def guard() -> None:
         stream = getattr(sys, name)
         if stream is None:
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
+        if name == "stderr":
+            stream = _apart_from_native(stream)
         with suppress(AttributeError):
             stream.reconfigure(errors="replace")
         setattr(sys, name, Stream(stream))
+
+
+def _apart_from_native(stream: TextIO) -> TextIO:
+    """The same stream, on a descriptor that native code does not know of."""
+    global _is_apart  # noqa: PLW0603 - of the process
+    try:
+        if stream.fileno() != _NATIVE:
+            return stream
+        own = open(os.dup(_NATIVE), "w", buffering=1, encoding=stream.encoding)  # noqa: PTH123, SIM115 - as above
+    except (AttributeError, OSError, ValueError):  # no file
+        return stream
+    _is_apart = True
+    return own
+
+
+def silence_native() -> None:
+    """Hide what native code prints to stderr from now on, such as panics; what Hermes prints is still seen."""
+    if _is_apart:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _NATIVE)
+        os.close(nowhere)
+
+
+_is_apart = False
 
 
 def finish() -> OSError | None:
@@ -75,28 +98,3 @@ def _silence(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-class Ended(KeyboardInterrupt):
-    """The process received a signal to end; `number` is that of the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-def end_as_interrupted() -> None:
-    """Handle SIGTERM and SIGHUP like Ctrl-C; a signal that is ignored, as under `nohup`, stays ignored."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        global told  # noqa: PLW0603 - of the process
-        if told is None:  # told again, it goes on tidying up
-            told = number
-            raise Ended(number)
-
-    for number in ENDED_BY:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, end)
-
-
-told: int | None = None  # the signal that told this process to end

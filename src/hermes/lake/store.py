@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
+from hermes import interruption
 from hermes.dataset import LAYERS, TEST_LAYER, Dataset
 from hermes.errors import DatasetLocked, HermesError, Misplaced, NewerLake, StoreError
 from hermes.lake.backends import folder
@@ -32,6 +33,8 @@ from hermes.text import counted
 if TYPE_CHECKING:
     from hermes.lake.backends.s3 import Bucket
     from hermes.lake.probe import Finding
+
+interruption.take_sigint_back()
 
 Answer = TypeVar("Answer")
 
@@ -432,8 +435,8 @@ def _backend(address: str, settings: Settings) -> "folder.Folder | Bucket":
 
 
 def _pass_interruption_on(error: BaseException) -> None:
-    """Raise KeyboardInterrupt where Polars tells of Ctrl-C as a panic or an error of its own, as its sinks do."""
-    if "POLARS_ABORT_KEYBOARD_INTERRUPT" in str(error):
+    """Raise KeyboardInterrupt where Polars fails because a signal ends this process."""
+    if interruption.told is not None or interruption.is_interruption(error):
         raise KeyboardInterrupt from error
 
 

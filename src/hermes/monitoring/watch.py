@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from hermes import logs
+from hermes import interruption, logs
 from hermes.dataset import expanded
 from hermes.errors import DatasetLocked, HermesError, StoreError
 from hermes.lake.resolve import resolve_lake
@@ -63,12 +63,12 @@ def watched(run: RunStep) -> RunStep:
                 figures = _done(settings, own, made, perf_counter() - clock)
         except DatasetLocked:
             raise
-        except Exception as error:
-            _failed(settings, lake, error, started, perf_counter() - clock)
-            raise
-        except KeyboardInterrupt as error:  # whoever pressed Ctrl-C knows
-            name = Path(settings.signals.strategy).name  # nothing is loaded any more: it may be what took so long
-            _record(settings, name, _failure(128 + getattr(error, "number", 2), perf_counter() - clock), 0)
+        except BaseException as error:  # a panic of Polars is no Exception
+            if interruption.told is not None or isinstance(error, KeyboardInterrupt):  # whoever pressed Ctrl-C knows
+                name = Path(settings.signals.strategy).name  # nothing is loaded any more: it may be what took so long
+                _record(settings, name, _failure(interruption.exit_code(), perf_counter() - clock), 0)
+            else:
+                _failed(settings, lake, error, started, perf_counter() - clock)
             raise
         # Receivers may take their time: nobody else has to wait for the dataset meanwhile.
         _record(settings, made.signalled.as_json()["strategy"], figures, _deliver(settings, lake))
@@ -111,7 +111,7 @@ def _done(settings: Settings, lake: Lake, made: Run, seconds: float) -> dict[str
     return figures
 
 
-def _failed(settings: Settings, lake: Lake, error: Exception, started: datetime, seconds: float) -> None:
+def _failed(settings: Settings, lake: Lake, error: BaseException, started: datetime, seconds: float) -> None:
     known = as_hermes_error(error)
     about: dict[str, Any] = {"dataset": str(settings.dataset), "seconds": round(seconds, 3)}
     logs.event("run", level=logging.ERROR, **about, error=known.message, cure=known.cure)

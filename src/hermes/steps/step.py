@@ -12,6 +12,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from hermes import interruption
 from hermes.errors import HermesError, SourceChanged
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
@@ -40,6 +41,7 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
         exclusive: whether it holds its dataset's lock, see `Lake.locked`; under a lock that is already held,
             as in a run, it continues.
 
+    While a signal ends the process, no step begins: a thread that runs several of them ends with the one it is in.
     A step that raises SourceChanged, because its sources changed while it read them, is retried.
     """
 
@@ -54,6 +56,7 @@ def step(*, exclusive: bool = False) -> Callable[[Callable[Concatenate[Settings,
             try:
                 with lake.locked(settings.dataset, name) if exclusive else nullcontext(lake) as own:
                     for attempt in count(1):
+                        interruption.check()
                         try:
                             made = function(settings, own, *args, **options)
                             break
