@@ -60,6 +60,11 @@ class Compared(StepResult):
     curve: pl.DataFrame
 
     @property
+    def warnings(self) -> list[str]:
+        """Warnings about what the figures of the two variants leave out, each once."""
+        return list(dict.fromkeys(each for side in (self.first, self.second) for each in side.made.measured.remarks))
+
+    @property
     def verdict(self) -> str:
         """In one sentence."""
         found = self.difference
@@ -83,6 +88,7 @@ class Compared(StepResult):
             "second": self.second.as_json(),
             "difference": self.difference and self.difference.as_dict(),
             "verdict": self.verdict,
+            "warnings": self.warnings,
         }
 
 

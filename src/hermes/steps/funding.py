@@ -3,7 +3,7 @@
 `live.funding` brings more recent rates into bronze.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from logging import WARNING
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,15 @@ from hermes.errors import ArchiveError, ChecksumMismatch, KlinesRefused
 from hermes.lake.store import Lake
 from hermes.logs import event
 from hermes.settings import Settings
-from hermes.stages.backtest.funding import Funding
+from hermes.stages.backtest.funding import Funding, close_times
 from hermes.stages.bronze.klines import read_funding
 from hermes.stages.silver.clean import clean_funding
 
 if TYPE_CHECKING:
     from hermes.stages.bronze.archive import Archive
 
-LONGEST = timedelta(hours=8, minutes=5)  # between two times of funding
+USUAL_HOURS = 8  # from one payment to the next, where no rate tells
+LATE = np.timedelta64(5, "m")
 _SHOWN = 3  # spans without funding that are named
 
 
@@ -106,19 +107,34 @@ def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
         return None
     lake.silver.footers(files)
     with lake.silver.errors():
-        rows = lake.silver.scan(sorted(files, key=lambda file: file.key)).select("datetime", "rate").collect()
-    return Funding(rows["datetime"].to_numpy(), rows["rate"].to_numpy(), dataset.interval_seconds)
+        rows = lake.silver.scan(sorted(files, key=lambda file: file.key)).select("datetime", "rate", "interval_hours").collect()
+    hours = rows["interval_hours"].to_numpy()
+    return Funding(rows["datetime"].to_numpy(), rows["rate"].to_numpy(), dataset.interval_seconds, hours)
 
 
 def missing_funding(dataset: Dataset, funding: Funding | None, first: datetime, last: datetime) -> str:
-    """A warning about the bars without known funding rates; empty if there are none."""
+    """A warning about the bars without known funding rates; empty if there are none.
+
+    Args:
+        first, last: open times of the first and the last bar; the last one is looked at up to its close.
+    """
     if FundingRates.of(dataset) is None:
         return ""
-    begin, end = np.datetime64(first, "us"), np.datetime64(last, "us")
-    known = np.empty(0, "M8[us]") if funding is None else funding.times
-    known = known[(known >= begin - np.timedelta64(LONGEST)) & (known <= end + np.timedelta64(LONGEST))]
+    begin = np.datetime64(first, "us")
+    (end,) = close_times(np.array([last], "M8[us]"), dataset.interval_seconds)
+    known, hours = np.empty(0, "M8[us]"), np.empty(0, np.intp)
+    if funding is not None:
+        known = funding.times
+        hours = np.full(len(known), USUAL_HOURS) if funding.hours is None else funding.hours
+    around = np.timedelta64(int(hours.max(initial=USUAL_HOURS)), "h") + LATE
+    near = (known >= begin - around) & (known <= end + around)
+    known, hours = known[near], hours[near]
     edges = np.concatenate([[begin], known, [end]])
-    gaps = np.flatnonzero(np.diff(edges) > np.timedelta64(LONGEST))
+    # A contract may come to be paid more often: between two payments the longer interval counts.
+    ends = (hours[0], hours[-1]) if len(hours) else (USUAL_HOURS, USUAL_HOURS)
+    hours = np.concatenate([ends[:1], hours, ends[1:]])
+    longest = np.maximum(hours[1:], hours[:-1]).astype("m8[h]") + LATE
+    gaps = np.flatnonzero(np.diff(edges) > longest)
     if not len(gaps):
         return ""
     spans = [f"{edges[gap].item():%Y-%m-%d %H:%M} to {edges[gap + 1].item():%Y-%m-%d %H:%M}" for gap in gaps[:_SHOWN]]

@@ -12,17 +12,16 @@ import polars as pl
 
 from hermes.errors import TableRefused
 from hermes.lake.batches import check_all_read
-from hermes.lake.store import Lake
 from hermes.lake.tables import in_order, with_prices
 from hermes.progress import SILENT, Advance, Progress
 from hermes.schemas import Schema
 from hermes.settings import Settings
 from hermes.stages.backtest.engine import Backtest, Result
+from hermes.stages.backtest.funding import Funding
 from hermes.stages.backtest.trading import BARS, RANGE, SHORTS, columns_for, equity_curve
 from hermes.stages.signals.generate import ROW_GROUP_ROWS, calendar, pieces
 from hermes.steps.account import account_of, accounts, remarks
 from hermes.steps.frames import Frame, polars, sound
-from hermes.steps.funding import funding_of
 from hermes.steps.results import Rows
 from hermes.steps.selection import Selection
 from hermes.steps.warnings import warnings
@@ -67,11 +66,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Counts, the results of the backtest with each fill (`close`, `next_open`), and warnings."""
+    """Counts, the results of the backtest with each fill (`close`, `next_open`), warnings, and the funding charged."""
 
     tally: Tally
     results: Mapping[str, Result]
     remarks: Sequence[str] = ()
+    funding: Funding | None = None
 
     @property
     def fills(self) -> dict[str, dict[str, Any]]:
@@ -126,7 +126,7 @@ def measure(
     check_all_read(f"the table of {settings.dataset}", tally.rows, selection.rows)
     assert tally.first and tally.last
     said = remarks(settings.dataset, settings.account.side, selection.funding, tally.first, tally.last)
-    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), [*said, *selection.behind])
+    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), [*said, *selection.behind], selection.funding)
 
 
 def measure_frame(rows: Frame, settings: Settings) -> Measured:
@@ -197,10 +197,7 @@ class MeasuredRows(Rows):
         """
         account, rows = account_of(self.settings), self.lazy()
         columns = columns_for(account, rows.collect_schema().names())
-        funding = None
-        if self.settings.dataset.market != "spot":
-            funding = funding_of(self.settings.dataset, Lake.open(self.settings))
-        return pl.concat(equity_curve([rows.select(columns).collect()], account, funding))
+        return pl.concat(equity_curve([rows.select(columns).collect()], account, self.measured.funding))
 
     def __repr__(self) -> str:
         """The summary as text."""

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from hermes.dataset import is_simulated
-from hermes.errors import UsageError
+from hermes.errors import SourceChanged, UsageError
 from hermes.lake.executions import PORTFOLIO, publish
 from hermes.lake.store import Lake, check_written
 from hermes.lake.tables import in_order, with_prices
@@ -27,6 +27,7 @@ from hermes.stages.backtest.trading import columns_for, signal_events_in
 from hermes.steps.account import account_of, remarks
 from hermes.steps.feature_set import features_read, merged
 from hermes.steps.selection import Selection, select
+from hermes.steps.warnings import warnings as measures_warnings
 from hermes.strategies.base import Strategy
 from hermes.strategies.columns import BARS, rule_columns
 from hermes.version import __version__
@@ -34,6 +35,7 @@ from hermes.version import __version__
 MAX_POSITIONS = 10  # where nothing else is said
 ROWS = 1_000_000  # bars of all symbols that are held in memory together, about
 _RANK = "portfolio_rank"
+_Span = tuple[datetime, datetime]  # open times of the first and the last bar of a series
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def portfolio(
         UsageError: markets, intervals or quote currencies are mixed, a symbol is named twice, `rank` is not known or
             looks ahead, `max_positions` is not a number from 1 on.
         MissingTable, TableRefused, StrategyError: see `select`.
+        SourceChanged: features were replaced while they were read; nothing is published.
     """
     started = perf_counter()
     tasks = sorted(tasks, key=lambda each: each.dataset.symbol)
@@ -119,20 +122,25 @@ def portfolio(
     )
     total = sum(selection.rows for selection in each)
     columns = [name for name in columns_for(account, ()) if name in BARS]
+    spans: list[_Span | None] = [None] * len(each)
     with progress.task(f"portfolio of {len(each):,}", total, "rows") as advance:
         for pieces in _together([_frames(one, columns) for one in each], settings.dataset.interval_seconds, rows):
+            spans = [_later(span, piece) for span, piece in zip(spans, pieces, strict=True)]
             backtest.update(
                 [None if piece is None else _piece(piece, one.funding) for piece, one in zip(pieces, each, strict=True)]
             )
             advance(sum(piece.height for piece in pieces if piece is not None), "")
     result = backtest.finish()
-    span = result.curve["datetime"]
     about: dict[str, list[str]] = {}
-    for one in each:
+    for one, span in zip(each, spans, strict=True):
+        assert span is not None
         dataset, side = one.settings.dataset, settings.account.side
-        for said in (*remarks(dataset, side, one.funding, span[0], span[-1]), *one.behind):
+        for said in (*remarks(dataset, side, one.funding, *span), *one.behind):
             about.setdefault(said, []).append(dataset.symbol)
-    warnings = [f"{', '.join(symbols)}: {said}" for said, symbols in about.items()]
+    # An entry that is not made is no fault here: the limit of positions drops entries, too.
+    figures = {**result.metrics.as_dict(), "refused_orders": 0}
+    said_of_all = measures_warnings(settings.dataset, figures)
+    warnings = [*said_of_all, *(f"{', '.join(symbols)}: {said}" for said, symbols in about.items())]
     if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
         warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")
     strategy = each[0].strategy.name
@@ -229,6 +237,22 @@ def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
     return Piece(Bars.of(frame, funding), signal_events_in(frame), rank)
 
 
+def _later(span: _Span | None, piece: pl.DataFrame | None) -> _Span | None:
+    """The span of a series with its next bars."""
+    if piece is None:
+        return span
+    return span[0] if span else piece["datetime"][0], piece["datetime"][-1]
+
+
+def _check_unchanged(each: Sequence[Selection]) -> None:
+    """Refuse to publish what was made from features that were replaced meanwhile."""
+    for one in each:
+        stands = one.gold.unchanged(one.settings.dataset.features_table, one.table.files)
+        if not stands or (one.trial and not one.trial.unchanged()):
+            what = f"features of {one.settings.dataset} changed while they were read"
+            raise SourceChanged(what, "run it again when nothing else writes them")
+
+
 def _publish(
     each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str, warnings: Sequence[str]
 ) -> tuple[str, str]:
@@ -251,6 +275,7 @@ def _publish(
         "end": settings.signals.end and settings.signals.end.isoformat(),
         "max_positions": most,
         "rank": rank or None,
+        "warnings": list(warnings),
         "sources": [
             {"path": part.file.location, "size": part.file.size, "version": part.file.version, "rows": part.rows}
             for one in each
@@ -261,6 +286,7 @@ def _publish(
     with lake.gold.staged() as staged:
         lake.gold.stage(staged, result.curve, about)
         check_written([staged], result.curve.height)
+        _check_unchanged(each)
         folder = publish(lake.gold, table, PORTFOLIO, staged, at)
     trades = result.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ")
     lake.gold.write_bytes(f"{folder}/trades.csv", trades.encode())

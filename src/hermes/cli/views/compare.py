@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hermes.cli.views import console
-from hermes.cli.views.measures import print_few
+from hermes.cli.views.measures import print_few, print_warnings
 from hermes.text import fixed, signed
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def print_compared(made: "Compared") -> None:
         if found.sharpe is not None and found.sharpe_interval and found.sharpe_p is not None:
             facts.insert(1, ("Sharpe", _difference(found.sharpe, found.sharpe_interval, found.sharpe_p, 3)))
         console.print_facts("Difference, the first less the second", facts)
+    print_warnings(made.warnings)
     console.print_note(made.verdict)
 
 

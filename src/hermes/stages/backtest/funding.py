@@ -40,11 +40,13 @@ class Funding:
     Args:
         times: naive UTC, ascending; rates: fractions of the position's worth, one for each.
         interval_seconds: length of the bars that are traded.
+        hours: from one payment to the next, one for each; None where that is not known.
     """
 
     times: Times
     rates: Floats
     interval_seconds: int
+    hours: Rows | None = None
 
     def on(self, times: Times, close: Floats, before: np.datetime64 | None, last_close: float) -> Charges:
         """The funding charged on successive bars.

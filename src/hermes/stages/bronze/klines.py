@@ -225,4 +225,8 @@ def read_funding(data: bytes, rates: FundingRates, period: date) -> pl.DataFrame
     times = rows["calc_time"]
     if not times.is_between(int(begin.timestamp()) * 1000, int(end.timestamp()) * 1000).all():
         refuse(stem, "has times outside its month, or not in milliseconds")
+    minute = pl.from_epoch("calc_time", time_unit="ms").dt.round("1m").alias("at")
+    twice = rows.group_by(minute).agg(rates=pl.col("last_funding_rate").n_unique()).filter(pl.col("rates") > 1)
+    if twice.height:
+        refuse(stem, f"has several rates for {twice['at'].min():%Y-%m-%d %H:%M}")
     return rows.select(BRONZE_FUNDING.keys())

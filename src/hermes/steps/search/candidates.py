@@ -18,7 +18,7 @@ from hermes.stages.backtest.bars import Bars
 from hermes.stages.gold.features import with_indicators
 from hermes.stages.signals.generate import check_context
 from hermes.stages.signals.plan import many_signals
-from hermes.steps.account import AXES, account_of, axes
+from hermes.steps.account import AXES, account_of, axes, remarks
 from hermes.steps.feature_set import FeatureSet, merged, read_feature_set
 from hermes.steps.funding import funding_of
 from hermes.steps.selection import feature_files, no_bars
@@ -62,6 +62,12 @@ class Candidates:
         signals = many_signals(self.rows, list(distinct.values()), self.first)
         found = {key: signal_events(*each) for key, each in zip(distinct, signals, strict=True)}
         return [found[key] for key in keys]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about what the figures of all combinations leave out."""
+        first, last = self.bars.times[0].item(), self.bars.times[-1].item()
+        return remarks(self.settings.dataset, self.settings.account.side, self.bars.funding, first, last)
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class Swept:
             "deflated_sharpe": self.deflated and asdict(self.deflated),
             "deflated_sharpe_over_holding": self.over_holding and asdict(self.over_holding),
             "overfitting": self.overfitting and asdict(self.overfitting),
+            "warnings": found.warnings,
             "folder": str(self.folder),
             "seconds": round(self.seconds, 6),
         }

@@ -17,7 +17,7 @@ ENOUGH = 0.95  # confidence below which a figure may well be luck
 def verdict(made: "Swept") -> list[str]:
     """The verdict on a sweep, in words."""
     tried = made.tried.table.height
-    said = []
+    said = [f"{each[0].upper()}{each[1:]}." for each in made.tried.candidates.warnings]
     if made.best is None:
         said.append(_no_best(made))
     elif tried > 1:
@@ -101,6 +101,7 @@ def walk_verdict(made: "Walked") -> list[tuple[str, str]]:
         ("positions", f"flat at the start of every window; what is still held is sold at its last bar's {at}"),
         ("chosen by", f"{made.by} with {fill} fill; the other column trades the same choices with the other fill"),
         ("luck test", _chance(made)),
+        *(("warning", said) for said in made.candidates.warnings),
     ]
 
 

@@ -120,6 +120,7 @@ class Walked:
             "in_sample": found.in_sample and {"parameters": best, "metrics": found.in_sample.as_dict()},
             "decay_pct": self.decay_pct,
             "luck": self.luck and asdict(self.luck),
+            "warnings": self.candidates.warnings,
             "seconds": round(self.seconds, 6),
         }
 
