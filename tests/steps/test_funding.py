@@ -15,8 +15,8 @@ import pytest
 from hermes.dataset import Dataset, FundingRates
 from hermes.errors import KlinesRefused, Misplaced, SourceChanged
 from hermes.lake.store import Lake
-from hermes.pipeline import features, ingest, refine
 from hermes.pages.compare import compare_page
+from hermes.pipeline import features, ingest, refine
 from hermes.settings import Settings
 from hermes.stages.backtest.funding import Funding
 from hermes.stages.bronze.klines import read_funding
@@ -152,7 +152,9 @@ def test_a_portfolio_misses_no_funding_where_a_symbol_has_no_bars(settings):
         "LATEUSDT: funding is missing from 2024-11-01 00:00 to 2024-12-01 0",
         "SIMUSDT: funding is missing from 2024-11-30 16:00 to 2025-01-01 00",
     ]
-    (table,) = [file for file in lake.gold.files(late.dataset.portfolio_table("ma_cross")) if file.location == made.path]
+    (table,) = [
+        file for file in lake.gold.files(late.dataset.portfolio_table("ma_cross")) if file.location == made.path
+    ]
     assert lake.gold.footer(table)["warnings"] == list(made.warnings)
     assert any("trades: too few" in each for each in made.warnings) == (made.result.metrics.trades < 30)
 
@@ -162,7 +164,7 @@ def test_a_portfolio_of_features_that_changed_meanwhile_is_not_published(setting
     monkeypatch.setattr(type(lake.gold), "unchanged", lambda *_: False)
     table = settings.dataset.portfolio_table("ma_cross")
     before = lake.gold.files(table)
-    with pytest.raises(SourceChanged, match="features of .* changed while they were read"):
+    with pytest.raises(SourceChanged, match=r"features of .* changed while they were read"):
         portfolio([settings], lake)
     assert lake.gold.files(table) == before
 

@@ -107,8 +107,13 @@ def funding_of(dataset: Dataset, lake: Lake) -> Funding | None:
         return None
     lake.silver.footers(files)
     with lake.silver.errors():
-        rows = lake.silver.scan(sorted(files, key=lambda file: file.key)).select("datetime", "rate", "interval_hours").collect()
-    hours = rows["interval_hours"].to_numpy()
+        rows = (
+            lake.silver.scan(sorted(files, key=lambda file: file.key))
+            .select("datetime", "rate", "interval_hours")
+            .collect()
+        )
+    # The exchange does not say it with recent rates: those come as often as the ones before.
+    hours = rows["interval_hours"].fill_null(strategy="forward").fill_null(USUAL_HOURS).to_numpy()
     return Funding(rows["datetime"].to_numpy(), rows["rate"].to_numpy(), dataset.interval_seconds, hours)
 
 

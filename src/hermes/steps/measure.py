@@ -126,7 +126,9 @@ def measure(
     check_all_read(f"the table of {settings.dataset}", tally.rows, selection.rows)
     assert tally.first and tally.last
     said = remarks(settings.dataset, settings.account.side, selection.funding, tally.first, tally.last)
-    return Measured(tally, dict(zip(terms, backtest.finish(), strict=True)), [*said, *selection.behind], selection.funding)
+    return Measured(
+        tally, dict(zip(terms, backtest.finish(), strict=True)), [*said, *selection.behind], selection.funding
+    )
 
 
 def measure_frame(rows: Frame, settings: Settings) -> Measured:

@@ -228,5 +228,6 @@ def read_funding(data: bytes, rates: FundingRates, period: date) -> pl.DataFrame
     minute = pl.from_epoch("calc_time", time_unit="ms").dt.round("1m").alias("at")
     twice = rows.group_by(minute).agg(rates=pl.col("last_funding_rate").n_unique()).filter(pl.col("rates") > 1)
     if twice.height:
-        refuse(stem, f"has several rates for {twice['at'].min():%Y-%m-%d %H:%M}")
+        first: datetime = twice.sort("at")["at"][0]
+        refuse(stem, f"has several rates for {first:%Y-%m-%d %H:%M}")
     return rows.select(BRONZE_FUNDING.keys())
