@@ -52,6 +52,7 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
                 times_as_fast("stops", "vectorbt", 10),
                 at_most("stops: memory, Hermes / vectorbt", memory, 0.25),
                 times_as_fast("stops", "raptorbt", 2),
+                times_as_fast("one cash", "vectorbt", 10, ", shared results"),
                 times_as_fast("one cash", "vectorbt", 10),
                 times_as_fast("one cash", "raptorbt", 1, ", shared results"),
                 times_as_fast("one cash", "raptorbt", 1),
@@ -59,8 +60,8 @@ def account(folder: Path, *, quick: bool) -> list[Section]:
                 times_as_fast("sweep", "raptorbt", 2),
             ],
             "Hermes and vectorbt find the same trades and returns; raptorbt orders the events of a bar otherwise."
-            " *Shared results* are those that raptorbt's portfolio has as well: the fills, the equity of every bar, the"
-            " measures of both, trades and profit of each symbol. The whole portfolio of Hermes also has correlations,"
-            " intervals, the benchmark of equal parts, months, and the table of trades.",
+            " *Shared results* are those that the portfolios of both others have as well: the fills, the equity of"
+            " every bar, the measures, trades and profit of each symbol. The whole portfolio of Hermes also has"
+            " correlations, intervals, the benchmark of equal parts, months, and the table of trades.",
         )
     ]

@@ -98,7 +98,7 @@ def _raptor_terms(stop: float, target: float, **terms: Any) -> Any:
 
 
 def hermes_portfolio(symbols: int, rows: int, *, shared: bool = False) -> Callable[[], Mapping[str, Any]]:
-    """One cash, many symbols; `shared`: with those results alone that raptorbt's portfolio has as well.
+    """One cash, many symbols; `shared`: with those results alone that the portfolios of the peers have as well.
 
     Those are the measures of the equity and of the trades, and trades and profit of each symbol.
     """

@@ -148,6 +148,10 @@ class TableRefused(HermesError):
     """A table that cannot be used: missing columns, rows out of order, duplicates, a foreign symbol."""
 
 
+class NoBars(TableRefused):
+    """A table that has no bar between start and end."""
+
+
 class StrategyError(HermesError):
     """A strategy that is unknown, misconfigured, or does not keep its contract."""
 

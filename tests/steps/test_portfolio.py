@@ -1,16 +1,19 @@
 """One account over several tables of the lake: what is published, what is refused, and that order does not matter."""
 
 import shutil
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from hermes.errors import UsageError
+from hermes.dataset import Dataset
+from hermes.errors import NoBars, StoreError, UsageError
 from hermes.lake.store import Lake
 from hermes.pipeline import features, ingest, refine
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
+from hermes.stages.bronze.simulate import write_archive
 from hermes.steps.backtest import backtest
 from hermes.steps.portfolio import portfolio
 
@@ -135,3 +138,48 @@ def test_a_rank_that_looks_ahead_is_a_fault():
 def test_a_symbol_of_an_unknown_currency_is_named(lake_root):
     with pytest.raises(UsageError, match="the quote currency of NOSUCH is not known"):
         portfolio(tasks(lake_root, "BTCUSDT", "NOSUCH"), Lake.open(task(lake_root, "BTCUSDT")))
+
+
+@pytest.fixture(scope="module")
+def one_after_the_other(tmp_path_factory) -> list[Settings]:
+    """Two symbols, the second of which begins where the first one ends."""
+    root = tmp_path_factory.mktemp("after")
+    made = []
+    for symbol, month in (("FORMERUSDT", 10), ("LATERUSDT", 11)):
+        write_archive(root / "archive", Dataset(symbol=symbol), date(2024, month, 1), 1)
+        terms = {"signals.strategy": "ma_cross", "strategy.ma_cross.fast": 5, "strategy.ma_cross.slow": 10}
+        settings = task(root / "lake", symbol, **{"archive.url": str(root / "archive"), **terms})
+        for step in (ingest, refine, features):
+            step(settings, Lake.open(settings))
+        made.append(settings)
+    return made
+
+
+def test_a_symbol_without_bars_in_the_span_is_left_out(one_after_the_other):
+    former, later = one_after_the_other
+    lake = Lake.open(former)
+    made = portfolio(spanned([former, later], datetime(2024, 11, 5)), lake)
+    alone = portfolio(spanned([later], datetime(2024, 11, 5)), lake)
+    assert made.symbols == ["LATERUSDT"] and made.max_positions == 1
+    assert made.result.as_json() == alone.result.as_json()
+    (said,) = [each for each in made.warnings if each.startswith("left out: ")]
+    assert "FORMERUSDT" in said and "has no bar from 2024-11-05" in said
+    with pytest.raises(NoBars, match=r"FORMERUSDT.* has no bar from 2025-01-01"):
+        portfolio(spanned([former, later], datetime(2025, 1, 1)), lake)
+
+
+def spanned(given: list[Settings], start: datetime) -> list[Settings]:
+    return [each.model_copy(update={"signals": each.signals.model_copy(update={"start": start})}) for each in given]
+
+
+def test_a_page_that_cannot_be_written_fails_no_portfolio(one_after_the_other, monkeypatch, caplog):
+    lake = Lake.open(one_after_the_other[0])
+
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(type(lake.gold), "write_bytes", full)
+    made = portfolio(one_after_the_other, lake)
+    assert pl.read_parquet(made.path).equals(made.result.curve)
+    assert made.page == ""
+    assert all(f"{each} was not written: the disk is full" in caplog.text for each in ("trades.csv", "report.html"))

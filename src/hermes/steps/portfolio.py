@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from logging import WARNING
 from time import perf_counter
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from hermes.dataset import is_simulated
-from hermes.errors import SourceChanged, UsageError
+from hermes.errors import NoBars, SourceChanged, StoreError, UsageError
 from hermes.lake.executions import PORTFOLIO, publish
 from hermes.lake.store import Lake, check_written
 from hermes.lake.tables import in_order, with_prices
+from hermes.logs import event
 from hermes.pages.format import quote_currency
 from hermes.pages.portfolio import PortfolioPage, portfolio_page
 from hermes.progress import SILENT, Progress
@@ -105,21 +107,22 @@ def portfolio(
         UsageError: markets, intervals or quote currencies are mixed, a symbol is named twice, `rank` is not known or
             looks ahead, `max_positions` is not a number from 1 on.
         MissingTable, TableRefused, StrategyError: see `select`.
+        NoBars: no symbol has a bar between start and end; one that has none is left out, with a warning.
         SourceChanged: features were replaced while they were read; nothing is published.
     """
     started = perf_counter()
     tasks = sorted(tasks, key=lambda each: each.dataset.symbol)
     _check(tasks)
-    most = min(MAX_POSITIONS, len(tasks)) if max_positions is None else max_positions
-    if most < 1:
-        raise UsageError(f"--max-positions {most} is not a number of positions from 1 on", f"try {MAX_POSITIONS}")
+    wanted = MAX_POSITIONS if max_positions is None else max_positions
+    if wanted < 1:
+        raise UsageError(f"--max-positions {wanted} is not a number of positions from 1 on", f"try {MAX_POSITIONS}")
     settings = tasks[0]
     account = account_of(settings)
     rows = max(1_024, ROWS // len(tasks))
-    each = [_ranked(select(_in_chunks(task, rows), lake), rank) for task in tasks]
-    backtest = PortfolioBacktest(
-        account, [task.dataset.symbol for task in tasks], min(most, len(tasks)), settings.dataset.interval
-    )
+    each, left_out = _selected([_in_chunks(task, rows) for task in tasks], lake, rank)
+    symbols = [one.settings.dataset.symbol for one in each]
+    most = min(wanted, len(each))
+    backtest = PortfolioBacktest(account, symbols, most, settings.dataset.interval)
     total = sum(selection.rows for selection in each)
     columns = [name for name in columns_for(account, ()) if name in BARS]
     spans: list[_Span | None] = [None] * len(each)
@@ -140,15 +143,14 @@ def portfolio(
     # An entry that is not made is no fault here: the limit of positions drops entries, too.
     figures = {**result.metrics.as_dict(), "refused_orders": 0}
     said_of_all = measures_warnings(settings.dataset, figures)
-    warnings = [*said_of_all, *(f"{', '.join(symbols)}: {said}" for said, symbols in about.items())]
+    warnings = [*said_of_all, *left_out, *(f"{', '.join(names)}: {said}" for said, names in about.items())]
     if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
         warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")
     strategy = each[0].strategy.name
-    path, page = _publish(each, lake, result, min(most, len(tasks)), rank, warnings)
-    symbols = [task.dataset.symbol for task in tasks]
+    path, page = _publish(each, lake, result, most, rank, warnings)
     seconds = perf_counter() - started
     return MadePortfolio(
-        settings, strategy, symbols, min(most, len(tasks)), rank, result, path, page, seconds, warnings,
+        settings, strategy, symbols, most, rank, result, path, page, seconds, warnings,
         merged(one.trial for one in each),
     )  # fmt: skip
 
@@ -171,8 +173,22 @@ def _check(tasks: Sequence[Settings]) -> None:
     quotes = sorted({quote_currency(name) for name in names})
     if len(quotes) > 1:
         raise UsageError(
-            f"one cash cannot hold {' and '.join(quotes)}", f"take symbols of one quote currency, like {quotes[0]}"
+            f"one cash cannot hold {' and '.join(quotes)}",
+            f"take symbols of one quote currency, or pass --all --quote {quotes[0]}",
         )
+
+
+def _selected(tasks: Sequence[Settings], lake: Lake, rank: str) -> tuple[list[Selection], list[str]]:
+    """The series that have bars between start and end, and warnings about the others."""
+    found, left_out = list[Selection](), list[NoBars]()
+    for task in tasks:
+        try:
+            found.append(_ranked(select(task, lake), rank))
+        except NoBars as error:
+            left_out.append(error)
+    if not found:
+        raise left_out[0]
+    return found, [f"left out: {error}" for error in left_out]
 
 
 def _in_chunks(settings: Settings, rows: int) -> Settings:
@@ -256,7 +272,7 @@ def _check_unchanged(each: Sequence[Selection]) -> None:
 def _publish(
     each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str, warnings: Sequence[str]
 ) -> tuple[str, str]:
-    """Publish the table and the page as the next execution; returns their addresses."""
+    """Publish the table and the page as the next execution; returns their addresses, see `_write`."""
     settings, strategy = each[0].settings, each[0].strategy
     dataset, at = settings.dataset, datetime.now(UTC)
     table, trial = dataset.portfolio_table(strategy.name), merged(one.trial for one in each)
@@ -283,13 +299,6 @@ def _publish(
         ],
         **{name: value for name, value in result.as_json().items() if name != "correlation"},
     }
-    with lake.gold.staged() as staged:
-        lake.gold.stage(staged, result.curve, about)
-        check_written([staged], result.curve.height)
-        _check_unchanged(each)
-        folder = publish(lake.gold, table, PORTFOLIO, staged, at)
-    trades = result.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ")
-    lake.gold.write_bytes(f"{folder}/trades.csv", trades.encode())
     page = portfolio_page(
         PortfolioPage(
             strategy=strategy.name,
@@ -309,5 +318,22 @@ def _publish(
             warnings=warnings,
         )
     )
-    lake.gold.write_bytes(f"{folder}/report.html", page.encode())
-    return lake.gold.locate(f"{folder}/{PORTFOLIO}"), lake.gold.locate(f"{folder}/report.html")
+    trades = result.trades.write_csv(datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    with lake.gold.staged() as staged:
+        lake.gold.stage(staged, result.curve, about)
+        check_written([staged], result.curve.height)
+        _check_unchanged(each)
+        folder = publish(lake.gold, table, PORTFOLIO, staged, at)
+    _write(lake, f"{folder}/trades.csv", trades)
+    written = _write(lake, f"{folder}/report.html", page)
+    return lake.gold.locate(f"{folder}/{PORTFOLIO}"), written
+
+
+def _write(lake: Lake, path: str, text: str) -> str:
+    """Write a file beside the table, which is there, whole: no failure. Returns its address, empty if that fails."""
+    try:
+        lake.gold.write_bytes(path, text.encode())
+    except StoreError as error:
+        event("copy", level=WARNING, message=f"{path} was not written: {error}", path=lake.gold.locate(path))
+        return ""
+    return lake.gold.locate(path)

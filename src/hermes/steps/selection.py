@@ -8,7 +8,7 @@ from math import ceil
 import polars as pl
 
 from hermes.dataset import Dataset
-from hermes.errors import HermesError, IndicatorFault, MissingTable, StrategyError, TableRefused
+from hermes.errors import HermesError, IndicatorFault, MissingTable, NoBars, StrategyError
 from hermes.indicators.registry import known_indicators
 from hermes.lake.batches import check_all_read
 from hermes.lake.files import LakeFile
@@ -87,7 +87,7 @@ def select(settings: Settings, lake: Lake) -> Selection:
 
     Raises:
         MissingTable: there is no feature table.
-        TableRefused: the table cannot be used, or no bar lies between start and end.
+        TableRefused: the table cannot be used, or (`NoBars`) no bar lies between start and end.
         StrategyError, UsageError: the strategy is unknown, misconfigured, does not keep its contract, reads a column
             that is neither in the table nor an indicator, or looks back further than the context.
         IndicatorFault: an indicator that is derived looks at later bars.
@@ -139,10 +139,10 @@ def feature_files(dataset: Dataset, gold: Layer) -> list[LakeFile]:
     raise MissingTable(where, "run `hermes features` first, or `hermes run` for the full pipeline")
 
 
-def no_bars(settings: Settings, table: Table) -> TableRefused:
+def no_bars(settings: Settings, table: Table) -> NoBars:
     """The error that no bar of the table lies between start and end."""
     start, end = settings.signals.start, settings.signals.end
-    return TableRefused(
+    return NoBars(
         f"{settings.dataset} has no bar from {start or 'its first'} to {end or 'its last'}",
         f"its bars go from {table.parts[0].first} to {table.parts[-1].last}",
     )
