@@ -1,42 +1,36 @@
 """gold features of many symbols → one account that trades them all: measures, a table and a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from logging import WARNING
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from hermes.dataset import is_simulated
-from hermes.errors import NoBars, SourceChanged, StoreError, UsageError
+from hermes.errors import SourceChanged, StoreError, UsageError
 from hermes.lake.executions import PORTFOLIO, publish
 from hermes.lake.store import Lake, check_written
-from hermes.lake.tables import in_order, with_prices
 from hermes.logs import event
 from hermes.pages.format import quote_currency
 from hermes.pages.portfolio import PortfolioPage, portfolio_page
 from hermes.progress import SILENT, Progress
 from hermes.settings import Settings
 from hermes.stages.audit.causality import judge
-from hermes.stages.backtest.bars import Bars
-from hermes.stages.backtest.funding import Funding
-from hermes.stages.backtest.portfolio import Piece
 from hermes.stages.backtest.portfolio_result import PortfolioBacktest, PortfolioResult
-from hermes.stages.backtest.trading import columns_for, signal_events_in
+from hermes.stages.backtest.trading import columns_for
 from hermes.steps.account import account_of, remarks
 from hermes.steps.feature_set import features_read, merged
-from hermes.steps.selection import Selection, select
+from hermes.steps.portfolio_series import frames_of, piece_of, ranks_of, selected, together
+from hermes.steps.selection import Selection
 from hermes.steps.warnings import warnings as measures_warnings
-from hermes.strategies.base import Strategy
-from hermes.strategies.columns import BARS, rule_columns
+from hermes.strategies.columns import BARS
 from hermes.version import __version__
 
 MAX_POSITIONS = 10  # where nothing else is said
 ROWS = 1_000_000  # bars of all symbols that are held in memory together, about
-_RANK = "portfolio_rank"
 _Span = tuple[datetime, datetime]  # open times of the first and the last bar of a series
 
 
@@ -119,7 +113,7 @@ def portfolio(
     settings = tasks[0]
     account = account_of(settings)
     rows = max(1_024, ROWS // len(tasks))
-    each, left_out = _selected([_in_chunks(task, rows) for task in tasks], lake, rank)
+    each, left_out = selected(tasks, lake, rank, rows)
     symbols = [one.settings.dataset.symbol for one in each]
     most = min(wanted, len(each))
     backtest = PortfolioBacktest(account, symbols, most, settings.dataset.interval)
@@ -127,11 +121,9 @@ def portfolio(
     columns = [name for name in columns_for(account, ()) if name in BARS]
     spans: list[_Span | None] = [None] * len(each)
     with progress.task(f"portfolio of {len(each):,}", total, "rows") as advance:
-        for pieces in _together([_frames(one, columns) for one in each], settings.dataset.interval_seconds, rows):
+        for pieces in together([frames_of(one, columns) for one in each], settings.dataset.interval_seconds, rows):
             spans = [_later(span, piece) for span, piece in zip(spans, pieces, strict=True)]
-            backtest.update(
-                [None if piece is None else _piece(piece, one.funding) for piece, one in zip(pieces, each, strict=True)]
-            )
+            backtest.update([piece_of(piece, one.funding) for piece, one in zip(pieces, each, strict=True)])
             advance(sum(piece.height for piece in pieces if piece is not None), "")
     result = backtest.finish()
     about: dict[str, list[str]] = {}
@@ -144,7 +136,7 @@ def portfolio(
     figures = {**result.metrics.as_dict(), "refused_orders": 0}
     said_of_all = measures_warnings(settings.dataset, figures)
     warnings = [*said_of_all, *left_out, *(f"{', '.join(names)}: {said}" for said, names in about.items())]
-    if rank and (doubts := judge(_ranks(each[0].strategy)[rank]).reasons):
+    if rank and (doubts := judge(ranks_of(each[0].strategy)[rank]).reasons):
         warnings.append(f"--rank {rank} is not proven to look back only: {'; '.join(doubts)}")
     strategy = each[0].strategy.name
     path, page = _publish(each, lake, result, most, rank, warnings)
@@ -176,81 +168,6 @@ def _check(tasks: Sequence[Settings]) -> None:
             f"one cash cannot hold {' and '.join(quotes)}",
             f"take symbols of one quote currency, or pass --all --quote {quotes[0]}",
         )
-
-
-def _selected(tasks: Sequence[Settings], lake: Lake, rank: str) -> tuple[list[Selection], list[str]]:
-    """The series that have bars between start and end, and warnings about the others."""
-    found, left_out = list[Selection](), list[NoBars]()
-    for task in tasks:
-        try:
-            found.append(_ranked(select(task, lake), rank))
-        except NoBars as error:
-            left_out.append(error)
-    if not found:
-        raise left_out[0]
-    return found, [f"left out: {error}" for error in left_out]
-
-
-def _in_chunks(settings: Settings, rows: int) -> Settings:
-    signals = settings.signals.model_copy(update={"chunk_rows": rows})
-    return settings.model_copy(update={"signals": signals})
-
-
-def _ranked(selection: Selection, rank: str) -> Selection:
-    """Add the column that entries are ranked by."""
-    if not rank:
-        return selection
-    known = _ranks(selection.strategy)
-    if rank not in known:
-        raise UsageError(f"--rank {rank!r} is not known to {selection.strategy.name}", f"it has {', '.join(known)}")
-    expression = known[rank]
-    found = judge(expression)
-    if found.verdict == "fault":
-        raise UsageError(f"--rank {rank!r} looks ahead: {'; '.join(found.reasons)}", "rank by what is known at the bar")
-    return replace(selection, plan=selection.plan.with_columns(expression.cast(pl.Float64).alias(_RANK)))
-
-
-def _ranks(strategy: Strategy) -> dict[str, pl.Expr]:
-    """Everything that entries can be ranked by."""
-    return {name: pl.col(name) for name in (*BARS, *strategy.columns) if name != "datetime"} | dict(strategy.ranks())
-
-
-def _frames(selection: Selection, traded: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The selected rows with their signals, in order."""
-    names = selection.plan.collect_schema().names()
-    columns = [*traded, *rule_columns(selection.strategy), *([_RANK] if _RANK in names else [])]
-    frames = selection.judged(list(dict.fromkeys(columns)))
-    yield from with_prices(in_order(frames, selection.table, selection.before), selection.table, selection.before)
-
-
-def _together(
-    series: Sequence[Iterator[pl.DataFrame]], interval_seconds: int, rows: int
-) -> Iterator[list[pl.DataFrame | None]]:
-    """Successive pieces of many series, each piece the same span of time of all of them."""
-    waiting: list[pl.DataFrame | None] = [next(each, None) for each in series]
-    while any(frame is not None for frame in waiting):
-        begin = min(frame["datetime"][0] for frame in waiting if frame is not None)
-        end = np.datetime64(begin, "us") + np.timedelta64(rows * interval_seconds, "s")
-        pieces: list[pl.DataFrame | None] = []
-        for number, frames in enumerate(series):
-            parts: list[pl.DataFrame] = []
-            frame = waiting[number]
-            while frame is not None:
-                count = int(np.searchsorted(frame["datetime"].to_numpy(), end))
-                if count:
-                    parts.append(frame.head(count))
-                if count < frame.height:
-                    frame = frame.slice(count)
-                    break
-                frame = next(frames, None)
-            waiting[number] = frame
-            pieces.append(pl.concat(parts, rechunk=True) if parts else None)
-        yield pieces
-
-
-def _piece(frame: pl.DataFrame, funding: Funding | None) -> Piece:
-    rank = frame[_RANK].fill_null(float("nan")).to_numpy() if _RANK in frame.columns else None
-    return Piece(Bars.of(frame, funding), signal_events_in(frame), rank)
 
 
 def _later(span: _Span | None, piece: pl.DataFrame | None) -> _Span | None:
