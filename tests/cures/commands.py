@@ -73,6 +73,11 @@ def a_portfolio_of_nothing(world: World):
     world.ok("portfolio SIMUSDT")
 
 
+@cures("take symbols of one quote currency: `hermes portfolio --all --quote …`")
+def a_portfolio_of_two_currencies(world: World):
+    world.follow(world.fails("portfolio SIMBTC SIMUSDT SIM1USDT"))
+
+
 @cures("give --format …")
 def a_file_of_no_known_format(world: World):
     told = world.fails("sql 'select 1 as a' --out a.txt")

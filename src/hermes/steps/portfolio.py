@@ -162,11 +162,11 @@ def _check(tasks: Sequence[Settings]) -> None:
         raise UsageError("accounts of coin-margined contracts are in coins, one for each", "take one symbol")
     if unknown := [name for name in names if len(names) > 1 and not quote_currency(name)]:
         raise UsageError(f"the quote currency of {unknown[0]} is not known", "take symbols like BTCUSDT")
-    quotes = sorted({quote_currency(name) for name in names})
-    if len(quotes) > 1:
+    quotes = [quote_currency(name) for name in names]
+    if len(found := sorted(set(quotes))) > 1:
         raise UsageError(
-            f"one cash cannot hold {' and '.join(quotes)}",
-            f"take symbols of one quote currency, or pass --all --quote {quotes[0]}",
+            f"one cash cannot hold {' and '.join(found)}",
+            f"take symbols of one quote currency: `hermes portfolio --all --quote {max(found, key=quotes.count)}`",
         )
 
 
