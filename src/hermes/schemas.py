@@ -22,9 +22,14 @@ JUMP_FROM = JUMP_FACTOR * (1 - 1e-9)  # so that rounding does not decide about a
 MILLISECONDS_BELOW = 10**14
 
 
-def microseconds(time: pl.Expr) -> pl.Expr:
-    """Times of the exchange, each in its file's own unit → in microseconds."""
+def in_microseconds(time: pl.Expr) -> pl.Expr:
+    """Times of bronze, which are in the units of their files."""
     return pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
+
+
+def as_microseconds(time: int) -> int:
+    """One such time."""
+    return time * 1000 if time < MILLISECONDS_BELOW else time
 
 
 #: One row per line of an archive file, values unchanged (times stay in the file's own unit).

@@ -25,7 +25,7 @@ from hermes.errors import HermesError, MissingTable, StoreError
 from hermes.lake.executions import Execution, is_execution, main_file, newest, read_executions
 from hermes.lake.files import LakeFile
 from hermes.lake.store import DAMAGE_CURE, Lake, Layer
-from hermes.schemas import BRONZE, DATETIME, FEATURES, microseconds, silver_schema
+from hermes.schemas import BRONZE, DATETIME, FEATURES, in_microseconds, silver_schema
 
 DEFAULT = "smart_momentum"  # whose tables have the short names, where no other strategy is asked for
 
@@ -147,7 +147,7 @@ def _extent(layer: Layer, table: LakeTable, plan: pl.LazyFrame) -> tuple[int, da
     """Rows, first and last time."""
     with layer.errors():
         if table.layer == "bronze":  # its times are still in the units of the files
-            plan = plan.select(datetime=microseconds(pl.col("open_time")).cast(DATETIME))
+            plan = plan.select(datetime=in_microseconds(pl.col("open_time")).cast(DATETIME))
         begin, end = ("first", "last") if parse_universe_table(table.folder) else ("datetime", "datetime")
         counted = plan.select(pl.len(), first=pl.col(begin).min(), last=pl.col(end).max())
         return counted.collect(engine="streaming").row(0)

@@ -13,8 +13,8 @@ import polars as pl
 from hermes.dataset import RECENT, Dataset
 from hermes.lake.store import Lake, check_written
 from hermes.live.finality import Bar
-from hermes.live.times import DAY_US, as_microseconds, in_microseconds, instant
-from hermes.schemas import BRONZE
+from hermes.live.times import DAY_US, instant
+from hermes.schemas import BRONZE, as_microseconds, in_microseconds
 from hermes.stages.bronze.klines import parse, span_of
 
 STAGED_AT_ONCE = 4  # days: each is encoded and written outside of Python

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hermes.errors import ExchangeError
-from hermes.schemas import MILLISECONDS_BELOW
+from hermes.schemas import as_microseconds
 
 COLUMNS = 12  # of a kline, in the exchange's answer as in its archive
 
@@ -27,12 +27,12 @@ class Bar:
     @property
     def open_time(self) -> int:
         """Microseconds since 1970."""
-        return _microseconds(self.cells[0])
+        return as_microseconds(int(self.cells[0]))
 
     @property
     def end(self) -> int:
         """The first instant after the bar, in microseconds: its close time is the last tick of its own unit."""
-        return _microseconds(str(int(self.cells[6]) + 1))
+        return as_microseconds(int(self.cells[6]) + 1)
 
     @property
     def line(self) -> str:
@@ -98,9 +98,3 @@ def in_order(bars: Sequence[Bar]) -> list[Bar]:
                 f"the answer contains two different bars that open at {bar.cells[0]}", "the request is repeated"
             )
     return [found[time] for time in sorted(found)]
-
-
-def _microseconds(cell: str) -> int:
-    """A time in the exchange's own unit, told by its magnitude as in the archive."""
-    value = int(cell)
-    return value if value >= MILLISECONDS_BELOW else value * 1000

@@ -12,9 +12,9 @@ from hermes.lake.store import Lake
 from hermes.live.days import RecentDays, publish_days, to_rows
 from hermes.live.exchange import Exchange
 from hermes.live.finality import Bar, Waiting, judge
-from hermes.live.times import DAY_US, before_hole, in_microseconds
+from hermes.live.times import DAY_US, before_hole
 from hermes.progress import SILENT, Progress
-from hermes.schemas import BRONZE
+from hermes.schemas import BRONZE, in_microseconds
 from hermes.settings import Settings
 from hermes.stages.bronze.klines import SPAN
 from hermes.steps.ingest import Ingested

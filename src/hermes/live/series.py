@@ -15,8 +15,9 @@ from hermes.live.finality import Bar, Waiting
 from hermes.live.history import Computed, position_before, silver_reader
 from hermes.live.position import Position
 from hermes.live.recent import OVERLAP, RECHECKED, covered
-from hermes.live.times import before_hole, in_microseconds, instant, later
+from hermes.live.times import before_hole, instant, later
 from hermes.record.ledger import Head
+from hermes.schemas import in_microseconds
 from hermes.settings import Settings
 from hermes.stages.gold import blocks
 from hermes.stages.gold.blocks import proven_lead

@@ -14,11 +14,11 @@ from hermes.freshness import freshness
 from hermes.lake import catalog
 from hermes.lake.store import Lake
 from hermes.live.position import SIGNALS, Position
-from hermes.live.times import in_microseconds, instant, later
+from hermes.live.times import instant, later
 from hermes.record import ledger
 from hermes.record.paper import PaperAccount
 from hermes.record.table import DecisionsTable
-from hermes.schemas import BRONZE
+from hermes.schemas import BRONZE, in_microseconds
 from hermes.settings import Settings
 from hermes.steps.account import account_of
 from hermes.strategies import find_strategy

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from hermes.dataset import INTERVAL_SECONDS
-from hermes.schemas import MILLISECONDS_BELOW
 
 DAY_US = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1)
@@ -27,16 +26,6 @@ def later(at: datetime, interval: str, bars: int) -> datetime:
         month = at.year * 12 + at.month - 1 + bars
         return at.replace(year=month // 12, month=month % 12 + 1)
     return at + timedelta(seconds=INTERVAL_SECONDS[interval] * bars)
-
-
-def in_microseconds(time: pl.Expr) -> pl.Expr:
-    """Times of bronze, which are in the units of their files."""
-    return pl.when(time < MILLISECONDS_BELOW).then(time * 1000).otherwise(time)
-
-
-def as_microseconds(time: int) -> int:
-    """One such time."""
-    return time * 1000 if time < MILLISECONDS_BELOW else time
 
 
 def before_hole(times: pl.Series, step: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from hermes.dataset import is_simulated
-from hermes.errors import SourceChanged, StoreError, UsageError
+from hermes.errors import StoreError, UsageError
 from hermes.lake.executions import PORTFOLIO, publish
 from hermes.lake.store import Lake, check_written
 from hermes.logs import event
@@ -177,15 +177,6 @@ def _later(span: _Span | None, piece: pl.DataFrame | None) -> _Span | None:
     return span[0] if span else piece["datetime"][0], piece["datetime"][-1]
 
 
-def _check_unchanged(each: Sequence[Selection]) -> None:
-    """Refuse to publish what was made from features that were replaced meanwhile."""
-    for one in each:
-        stands = one.gold.unchanged(one.settings.dataset.features_table, one.table.files)
-        if not stands or (one.trial and not one.trial.unchanged()):
-            what = f"features of {one.settings.dataset} changed while they were read"
-            raise SourceChanged(what, "run it again when nothing else writes them")
-
-
 def _publish(
     each: Sequence[Selection], lake: Lake, result: PortfolioResult, most: int, rank: str, warnings: Sequence[str]
 ) -> tuple[str, str]:
@@ -212,7 +203,7 @@ def _publish(
         "sources": [
             {"path": part.file.location, "size": part.file.size, "version": part.file.version, "rows": part.rows}
             for one in each
-            for part in (*one.table.parts, *(one.trial.parts if one.trial else ()))
+            for part in one.parts
         ],
         **{name: value for name, value in result.as_json().items() if name != "correlation"},
     }
@@ -239,7 +230,8 @@ def _publish(
     with lake.gold.staged() as staged:
         lake.gold.stage(staged, result.curve, about)
         check_written([staged], result.curve.height)
-        _check_unchanged(each)
+        for one in each:
+            one.check_unchanged()
         folder = publish(lake.gold, table, PORTFOLIO, staged, at)
     _write(lake, f"{folder}/trades.csv", trades)
     written = _write(lake, f"{folder}/report.html", page)

@@ -8,7 +8,7 @@ from math import ceil
 import polars as pl
 
 from hermes.dataset import Dataset
-from hermes.errors import HermesError, IndicatorFault, MissingTable, NoBars, StrategyError
+from hermes.errors import HermesError, IndicatorFault, MissingTable, NoBars, SourceChanged, StrategyError
 from hermes.indicators.registry import known_indicators
 from hermes.lake.batches import check_all_read
 from hermes.lake.files import LakeFile
@@ -72,6 +72,17 @@ class Selection:
         sizes = self.settings.signals.model_dump(include={"chunk_rows", "context_rows"})
         with self.gold.errors():
             yield from signal_chunks(self.plan.select(columns), self.strategy, seen=self.seen, **sizes)
+
+    @property
+    def changed(self) -> SourceChanged:
+        """The error that the features are others than those that were read."""
+        return SourceChanged(f"features of {self.settings.dataset} changed while they were read", "run one at a time")
+
+    def check_unchanged(self) -> None:
+        """Raise `changed` if the features were replaced since they were selected."""
+        stands = self.gold.unchanged(self.settings.dataset.features_table, self.table.files)
+        if not stands or (self.trial and not self.trial.unchanged()):
+            raise self.changed
 
     def given(self, columns: Sequence[str]) -> pl.LazyFrame:
         """These columns of the selected rows."""

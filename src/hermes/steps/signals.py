@@ -15,7 +15,7 @@ import obstore
 import polars as pl
 from polars.exceptions import ShapeError
 
-from hermes.errors import AuditFault, SourceChanged, StoreError
+from hermes.errors import AuditFault, StoreError
 from hermes.freshness import Freshness
 from hermes.indicators.registry import known_indicators
 from hermes.lake.executions import SIGNALS, next_sequence, publish
@@ -130,9 +130,7 @@ def signals(
         table = settings.dataset.signals_table(selection.strategy.name)
         lineage["sequence"] = next_sequence(lake.gold, table)
         digest = _write(selection, measured, decisions, path, lineage, progress, started)
-        stands = lake.gold.unchanged(settings.dataset.features_table, selection.table.files)
-        if not stands or (selection.trial and not selection.trial.unchanged()):
-            raise _changed(settings)
+        selection.check_unchanged()
         published = _publish(selection, lake, path, digest, lineage)
         return Signalled(
             settings=settings,
@@ -194,13 +192,9 @@ def _write(
     except ShapeError:
         if file.failure:  # what Polars may make of a disk that is full: it stopped one side of the rows first
             raise file.failure from None
-        raise _changed(selection.settings) from None
+        raise selection.changed from None
     check_written([path], tally.rows)
     return file.sha256
-
-
-def _changed(settings: Settings) -> SourceChanged:
-    return SourceChanged(f"features of {settings.dataset} changed while they were read", "run one at a time")
 
 
 def _publish(selection: Selection, lake: Lake, path: Path, digest: str, lineage: Mapping[str, Any]) -> str:

@@ -252,7 +252,8 @@ class Merge:
         """What is held at each close, net of what is owed and added: rows of number, begin, end, units."""
         value = np.zeros(self._count)
         gross = np.zeros(self._count) if self._may_owe else value
-        for some in np.array_split(spans, -(-len(spans) // _SPANS)) if len(spans) else []:
+        for first in range(0, len(spans), _SPANS):
+            some = spans[first : first + _SPANS]
             numbers, begins, ends = some[:, :3].T.astype(np.intp)
             columns = zip(numbers.tolist(), begins.tolist(), ends.tolist(), strict=True)
             closes = np.concatenate([self._legs[number].line.closes[begin:end] for number, begin, end in columns])

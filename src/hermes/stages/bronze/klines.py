@@ -14,7 +14,7 @@ import polars as pl
 
 from hermes.dataset import Dataset, FundingRates
 from hermes.errors import KlinesRefused
-from hermes.schemas import BRONZE, BRONZE_FUNDING, MILLISECONDS_BELOW
+from hermes.schemas import BRONZE, BRONZE_FUNDING, MILLISECONDS_BELOW, as_microseconds
 from hermes.text import counted
 
 FIRST_YEAR = 2017  # the exchange opened in July 2017
@@ -72,7 +72,7 @@ def span_of(rows: pl.DataFrame) -> dict[str, list[int]]:
         rows: as `schemas.BRONZE`, in any order.
     """
     ends = [rows["open_time"].min(), rows["open_time"].max()]
-    times = [time if time >= MILLISECONDS_BELOW else time * 1_000 for time in ends if isinstance(time, int)]
+    times = [as_microseconds(time) for time in ends if isinstance(time, int)]
     return {SPAN: times} if times else {}
 
 

@@ -33,7 +33,7 @@ from hermes.lake.files import LakeFile
 from hermes.lake.resolve import resolve_lake
 from hermes.lake.store import Lake
 from hermes.progress import SILENT, Progress
-from hermes.schemas import BRONZE, BRONZE_FUNDING, microseconds
+from hermes.schemas import BRONZE, BRONZE_FUNDING, in_microseconds
 from hermes.settings import Settings
 from hermes.steps.production import matches, production_identity
 from hermes.text import counted
@@ -282,7 +282,7 @@ def superseded(dataset: Dataset, lake: Lake) -> tuple[list[LakeFile], list[LakeF
 
 
 def _bars(lake: Lake, files: Sequence[LakeFile]) -> pl.DataFrame:
-    time = microseconds(pl.col("open_time")).alias("time")
+    time = in_microseconds(pl.col("open_time")).alias("time")
     with lake.bronze.errors():
         return lake.bronze.scan(files, schema=BRONZE).select(time, *_COMPARED).collect()
 
